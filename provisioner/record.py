@@ -1,0 +1,140 @@
+"""The record: what a run of Scenario A yields, schema `scenario-a/1`.
+
+Times are in seconds, sizes in bytes. What is not known is null, never a guess.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PHASES = ("clean", "lay_down", "image_build", "container_up", "clone", "compile", "pre_commit", "attention_test")
+
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class Model(BaseModel):
+    """What all parts of a record share: fields of a later version are kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Phase(Model):
+    """One timed step. `container_up` is the time of `devcontainer up` less the phases that run within it."""
+
+    name: str
+    started: Seconds | None = Field(description="seconds since the run's start")
+    seconds: Seconds | None
+    outcome: Literal["ok", "failed", "skipped"]
+
+
+class Compile(Model):
+    """The compile of xformers, by ninja's own log."""
+
+    count: int = Field(description="calls of ninja that built something")
+    objects: int | None = Field(description="objects that ninja built")
+    seconds: Seconds | None = Field(description="the phase: pip's wall time, of which ninja is a part")
+    max_jobs: int | None
+    arch_list: str | None
+    longest_object_seconds: Seconds | None
+    cpu_seconds: Seconds | None = Field(description="user and system time of ninja and all it started")
+    peak_memory_bytes: int | None = Field(description="highest of one sample a second, all processes of the container")
+
+
+class Check(Model):
+    """One thing that must be true of an honest run, and where the evidence shows it."""
+
+    name: str
+    outcome: Literal["pass", "fail", "skip"]
+    detail: str
+    evidence: str
+
+
+class Audit(Model):
+    """The verdict over all checks."""
+
+    verdict: Literal["accepted", "rejected", "incomplete"]
+    checks: list[Check]
+
+
+class Inputs(Model):
+    """What was measured; runs whose inputs differ are not compared."""
+
+    base_image: str | None
+    base_image_digest: str | None
+    base_image_present: bool | None = Field(
+        description="on the host before the run: then its pull is not in the timing"
+    )
+    torch: str | None
+    xformers_url: str | None
+    xformers_commit: str | None
+    arch_list: str | None
+    max_jobs: int | None
+    input_hash: str | None = None
+
+
+class Gpu(Model):
+    """One GPU, as its driver describes it."""
+
+    name: str | None
+    uuid: str | None
+    compute_capability: str | None
+    memory_bytes: int | None
+
+
+class Machine(Model):
+    """The host that was measured."""
+
+    cpu_model: str | None = None
+    cores: int | None = None
+    memory_bytes: int | None = None
+    os: str | None = None
+    kernel: str | None = None
+    docker: str | None = None
+    driver: str | None = None
+    gpus: list[Gpu] = []
+
+
+class Failure(Model):
+    """Where a run that is not ok stopped, and the last lines of its log."""
+
+    phase: str | None
+    last_lines: list[str]
+
+
+class Record(Model):
+    """One run on one host."""
+
+    schema_: Literal["scenario-a/1"] = Field(default="scenario-a/1", alias="schema")
+    run_id: str
+    host: str
+    scenario: Literal["a"] = "a"
+    profile: str | None
+    runtime: Literal["devcontainer"] = "devcontainer"
+    started_at: datetime
+    outcome: Literal["ok", "failed", "interrupted"]
+    failure: Failure | None = None
+    total_seconds: Seconds | None
+    phases: list[Phase]
+    timings: dict[str, Seconds | None] = Field(description="seconds by phase, null where it did not run")
+    compile: Compile
+    audit: Audit
+    inputs: Inputs
+    machine: Machine
+
+    model_config = ConfigDict(extra="allow", populate_by_name=True, serialize_by_alias=True)
+
+
+def load(path: Path) -> Record:
+    """Read a record from its file. Raises OSError, and ValueError where it does not fit the schema."""
+    return Record.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the record's JSON Schema, generated from the types above."""
+    return Record.model_json_schema(by_alias=True)

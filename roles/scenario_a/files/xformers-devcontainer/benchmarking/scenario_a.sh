@@ -1,0 +1,282 @@
+#!/usr/bin/env bash
+# Scenario A: "new developer, fresh machine". Builds the devcontainer with no cache, compiles xformers in it exactly
+# once, runs the attention test, and times each phase by this host's monotonic clock.
+#
+#   benchmarking/scenario_a.sh           runs it
+#   benchmarking/scenario_a.sh --clean   removes the containers, images and workspace of earlier runs
+#
+# Needs Docker, the Dev Container CLI, git and python3; stops, non-zero, at the first thing that fails.
+# The folder that holds this one is the base and is only read. Beside it are made
+#   BASE-scenario-a/   the scenario's own workspace, made anew by each run
+#   runs/RUN_ID/       the evidence: scenario_a.log, events.jsonl, and what was laid down and built
+#
+# Settings, from the environment or else from scenario_a.env beside this script, all optional:
+#   XFORMERS_USERNAME, XFORMERS_FORK_URL  what is cloned (alexchesser's fork)
+#   TORCH_CUDA_ARCH_LIST                  what to compile for (the GPUs' compute capability, else 12.0)
+#   MAX_JOBS                              compilers at once (from cores and memory, see max_jobs)
+#   DEVCONTAINER                          the Dev Container CLI (devcontainer)
+#   SCENARIO_A_MOUNTS                     SOURCE:TARGET[:ro] ..., mounted into the container
+#   SCENARIO_A_RUN_ID                     name of this run (time and a random part)
+#   SCENARIO_A_INPUT_HASH                 kept in the evidence: what makes runs comparable
+#   http_proxy, https_proxy, no_proxy     reach the build and the container
+set -Eeuo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+base=$(dirname "$here")
+root=$(dirname "$base")
+work=$base-scenario-a
+
+# ---- settings ----------------------------------------------------------------------------------------------------
+
+# Read, never sourced: a value is only ever a value. The environment wins.
+settings=$here/scenario_a.env
+if [ -f "$settings" ]; then
+  while IFS='=' read -r name value; do
+    if [[ $name =~ ^[A-Za-z_][A-Za-z0-9_]*$ && -z ${!name-} ]]; then export "$name=$value"; fi
+  done <"$settings"
+fi
+devcontainer=${DEVCONTAINER:-devcontainer}
+run_id=${SCENARIO_A_RUN_ID:-$(date -u +%Y%m%dT%H%M%SZ)-$(printf '%04x' $((RANDOM * 2 + RANDOM % 2)))}
+evidence=$root/runs/$run_id
+
+gpus() { nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null; }
+
+# The GPUs' compute capabilities, as torch wants them: "8.6;9.0". Without a GPU the seed's 12.0.
+arch_list() {
+  local found
+  found=$(gpus | sort -uV | paste -sd ';') || found=
+  printf '%s\n' "${found:-12.0}"
+}
+
+# One compiler a core, but no more than fit the memory that is free now: nvcc's largest translation units of xformers
+# hold close to that much each, and a compile that the kernel kills costs hours.
+MEMORY_PER_JOB_KIB=$((4 * 1024 ** 2))
+max_jobs() {
+  local cores available jobs
+  cores=$(nproc)
+  available=$(awk '$1 == "MemAvailable:" { print $2 }' /proc/meminfo)
+  jobs=$((available / MEMORY_PER_JOB_KIB))
+  if [ "$jobs" -gt "$cores" ]; then jobs=$cores; fi
+  if [ "$jobs" -lt 1 ]; then jobs=1; fi
+  printf '%s\n' "$jobs"
+}
+
+# ---- log, events, phases -----------------------------------------------------------------------------------------
+
+# stamp: each line with the time it came, without the passwords that a URL may hold, into the log and onto stdout.
+stamp() {
+  local line
+  sed -u -e 's#://[^/@[:space:]]*@#://***@#g' -e 's/\r$//' -e 's/.*\r//' | while IFS= read -r line; do
+    TZ=UTC0 printf '%(%Y-%m-%dT%H:%M:%S)T.%sZ %s\n' "${EPOCHREALTIME%.*}" "${EPOCHREALTIME: -6:3}" "$line"
+  done | tee "$evidence/scenario_a.log"
+}
+
+# run COMMAND...: says what is about to run, then runs it.
+run() { printf '+'; printf ' %q' "$@"; printf '\n'; "$@"; }
+
+# event EVENT PHASE: one line of events.jsonl. /proc/uptime is the monotonic clock (CLOCK_BOOTTIME), to 0.01 s, and
+# the same one inside containers; the date is for people.
+event() {
+  local uptime
+  read -r uptime _ </proc/uptime
+  printf '{"event":"%s","phase":"%s","uptime":%s,"time":"%s"}\n' "$1" "$2" "$uptime" "$(date -u +%FT%T.%3NZ)" \
+    >>"$evidence/events.jsonl"
+}
+
+phase=
+# timed PHASE FUNCTION: runs it as that phase. Not within a condition: `set -e` must hold inside.
+timed() {
+  phase=$1
+  printf '\n=== %s ===\n' "$phase"
+  event begin "$phase"
+  "$2"
+  event end "$phase"
+  phase=
+}
+
+# keep FILE COMMAND...: the command's output becomes evidence; its failure fails nothing but is said.
+keep() {
+  local file=$evidence/$1
+  shift
+  "$@" </dev/null 2>"$file.stderr" | sed -e 's#://[^/@[:space:]]*@#://***@#g' >"$file" ||
+    echo "evidence: $* gave nothing: $(tail -n 1 "$file.stderr")"
+  [ -s "$file.stderr" ] || rm -f "$file.stderr"
+}
+
+# ---- phases ------------------------------------------------------------------------------------------------------
+
+# Images that would shorten the build: the devcontainer's own, the builders', and an earlier run's.
+SHORTCUTS='(^|/)(xformers-devcontainer|xformers-dependency-downloader|xformers-builder)(:|$)|^vsc-xformers-devcontainer-scenario-a-'
+
+shortcut_images() {
+  docker image ls --format '{{.Repository}}:{{.Tag}}' | grep -E "$SHORTCUTS" || true
+}
+
+clean() {
+  local containers images
+  mapfile -t containers < <(docker container ls --all --quiet --filter "label=devcontainer.local_folder=$work")
+  [ "${#containers[@]}" -eq 0 ] || run docker container rm --force --volumes "${containers[@]}"
+  mapfile -t images < <(shortcut_images)
+  [ "${#images[@]}" -eq 0 ] || run docker image rm --force "${images[@]}"
+  run rm -rf -- "$work"
+}
+
+lay_down() {
+  local options=(--env "SCENARIO_A_EVIDENCE=/scenario-a-evidence" --env "TORCH_CUDA_ARCH_LIST=$TORCH_CUDA_ARCH_LIST"
+    --env "MAX_JOBS=$MAX_JOBS" --mount "$evidence/container:/scenario-a-evidence")
+  local name mount
+  for name in XFORMERS_USERNAME XFORMERS_FORK_URL; do
+    [ -z "${!name-}" ] || options+=(--env "$name=${!name}")
+  done
+  for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
+    [ -z "${!name-}" ] || options+=(--local-env "$name")
+  done
+  for mount in ${SCENARIO_A_MOUNTS-}; do options+=(--mount "$mount"); done
+  [ -z "$(gpus)" ] || options+=(--gpus)
+
+  run mkdir "$work"
+  run cp -R -- "$base/." "$work/"
+  run python3 -B "$here/devcontainer_json.py" "$base/.devcontainer/devcontainer.json" "${options[@]}" \
+    --output "$work/.devcontainer/devcontainer.json"
+  cp -R -- "$work/.devcontainer" "$work/benchmarking" "$work/attention_test.py" "$evidence/files/"
+}
+
+image_build() {
+  run "$devcontainer" build --workspace-folder "$work" --no-cache --log-format text | tee "$evidence/build.json"
+}
+
+container_up() {
+  local user image
+  image=$(built_image)
+  user=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1])).get("remoteUser", "vscode"))' "$work/.devcontainer/devcontainer.json")
+  # The Dev Container CLI gives the container's user this user's number, so that both may write the workspace; but
+  # not root's. Then the workspace is given to the container's user instead.
+  if [ "$(id -u)" -eq 0 ]; then
+    run chown -R "$(docker run --rm --entrypoint id "$image" -u "$user")" "$work" "$evidence/container"
+  fi
+  run "$devcontainer" up --workspace-folder "$work" --remove-existing-container --log-format text | tee "$evidence/up.json"
+}
+
+attention_test() {
+  run "$devcontainer" exec --workspace-folder "$work" python3 attention_test.py | tee "$evidence/attention_test.log"
+}
+
+built_image() {
+  python3 -c 'import json, sys; print(json.loads(open(sys.argv[1]).read().splitlines()[-1])["imageName"][0])' "$evidence/build.json"
+}
+
+# ---- evidence that is not part of the log ------------------------------------------------------------------------
+
+images() { docker image ls --all --digests --no-trunc --format '{{json .}}'; }
+
+evidence_before() {
+  local base_image
+  base_image=$(awk '$1 == "FROM" { print $2; exit }' "$base/.devcontainer/Dockerfile.scenario-a")
+  keep machine.json python3 -B "$here/machine_facts.py"
+  keep images_before.jsonl images
+  keep base_image_before.json docker image inspect "$base_image"
+  keep docker_version.json docker version --format '{{json .}}'
+  keep devcontainer_version.txt "$devcontainer" --version
+  python3 -c 'import json, sys; json.dump(dict(pair.split("=", 1) for pair in sys.argv[1:]), sys.stdout, indent=2)' \
+    "run_id=$run_id" "started_at=$(date -u +%FT%TZ)" "boot_id=$(cat /proc/sys/kernel/random/boot_id)" \
+    "input_hash=${SCENARIO_A_INPUT_HASH-}" "profile=${SCENARIO_A_PROFILE-}" "base_image=$base_image" \
+    "username=${XFORMERS_USERNAME-}" "xformers_url=${XFORMERS_FORK_URL-}" \
+    "arch_list=$TORCH_CUDA_ARCH_LIST" "max_jobs=$MAX_JOBS" "workspace=$work" >"$evidence/run.json"
+}
+
+evidence_after() {
+  local container base_image
+  container=$(docker container ls --all --quiet --filter "label=devcontainer.local_folder=$work" | head -n 1)
+  base_image=$(awk '$1 == "FROM" { print $2; exit }' "$base/.devcontainer/Dockerfile.scenario-a")
+  keep images_after.jsonl images
+  keep base_image.json docker image inspect "$base_image"
+  [ ! -s "$evidence/build.json" ] || keep image_inspect.json docker image inspect "$(built_image)"
+  [ ! -s "$evidence/build.json" ] || keep image_history.jsonl docker image history --no-trunc --format '{{json .}}' "$(built_image)"
+  [ ! -e "$work" ] || keep devcontainer_configuration.json "$devcontainer" read-configuration --workspace-folder "$work" --include-merged-configuration
+  if [ -n "$container" ]; then
+    keep container_inspect.json docker container inspect "$container"
+    # As the container's own user, whose packages and repository they are.
+    local inside=("$devcontainer" exec --workspace-folder "$work")
+    keep packages.json "${inside[@]}" python3 -m pip list --format json
+    keep commit.txt "${inside[@]}" git -C xformers rev-parse HEAD
+    keep extension.txt "${inside[@]}" find xformers/xformers -maxdepth 1 -name '_C*.so' -exec sha256sum {} +
+  fi
+}
+
+# ---- one run at a time -------------------------------------------------------------------------------------------
+
+# Held until this script ends, however it ends: whoever finds it held knows that a run is under way.
+exec 9>"$root/lock"
+if ! flock --wait 2 9; then
+  echo "scenario_a.sh: another run is under way in $root; wait for it" >&2
+  exit 75 # EX_TEMPFAIL
+fi
+if [ "${1-}" = --clean ]; then
+  clean
+  exit
+elif [ $# -gt 0 ]; then
+  echo "scenario_a.sh: unknown argument $1; there is only --clean" >&2
+  exit 2
+elif [ -e "$evidence" ]; then
+  echo "scenario_a.sh: there is a run $run_id already: choose another SCENARIO_A_RUN_ID" >&2
+  exit 2
+fi
+mkdir -p "$evidence/files" "$evidence/container"
+
+# ---- the run -----------------------------------------------------------------------------------------------------
+
+exec 3>&1
+exec > >(stamp >&3) 2>&1 </dev/null
+stamper=$!
+
+finish() {
+  local code=$? outcome=ok failed_in
+  trap - EXIT INT TERM HUP
+  set +e
+  case $code in
+    0) event end run ;;
+    129 | 130 | 143) outcome=interrupted; event fail "${phase:-run}"; event fail run ;;
+    *) outcome=failed; event fail "${phase:-run}"; event fail run ;;
+  esac
+  # What ran within `devcontainer up` says more than that did.
+  failed_in=$(sed -n 's/^{"event":"fail","phase":"\([a-z_]*\)".*/\1/p' "$evidence/container/events.jsonl" 2>/dev/null | tail -n 1)
+  failed_in=${failed_in:-$phase}
+  printf '\n=== evidence ===\n'
+  kill "$docker_events" 2>/dev/null
+  evidence_after
+  if [ "$outcome" = ok ]; then
+    printf '\nScenario A is done: run %s\n' "$run_id"
+  else
+    printf '\nScenario A %s in %s (exit code %s): run %s\n' "$outcome" "${failed_in:-no phase}" "$code" "$run_id"
+  fi
+  exec >&3 2>&3 # the stamper's input ends here, so the log is whole before the result says so
+  wait "$stamper"
+  printf '{"outcome":"%s","exit_code":%s,"phase":"%s"}\n' "$outcome" "$code" "$failed_in" >"$evidence/result.json.part"
+  mv "$evidence/result.json.part" "$evidence/result.json"
+  exit "$code"
+}
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap finish EXIT
+
+TORCH_CUDA_ARCH_LIST=${TORCH_CUDA_ARCH_LIST:-$(arch_list)}
+MAX_JOBS=${MAX_JOBS:-$(max_jobs)}
+export TORCH_CUDA_ARCH_LIST MAX_JOBS
+echo "Scenario A: run $run_id in $root"
+docker events --filter type=image --format '{{json .}}' >"$evidence/docker_events.jsonl" 2>/dev/null 9>&- &
+docker_events=$!
+evidence_before
+
+event begin run
+timed clean clean
+keep images_at_build.jsonl images
+timed lay_down lay_down
+timed image_build image_build
+timed container_up container_up
+if [ -n "$(gpus)" ]; then
+  timed attention_test attention_test
+else
+  echo "No NVIDIA GPU answers on this host: the attention test is skipped"
+  event skip attention_test
+fi
