@@ -29,6 +29,9 @@ apt_install() {
   DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >&2
 }
 
+# need COMMAND PACKAGE: the command is there, if need be from the distribution's package.
+need() { command -v "$1" >/dev/null || apt_install "$2"; }
+
 # ensure_venv LOCK: the virtual environment holds just what LOCK, a requirements file with hashes, names.
 ensure_venv() {
   lock=$root/$1
@@ -49,7 +52,7 @@ ensure_venv() {
     [ -x "$venv/bin/pip" ] || "$python" -m venv "$venv"
     # pip reads PIP_CERT but not SSL_CERT_FILE, by which a site usually names its CA bundle.
     if [ -n "${SSL_CERT_FILE-}" ]; then export PIP_CERT="${PIP_CERT-$SSL_CERT_FILE}"; fi
-    "$venv/bin/pip" --disable-pip-version-check install --quiet --no-deps --require-hashes -r "$lock" >&2
+    "$venv/bin/pip" --disable-pip-version-check install --quiet --quiet --no-deps --require-hashes -r "$lock" >&2
     cp "$lock" "$stamp"
   fi
   exec 9>&-

@@ -73,7 +73,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-NINJA_STEP = re.compile(r"^\[(\d+)/(\d+)\]", re.MULTILINE)
+NINJA_STEP = re.compile(r"^\s*\[(\d+)/(\d+)\]", re.MULTILINE)
 # A run is started with these and no other of the environment that Ansible happens to bring.
 ENVIRONMENT = ["PATH", "HOME", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"] + [
     name for proxy in ("http_proxy", "https_proxy", "no_proxy") for name in (proxy, proxy.upper())

@@ -16,6 +16,7 @@
 #   MAX_JOBS                              compilers at once (from cores and memory, see max_jobs)
 #   DEVCONTAINER                          the Dev Container CLI (devcontainer)
 #   SCENARIO_A_MOUNTS                     SOURCE:TARGET[:ro] ..., mounted into the container
+#   SCENARIO_A_COLD_BASE                  not empty: remove the base image first, so that its pull is timed
 #   SCENARIO_A_RUN_ID                     name of this run (time and a random part)
 #   SCENARIO_A_INPUT_HASH                 kept in the evidence: what makes runs comparable
 #   http_proxy, https_proxy, no_proxy     reach the build and the container
@@ -112,11 +113,16 @@ shortcut_images() {
   docker image ls --format '{{.Repository}}:{{.Tag}}' | grep -E "$SHORTCUTS" || true
 }
 
+base_image() { awk '$1 == "FROM" { print $2; exit }' "$base/.devcontainer/Dockerfile.scenario-a"; }
+
 clean() {
   local containers images
   mapfile -t containers < <(docker container ls --all --quiet --filter "label=devcontainer.local_folder=$work")
   [ "${#containers[@]}" -eq 0 ] || run docker container rm --force --volumes "${containers[@]}"
   mapfile -t images < <(shortcut_images)
+  if [ -n "${SCENARIO_A_COLD_BASE-}" ] && docker image inspect "$(base_image)" >/dev/null 2>&1; then
+    images+=("$(base_image)")
+  fi
   [ "${#images[@]}" -eq 0 ] || run docker image rm --force "${images[@]}"
   run rm -rf -- "$work"
 }
@@ -170,26 +176,22 @@ built_image() {
 images() { docker image ls --all --digests --no-trunc --format '{{json .}}'; }
 
 evidence_before() {
-  local base_image
-  base_image=$(awk '$1 == "FROM" { print $2; exit }' "$base/.devcontainer/Dockerfile.scenario-a")
   keep machine.json python3 -B "$here/machine_facts.py"
   keep images_before.jsonl images
-  keep base_image_before.json docker image inspect "$base_image"
   keep docker_version.json docker version --format '{{json .}}'
   keep devcontainer_version.txt "$devcontainer" --version
   python3 -c 'import json, sys; json.dump(dict(pair.split("=", 1) for pair in sys.argv[1:]), sys.stdout, indent=2)' \
     "run_id=$run_id" "started_at=$(date -u +%FT%TZ)" "boot_id=$(cat /proc/sys/kernel/random/boot_id)" \
-    "input_hash=${SCENARIO_A_INPUT_HASH-}" "profile=${SCENARIO_A_PROFILE-}" "base_image=$base_image" \
+    "input_hash=${SCENARIO_A_INPUT_HASH-}" "profile=${SCENARIO_A_PROFILE-}" "base_image=$(base_image)" \
     "username=${XFORMERS_USERNAME-}" "xformers_url=${XFORMERS_FORK_URL-}" \
     "arch_list=$TORCH_CUDA_ARCH_LIST" "max_jobs=$MAX_JOBS" "workspace=$work" >"$evidence/run.json"
 }
 
 evidence_after() {
-  local container base_image
+  local container
   container=$(docker container ls --all --quiet --filter "label=devcontainer.local_folder=$work" | head -n 1)
-  base_image=$(awk '$1 == "FROM" { print $2; exit }' "$base/.devcontainer/Dockerfile.scenario-a")
   keep images_after.jsonl images
-  keep base_image.json docker image inspect "$base_image"
+  keep base_image.json docker image inspect "$(base_image)"
   [ ! -s "$evidence/build.json" ] || keep image_inspect.json docker image inspect "$(built_image)"
   [ ! -s "$evidence/build.json" ] || keep image_history.jsonl docker image history --no-trunc --format '{{json .}}' "$(built_image)"
   [ ! -e "$work" ] || keep devcontainer_configuration.json "$devcontainer" read-configuration --workspace-folder "$work" --include-merged-configuration
@@ -271,6 +273,7 @@ evidence_before
 event begin run
 timed clean clean
 keep images_at_build.jsonl images
+keep base_image_before.json docker image inspect "$(base_image)"
 timed lay_down lay_down
 timed image_build image_build
 timed container_up container_up

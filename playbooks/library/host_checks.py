@@ -1,0 +1,314 @@
+#!/usr/bin/python
+"""Ansible module: what a host lacks for Scenario A. Looks at everything in one call and changes nothing."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_checks
+short_description: What a host lacks for Scenario A
+description:
+  - Runs as whoever logs in, and asks sudo only where a question needs it.
+options:
+  profile: {description: The profile, as its file has it., type: dict, required: true}
+  xformers_url: {description: What xformers is cloned from; empty where the profile makes it., type: str, default: ""}
+  pip_index: {description: pip's index, where the host's own configuration names none., type: str, default: ""}
+  controller_time: {description: The controller's clock, seconds since 1970., type: float, required: true}
+  ca_pem: {description: Certificates to trust besides the host's own., type: str, default: ""}
+  minimum_free_bytes: {description: Free space that a run needs., type: int, default: 20000000000}
+"""
+
+RETURN = r"""
+host_findings:
+  description: One for each check - its name, its outcome (ok, warn or fail), what was seen, and how to mend it.
+  type: list
+  elements: dict
+  returned: always
+"""
+
+import http.client
+import os
+import re
+import shutil
+import ssl
+import sys
+import time
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+PREPARE = "`provisioner prepare` installs it"
+SUPPORTED = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
+# A run works there; what it needs is not installed for them yet.
+BY_HAND = {"rhel": "9", "rocky": "9"}
+STATE = "/var/lib/provisioner"
+DEVCONTAINER = "/opt/provisioner/bin/devcontainer"
+APT_LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock")
+NVIDIA, DISPLAY = "0x10de", "0x03"
+MAXIMUM_SKEW_SECONDS = 60
+TIMEOUT_SECONDS = 10
+# An image registry asks for a token first, and has nothing at its root.
+REGISTRY_ANSWERS = (401, 404)
+
+
+class Host:
+    """How the checks ask the host; whatever is not there answers with an empty text."""
+
+    def __init__(self, module):
+        self.module = module
+        self.params = module.params
+        self.sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+
+    def ask(self, *command, root=False):
+        """Standard output of a command, stripped; empty where it failed or is not there."""
+        sudo = self.sudo if root else []
+        if not all(map(shutil.which, [*sudo[:1], command[0]])):
+            return ""
+        # An engine that hangs, say, must not hold up the rest.
+        words = ["timeout", str(TIMEOUT_SECONDS), *sudo, *command]
+        code, out, _ = self.module.run_command(words, environ_update={"LC_ALL": "C"})
+        return out.strip() if code == 0 else ""
+
+
+def finding(check, outcome, detail, remedy=""):
+    """One entry of host_findings."""
+    return {"check": check, "outcome": outcome, "detail": detail, "remedy": remedy}
+
+
+def read(path):
+    """Text of a file, stripped; empty where it cannot be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def root(host):
+    """Whether what needs root can be done."""
+    if os.geteuid() == 0:
+        return finding("root", OK, "logged in as root")
+    if host.ask("id", "-u", root=True) == "0":
+        return finding("root", OK, "sudo asks for no password")
+    remedy = "allow this user sudo without a password, or set ansible_become_password in the inventory"
+    return finding("root", FAIL, "not root, and sudo asks for a password or is not there", remedy)
+
+
+def python(_host):
+    """Which Python Ansible found; one that is too old could not have run this."""
+    return finding("python", OK, ".".join(map(str, sys.version_info[:3])))
+
+
+def system(_host):
+    """Whether it is a distribution that the roles know."""
+    pairs = (line.split("=", 1) for line in read("/etc/os-release").splitlines() if "=" in line)
+    release = {key: value.strip("\"'") for key, value in pairs}
+    name, version = release.get("ID", "unknown"), release.get("VERSION_ID", "")
+    detail = release.get("PRETTY_NAME", f"{name} {version}".strip())
+    if version in SUPPORTED.get(name, ()):
+        return finding("os", OK, detail)
+    if version.split(".")[0] == BY_HAND.get(name):
+        return finding("os", WARN, detail, "install Docker and the Dev Container CLI by hand: `prepare` cannot here")
+    return finding("os", FAIL, detail, "use Debian 12 or 13, or Ubuntu 22.04 or 24.04")
+
+
+def disk(host):
+    """Whether there is room for a run, where the engine keeps its images."""
+    folder = Path(host.ask("docker", "info", "--format", "{{.DockerRootDir}}", root=True) or "/var/lib")
+    # A folder that is not there yet will be on the file system of the one above it.
+    folder = next(path for path in (folder, *folder.parents) if path.exists())
+    needed = host.params["minimum_free_bytes"]
+    free = min(shutil.disk_usage(path).free for path in (folder, Path("/var/lib")))
+    detail = f"{free / 1e9:.1f} GB free at {folder}"
+    if free < needed:
+        return finding("disk", FAIL, detail, f"make room: the image, torch and the compile take {needed / 1e9:.0f} GB")
+    return finding("disk", OK, detail)
+
+
+def clock(host):
+    """Whether the host's clock agrees with the controller's; TLS and apt refuse one that is far off."""
+    skew = time.time() - host.params["controller_time"]
+    detail = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the controller"
+    if abs(skew) > MAXIMUM_SKEW_SECONDS:
+        return finding("clock", WARN, detail, "let the host and the controller follow a time server")
+    return finding("clock", OK, detail)
+
+
+def apt(_host):
+    """Whether another program holds apt's lock; None where there is no apt."""
+    if not shutil.which("apt-get"):
+        return None
+    held = held_lock(read("/proc/locks"), APT_LOCKS)
+    if held:
+        remedy = "wait until it is done; `prepare` and `run` wait for it too"
+        return finding("apt", WARN, f"another program holds {held}", remedy)
+    return finding("apt", OK, "no other program holds its lock")
+
+
+def held_lock(locks, paths):
+    """First of `paths` that is locked by the kernel's table `locks`, which anyone may read; empty for none."""
+    for path in paths:
+        try:
+            status = Path(path).stat()
+        except OSError:
+            continue
+        device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
+        if f"{device}:{status.st_ino} " in locks:
+            return path
+    return ""
+
+
+def engine(host):
+    """Whether a Docker engine answers."""
+    version = host.ask("docker", "version", "--format", "{{.Server.Version}}", root=True)
+    if version:
+        return finding("engine", OK, f"Docker {version} answers")
+    if shutil.which("dockerd"):
+        return finding(
+            "engine", WARN, "there is a Docker engine that does not answer", "`provisioner prepare` starts it"
+        )
+    return finding("engine", WARN, "no Docker engine", PREPARE)
+
+
+def devcontainer_cli(host):
+    """Whether the Dev Container CLI is there, ours or another, or else a Node for it."""
+    for command in (DEVCONTAINER, "devcontainer"):
+        version = host.ask(command, "--version")
+        if version:
+            return finding("devcontainer_cli", OK, f"{command} {version}")
+    node = host.ask("node", "--version")
+    major = re.match(r"v(\d+)", node)
+    detail = "no Dev Container CLI; " + (f"Node {node}" if node else "no Node")
+    if node and major and int(major.group(1)) < 20:
+        detail += ", which is too old for it"
+    return finding("devcontainer_cli", WARN, detail, PREPARE)
+
+
+def gpu(host):
+    """Whether there is an NVIDIA GPU whose driver works."""
+    devices = Path("/sys/bus/pci/devices")
+    nvidia = [path for path in devices.glob("*") if read(path / "vendor") == NVIDIA]
+    found = [path for path in nvidia if read(path / "class").startswith(DISPLAY)]
+    names = host.ask("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+    if not found and not names:
+        return finding("gpu", WARN, "no NVIDIA GPU", "none is needed to compile; the attention test will be skipped")
+    loaded, installed = read("/sys/module/nvidia/version"), host.ask("modinfo", "-F", "version", "nvidia")
+    if names:
+        return finding("gpu", OK, f"{', '.join(names.splitlines())}; driver {loaded or 'unknown'}")
+    if loaded and installed and loaded != installed:
+        return finding("gpu", FAIL, f"driver {loaded} is loaded and {installed} is installed", "restart the host")
+    if loaded:
+        return finding("gpu", FAIL, f"driver {loaded} is loaded, nvidia-smi does not answer", "install its nvidia-smi")
+    state = f"driver {installed} is installed and not loaded" if installed else "no driver"
+    remedy = "restart the host" if installed else "install the NVIDIA driver"
+    return finding("gpu", FAIL, f"{len(found)} on the PCI bus; {state}", remedy)
+
+
+# --- where packages come from ---
+
+
+def registries(host):
+    """What the profile and the host's own configuration take things from: (name, URL, proxy, further good answers)."""
+    wanted = []
+    proxy = dict(re.findall(r'^Acquire::(https?)::[Pp]roxy "(.*)";', host.ask("apt-config", "dump"), re.M))
+    targets = host.ask("apt-get", "indextargets", "--format", "$(BASE_URI)").splitlines()
+    for base in dict.fromkeys(target for target in targets if target.startswith("http")):
+        wanted.append(("apt", f"{base}InRelease", proxy.get(base.split(":")[0]), ()))
+
+    index = (
+        os.environ.get("PIP_INDEX_URL")
+        or host.ask("pip3", "config", "get", "global.index-url")
+        or host.params["pip_index"]
+    )
+    arguments = [word for words in host.params["profile"].get("python_packages") or () for word in words]
+    indexes = [index, *(word for word in arguments if word.startswith(("http://", "https://")))]
+    wanted += [("pip", f"{url.rstrip('/')}/", None, ()) for url in indexes if url]
+
+    npm = host.ask("npm", "config", "get", "registry")
+    if npm.startswith("http"):
+        wanted.append(("npm", npm, None, ()))
+    if host.params["xformers_url"].startswith("http"):
+        wanted.append(("xformers", host.params["xformers_url"], None, ()))
+    profile = host.params["profile"]
+    if not profile.get("base_image_build"):
+        wanted += [("image", url, None, REGISTRY_ANSWERS) for url in image_registry(host, profile["base_image"])]
+    return list(dict.fromkeys(wanted))
+
+
+def image_registry(host, image):
+    """URL of the registry that an image's name stands for, in a list; empty where only an engine could tell."""
+    first = image.split("/")[0]
+    if "/" in image and (set(".:") & set(first) or first == "localhost"):
+        return [f"https://{first}/v2/"]
+    default = host.ask("docker", "info", "--format", "{{.IndexServerAddress}}", root=True)
+    return [default] if default.startswith("http") else []
+
+
+def reach(entry, context):
+    """Whether a URL answers; nothing of it is kept."""
+    name, url, proxy, also = entry
+    check, shown = f"registry {name}", re.sub(r"//[^/@]*@", "//", url)
+    if shown != url:
+        also = (*also, 401)  # the address holds a password, which is neither shown nor tried
+    handlers = [urllib.request.HTTPSHandler(context=context)]
+    if proxy:
+        handlers.append(urllib.request.ProxyHandler({"http": proxy, "https": proxy}))
+    try:
+        with urllib.request.build_opener(*handlers).open(shown, timeout=TIMEOUT_SECONDS) as answer:
+            return finding(check, OK, f"{shown} answers {answer.status}")
+    except urllib.error.HTTPError as error:
+        if error.code in also:
+            return finding(check, OK, f"{shown} answers {error.code}")
+        remedy = "mend the address, or let this host through to it"
+        return finding(check, FAIL, f"{shown} answers {error.code} {error.reason}", remedy)
+    except (OSError, ValueError, http.client.HTTPException) as error:  # timeouts and TLS among them
+        reason = getattr(error, "reason", error)
+        if "CERTIFICATE_VERIFY_FAILED" in str(reason):
+            remedy = "name the site's CA bundle: SSL_CERT_FILE on the controller, or site_ca_bundle in the inventory"
+        else:
+            remedy = "let this host through to it, set a proxy, or use another profile or mirror"
+        return finding(check, FAIL, f"{shown}: {reason}", remedy)
+
+
+def reached(host):
+    """A finding for each registry; all are asked at once."""
+    context = ssl.create_default_context()
+    if host.params["ca_pem"]:
+        try:
+            context.load_verify_locations(cadata=host.params["ca_pem"])
+        except (ssl.SSLError, ValueError) as error:
+            remedy = "mend the file that site_ca_bundle names"
+            return [finding("site CA", FAIL, f"the bundle is not PEM: {error}", remedy)]
+    wanted = registries(host)
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return list(pool.map(lambda entry: reach(entry, context), wanted))
+
+
+CHECKS = (root, python, system, disk, clock, apt, engine, devcontainer_cli, gpu)
+
+
+def main():
+    """Look at everything and say what was seen."""
+    module = AnsibleModule(
+        argument_spec={
+            "profile": {"type": "dict", "required": True},
+            "xformers_url": {"type": "str", "default": ""},
+            "pip_index": {"type": "str", "default": ""},
+            "controller_time": {"type": "float", "required": True},
+            # Not secret, but too long to be shown with every result.
+            "ca_pem": {"type": "str", "default": "", "no_log": True},
+            "minimum_free_bytes": {"type": "int", "default": 20000000000},
+        },
+        supports_check_mode=True,
+    )
+    os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+    host = Host(module)
+    findings = [check(host) for check in CHECKS]
+    findings = [found for found in findings if found] + reached(host)
+    module.exit_json(changed=False, host_findings=findings)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Starts `provisioner` and turns whatever goes wrong into one line and an exit code."""
+
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from provisioner import cli
+from provisioner.errors import Exit, ProvisionerError
+from provisioner.paths import ensure_state_dir, state_dir
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line `arguments` (default: the process's own) and give the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = cli.run(arguments)
+        sys.stdout.flush()  # so that a closed pipe is met here, not in the interpreter's last moments
+    except ProvisionerError as error:
+        return _say(str(error), error.code)
+    except KeyboardInterrupt:
+        return _say("interrupted; nothing of this command goes on on any host", Exit.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has seen enough (`| head`): nothing to say, and nobody to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+    except Exception as error:  # the last resort: a fault of ours is still one line
+        return _unexpected(error, arguments)
+    return code
+
+
+def _say(line: str, code: int) -> int:
+    print(f"provisioner: {line}", file=sys.stderr)
+    return int(code)
+
+
+def _unexpected(error: Exception, arguments: Sequence[str]) -> int:
+    text = "".join(traceback.format_exception(error))
+    if any(argument.startswith("-v") or argument == "--verbose" for argument in arguments):
+        sys.stderr.write(text)
+    summary = " ".join(f"{type(error).__name__}: {error}".split())
+    return _say(f"a fault in provisioner: {summary}; the traceback is in {_save(text)}", Exit.FAILED)
+
+
+def _save(text: str) -> Path:
+    """Write a traceback to the state directory, or to the temporary one where that cannot be."""
+    name = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.txt"
+    try:
+        folder = ensure_state_dir(state_dir()) / "faults"
+        folder.mkdir(exist_ok=True)
+    except (OSError, ProvisionerError):
+        folder = Path(tempfile.mkdtemp(prefix="provisioner-"))
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

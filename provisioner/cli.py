@@ -1,0 +1,227 @@
+"""The command line, declared as data: each command with its options, an example and the module that does it.
+
+Nothing here imports what a command needs, so `provisioner --help` stays quick.
+"""
+
+import argparse
+import importlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple, NoReturn, cast
+
+from provisioner import __version__
+from provisioner.errors import Exit, ProvisionerError
+
+__all__ = ["COMMANDS", "COMMON", "Command", "Option", "parse", "run"]
+
+
+class Option(NamedTuple):
+    """One option or argument: the words it is given by, and what argparse is told of it."""
+
+    flags: tuple[str, ...]
+    settings: dict[str, Any]
+
+
+class Command(NamedTuple):
+    """One command: `name` may be two words; `module` of provisioner.commands has `main(options) -> int`."""
+
+    name: str
+    summary: str
+    example: str
+    module: str
+    options: tuple[Option, ...] = ()
+
+
+def option(*flags: str, **settings: Any) -> Option:
+    """Give an Option; written as a call so that the tables below read like argparse."""
+    return Option(flags, settings)
+
+
+COMMON = (
+    option("-i", "--inventory", metavar="PATH", help="an Ansible inventory (default: this machine)"),
+    option("-l", "--limit", metavar="PATTERN", help="only these hosts of the inventory"),
+    option("--profile", metavar="NAME", help="where things come from: seed (default) or registries"),
+    option(
+        "-e",
+        "--extra-vars",
+        metavar="KEY=VALUE",
+        action="append",
+        help="set an Ansible variable; may be given again",
+    ),
+    option("--forks", metavar="N", type=int, default=10, help="hosts at a time (default: 10)"),
+    option("--state-dir", metavar="DIR", help="where runs and evidence are kept on this machine"),
+    option("--json", action="store_true", help="the result as JSON on stdout, and nothing else there"),
+    option("-v", "--verbose", action="count", default=0, help="show Ansible's own output; -vv shows more"),
+)
+
+LAB_NAME = option("--name", metavar="NAME", default="lab", help="which lab (default: lab)")
+
+COMMANDS = (
+    Command(
+        "run",
+        "prepare the hosts, lay down Scenario A, compile once, test, and bring back the timings",
+        "provisioner run -i fleet.yml --profile registries --max-jobs 8",
+        "run",
+        (
+            option("--username", metavar="NAME", help="GitHub user whose xformers fork is compiled"),
+            option("--xformers-url", metavar="URL", help="clone xformers from here instead"),
+            option("--arch-list", metavar="LIST", help="GPU architectures, such as '8.0;9.0a', or auto"),
+            option("--max-jobs", metavar="N", help="compile jobs at a time, or auto"),
+            option("--require-gpu", action="store_true", help="a host without a GPU is a failure"),
+            option("--fresh", action="store_true", help="measure anew where a finished run is there already"),
+            option("--repeat", metavar="N", type=int, default=1, help="measure N times, each time anew"),
+            option("--cold-base", action="store_true", help="remove the base image first, so its pull is timed"),
+        ),
+    ),
+    Command(
+        "prepare",
+        "make each host ready for a run: Docker, the Dev Container CLI and what the profile asks for",
+        "provisioner prepare -i fleet.yml -l 'rack1*'",
+        "prepare",
+    ),
+    Command(
+        "status",
+        "list the runs that this machine knows of, those in flight first",
+        "provisioner status",
+        "status",
+    ),
+    Command(
+        "facts",
+        "print the records of finished runs",
+        "provisioner facts -o csv -q 'runs[].{host: host, compile: timings.compile}'",
+        "facts",
+        (
+            option("-q", "--query", metavar="JMESPATH", help="print only what this JMESPath expression selects"),
+            option(
+                "-o",
+                "--output",
+                choices=("table", "json", "yaml", "csv"),
+                help="how to print it (default: table)",
+            ),
+        ),
+    ),
+    Command(
+        "audit",
+        "judge a run's evidence again, check by check",
+        "provisioner audit 20261123T090807Z",
+        "audit",
+        (option("run", metavar="RUN", help="the run_id, or as much of its beginning as is unique"),),
+    ),
+    Command(
+        "doctor",
+        "say what is missing here and on the hosts, each with its remedy; change nothing",
+        "provisioner doctor -i fleet.yml",
+        "doctor",
+    ),
+    Command(
+        "clean",
+        "remove what the scenario left on the hosts, and only that",
+        "provisioner clean -i fleet.yml",
+        "clean",
+    ),
+    Command(
+        "lab up",
+        "make throwaway hosts on this machine, with an inventory to reach them by",
+        "provisioner lab up -n 2 --debian 12",
+        "lab_up",
+        (
+            option("-n", "--count", metavar="N", type=int, default=1, help="how many hosts (default: 1)"),
+            option("--debian", type=int, choices=(12, 13), default=12, help="which Debian (default: 12)"),
+            option("--user", metavar="NAME", default="root", help="log in as this user (default: root)"),
+            LAB_NAME,
+        ),
+    ),
+    Command("lab status", "list the labs on this machine", "provisioner lab status", "lab_status"),
+    Command(
+        "lab down",
+        "remove a lab and all that belongs to it",
+        "provisioner lab down --name lab",
+        "lab_down",
+        (
+            LAB_NAME,
+            option("--images", action="store_true", help="remove the images that made it quick as well"),
+        ),
+    ),
+)
+
+GROUPS = {"lab": "throwaway hosts on this machine, to try things on"}
+
+EXIT_CODES = """\
+exit codes:
+  0    done
+  1    failed on at least one host
+  2    bad usage or input; no host was touched
+  3    a host was unreachable, and nothing worse happened
+  4    the audit rejected a run, and nothing worse happened
+  5    the plan found drift
+  130  interrupted
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but an error is one line with its remedy, and examples keep their line breaks."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,  # an abbreviation in a script would break with the next option we add
+            **settings,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        raise ProvisionerError(message, f"see `{self.prog} --help`", Exit.BAD_INPUT)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Turn a command line into options; raises ProvisionerError (code 2), or SystemExit for --help."""
+    options = _parser().parse_args(arguments)
+    options.extra_vars = [*(options.early_extra_vars or []), *(getattr(options, "extra_vars", None) or [])]
+    return options
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do what the command line says and give the exit code."""
+    try:
+        options = parse(arguments)
+    except SystemExit as leave:  # --help and --version have printed what they had to
+        return cast(int, leave.code or 0)
+    command = importlib.import_module(f"provisioner.commands.{options.module}")
+    return cast(int, command.main(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="provisioner",
+        description="Turns bare GPU machines into hosts that can be benchmarked, and brings timings back.",
+        epilog=f"example:\n  provisioner run --profile registries\n\n{EXIT_CODES}",
+    )
+    parser.add_argument("--version", action="version", version=f"provisioner {__version__}")
+    for flags, settings in COMMON:
+        # A list given before the command would be replaced by one given after it: keep the two apart.
+        early = {"dest": "early_extra_vars"} if "--extra-vars" in flags else {}
+        parser.add_argument(*flags, **{**settings, **early})
+
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
+    groups: dict[str, Any] = {}
+    for command in COMMANDS:
+        group, _, name = command.name.rpartition(" ")
+        if group and group not in groups:
+            inner = commands.add_parser(group, help=GROUPS[group], description=GROUPS[group])
+            groups[group] = inner.add_subparsers(metavar="COMMAND", required=True, title="commands")
+        _add(groups[group] if group else commands, name, command)
+    return parser
+
+
+def _add(parent: Any, name: str, command: Command) -> None:
+    parser = parent.add_parser(
+        name,
+        help=command.summary,
+        description=command.summary[0].upper() + command.summary[1:] + ".",
+        epilog=f"example:\n  {command.example}",
+    )
+    parser.set_defaults(module=command.module, command=command.name)
+    for flags, settings in command.options:
+        parser.add_argument(*flags, **settings)
+    common = parser.add_argument_group("common options")
+    for flags, settings in COMMON:
+        # Without a default here, what was given before the command stays.
+        common.add_argument(*flags, **{**settings, "default": argparse.SUPPRESS})

@@ -1,0 +1,28 @@
+"""`provisioner clean`: removes from the hosts what a scenario left there, and only that."""
+
+from argparse import Namespace
+
+from provisioner import inputs, progress
+from provisioner.commands.common import explain, print_json, raise_if_stopped, say
+from provisioner.job import run_playbook
+
+__all__ = ["main"]
+
+
+def main(options: Namespace) -> int:
+    """Clean the hosts; the runs kept on this machine stay."""
+    target = inputs.check(options)
+    with progress.show(verbosity=options.verbose, plain=options.json) as view:
+        job = run_playbook("clean.yml", target, (view,))
+    raise_if_stopped(job)
+    if options.json:
+        hosts = {
+            name: {"changed": host.changed, "failed": host.failed, "unreachable": host.unreachable}
+            for name, host in sorted(job.hosts.items())
+        }
+        print_json({"hosts": hosts})
+    for name, host in sorted(job.hosts.items()):
+        if not host.failed and not host.unreachable:
+            say(f"{name}: {'cleaned' if host.changed else 'nothing to clean'}")
+    explain(job)
+    return job.code

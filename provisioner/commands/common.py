@@ -1,0 +1,51 @@
+"""What several commands say in the same way."""
+
+import json
+import sys
+from typing import Any
+
+from provisioner.errors import Exit, ProvisionerError
+from provisioner.job import Job
+
+__all__ = ["explain", "print_json", "raise_if_stopped", "say"]
+
+
+def say(line: str) -> None:
+    """Tell a person something: on stderr, where it is in no program's way."""
+    print(f"provisioner: {line}", file=sys.stderr, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """Print the result of a command for a program: on stdout, alone."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def raise_if_stopped(job: Job) -> None:
+    """Raise ProvisionerError where a job was interrupted, its inputs were wrong or Ansible itself failed."""
+    if job.interrupted:
+        if job.running:
+            where = ", ".join(f"{host} (run {run_id})" for host, run_id in sorted(job.running.items()))
+            raise ProvisionerError(
+                f"interrupted; the run goes on detached on {where}",
+                "the same command attaches to it again",
+                Exit.INTERRUPTED,
+            )
+        raise ProvisionerError("interrupted; no run goes on on any host", "", Exit.INTERRUPTED)
+    if job.invalid:
+        raise ProvisionerError(job.invalid, code=Exit.BAD_INPUT)
+    if job.error:
+        raise ProvisionerError(job.error, f"Ansible's own output is in {job.log}", Exit.FAILED)
+
+
+def explain(job: Job, told: frozenset[str] = frozenset()) -> None:
+    """Say for each host that failed why it did; not for those in `told`, of which more is known."""
+    failed = {name: host for name, host in sorted(job.hosts.items()) if host.failed or host.unreachable}
+    for name, host in failed.items():
+        if host.failure is None:
+            say(f"{name}: failed")
+        elif host.unreachable:
+            say(f"{name}: unreachable: {host.failure.message}")
+        elif name not in told:
+            say(f"{name}: failed in '{host.failure.task}': {host.failure.message}")
+    if failed:
+        say(f"Ansible's own output is in {job.log}")

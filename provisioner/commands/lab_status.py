@@ -1,0 +1,26 @@
+"""`provisioner lab status`: lists the labs on this machine."""
+
+from argparse import Namespace
+
+from provisioner import lab
+from provisioner.commands.common import print_json, say
+from provisioner.errors import Exit
+from provisioner.paths import state_dir
+from provisioner.text import table
+
+__all__ = ["main"]
+
+
+def main(options: Namespace) -> int:
+    """List the labs, each with its inventory and its hosts."""
+    labs = lab.status(state_dir(options.state_dir))
+    if options.json:
+        print_json([one.to_dict() for one in labs])
+        return Exit.DONE
+    for one in labs:
+        rows = [[host.name, host.address, host.user, host.debian, host.state] for host in one.hosts]
+        print(f"lab {one.name}: {one.inventory}")
+        print(table(["host", "address", "user", "debian", "state"], rows))
+    if not labs:
+        say("no lab; `provisioner lab up` makes one")
+    return Exit.DONE

@@ -1,0 +1,46 @@
+"""`provisioner prepare`: makes fresh hosts ready for a run."""
+
+import sys
+from argparse import Namespace
+
+from provisioner import inputs, progress
+from provisioner.commands.common import explain, print_json, raise_if_stopped, say
+from provisioner.job import run_playbook
+from provisioner.text import table
+
+__all__ = ["main"]
+
+
+def main(options: Namespace) -> int:
+    """Prepare the hosts and tell what was changed on each."""
+    target = inputs.check(options)
+    with progress.show(verbosity=options.verbose, plain=options.json) as view:
+        job = run_playbook("prepare.yml", target, (view,))
+    raise_if_stopped(job)
+    hosts = {
+        name: {
+            "changed": host.changed,
+            "failed": host.failed,
+            "unreachable": host.unreachable,
+            "reboot_required": host.reboot_required,
+        }
+        for name, host in sorted(job.hosts.items())
+    }
+    if options.json:
+        print_json({"hosts": hosts})
+    else:
+        rows = [
+            [
+                name,
+                h["changed"],
+                h["failed"],
+                *(("yes" if h[key] else "no") for key in ("unreachable", "reboot_required")),
+            ]
+            for name, h in hosts.items()
+        ]
+        print(table(["host", "changed", "failed", "unreachable", "reboot required"], rows), file=sys.stderr)
+    for name, host in hosts.items():
+        if host["reboot_required"]:
+            say(f"{name}: needs a restart before it can run the scenario; restart it, then run this again")
+    explain(job)
+    return job.code

@@ -1,0 +1,101 @@
+"""`provisioner run`: prepares the hosts, runs the scenario on each, and brings the records back."""
+
+import sys
+from argparse import Namespace
+from typing import Any
+
+from provisioner import facts, inputs, progress
+from provisioner.commands.common import explain, print_json, raise_if_stopped, say
+from provisioner.errors import Exit, ProvisionerError
+from provisioner.inflight import Notes
+from provisioner.job import Job, run_playbook
+from provisioner.store import Run, Store
+
+__all__ = ["main"]
+
+
+def main(options: Namespace) -> int:
+    """Run the scenario; see the table in cli.py for the options."""
+    if not 1 <= options.repeat <= 1000:
+        raise ProvisionerError(f"--repeat {options.repeat} is not between 1 and 1000", "try --repeat 5", Exit.BAD_INPUT)
+    target = inputs.check(options, _variables(options))
+    jobs: list[Job] = []
+    with progress.show(verbosity=options.verbose, plain=options.json) as view:
+        for _ in range(options.repeat):
+            jobs.append(run_playbook("site.yml", target, (view, Notes(target.state))))
+            if jobs[-1].code != Exit.DONE:
+                break
+    runs = _runs(Store(target.state), jobs)
+    failed = [run for run in runs if run.record["outcome"] != "ok"]
+    _show(runs)
+    for run in failed:
+        _show_failure(run)
+    if options.json:
+        print_json(facts.document(runs))
+    raise_if_stopped(jobs[-1])
+    explain(jobs[-1], told=frozenset(run.host for run in failed))
+    without_gpu = [run for run in runs if options.require_gpu and not run.record["machine"]["gpus"]]
+    for run in without_gpu:
+        say(f"{run.host}: no GPU in run {run.run_id}, and --require-gpu was given")
+    return exit_code(jobs[-1], runs, gpu_missing=bool(without_gpu))
+
+
+def exit_code(job: Job, runs: list[Run], *, gpu_missing: bool = False) -> int:
+    """Give the exit code of a job and its runs: the first of these that holds.
+
+    130 interrupted, 2 wrong inputs, 1 anything that failed, 3 a host that was not reached, 4 a run that the
+    audit rejected. So 3 and 4 promise that nothing worse happened.
+    """
+    if job.code in {Exit.INTERRUPTED, Exit.BAD_INPUT, Exit.FAILED}:
+        return job.code
+    if gpu_missing or any(run.record["outcome"] != "ok" for run in runs):
+        return Exit.FAILED
+    if job.code != Exit.DONE:
+        return job.code
+    if any(run.record["audit"]["verdict"] == "rejected" for run in runs):
+        return Exit.REJECTED
+    return Exit.DONE
+
+
+def _variables(options: Namespace) -> dict[str, Any]:
+    """Give the command's own options as Ansible variables; what was not given is left to the inventory."""
+    given = {
+        "scenario_a_username": options.username,
+        "scenario_a_xformers_url": options.xformers_url,
+        "scenario_a_arch_list": options.arch_list,
+        "scenario_a_max_jobs": options.max_jobs,
+        "scenario_a_fresh": options.fresh or options.repeat > 1 or None,
+        "scenario_a_cold_base": options.cold_base or None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _runs(store: Store, jobs: list[Job]) -> list[Run]:
+    """Give the runs that came back from `jobs`, newest first."""
+    wanted = {str(record.get("run_id")) for job in jobs for record in job.records}
+    runs = [run for run in store.list() if run.run_id in wanted]
+    for line in store.broken:
+        say(line)
+    missing = wanted - {run.run_id for run in runs}
+    if missing:
+        raise ProvisionerError(
+            f"the record of run {', '.join(sorted(missing))} came back but is not in {store.state}",
+            "look at the evidence there; the same command fetches it again",
+        )
+    return runs
+
+
+def _show(runs: list[Run]) -> None:
+    if not runs:
+        return
+    print(facts.runs_table([run.record for run in runs]), file=sys.stderr)
+    for run in runs:
+        print(f"evidence of {run.run_id} on {run.host}: {run.folder}", file=sys.stderr)
+
+
+def _show_failure(run: Run) -> None:
+    failure = run.record.get("failure") or {}
+    log = run.folder / "scenario_a.log"
+    say(f"{run.host}: the run {run.record['outcome']} in phase {failure.get('phase') or 'unknown'}; see {log}")
+    for line in failure.get("last_lines") or ():
+        print(f"  {line}", file=sys.stderr)

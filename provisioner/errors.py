@@ -1,0 +1,34 @@
+"""The one exception that a user sees, and the exit codes, in one place."""
+
+from enum import IntEnum
+
+__all__ = ["Exit", "ProvisionerError"]
+
+
+class Exit(IntEnum):
+    """What the process says to whoever started it; listed in `provisioner --help`."""
+
+    DONE = 0
+    FAILED = 1
+    BAD_INPUT = 2
+    UNREACHABLE = 3
+    REJECTED = 4
+    DRIFT = 5
+    INTERRUPTED = 130
+
+
+class ProvisionerError(Exception):
+    """Something went wrong that a user can understand; ends in one line, never in a traceback.
+
+    `message` says what, `remedy` how to mend it (may be empty), `code` is the exit code.
+    """
+
+    def __init__(self, message: str, remedy: str = "", code: int = Exit.FAILED) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        self.code = int(code)
+
+    def __str__(self) -> str:
+        """Give the one line: what; how to mend it."""
+        return "; ".join(" ".join(part.split()) for part in (self.message, self.remedy) if part)

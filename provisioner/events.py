@@ -1,0 +1,162 @@
+"""What Ansible says while a job runs, as types: one of ansible-runner's dictionaries in, a few events out."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = [
+    "Event",
+    "Failure",
+    "Finding",
+    "Output",
+    "Progress",
+    "RebootRequired",
+    "RecordFound",
+    "Started",
+    "Stats",
+    "translate",
+]
+
+VALIDATION_PLAY = "Validate the inputs"
+"""A failure in the play of this name means that the inputs were wrong, and that no host was touched."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """A piece of what Ansible itself prints."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Started:
+    """A host begins a task."""
+
+    host: str
+    play: str
+    task: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task failed on a host, or the host could not be reached; `message` is one line."""
+
+    host: str
+    play: str
+    task: str
+    unreachable: bool
+    message: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run on a host stands; times in seconds, `done` of `total` objects inside the compile."""
+
+    host: str
+    run_id: str
+    state: str
+    phase: str | None
+    elapsed: float
+    phase_elapsed: float
+    done: int | None = None
+    total: int | None = None
+
+
+@dataclass(frozen=True)
+class RecordFound:
+    """A host gave the record of a run, not validated yet."""
+
+    host: str
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the doctor found on a host: `outcome` is ok, warn or fail."""
+
+    host: str
+    check: str
+    outcome: str
+    detail: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class RebootRequired:
+    """A host needs a restart before it can do what was asked of it."""
+
+    host: str
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Ansible's counts at its end, each by host."""
+
+    ok: Mapping[str, int]
+    changed: Mapping[str, int]
+    failed: Mapping[str, int]
+    unreachable: Mapping[str, int]
+
+
+Event = Output | Started | Failure | Progress | RecordFound | Finding | RebootRequired | Stats
+
+
+def translate(raw: Mapping[str, Any]) -> Iterator[Event]:
+    """Give what an event of ansible-runner's means to us; nothing for most of them."""
+    kind = raw.get("event", "")
+    data = raw.get("event_data") or {}
+    host = data.get("host", "")
+    if raw.get("stdout"):
+        yield Output(str(raw["stdout"]))
+    if kind == "playbook_on_stats":
+        yield Stats(*(data.get(key) or {} for key in ("ok", "changed", "failures", "dark")))
+    elif kind == "runner_on_start":
+        yield Started(host, data.get("play", ""), data.get("task", ""))
+    elif kind in {"runner_on_failed", "runner_on_unreachable"} and not data.get("ignore_errors"):
+        result = data.get("res") or {}
+        unreachable = kind == "runner_on_unreachable"
+        yield Failure(host, data.get("play", ""), data.get("task", ""), unreachable, message(result))
+    if kind in {"runner_on_ok", "runner_on_failed", "runner_retry", "runner_item_on_ok"}:
+        yield from _results(host, data.get("res") or {})
+
+
+def _results(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
+    """Give what our own roles and modules put into a task's result."""
+    progress = result.get("scenario_a_progress")
+    if isinstance(progress, dict):
+        yield Progress(
+            host=host,
+            run_id=str(progress.get("run_id") or ""),
+            state=str(progress.get("state") or ""),
+            phase=progress.get("phase"),
+            elapsed=float(progress.get("elapsed") or 0.0),
+            phase_elapsed=float(progress.get("phase_elapsed") or 0.0),
+            done=progress.get("done"),
+            total=progress.get("total"),
+        )
+    for finding in result.get("host_findings") or ():
+        yield Finding(host, finding["check"], finding["outcome"], finding["detail"], finding["remedy"])
+    facts = result.get("ansible_facts") or {}
+    record = facts.get("scenario_a_record")
+    if isinstance(record, dict):
+        yield RecordFound(host, record)
+    if facts.get("provisioner_reboot_required"):
+        yield RebootRequired(host)
+
+
+def message(result: Mapping[str, Any]) -> str:
+    """Give the one line that says why a task failed, from its result.
+
+    A loop's result says only that an item failed: then that item's own line is given.
+    """
+    for item in result.get("results") or ():
+        if isinstance(item, dict) and item.get("failed"):
+            return message(item)
+    said = (str(result.get(key) or "") for key in ("msg", "stderr", "module_stderr", "exception", "censored"))
+    lines = [line.strip() for text in said for line in text.splitlines() if line.strip()]
+    text = " ".join(lines[:1]) or "no reason given"
+    detail = str(result.get("stderr") or result.get("module_stderr") or "").strip().splitlines()
+    # A command's message ("non-zero return code") says nothing; the last line it printed mostly does.
+    if detail and detail[-1].strip() not in text:
+        text = f"{text}: {detail[-1].strip()}"
+    return text if len(text) <= 500 else f"{text[:500]}…"

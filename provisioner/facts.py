@@ -1,0 +1,138 @@
+"""Records as a document to query, and the ways to print it: one function of one shape for each format."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jmespath
+import jmespath.exceptions
+import yaml
+
+from provisioner.errors import Exit, ProvisionerError
+from provisioner.record import PHASES
+from provisioner.store import Run
+from provisioner.text import table
+
+__all__ = ["FORMATS", "check_query", "document", "runs_table", "search"]
+
+
+def document(runs: Iterable[Run]) -> dict[str, Any]:
+    """Give {"hosts": {NAME: its newest record}, "runs": [records]} of `runs`, which come newest first."""
+    records = [run.record for run in runs]
+    hosts: dict[str, Any] = {}
+    for record in records:
+        hosts.setdefault(record["host"], record)
+    return {"hosts": hosts, "runs": records}
+
+
+def check_query(expression: str) -> None:
+    """Raise ProvisionerError (code 2) where `expression` is not JMESPath."""
+    try:
+        jmespath.compile(expression)
+    except jmespath.exceptions.JMESPathError as error:
+        reason = " ".join(str(error).split()) or "it is empty"
+        raise ProvisionerError(
+            f"the query is not JMESPath: {reason}",
+            "try -q 'runs[].{host: host, total: total_seconds}'",
+            Exit.BAD_INPUT,
+        ) from error
+
+
+def search(expression: str, value: Any) -> Any:
+    """Give what `expression` selects of `value`, None for nothing; raises ProvisionerError (code 2)."""
+    try:
+        return jmespath.search(expression, value)
+    except jmespath.exceptions.JMESPathError as error:
+        # It parses, but asks of a value what it cannot give: the sum of a text, say.
+        raise ProvisionerError(
+            f"the query does not fit the records: {error}", "`provisioner facts --json` shows them", Exit.BAD_INPUT
+        ) from error
+
+
+def runs_table(records: Iterable[Mapping[str, Any]]) -> str:
+    """Give records as a table for people, a line each; phases and total in seconds."""
+    header = ["host", "started", "outcome", "verdict", "total", *PHASES, "run"]
+    return table(header, [_summary(record) for record in records])
+
+
+def as_json(value: Any) -> str:
+    """Give any value as JSON."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def as_yaml(value: Any) -> str:
+    """Give any value as YAML."""
+    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    return text.removesuffix("...\n").rstrip("\n")
+
+
+def as_table(value: Any) -> str:
+    """Give the document, or a list or mapping that a query made of it, as a table; a lone value as it is."""
+    if _is_document(value):
+        return runs_table(value["runs"])
+    header, rows = _rows(value)
+    if header:
+        return table(header, [[_short(cell) for cell in row] for row in rows])
+    return "\n".join("  ".join("-" if cell is None else str(_short(cell)) for cell in row) for row in rows)
+
+
+def as_csv(value: Any) -> str:
+    """Give the same as CSV, with every field of a record as a column."""
+    header, rows = _rows(value["runs"] if _is_document(value) else value)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    if header:
+        writer.writerow(header)
+    writer.writerows([[_short(cell) if cell is not None else "" for cell in row] for row in rows])
+    return out.getvalue().rstrip("\n")
+
+
+FORMATS: dict[str, Callable[[Any], str]] = {
+    "table": as_table,
+    "json": as_json,
+    "yaml": as_yaml,
+    "csv": as_csv,
+}
+
+
+def _summary(record: Mapping[str, Any]) -> list[Any]:
+    timings = record.get("timings") or {}
+    started = str(record["started_at"])[:19].replace("T", " ")
+    verdict = (record.get("audit") or {}).get("verdict")
+    seconds = [_float(value) for value in (record["total_seconds"], *(timings.get(phase) for phase in PHASES))]
+    return [record["host"], started, record["outcome"], verdict, *seconds, record["run_id"]]
+
+
+def _float(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _is_document(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) == {"hosts", "runs"}
+
+
+def _rows(value: Any) -> tuple[list[str], list[list[Any]]]:
+    """Give a header and rows; without a header where the value is not made of mappings."""
+    items = value if isinstance(value, list) else [value]
+    if not items or not all(isinstance(item, dict) for item in items):
+        return [], [item if isinstance(item, list) else [item] for item in items]
+    flat = [_flatten(item) for item in items]
+    header = list(dict.fromkeys(key for row in flat for key in row))
+    return header, [[row.get(key) for key in header] for row in flat]
+
+
+def _flatten(item: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Give nested mappings as one, keys joined by dots."""
+    flat: dict[str, Any] = {}
+    for key, value in item.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _short(value: Any) -> Any:
+    """Give a list inside a cell as JSON on one line; text, numbers and None as they are."""
+    if isinstance(value, list | dict | bool):
+        return json.dumps(value, ensure_ascii=False)
+    return value

@@ -1,0 +1,70 @@
+"""What a lab is, what its parts are called, and what may be asked for."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner.errors import Exit, ProvisionerError
+
+__all__ = ["CODENAMES", "MAX_HOSTS", "Lab", "LabHost", "Report", "check_name", "check_request", "host_name"]
+
+Report = Callable[[str], None]
+
+CODENAMES = {12: "bookworm", 13: "trixie"}
+MAX_HOSTS = 200  # the smallest network that Docker commonly hands out, a /24, has room for these
+
+
+@dataclass(frozen=True)
+class LabHost:
+    """One host: its name in the inventory, IPv4 address, login, Debian release, and Docker's word for its state."""
+
+    name: str
+    address: str
+    user: str
+    debian: int
+    state: str
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Hosts that were made together, and the inventory that names them."""
+
+    name: str
+    inventory: Path
+    hosts: tuple[LabHost, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Give what `lab up --json` prints."""
+        return {"inventory": str(self.inventory), "hosts": [host.name for host in self.hosts]}
+
+
+def host_name(lab: str, number: int) -> str:
+    """Give the name of a lab's host; numbers start at 1."""
+    return f"{lab}-{number}"
+
+
+def check_name(name: str) -> None:
+    """Raise ProvisionerError (code 2) where `name` cannot be a lab's: it becomes part of host names."""
+    if not re.fullmatch(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?", name):
+        raise ProvisionerError(
+            f"{name!r} cannot be the name of a lab",
+            "use at most 32 small letters, digits and dashes, such as 'lab' or 'gpu-2'",
+            Exit.BAD_INPUT,
+        )
+
+
+def check_request(name: str, count: int, debian: int, user: str) -> None:
+    """Raise ProvisionerError (code 2) where a lab with these properties cannot be made."""
+    check_name(name)
+    if not 1 <= count <= MAX_HOSTS:
+        raise ProvisionerError(f"a lab of {count} hosts", f"ask for 1 to {MAX_HOSTS}", Exit.BAD_INPUT)
+    if debian not in CODENAMES:
+        known = " or ".join(map(str, CODENAMES))
+        raise ProvisionerError(f"no lab hosts with Debian {debian}", f"choose {known}", Exit.BAD_INPUT)
+    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", user):
+        raise ProvisionerError(
+            f"{user!r} is not a user name",
+            "use at most 32 small letters, digits, dashes and underscores, a letter first",
+            Exit.BAD_INPUT,
+        )

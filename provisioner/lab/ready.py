@@ -1,0 +1,88 @@
+"""Waits until hosts let us in and have finished booting."""
+
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from provisioner.errors import Exit, ProvisionerError
+from provisioner.lab.access import ssh_options
+from provisioner.lab.model import LabHost, Report
+
+__all__ = ["wait_until_ready"]
+
+BASE_WAIT = 60.0  # s for one host; several that boot at once share this machine's cores
+WAIT_PER_HOST = 5.0  # s more for each
+PAUSE = 0.3  # s between two rounds of asking
+
+BOOTED = ("running", "degraded")
+QUESTION = "systemctl is-system-running --wait; systemctl list-units --failed --plain --no-legend"
+
+
+def wait_until_ready(hosts: Sequence[LabHost], folder: Path, report: Report) -> None:
+    """Return once each host answers over SSH, its boot over; say so of each as it happens.
+
+    Asking is the real login, by the key and the host key that the inventory names. Raises ProvisionerError (code 3)
+    when some do not answer in time.
+    """
+    started = time.monotonic()
+    deadline = started + BASE_WAIT + WAIT_PER_HOST * len(hosts)
+    waiting = {host.name: host for host in hosts}
+    said = dict.fromkeys(waiting, "no answer yet")
+    while waiting:
+        asked = {name: _ask(host, folder) for name, host in waiting.items()}
+        try:
+            for name, question in asked.items():
+                answer, error = _answer(question, deadline)
+                if answer and answer[0] in BOOTED:
+                    took = time.monotonic() - started
+                    report(f"{name} answers at {waiting.pop(name).address} ({took:.1f} s)")
+                    if failed := [line.split()[0] for line in answer[1:]]:
+                        report(f"{name}: these units failed: {', '.join(failed)}")
+                else:
+                    said[name] = error or " ".join(answer) or said[name]
+        finally:
+            for question in asked.values():
+                question.kill()
+                question.communicate()
+        if waiting and time.monotonic() > deadline:
+            names = ", ".join(f"{name} ({said[name]})" for name in waiting)
+            raise ProvisionerError(
+                f"no answer over SSH within {deadline - started:.0f} s from {names}",
+                "look at the load of this machine, and at the engine's log",
+                Exit.UNREACHABLE,
+            )
+        if waiting:
+            time.sleep(PAUSE)
+
+
+def _ask(host: LabHost, folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [
+            "ssh",
+            "-F",
+            "none",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "ConnectTimeout=5",
+            *ssh_options(folder),
+            "-i",
+            str(folder / "id_ed25519"),
+            f"{host.user}@{host.address}",
+            QUESTION,
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _answer(question: subprocess.Popen[str], deadline: float) -> tuple[list[str], str]:
+    """Give the lines of an answer, and the last line of what ssh had to complain of."""
+    try:
+        out, err = question.communicate(timeout=max(0.1, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return [], "it lets us in, but its boot does not end"
+    return out.splitlines(), (err.strip().splitlines() or [""])[-1]

@@ -1,0 +1,54 @@
+"""Where things are: the playbooks that came with the package, and the state of this controller."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from provisioner.errors import Exit, ProvisionerError
+
+__all__ = ["ansible_dir", "ensure_state_dir", "state_dir"]
+
+
+def ansible_dir() -> Path:
+    """Give the folder that holds playbooks/, roles/ and inventory/, of a wheel or of a checkout.
+
+    Raises ProvisionerError where neither is there.
+    """
+    package = Path(__file__).resolve().parent
+    for candidate in (package / "ansible", package.parent):
+        if (candidate / "playbooks").is_dir() and (candidate / "roles").is_dir():
+            return candidate
+    raise ProvisionerError(f"no playbooks beside {package}", "install the package again")
+
+
+def state_dir(override: str | None = None) -> Path:
+    """Give the folder for runs, jobs and labs; it need not exist yet.
+
+    The first of: `override`, $PROVISIONER_STATE_DIR, $XDG_STATE_HOME/provisioner, ~/.local/state/provisioner.
+    """
+    named = override or os.environ.get("PROVISIONER_STATE_DIR")
+    if named:
+        return Path(named).expanduser().absolute()
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(base).expanduser().absolute() / "provisioner"
+
+
+def ensure_state_dir(path: Path) -> Path:
+    """Make `path`, for its owner alone, where it is missing, and write to it once to be sure that it can be.
+
+    Raises ProvisionerError with code 2.
+    """
+    try:
+        if not path.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=0o700, exist_ok=True)
+        # Asking for permissions says nothing about a read-only or a full file system; writing does.
+        with tempfile.TemporaryFile(dir=path) as probe:
+            probe.write(b"\0")
+    except OSError as error:
+        raise ProvisionerError(
+            f"cannot write to the state directory {path}: {error.strerror or error}",
+            "name another with --state-dir or PROVISIONER_STATE_DIR",
+            Exit.BAD_INPUT,
+        ) from error
+    return path

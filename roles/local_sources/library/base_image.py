@@ -1,0 +1,114 @@
+#!/usr/bin/python
+"""Ansible module: a CUDA base image, made from the distribution's packages and wheels of CUDA's compiler."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.workplace import run, workplace
+
+DOCUMENTATION = r"""
+module: base_image
+short_description: A CUDA base image from package registries alone
+description:
+  - The packages and the mirror are those of the host's own release, and pip runs on the host with the host's own
+    settings, so neither pip nor a site's CA bundle is ever in the image.
+  - The image and its name appear at once, when it is whole.
+options:
+  name: {description: The image's name., type: str, required: true}
+  inputs: {description: Hash of all that decides what is in the image., type: str, required: true}
+  label: {description: The label that keeps this hash., type: str, required: true}
+  work: {description: A folder to make it in; removed in the end., type: path, required: true}
+  distribution: {description: Whose packages to take; apt calls it the origin., type: str, required: true}
+  release: {description: The release's code name., type: str, required: true}
+  keyring: {description: The keys that the packages must be signed with., type: path, required: true}
+  wheels: {description: Requirements of CUDA's wheels., type: list, elements: str, required: true}
+  dpkg_options: {description: Settings of dpkg in the image., type: list, elements: str, default: []}
+  hooks:
+    description: Hooks of mmdebstrap once the packages are in the tree, $1. The wheels are in the folder wheels.
+    type: list
+    elements: str
+    default: []
+  environment: {description: The image's variables., type: dict, default: {}}
+"""
+
+NETWORK = "check that the host reaches its package index (site_ca_bundle, site_https_proxy) and run this again"
+MIRROR = "run 'apt-get update' on the host, mend what it complains of and run this again"
+ENGINE = "check that the host has free disk and that 'docker info' works there, and run this again"
+
+
+def present(module: AnsibleModule) -> tuple[str, str]:
+    """Id and hash of inputs of the image that is there; empty where there is none."""
+    template = '{{.Id}} {{index .Config.Labels "' + module.params["label"] + '"}}'
+    code, out, _ = module.run_command(["docker", "image", "inspect", "--format", template, module.params["name"]])
+    image_id, _, inputs = out.strip().partition(" ") if code == 0 else ("", "", "")
+    return image_id, inputs
+
+
+def package_sources(module: AnsibleModule) -> list[str]:
+    """Lines of sources.list with which the host itself gets its release's packages, without backports."""
+    origin, release, keyring = (module.params[name] for name in ("distribution", "release", "keyring"))
+    line = f"$(CODENAME) deb [signed-by={keyring}] $(REPO_URI) $(RELEASE) $(COMPONENT)"
+    command = ["apt-get", "indextargets", "--format", line, "Created-By: Packages", f"Origin: {origin}"]
+    wanted = (release, f"{release}-updates", f"{release}-security")
+    for update in (False, True):  # a host whose lists were removed knows nothing until they are there again
+        if update:
+            run(module, "apt-get update", ["apt-get", "--quiet", "update"], MIRROR)
+        lines = run(module, "asking apt for its sources", command, MIRROR).splitlines()
+        split = [line.split(" ", 1) for line in lines if "-backports " not in line]
+        sources = list(dict.fromkeys(source for codename, source in split if codename in wanted))
+        if sources:
+            return sources
+    module.fail_json(msg=f"apt knows no packages of {origin} {release} on this host; {MIRROR}")
+    raise AssertionError("fail_json does not return")
+
+
+def make(module: AnsibleModule, work: Path) -> None:
+    """Make the image in the folder `work`."""
+    params, rootfs = module.params, work / "rootfs.tar"
+    run(module, "making a virtual environment", ["/usr/bin/python3", "-m", "venv", str(work / "venv")], ENGINE)
+    pip = [str(work / "venv/bin/pip"), "--disable-pip-version-check", "install", "--no-cache-dir", "--quiet"]
+    options = ["--no-deps", "--no-compile", "--only-binary=:all:", "--target", str(work / "wheels")]
+    run(module, "fetching CUDA's wheels", [*pip, *options, *params["wheels"]], NETWORK)
+    # In mounts of its own, which go with it: it mounts /proc and /sys in the tree, and a killed one unmounts nothing.
+    bootstrap = ["unshare", "--mount", "mmdebstrap", "--quiet", "--variant=minbase"]
+    bootstrap += [f"--dpkgopt={option}" for option in params["dpkg_options"]]
+    bootstrap += [f"--customize-hook={hook}" for hook in params["hooks"]]
+    tree = [*bootstrap, params["release"], str(rootfs), *package_sources(module)]
+    # Its temporary files go with the folder, even when it is killed.
+    run(module, "mmdebstrap", tree, MIRROR, cwd=str(work), environ_update={"TMPDIR": str(work)})
+    changes = [f"--change=ENV {name}={value}" for name, value in params["environment"].items()]
+    changes += [f"--change=LABEL {params['label']}={params['inputs']}", '--change=CMD ["/bin/bash"]']
+    message = "--message=made by provisioner from the distribution's packages and CUDA's wheels"
+    run(module, "docker import", ["docker", "import", *changes, message, str(rootfs), params["name"]], ENGINE)
+
+
+def main() -> None:
+    """Make the image unless it is there from the same inputs."""
+    text, texts = {"type": "str", "required": True}, {"type": "list", "elements": "str", "default": []}
+    module = AnsibleModule(
+        argument_spec={
+            **dict.fromkeys(("name", "inputs", "label", "distribution", "release"), text),
+            **{name: {"type": "path", "required": True} for name in ("work", "keyring")},
+            "wheels": {"type": "list", "elements": "str", "required": True},
+            **dict.fromkeys(("dpkg_options", "hooks"), texts),
+            "environment": {"type": "dict", "default": {}},
+        },
+        supports_check_mode=True,
+    )
+    name, inputs = module.params["name"], module.params["inputs"]
+    if module.check_mode:
+        module.exit_json(changed=True, diff={"before": "", "after": f"{name} from inputs {inputs}\n"})
+    with workplace(Path(module.params["work"])) as work:
+        before, there = present(module)
+        if there != inputs:
+            make(module, work)
+            # The one that it replaces; it stays where a container uses it or an image was built from it.
+            if before:
+                module.run_command(["docker", "image", "rm", before])
+    module.exit_json(changed=there != inputs)
+
+
+if __name__ == "__main__":
+    main()

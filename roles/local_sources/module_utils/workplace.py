@@ -1,0 +1,42 @@
+"""A place on the host in which one run at a time makes something, and commands whose failures take one line."""
+
+from __future__ import annotations
+
+import fcntl
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def workplace(folder: Path) -> Iterator[Path]:
+    """`folder`, empty, for as long as the block runs; nothing of it stays.
+
+    The lock beside it is the kernel's: it goes when its process does, however that ends. Where a controller was
+    killed its module may live on here, and the next run's waits for it, then finds the work done.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        remove(folder)
+        folder.mkdir(mode=0o755)
+        try:
+            yield folder
+        finally:
+            remove(folder)
+
+
+def remove(folder: Path) -> None:
+    """Remove `folder` and all in it, if it is there, but nothing that is mounted in it."""
+    subprocess.run(["rm", "-rf", "--one-file-system", str(folder)], check=True)
+
+
+def run(module: Any, doing: str, command: list[str], remedy: str, **options: Any) -> str:
+    """Run `command` and give what it prints; where it fails the module fails: `doing`, its last words, `remedy`."""
+    code, out, err = module.run_command(command, **options)
+    if code:
+        words = [line.strip() for line in (err or out).splitlines() if line.strip()]
+        module.fail_json(msg=f"{doing} failed: {words[-1] if words else f'exit code {code}'}; {remedy}", stderr=err)
+    return str(out)

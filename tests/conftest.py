@@ -1,0 +1,55 @@
+"""What all tests share: the checkout, and the command as a person runs it."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Quick tests first, the main job last: what is wrong is known as soon as it can be."""
+    items.sort(key=lambda item: ("main_job" in item.keywords) * 2 + ("hosts" in item.keywords))
+
+
+class Done:
+    """A command that has ended."""
+
+    def __init__(self, process: subprocess.CompletedProcess[str]) -> None:
+        self.code, self.stdout, self.stderr = process.returncode, process.stdout, process.stderr
+
+    @property
+    def json(self):
+        """What it printed on stdout, which must be JSON and nothing else."""
+        return json.loads(self.stdout)
+
+    def __repr__(self) -> str:
+        return f"exit code {self.code}\n--- stdout\n{self.stdout}\n--- stderr\n{self.stderr}"
+
+
+@pytest.fixture(scope="session")
+def provisioner() -> Callable[..., Done]:
+    """Run `bin/provisioner` with these arguments, as a person does."""
+
+    def run(*arguments: object, timeout: float = 3600, **environment: str) -> Done:
+        command = [str(ROOT / "bin/provisioner"), *map(str, arguments)]
+        print("+", *command)
+        done = Done(
+            subprocess.run(
+                command,
+                env=os.environ | environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+            )
+        )
+        print(done.stderr)
+        return done
+
+    return run

@@ -1,0 +1,142 @@
+"""What the tests on real hosts share: throwaway hosts to run on, and ways to ask them things.
+
+Nothing here skips: where hosts cannot be made, the tests fail and say why.
+"""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import docker
+import pytest
+import yaml
+
+from provisioner import lab as labs
+from provisioner.lab import Lab
+
+ROOT = Path(__file__).resolve().parents[2]
+
+Ask = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.hosts)
+
+
+def _say(line: str) -> None:
+    print(f"lab: {line}", file=sys.stderr)
+
+
+def _missing() -> str:
+    """Say what keeps lab hosts from being made on this machine; '' where nothing does."""
+    for tool in ("mmdebstrap", "ssh-keygen"):
+        if shutil.which(tool) is None:
+            return f"{tool} is not installed"
+    try:
+        docker.from_env().close()
+    except docker.errors.DockerException as error:
+        return f"no Docker engine answers: {error}"
+    return ""
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.DockerClient]:
+    """A client of this machine's Docker engine, which is installed and started where there is none."""
+    missing = _missing()
+    if missing and os.geteuid() != 0:
+        pytest.fail(f"{missing}, and only root can mend that: run `bin/test` as root once", pytrace=False)
+    if missing:
+        command = [Path(sys.executable).parent / "ansible-playbook", ROOT / "tests/hosts/engine.yml"]
+        settings = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_ROLES_PATH": str(ROOT / "roles")}
+        done = subprocess.run(
+            [*map(str, command), "-i", "localhost,"],
+            env={**os.environ, **settings},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if still := _missing():
+            pytest.fail(f"{still}\n{done.stdout[-3000:]}{done.stderr[-1000:]}", pytrace=False)
+    client = docker.from_env()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def lab_name() -> str:
+    """What the names of labs begin with, so that two test runs on one machine do not meet."""
+    return f"test{os.getpid()}"
+
+
+@pytest.fixture(scope="session")
+def make_lab(
+    engine: docker.DockerClient, lab_name: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Lab]]:
+    """Make hosts: `make_lab("purpose", count=1, debian=12, user="root")`; they are gone after the tests."""
+    state = tmp_path_factory.mktemp("state")
+    made: set[str] = set()
+
+    def make(purpose: str, count: int = 1, debian: int = 12, user: str = "root") -> Lab:
+        name = f"{lab_name}-{purpose}"
+        made.add(name)
+        return labs.up(name, count, debian, user, state, _say)
+
+    yield make
+    for name in made:
+        labs.down(name, state, report=_say)
+
+
+@pytest.fixture(scope="session")
+def lab(make_lab: Callable[..., Lab]) -> Lab:
+    """Two Debian 12 hosts for all tests of the session, and the inventory that names them."""
+    return make_lab("all", count=2)
+
+
+@pytest.fixture(scope="session")
+def ask() -> Ask:
+    """Ask a host by a shell command: `ask(lab, host, command)`, over SSH as the lab's inventory says.
+
+    Fails on an exit code other than 0, unless `check=False`; `options` go to ssh, before the inventory's own.
+    """
+
+    def run(lab: Lab, host: str, command: str, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        variables = yaml.safe_load(lab.inventory.read_text(encoding="utf-8"))["all"]["hosts"][host]
+        done = subprocess.run(
+            [
+                *("ssh", "-F", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", *options),
+                *shlex.split(variables["ansible_ssh_common_args"]),
+                *("-i", variables["ansible_ssh_private_key_file"]),
+                f"{variables['ansible_user']}@{variables['ansible_host']}",
+                command,
+            ],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{command!r} on {host}: {done.stdout}{done.stderr}"
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def ansible() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run Ansible's ad-hoc command on a lab: `ansible(lab, "all", "-m", "ping")`, host keys checked."""
+
+    def run(lab: Lab, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(Path(sys.executable).parent / "ansible"), "-i", str(lab.inventory), *arguments],
+            env={**os.environ, "ANSIBLE_HOST_KEY_CHECKING": "True", "ANSIBLE_PIPELINING": "True"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run

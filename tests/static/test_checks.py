@@ -1,0 +1,35 @@
+"""The checks that people run by themselves too, one test each: format, lint, types, shell, Ansible."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHELL = subprocess.run(
+    ["git", "grep", "-lzE", "--untracked", r"^#!(/usr)?/bin/(env )?(ba)?sh|^# shellcheck shell="],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=True,
+).stdout.split("\0")[:-1]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ruff", "format", "--check", "."],
+        ["ruff", "check", "."],
+        ["mypy"],
+        ["shellcheck", *[name for name in SHELL if not name.endswith((".j2", ".md"))]],
+        ["ansible-lint", "--offline", "--profile", "production", "--strict", "playbooks", "roles"],
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_check(command):
+    tools = Path(sys.executable).parent
+    environment = os.environ | {"PATH": f"{tools}:{os.environ['PATH']}"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"

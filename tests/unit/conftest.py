@@ -1,0 +1,59 @@
+"""What the unit tests share: a state directory with runs in it, and the command line as a function."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provisioner.__main__ import main
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state directory of the test's own, which commands use unless told otherwise."""
+    folder = tmp_path / "state"
+    monkeypatch.setenv("PROVISIONER_STATE_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def record() -> dict[str, Any]:
+    return json.loads((DATA / "record.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def keep(state: Path, record: dict[str, Any]) -> Callable[..., dict[str, Any]]:
+    """Put a record into the store, as the playbooks do; keywords change its fields."""
+
+    def put(**changes: Any) -> dict[str, Any]:
+        changed = {**record, **changes}
+        folder = state / "runs" / changed["host"] / changed["run_id"]
+        folder.mkdir(parents=True)
+        (folder / "record.json").write_text(json.dumps(changed), encoding="utf-8")
+        return changed
+
+    return put
+
+
+@pytest.fixture
+def inventory(tmp_path: Path) -> Path:
+    """An inventory of two hosts that nothing answers at."""
+    path = tmp_path / "inventory.yml"
+    path.write_text("all:\n  hosts:\n    h1: {}\n    h2: {}\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command line: its exit code, stdout and stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run

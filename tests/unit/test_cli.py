@@ -1,0 +1,116 @@
+"""The command line: help, where options may stand, and that whatever is wrong is one line."""
+
+import os
+import resource
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from provisioner import cli as command_line
+from provisioner.errors import ProvisionerError
+
+ROOT = Path(__file__).parents[2]
+NAMES = [command.name for command in command_line.COMMANDS]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_command_has_help_with_its_example_and_the_common_options(cli, name):
+    code, out, err = cli(*name.split(), "--help")
+    assert (code, err) == (0, "")
+    assert f"example:\n  provisioner {name}" in out
+    assert "--state-dir" in out
+
+
+@pytest.mark.parametrize("command", command_line.COMMANDS, ids=NAMES)
+def test_each_example_parses_and_its_module_is_there(command):
+    options = command_line.parse(shlex.split(command.example)[1:])
+    assert options.command == command.name
+    assert (ROOT / "provisioner" / "commands" / f"{command.module}.py").is_file()
+
+
+def test_common_options_may_stand_before_or_after_the_command():
+    before = command_line.parse(["-i", "x.yml", "-e", "a=1", "--json", "--forks", "3", "-vv", "run"])
+    after = command_line.parse(["run", "-i", "x.yml", "-e", "a=1", "--json", "--forks", "3", "-vv"])
+    for options in (before, after):
+        assert (options.inventory, options.extra_vars, options.json) == ("x.yml", ["a=1"], True)
+        assert (options.forks, options.verbose) == (3, 2)
+
+
+def test_variables_before_and_after_the_command_are_all_taken():
+    assert command_line.parse(["-e", "a=1", "run", "-e", "b=2"]).extra_vars == ["a=1", "b=2"]
+
+
+def test_defaults_are_the_same_wherever_the_options_stand():
+    options = command_line.parse(["run"])
+    assert (options.forks, options.json, options.verbose, options.inventory) == (10, False, 0, None)
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["nonsense"], ["run", "--forks", "many"], ["lab"], ["facts", "-o", "xml"], ["audit"]]
+)
+def test_bad_usage_is_one_line_that_names_the_help(cli, arguments):
+    code, out, err = cli(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("provisioner: ") and err.count("\n") == 1
+    assert "--help" in err
+
+
+def test_help_is_quick_and_imports_nothing_heavy():
+    program = (
+        "import sys; from provisioner.__main__ import main; main(['--help']);"
+        "heavy = {'pydantic', 'rich', 'ansible_runner', 'docker', 'jmespath', 'yaml', 'ansible'};"
+        "sys.exit(','.join(sorted(heavy & set(sys.modules))) or None)"
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < 0.25
+
+
+def test_an_unexpected_fault_is_one_line_and_its_traceback_is_kept(cli, monkeypatch, state):
+    monkeypatch.setattr(command_line, "parse", lambda _: 1 / 0)
+    code, _, err = cli("run")
+    assert code == 1
+    assert err.count("\n") == 1 and "Traceback" not in err
+    kept = list((state / "faults").iterdir())
+    assert str(kept[0]) in err
+    assert "ZeroDivisionError" in kept[0].read_text()
+    assert "Traceback" in cli("run", "-v")[2]
+
+
+def test_an_interrupt_is_130_and_says_what_goes_on(cli, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_line, "parse", interrupted)
+    code, _, err = cli("run")
+    assert code == 130
+    assert "goes on" in err and err.count("\n") == 1
+
+
+def test_a_closed_pipe_is_no_traceback():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "provisioner", "facts", "--json"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_an_error_is_one_line_even_of_several():
+    assert str(ProvisionerError("first\nsecond", "mend\n it", 2)) == "first second; mend it"

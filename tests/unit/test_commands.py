@@ -1,0 +1,194 @@
+"""What the commands make of a job: exit codes, documents, and what a person is told."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from provisioner.commands import clean, prepare, run
+from provisioner.events import Failure
+from provisioner.job import Host, Job
+
+
+def failed(host, message="no room; make some"):
+    return Host(failed=1, failure=Failure(host, "Prepare", "Check", unreachable=False, message=message))
+
+
+def away(host):
+    return Host(unreachable=True, failure=Failure(host, "p", "t", unreachable=True, message="no route to host"))
+
+
+@pytest.fixture
+def job(monkeypatch):
+    """Instead of running a playbook, give the job that the test made; what was asked for is kept."""
+    asked = []
+
+    def give(*made):
+        given = iter(made)
+
+        def run_playbook(playbook, target, watchers=(), extra_vars=None):
+            asked.append((playbook, target))
+            return next(given)
+
+        for module in (run, prepare, clean):
+            monkeypatch.setattr(module, "run_playbook", run_playbook)
+        return asked
+
+    return give
+
+
+def a_job(*records, **fields):
+    return Job(Path("/nonexistent"), records=list(records), **fields)
+
+
+def test_a_run_that_went_well(cli, job, keep, inventory):
+    record = keep()
+    keep(run_id="another", host="h2")
+    asked = job(a_job(record, hosts={"h1": Host()}))
+    code, out, err = cli("run", "-i", inventory, "--json")
+    assert code == 0
+    # Of this job only, although the store knows of more.
+    assert json.loads(out) == {"hosts": {"h1": record}, "runs": [record]}
+    assert "331.2" in err and "incomplete" in err and f"runs/h1/{record['run_id']}" in err
+    assert [playbook for playbook, _ in asked] == ["site.yml"]
+
+
+def test_without_json_nothing_is_on_stdout(cli, job, keep, inventory):
+    job(a_job(keep(), hosts={"h1": Host()}))
+    assert cli("run", "-i", inventory)[1] == ""
+
+
+def test_repeat_runs_again_and_gives_all_samples(cli, job, keep, inventory):
+    records = [keep(run_id=name, started_at=f"2026-11-23T0{n}:00:00Z") for n, name in enumerate("abc")]
+    asked = job(*(a_job(record, hosts={"h1": Host()}) for record in records))
+    code, out, _ = cli("run", "-i", inventory, "--repeat", "3", "--json")
+    assert code == 0
+    assert [run["run_id"] for run in json.loads(out)["runs"]] == ["c", "b", "a"]
+    assert [target.extra_vars["scenario_a_fresh"] for _, target in asked] == [True] * 3
+
+
+def test_repeat_stops_where_it_fails(cli, job, keep, inventory):
+    asked = job(a_job(hosts={"h1": failed("h1")}), a_job())
+    assert cli("run", "-i", inventory, "--repeat", "2")[0] == 1
+    assert len(asked) == 1
+
+
+def verdict(record, name):
+    return {**record["audit"], "verdict": name}
+
+
+def test_a_rejected_run_is_4(cli, job, keep, inventory, record):
+    job(a_job(keep(audit=verdict(record, "rejected")), hosts={"h1": Host()}))
+    code, _, err = cli("run", "-i", inventory)
+    assert code == 4 and "rejected" in err
+
+
+def test_a_failed_run_names_its_phase_and_its_last_lines(cli, job, keep, inventory):
+    failure = {"phase": "compile", "last_lines": ["nvcc: killed", "pip: error"]}
+    record = keep(outcome="failed", failure=failure)
+    job(a_job(record, hosts={"h1": failed("h1")}))
+    code, out, err = cli("run", "-i", inventory, "--json")
+    assert code == 1
+    assert "h1: the run failed in phase compile" in err and "scenario_a.log" in err
+    assert "  nvcc: killed\n  pip: error\n" in err
+    assert "no room" not in err, "the task that failed because the run had says nothing new"
+    assert json.loads(out)["runs"] == [record]
+
+
+def test_a_gpu_that_is_required_and_not_there_is_a_failure(cli, job, keep, inventory):
+    job(a_job(keep(), hosts={"h1": Host()}))
+    code, _, err = cli("run", "-i", inventory, "--require-gpu")
+    assert code == 1 and "no GPU" in err
+
+
+@pytest.mark.parametrize(
+    ("hosts", "outcome", "judged", "code"),
+    [
+        ({"h1": Host()}, "ok", "accepted", 0),
+        ({"h1": Host(), "h2": away("h2")}, "ok", "accepted", 3),
+        ({"h1": Host(), "h2": away("h2")}, "ok", "rejected", 3),
+        ({"h1": Host(), "h2": away("h2")}, "failed", "incomplete", 1),
+        ({"h1": failed("h1"), "h2": away("h2")}, "ok", "rejected", 1),
+    ],
+)
+def test_the_worst_decides_the_exit_code(*, cli, job, keep, inventory, record, hosts, outcome, judged, code):
+    kept = keep(outcome=outcome, audit=verdict(record, judged))
+    job(a_job(kept, hosts=hosts))
+    assert cli("run", "-i", inventory)[0] == code
+
+
+def test_why_hosts_failed_is_a_line_each(cli, job, inventory):
+    job(a_job(hosts={"h1": failed("h1"), "h2": away("h2")}))
+    code, out, err = cli("prepare", "-i", inventory)
+    assert (code, out) == (1, "")
+    assert "provisioner: h1: failed in 'Check': no room; make some\n" in err
+    assert "provisioner: h2: unreachable: no route to host\n" in err
+    assert "Ansible's own output is in /nonexistent" in err
+
+
+@pytest.mark.parametrize("command", ["run", "prepare", "clean"])
+def test_wrong_inputs_found_by_the_playbook_are_one_line_and_2(cli, job, inventory, command):
+    job(a_job(invalid="no such thing; give another", hosts={"localhost": failed("localhost")}))
+    assert cli(command, "-i", inventory)[0::2] == (2, "provisioner: no such thing; give another\n")
+
+
+@pytest.mark.parametrize("command", ["run", "prepare", "clean"])
+def test_a_fault_of_ansible_is_one_line_and_1(cli, job, inventory, command):
+    job(a_job(error="it broke"))
+    code, _, err = cli(command, "-i", inventory)
+    assert code == 1 and err.count("\n") == 1 and "it broke; Ansible's own output is in" in err
+
+
+def test_an_interrupt_says_what_goes_on_where(cli, job, inventory):
+    job(a_job(interrupted=True, running={"h1": "r1"}), a_job(interrupted=True))
+    code, _, err = cli("run", "-i", inventory)
+    assert code == 130 and err.count("\n") == 1
+    assert "goes on detached on h1 (run r1)" in err and "attaches" in err
+    code, _, err = cli("run", "-i", inventory)
+    assert code == 130 and "no run goes on" in err
+
+
+def test_a_record_that_came_back_and_is_not_kept_is_a_failure(cli, job, inventory, record):
+    job(a_job(record, hosts={"h1": Host()}))
+    code, _, err = cli("run", "-i", inventory)
+    assert code == 1 and record["run_id"] in err
+
+
+def test_prepare_s_document(cli, job, inventory):
+    job(a_job(hosts={"h1": Host(ok=9, changed=3), "h2": away("h2"), "h3": Host(reboot_required=True)}))
+    code, out, err = cli("prepare", "-i", inventory, "--json")
+    assert code == 3
+    assert json.loads(out) == {
+        "hosts": {
+            "h1": {"changed": 3, "failed": 0, "unreachable": False, "reboot_required": False},
+            "h2": {"changed": 0, "failed": 0, "unreachable": True, "reboot_required": False},
+            "h3": {"changed": 0, "failed": 0, "unreachable": False, "reboot_required": True},
+        }
+    }
+    assert "h3: needs a restart" in err
+
+
+def test_clean(cli, job, inventory):
+    asked = job(a_job(hosts={"h1": Host(changed=2), "h2": Host()}))
+    code, _, err = cli("clean", "-i", inventory)
+    assert code == 0
+    assert "h1: cleaned" in err and "h2: nothing to clean" in err
+    assert asked[0][0] == "clean.yml"
+
+
+def test_audit_of_a_run_that_is_not_known(cli, keep):
+    keep()
+    code, out, err = cli("audit", "nonsense")
+    assert (code, out) == (2, "") and err.count("\n") == 1
+
+
+def test_audit_judges_the_evidence_anew(cli, keep, state):
+    """The record's own verdict is not what counts: its evidence is, and here that is only half of it."""
+    record = keep()
+    folder = state / "runs" / record["host"] / record["run_id"]
+    (folder / "run.json").write_text(json.dumps({"run_id": record["run_id"], "started_at": record["started_at"]}))
+    code, out, _ = cli("audit", record["run_id"][:12], "--json")
+    document = json.loads(out)
+    assert document["checks"] != record["audit"]["checks"]
+    assert code == (4 if document["verdict"] == "rejected" else 0)
+    assert document["verdict"] in cli("audit", record["run_id"])[1]

@@ -1,0 +1,90 @@
+"""What ansible-runner's events mean to us."""
+
+import pytest
+
+from provisioner import events
+from provisioner.events import translate
+
+
+def event(kind, result=None, **data):
+    return {"event": kind, "event_data": {"host": "h1", "play": "P", "task": "T", "res": result or {}, **data}}
+
+
+def only(raw):
+    (found,) = translate(raw)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["runner_retry", "runner_on_ok"])
+def test_progress_comes_with_looks_at_a_run(kind):
+    result = {
+        "scenario_a_progress": {
+            "run_id": "r1",
+            "state": "running",
+            "phase": "compile",
+            "elapsed": 61,
+            "phase_elapsed": 30.5,
+            "done": 3,
+            "total": 13,
+        }
+    }
+    assert only(event(kind, result)) == events.Progress("h1", "r1", "running", "compile", 61.0, 30.5, 3, 13)
+
+
+def test_progress_before_anything_is_known():
+    result = {"scenario_a_progress": {"run_id": "r1", "state": "running", "phase": None, "elapsed": None}}
+    assert only(event("runner_retry", result)) == events.Progress("h1", "r1", "running", None, 0.0, 0.0)
+
+
+def test_a_record(record):
+    assert only(event("runner_on_ok", {"ansible_facts": {"scenario_a_record": record}})).record == record
+
+
+def test_findings_and_a_needed_restart():
+    finding = {"check": "disk", "outcome": "fail", "detail": "d", "remedy": "r"}
+    assert only(event("runner_on_ok", {"host_findings": [finding]})) == events.Finding("h1", "disk", "fail", "d", "r")
+    assert only(event("runner_on_ok", {"ansible_facts": {"provisioner_reboot_required": True}})).host == "h1"
+    assert list(translate(event("runner_on_ok", {"ansible_facts": {"provisioner_reboot_required": False}}))) == []
+
+
+def test_a_failure_that_is_ignored_is_none():
+    assert list(translate(event("runner_on_failed", {"msg": "x"}, ignore_errors=True))) == []
+    assert only(event("runner_on_failed", {"msg": "x"}, ignore_errors=None)).message == "x"
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ({"msg": "what; remedy"}, "what; remedy"),
+        ({"msg": "several\n  lines"}, "several"),
+        (
+            {"msg": "non-zero return code", "stderr": "noise\nE: no such package\n"},
+            "non-zero return code: E: no such package",
+        ),
+        ({"msg": "items", "results": [{"msg": "fine"}, {"failed": True, "msg": "this one"}]}, "this one"),
+        ({"module_stderr": "Shared connection closed"}, "Shared connection closed"),
+        ({"censored": "the output has been hidden"}, "the output has been hidden"),
+        ({}, "no reason given"),
+        ({"msg": ["a", "list"]}, "['a', 'list']"),
+    ],
+)
+def test_why_a_task_failed_is_one_line(result, said):
+    assert events.message(result) == said
+
+
+def test_why_a_task_failed_is_bounded():
+    assert len(events.message({"msg": "x" * 10000})) <= 501
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {},
+        {"event": "EOF"},
+        {"event": "verbose", "event_data": None},
+        {"event": "runner_on_ok", "event_data": {"host": "h1"}},
+        event("runner_on_ok", {"scenario_a_progress": "text", "ansible_facts": None}),
+    ],
+)
+def test_events_that_mean_nothing(raw):
+    assert list(translate(raw)) == []

@@ -1,0 +1,104 @@
+"""`provisioner facts`: the document, queries, and each format read back by its own reader."""
+
+import csv
+import io
+import json
+
+import pytest
+import yaml
+
+
+@pytest.fixture
+def three(keep):
+    """Two runs on h1, the newer one first, and one on h2."""
+    return [
+        keep(run_id="new", started_at="2026-11-23T12:00:00Z"),
+        keep(run_id="other", started_at="2026-11-23T11:00:00Z", host="h2", total_seconds=None),
+        keep(run_id="old", started_at="2026-11-23T10:00:00Z"),
+    ]
+
+
+def test_json_is_the_document(cli, three):
+    code, out, err = cli("facts", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == {"hosts": {"h1": three[0], "h2": three[1]}, "runs": three}
+    assert cli("facts", "-o", "json")[1] == out
+
+
+def test_yaml_is_the_same_document(cli, three):
+    assert yaml.safe_load(cli("facts", "-o", "yaml")[1]) == json.loads(cli("facts", "--json")[1])
+
+
+def test_csv_has_every_field_as_a_column(cli, three):
+    rows = list(csv.DictReader(io.StringIO(cli("facts", "-o", "csv")[1])))
+    assert [row["run_id"] for row in rows] == ["new", "other", "old"]
+    assert rows[0]["timings.compile"] == "138.0"
+    assert rows[0]["machine.cpu_model"] == "A processor, with a comma"
+    assert rows[1]["total_seconds"] == ""
+    assert json.loads(rows[0]["phases"]) == three[0]["phases"]
+
+
+def test_the_table_has_a_line_for_each_run(cli, three):
+    header, *lines = cli("facts")[1].splitlines()
+    assert header.split()[:5] == ["host", "started", "outcome", "verdict", "total"]
+    assert header.split()[-1] == "run"
+    assert lines[0].split()[:3] == ["h1", "2026-11-23", "12:00:00"]
+    assert "331.2" in lines[0] and "138.0" in lines[0]
+    # What is unknown is a dash, below its heading, flush right with the numbers.
+    assert lines[1][header.index("total") + len("total") - 1] == "-"
+    assert [line.split()[-1] for line in lines] == ["new", "other", "old"]
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_a_query_is_of_the_document(cli, three, form):
+    query = "runs[?host=='h1'].timings.compile"
+    assert yaml.safe_load(cli("facts", "-o", form, "-q", query)[1]) == [138.0, 138.0]
+
+
+def test_a_query_of_mappings_becomes_columns(cli, three):
+    query = "runs[].{host: host, s: timings.compile, audit: audit}"
+    lines = cli("facts", "-q", query)[1].splitlines()
+    assert lines[0].split() == ["host", "s", "audit.verdict", "audit.checks"]
+    rows = list(csv.DictReader(io.StringIO(cli("facts", "-o", "csv", "-q", query)[1])))
+    assert rows[1]["host"] == "h2" and rows[1]["audit.verdict"] == "incomplete"
+
+
+def test_a_query_of_single_values_prints_them(cli, three):
+    assert cli("facts", "-q", "runs[].run_id")[1].split() == ["new", "other", "old"]
+    assert cli("facts", "-q", "length(runs)")[1] == "3\n"
+    assert cli("facts", "-o", "csv", "-q", "runs[].[host, run_id]")[1].splitlines()[0] == "h1,new"
+    assert cli("facts", "-q", "runs[].total_seconds")[1].split() == ["331.2", "331.2"]  # JMESPath leaves nulls out
+
+
+def test_a_query_that_selects_nothing(cli, three):
+    assert cli("facts", "-o", "json", "-q", "nothing") == (0, "null\n", "")
+    assert cli("facts", "-o", "yaml", "-q", "nothing") == (0, "null\n", "")
+    for form in ("table", "csv"):
+        code, out, err = cli("facts", "-o", form, "-q", "nothing")
+        assert (code, out) == (0, "") and "nothing" in err
+
+
+def test_an_empty_store(cli, state):
+    assert json.loads(cli("facts", "--json")[1]) == {"hosts": {}, "runs": []}
+    code, out, err = cli("facts")
+    assert (code, out) == (0, "")
+    assert "no runs" in err and "provisioner run" in err
+    assert not state.exists(), "looking must not make anything"
+
+
+def test_limit_is_of_hosts(cli, three):
+    assert set(json.loads(cli("facts", "--json", "-l", "h2")[1])["hosts"]) == {"h2"}
+    assert set(json.loads(cli("facts", "--json", "-l", "h*,x")[1])["hosts"]) == {"h1", "h2"}
+
+
+def test_a_broken_record_is_a_warning(cli, three, state):
+    (state / "runs" / "h1" / "old" / "record.json").write_text("{")
+    code, out, err = cli("facts", "--json")
+    assert code == 0
+    assert [run["run_id"] for run in json.loads(out)["runs"]] == ["new", "other"]
+    assert "old/record.json" in err
+
+
+def test_json_and_another_format_contradict(cli, three):
+    code, out, err = cli("facts", "--json", "-o", "csv")
+    assert (code, out) == (2, "") and err.count("\n") == 1

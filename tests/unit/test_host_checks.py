@@ -1,0 +1,249 @@
+"""The doctor's module: each check against a host that is made up, or this one."""
+
+import fcntl
+import importlib.util
+import shutil
+import ssl
+import subprocess
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+spec = importlib.util.spec_from_file_location("host_checks", ROOT / "playbooks" / "library" / "host_checks.py")
+checks = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(checks)
+
+
+class Module:
+    """Stands in for AnsibleModule: runs commands, or answers for them."""
+
+    def __init__(self, answers=None, **params):
+        defaults = {"minimum_free_bytes": 0, "controller_time": time.time(), "profile": {}}
+        self.params = {**defaults, "pip_index": "", "xformers_url": "", "ca_pem": "", **params}
+        self.answers = answers
+
+    def run_command(self, words, environ_update=None):
+        assert words[0] == "timeout"
+        words = words[2:]
+        if self.answers is None:
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+            return done.returncode, done.stdout, done.stderr
+        for start, out in self.answers.items():
+            if " ".join(words).startswith(start):
+                return 0, out, ""
+        return 1, "", ""
+
+
+@pytest.fixture
+def host(monkeypatch):
+    """A host on which every command is there and answers as told, or fails."""
+
+    def make(answers=None, **params):
+        monkeypatch.setattr(shutil, "which", lambda name, **_: f"/usr/bin/{name}")
+        return checks.Host(Module(answers or {}, **params))
+
+    return make
+
+
+def test_this_host_for_real():
+    host = checks.Host(Module())
+    findings = [found for check in checks.CHECKS if (found := check(host))]
+    assert {"root", "python", "os", "disk", "clock", "engine", "devcontainer_cli", "gpu"} <= {
+        f["check"] for f in findings
+    }
+    for found in findings:
+        assert set(found) == {"check", "outcome", "detail", "remedy"}
+        assert found["outcome"] in {"ok", "warn", "fail"}
+        assert found["detail"]
+        assert found["remedy"] or found["outcome"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("release", "outcome"),
+    [
+        ('ID=debian\nVERSION_ID="12"\n', "ok"),
+        ("ID=debian\nVERSION_ID=13\n", "ok"),
+        ("ID=debian\nVERSION_ID=11\n", "fail"),
+        ("ID=debian\nPRETTY_NAME=sid\n", "fail"),
+        ('ID=ubuntu\nVERSION_ID="22.04"\n', "ok"),
+        ('ID=ubuntu\nVERSION_ID="20.04"\n', "fail"),
+        ('ID="rocky"\nVERSION_ID="9.4"\n', "warn"),
+        ('ID="rhel"\nVERSION_ID="8.10"\n', "fail"),
+        ("", "fail"),
+    ],
+)
+def test_the_distribution(monkeypatch, release, outcome):
+    monkeypatch.setattr(checks, "read", lambda _: release)
+    assert checks.system(None)["outcome"] == outcome
+
+
+def test_too_little_room(host):
+    found = checks.disk(host(minimum_free_bytes=10**18))
+    assert found["outcome"] == "fail" and "GB free" in found["detail"]
+    assert checks.disk(host())["outcome"] == "ok"
+
+
+def test_the_engine_s_own_folder_is_the_one_that_counts(host, tmp_path):
+    found = checks.disk(host({"docker info --format {{.DockerRootDir}}": f"{tmp_path}/not/yet"}))
+    assert str(tmp_path) in found["detail"]
+
+
+@pytest.mark.parametrize(("skew", "outcome"), [(0, "ok"), (59, "ok"), (-3600, "warn"), (3600, "warn")])
+def test_the_clock(host, skew, outcome):
+    found = checks.clock(host(controller_time=time.time() - skew))
+    assert found["outcome"] == outcome
+    if skew:
+        assert ("ahead" if skew > 0 else "behind") in found["detail"]
+
+
+def test_a_lock_is_seen_by_whoever_looks(tmp_path):
+    path = tmp_path / "lock"
+    path.touch()
+    assert checks.held_lock(checks.read("/proc/locks"), [str(path), "/nonexistent"]) == ""
+    with path.open("w") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        assert checks.held_lock(checks.read("/proc/locks"), ["/nonexistent", str(path)]) == str(path)
+
+
+def test_the_engine(host, monkeypatch):
+    assert checks.engine(host({"docker version": "26.1.5"}))["detail"] == "Docker 26.1.5 answers"
+    assert checks.engine(host())["outcome"] == "warn"
+    monkeypatch.setattr(shutil, "which", lambda name, **_: None)
+    assert checks.engine(checks.Host(Module({})))["remedy"] == checks.PREPARE
+
+
+@pytest.mark.parametrize(
+    ("answers", "outcome", "said"),
+    [
+        ({checks.DEVCONTAINER: "0.89.0"}, "ok", "0.89.0"),
+        ({"devcontainer": "0.80.0"}, "ok", "devcontainer 0.80.0"),
+        ({"node": "v18.19.0"}, "warn", "too old"),
+        ({"node": "v24.1.0"}, "warn", "Node v24.1.0"),
+        ({}, "warn", "no Node"),
+    ],
+)
+def test_the_dev_container_cli(host, answers, outcome, said):
+    found = checks.devcontainer_cli(host(answers))
+    assert found["outcome"] == outcome and said in found["detail"]
+
+
+def test_no_gpu_is_no_failure(host, monkeypatch):
+    monkeypatch.setattr(checks, "read", lambda _: "")
+    assert checks.gpu(host())["outcome"] == "warn"
+
+
+def test_a_gpu_that_works(host):
+    assert checks.gpu(host({"nvidia-smi": "NVIDIA H200\nNVIDIA H200"}))["outcome"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("loaded", "installed", "said", "remedy"),
+    [
+        ("", "", "no driver", "install the NVIDIA driver"),
+        ("", "535.1", "not loaded", "restart"),
+        ("535.1", "550.2", "535.1 is loaded and 550.2", "restart"),
+        ("535.1", "535.1", "nvidia-smi does not answer", "nvidia-smi"),
+    ],
+)
+def test_a_gpu_that_does_not_work(*, host, monkeypatch, loaded, installed, said, remedy):
+    def read(path):
+        path = str(path)
+        values = {"vendor": checks.NVIDIA, "class": "0x030200", "version": loaded}
+        return values.get(path.rsplit("/", 1)[1], "")
+
+    monkeypatch.setattr(checks, "read", read)
+    monkeypatch.setattr(Path, "glob", lambda *_: [Path("/sys/bus/pci/devices/0000:01:00.0")])
+    found = checks.gpu(host({"modinfo": installed}))
+    assert found["outcome"] == "fail"
+    assert said in found["detail"] and remedy in found["remedy"]
+
+
+# --- where packages come from ---
+
+
+def test_what_is_tried_comes_from_the_hosts_configuration_and_the_profile(host, monkeypatch):
+    monkeypatch.delenv("PIP_INDEX_URL", raising=False)
+    answers = {
+        "apt-config dump": 'Acquire::http::Proxy "http://cache:3142";\nAcquire::Retries "0";',
+        "apt-get indextargets": "http://mirror/dists/x/\nhttp://mirror/dists/x/\nfile:/media/\n",
+        "npm config get registry": "https://npm.site/",
+        "docker info --format {{.IndexServerAddress}}": "https://images.site/v1/",
+    }
+    profile = {
+        "base_image": "name/of:tag",
+        "base_image_build": None,
+        "python_packages": [["torch", "--index-url", "https://wheels.site/cu128"], ["triton"]],
+    }
+    host = host(answers, profile=profile, pip_index="https://index.site/simple", xformers_url="https://git.site/x.git")
+    assert checks.registries(host) == [
+        ("apt", "http://mirror/dists/x/InRelease", "http://cache:3142", ()),
+        ("pip", "https://index.site/simple/", None, ()),
+        ("pip", "https://wheels.site/cu128/", None, ()),
+        ("npm", "https://npm.site/", None, ()),
+        ("xformers", "https://git.site/x.git", None, ()),
+        ("image", "https://images.site/v1/", None, checks.REGISTRY_ANSWERS),
+    ]
+    host.module.answers["pip3 config get global.index-url"] = "https://own.site/simple/"
+    assert ("pip", "https://own.site/simple/", None, ()) in checks.registries(host)
+
+
+def test_a_profile_that_makes_its_image_needs_no_image_registry(host):
+    made = host(profile={"base_image": "a/b", "base_image_build": {"cuda": "13.0"}}, xformers_url="file:///x")
+    assert checks.registries(made) == []
+
+
+@pytest.mark.parametrize(
+    ("image", "url"), [("reg.site/a/b:1", "https://reg.site/v2/"), ("localhost:5000/a", "https://localhost:5000/v2/")]
+)
+def test_an_image_may_name_its_registry(host, image, url):
+    assert checks.image_registry(host(), image) == [url]
+
+
+@pytest.fixture
+def server():
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(int(self.path.strip("/") or 200))
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    made = HTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=made.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{made.server_port}"
+    made.shutdown()
+    made.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "also", "outcome"),
+    [(200, (), "ok"), (403, (), "fail"), (404, (), "fail"), (404, (404,), "ok"), (503, (), "fail")],
+)
+def test_what_answers(server, status, also, outcome):
+    found = checks.reach(("pip", f"{server}/{status}", None, also), ssl.create_default_context())
+    assert found["outcome"] == outcome and str(status) in found["detail"]
+
+
+def test_what_does_not_answer(server):
+    context = ssl.create_default_context()
+    found = checks.reach(("pip", "http://127.0.0.1:1/", None, ()), context)
+    assert found["outcome"] == "fail" and "refused" in found["detail"] and found["remedy"]
+    assert checks.reach(("pip", "nonsense", None, ()), context)["outcome"] == "fail"
+    # TLS to a server that speaks none fails too, in words.
+    assert checks.reach(("pip", server.replace("http", "https"), None, ()), context)["outcome"] == "fail"
+
+
+def test_a_password_in_an_address_is_not_shown(server):
+    url = server.replace("//", "//me:s3cret@") + "/401"
+    found = checks.reach(("pip", url, None, ()), ssl.create_default_context())
+    assert found["outcome"] == "ok" and "s3cret" not in str(found)
+
+
+def test_a_ca_bundle_that_is_none(host):
+    (found,) = checks.reached(host(ca_pem="nonsense"))
+    assert found["outcome"] == "fail" and "PEM" in found["detail"]

@@ -1,0 +1,133 @@
+"""The post-create script, run for real by bash with real git repositories.
+
+Only python3 and pre-commit are stand-ins, which note how they were called: pip's compile takes minutes and is what
+tests/main_job runs.
+"""
+
+import json
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPT = (
+    Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/.devcontainer/post-create-scenario-a.sh"
+)
+
+
+def git(*arguments, cwd):
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.invalid", "-c", "protocol.file.allow=always"]
+    subprocess.run(["git", *identity, *arguments], cwd=cwd, check=True, capture_output=True)
+
+
+@pytest.fixture
+def fork(tmp_path):
+    """A repository with a submodule that has a submodule; returns its URL."""
+    inner = None
+    for name in ("cutlass", "third_party", "xformers"):
+        repository = tmp_path / "git" / name
+        repository.mkdir(parents=True)
+        git("init", "-q", "-b", "main", cwd=repository)
+        (repository / "file").write_text(name)
+        if inner:
+            git("submodule", "add", "-q", f"file://{inner}", "deep/er", cwd=repository)
+        git("add", ".", cwd=repository)
+        git("commit", "-qm", "first", cwd=repository)
+        inner = repository
+    return f"file://{inner}"
+
+
+@pytest.fixture
+def run(tmp_path):
+    workspace, home, tools = (tmp_path / name for name in ("workspace", "home", "bin"))
+    for folder in (workspace, home, tools):
+        folder.mkdir()
+    for name in ("python3", "pre-commit"):
+        # A stand-in that notes its arguments and what it was told by the environment.
+        (tools / name).write_text(
+            f'#!/bin/sh\necho "{name} $* FORCE_CUDA=$FORCE_CUDA ARCH=$TORCH_CUDA_ARCH_LIST JOBS=$MAX_JOBS"'
+            f' "in $PWD" >>{tmp_path}/calls\n[ ! -e {tmp_path}/fail ] || exit 3\n'
+        )
+        (tools / name).chmod(0o755)
+
+    def run(stdin=subprocess.DEVNULL, **environment):
+        base = {"PATH": f"{tools}:{os.environ['PATH']}", "HOME": str(home)}
+        base |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "protocol.file.allow", "GIT_CONFIG_VALUE_0": "always"}
+        return subprocess.run(
+            [SCRIPT], cwd=workspace, env=base | environment, stdin=stdin, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    run.workspace, run.home, run.calls, run.fail = workspace, home, tmp_path / "calls", tmp_path / "fail"
+    return run
+
+
+def test_it_clones_compiles_once_and_hooks_pre_commit(run, fork, tmp_path):
+    evidence = tmp_path / "evidence"
+    evidence.mkdir()
+    done = run(XFORMERS_FORK_URL=fork, MAX_JOBS="3", TORCH_CUDA_ARCH_LIST="8.6;9.0", SCENARIO_A_EVIDENCE=str(evidence))
+    assert done.returncode == 0, done.stderr
+    xformers = run.workspace / "xformers"
+    assert (xformers / "deep/er/deep/er/file").read_text() == "cutlass"
+    calls = run.calls.read_text().splitlines()
+    installs = [call for call in calls if f"-e {xformers}" in call]
+    assert len(installs) == 1
+    assert "--no-cache-dir --no-build-isolation --no-deps" in installs[0]
+    assert "FORCE_CUDA=1 ARCH=8.6;9.0 JOBS=3" in installs[0]
+    assert any(call.startswith("pre-commit install") and call.endswith(f"in {xformers}") for call in calls)
+
+    events = [json.loads(line) for line in (evidence / "events.jsonl").read_text().splitlines()]
+    phases = ("clone", "compile", "pre_commit")
+    assert [(event["event"], event["phase"]) for event in events] == [
+        (event, phase) for phase in phases for event in ("begin", "end")
+    ]
+    uptimes = [event["uptime"] for event in events]
+    assert uptimes == sorted(uptimes)
+
+
+def test_repository_and_every_submodule_are_safe_directories(run, fork):
+    assert run(XFORMERS_FORK_URL=fork).returncode == 0
+    listed = subprocess.run(
+        ["git", "config", "--file", run.home / ".gitconfig", "--get-all", "safe.directory"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    xformers = run.workspace / "xformers"
+    assert {str(xformers), f"{xformers}/deep/er", f"{xformers}/deep/er/deep/er"} <= set(listed)
+
+
+def test_without_a_terminal_it_takes_the_default_and_never_waits(run):
+    done = run(PATH=f"{run.calls.parent}/bin:/usr/bin:/bin", GIT_ALLOW_PROTOCOL="none")
+    assert "https://github.com/alexchesser/xformers.git" in done.stdout
+    assert done.returncode != 0, "git was told to allow no protocol"
+
+
+def test_on_a_terminal_it_asks(run):
+    ours, theirs = pty.openpty()
+    os.write(ours, b"somebody\n")
+    try:
+        done = run(stdin=theirs, GIT_ALLOW_PROTOCOL="none")
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert "https://github.com/somebody/xformers.git" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["alex;rm -rf /", "../x", "-oProxyCommand=x", "a" * 40, "-a", "a-", "a\nb"])
+def test_a_name_that_is_none_is_refused_before_anything_is_cloned(run, name):
+    done = run(XFORMERS_USERNAME=name)
+    assert done.returncode == 2
+    assert "not a GitHub user name" in done.stderr
+    assert not run.calls.exists()
+
+
+def test_a_failing_compile_fails_the_script_and_names_the_phase(run, fork, tmp_path):
+    run.fail.touch()
+    evidence = tmp_path / "evidence"
+    evidence.mkdir()
+    done = run(XFORMERS_FORK_URL=fork, SCENARIO_A_EVIDENCE=str(evidence))
+    assert done.returncode == 3
+    assert '"event":"fail","phase":"compile"' in (evidence / "events.jsonl").read_text().splitlines()[-1]
+    assert "pre-commit" not in run.calls.read_text()
