@@ -111,8 +111,8 @@ def compile_figures(evidence: Evidence, seconds: float | None) -> Compile:
         seconds=seconds,
         max_jobs=_number(evidence.run.get("max_jobs")),
         arch_list=evidence.run.get("arch_list"),
-        longest_object_seconds=max((step.seconds for step in steps), default=None),
-        cpu_seconds=sum(known) if known else None,
+        longest_object_seconds=max((round(step.seconds, 3) for step in steps), default=None),
+        cpu_seconds=round(sum(known), 3) if known else None,
         peak_memory_bytes=max(peaks, default=None),
     )
 

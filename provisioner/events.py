@@ -1,10 +1,12 @@
 """What Ansible says while a job runs, as types: one of ansible-runner's dictionaries in, a few events out."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 __all__ = [
+    "VALIDATION_PLAY",
     "Event",
     "Failure",
     "Finding",
@@ -19,6 +21,9 @@ __all__ = [
 
 VALIDATION_PLAY = "Validate the inputs"
 """A failure in the play of this name means that the inputs were wrong, and that no host was touched."""
+
+
+NO_SUDO = "sudo asks for a password there; allow it without, or set ansible_become_password in the inventory"
 
 
 @dataclass(frozen=True)
@@ -152,11 +157,12 @@ def message(result: Mapping[str, Any]) -> str:
     for item in result.get("results") or ():
         if isinstance(item, dict) and item.get("failed"):
             return message(item)
-    said = (str(result.get(key) or "") for key in ("msg", "stderr", "module_stderr", "exception", "censored"))
-    lines = [line.strip() for text in said for line in text.splitlines() if line.strip()]
-    text = " ".join(lines[:1]) or "no reason given"
-    detail = str(result.get("stderr") or result.get("module_stderr") or "").strip().splitlines()
-    # A command's message ("non-zero return code") says nothing; the last line it printed mostly does.
-    if detail and detail[-1].strip() not in text:
-        text = f"{text}: {detail[-1].strip()}"
+    said = [str(result.get(key) or "").strip() for key in ("msg", "stderr", "module_stderr", "exception", "censored")]
+    text = next((text.splitlines()[0] for text in said if text), "no reason given")
+    # Of a command Ansible says only that it failed; the last line that it printed mostly says why.
+    printed = (said[1] or said[2]).splitlines()[-1:]
+    if printed and text.startswith(("non-zero return code", "MODULE FAILURE", "Module result deserialization failed")):
+        text = printed[0].strip()
+    text = re.sub(r"^Task failed: |Data could not be sent to remote host .* over ssh: ", "", text)
+    text = re.sub(r"^Missing sudo password$", NO_SUDO, text)
     return text if len(text) <= 500 else f"{text[:500]}…"

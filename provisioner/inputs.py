@@ -52,6 +52,10 @@ def check(options: Namespace, extra_vars: dict[str, Any] | None = None, *, root:
         raise _bad(f"--forks {options.forks} is not between 1 and 1000", "try --forks 10")
     found = inventory.read(options.inventory or str(ansible_dir() / "inventory" / "localhost.yml"))
     hosts = inventory.select(found, options.limit)
+    if "provisioner_profile" not in variables:
+        # Of all that an inventory may set, this one picks the file that the playbooks begin with.
+        for name in {found.profiles[host] for host in hosts if host in found.profiles} - {""}:
+            profile(name)
     local = frozenset(hosts) & found.local
     become_password = {"ansible_become_password", "ansible_become_pass", "ansible_sudo_pass"} & set(variables)
     if root and local and not become_password:
@@ -91,7 +95,7 @@ def url(value: str) -> str:
     if value == "":
         return value
     remedy = "give https://HOST/PATH, ssh://HOST/PATH, git://HOST/PATH or file:///PATH"
-    if not re.fullmatch(r"(https|ssh|git|file)://[A-Za-z0-9@._~:/%+,=-]+", value):
+    if not re.fullmatch(r"(https|ssh|git|file)://[A-Za-z0-9@._~:/+-]+", value):
         raise _bad(f"{_shown(value)} is not a URL to clone xformers from", remedy)
     try:
         parts = urlsplit(value)

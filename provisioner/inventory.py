@@ -31,6 +31,8 @@ class Inventory:
     hosts: dict[str, None] = field(default_factory=dict)
     groups: dict[str, set[str]] = field(default_factory=dict)
     local: set[str] = field(default_factory=set)
+    profiles: dict[str, str] = field(default_factory=dict)
+    """The profile of each host that has one of its own."""
 
     def add(self, host: str, groups: tuple[str, ...], variables: Mapping[str, Any]) -> None:
         """Note `host` as a member of `groups`; `variables` are those that are known to apply to it."""
@@ -39,6 +41,8 @@ class Inventory:
             self.groups.setdefault(group, set()).add(host)
         if variables.get("ansible_connection") in {"local", "ansible.builtin.local"}:
             self.local.add(host)
+        if "provisioner_profile" in variables:
+            self.profiles[host] = str(variables["provisioner_profile"])
 
 
 def read(source: str) -> Inventory:

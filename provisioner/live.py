@@ -13,6 +13,10 @@ from provisioner.progress import Hosts
 __all__ = ["Live"]
 
 
+REFRESH = 0.2
+"""Seconds between two drawings."""
+
+
 class Live:
     """One line for each host, kept up to date in place."""
 
@@ -25,14 +29,18 @@ class Live:
             redirect_stdout=False,
         )
         self._live.start()
+        self._drawn = 0.0
 
     def event(self, event: events.Event) -> None:
         """Take note of `event`."""
         self._hosts.take(event)
 
     def tick(self) -> None:
-        """Draw anew."""
-        self._live.update(self._table(), refresh=True)
+        """Draw anew, a few times a second at most: events come in bursts."""
+        now = self._hosts.clock()
+        if now - self._drawn >= REFRESH:
+            self._drawn = now
+            self._live.update(self._table(), refresh=True)
 
     def close(self) -> None:
         """Take the lines away: what came of the job is printed by the command."""

@@ -62,14 +62,14 @@ class _Host:
                 self.progress, self.received = event, now
                 return before is None or (before.phase, before.state) != (event.phase, event.state)
             case events.Failure():
-                self.failure = f"{event.task}: {event.message}"
+                self.failure = event.task  # why, the command says at the end
                 return True
         return False
 
     def what(self) -> str:
         """Say what the host is doing."""
         if self.failure:
-            return f"failed: {self.failure}"
+            return f"failed in '{self.failure}'"
         if self.progress is None:
             return self.play
         if self.progress.state == "finished":
@@ -82,7 +82,7 @@ class _Host:
         if self.failure:
             return ""
         if self.progress is None:
-            return duration(now - self.since)
+            return duration(now - self.since) if now - self.since >= 1 else ""
         if self.progress.state == "finished":
             return duration(self.progress.elapsed)
         ahead = now - self.received
@@ -120,6 +120,8 @@ class Lines:
             if self._verbose:
                 print(event.text, file=self._stream, flush=True)
             return
+        if getattr(event, "play", "") == events.VALIDATION_PLAY:
+            return  # it takes a moment, and what is wrong is said once, at the end
         taken = self._hosts.take(event)
         if taken and taken[2]:
             self._tell(taken[0], taken[1])

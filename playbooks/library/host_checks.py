@@ -213,7 +213,8 @@ def registries(host):
     """What the profile and the host's own configuration take things from: (name, URL, proxy, further good answers)."""
     wanted = []
     proxy = dict(re.findall(r'^Acquire::(https?)::[Pp]roxy "(.*)";', host.ask("apt-config", "dump"), re.M))
-    targets = host.ask("apt-get", "indextargets", "--format", "$(BASE_URI)").splitlines()
+    # Without --no-release-info a host that was never updated has no targets.
+    targets = host.ask("apt-get", "indextargets", "--no-release-info", "--format", "$(BASE_URI)").splitlines()
     for base in dict.fromkeys(target for target in targets if target.startswith("http")):
         wanted.append(("apt", f"{base}InRelease", proxy.get(base.split(":")[0]), ()))
 

@@ -2,6 +2,7 @@
 
 import ipaddress
 import shlex
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ __all__ = [
     "inventory_path",
     "login_key",
     "new_host_key",
+    "require_ssh",
     "resolver",
     "ssh_options",
     "write_inventory",
@@ -24,6 +26,17 @@ __all__ = [
 
 # Where this machine's real name servers are listed when the first file only names a resolver on loopback.
 RESOLVERS = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
+
+
+def require_ssh() -> None:
+    """Raise ProvisionerError (code 2) where the programs that hosts are reached with are missing."""
+    missing = [tool for tool in ("ssh", "ssh-keygen") if shutil.which(tool) is None]
+    if missing:
+        raise ProvisionerError(
+            f"{' and '.join(missing)} not installed",
+            "run `apt-get install openssh-client` as root",
+            Exit.BAD_INPUT,
+        )
 
 
 def inventory_path(folder: Path) -> Path:
@@ -108,12 +121,6 @@ def _keygen(path: Path, comment: str) -> None:
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)]
     try:
         subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
-    except FileNotFoundError as error:
-        raise ProvisionerError(
-            "ssh and ssh-keygen are not installed",
-            "run `apt-get install openssh-client` as root",
-            Exit.BAD_INPUT,
-        ) from error
     except subprocess.CalledProcessError as error:
         raise ProvisionerError(f"ssh-keygen failed: {error.stderr.strip()}") from error
 

@@ -4,12 +4,14 @@ import hashlib
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from docker import DockerClient
 from docker.errors import APIError, ImageNotFound
@@ -70,8 +72,10 @@ def ensure_image(client: DockerClient, debian: int, report: Report) -> str:
     try:
         client.images.get(name)
     except ImageNotFound:
+        _require_mmdebstrap()
         report(f"making the Debian {debian} image, once: this takes about a minute")
         with tempfile.TemporaryDirectory(prefix="provisioner-lab-") as folder:
+            Path(folder).chmod(0o711)  # without root, mmdebstrap works in it under other user ids
             archive = Path(folder) / "rootfs.tar"
             _bootstrap(command, archive, report)
             report("importing the image")
@@ -94,6 +98,15 @@ def remove_images(client: DockerClient, report: Report) -> None:
             report(f"kept the image {name}, which another lab stands on")
 
 
+def _require_mmdebstrap() -> None:
+    if shutil.which("mmdebstrap") is None:
+        raise ProvisionerError(
+            "mmdebstrap, which makes the hosts' image, is not installed",
+            "run `apt-get install mmdebstrap debian-archive-keyring` as root",
+            Exit.BAD_INPUT,
+        )
+
+
 def _bootstrap(command: list[str], archive: Path, report: Report) -> None:
     """Run mmdebstrap with its archive going to a file; what it says about its steps is passed on."""
     said: list[str] = []
@@ -105,38 +118,36 @@ def _bootstrap(command: list[str], archive: Path, report: Report) -> None:
     if process.returncode != 0:
         errors = [line.removeprefix("E: ") for line in said if line.startswith("E: ")]
         raise ProvisionerError(
-            f"mmdebstrap failed: {' '.join(errors[:2]) or ' '.join(said[-2:]) or 'it said nothing'}",
+            f"mmdebstrap failed: {(errors or said[-1:] or ['it said nothing'])[0]}",
             "see that this user may use it (root always may) and that the mirror is reached",
         )
 
 
 @contextmanager
-def _running(command: list[str], output: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
+def _running(command: list[str], output: BinaryIO) -> Iterator[subprocess.Popen[str]]:
     """Give the running command; it has ended afterwards, however this ends."""
-    environment = {**mirror.proxies(), **os.environ, "LC_ALL": "C.UTF-8"}
-    try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            env=environment,
-        )
-    except FileNotFoundError as error:
-        raise ProvisionerError(
-            "mmdebstrap, which makes the hosts' image, is not installed",
-            "run `apt-get install mmdebstrap debian-archive-keyring` as root",
-            Exit.BAD_INPUT,
-        ) from error
+    folder = Path(output.name).parent
+    environment = {**mirror.proxies(), **os.environ, "LC_ALL": "C.UTF-8", "TMPDIR": str(folder)}
+    # As root it mounts things into what it makes; in a mount namespace they go with it, whatever ends it.
+    prefix = ["unshare", "--mount"] if os.geteuid() == 0 else []
+    process = subprocess.Popen(
+        [*prefix, *command],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env=environment,
+        start_new_session=True,  # a process group, so that all of it can be stopped
+    )
     with process:
         try:
             yield process
         except BaseException:
-            process.terminate()
+            # To mmdebstrap alone it would mean waiting for the package manager that it runs.
+            os.killpg(process.pid, signal.SIGINT)
             try:
                 process.wait(STOP_WITHIN)
             except subprocess.TimeoutExpired:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
             raise

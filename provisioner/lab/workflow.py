@@ -35,6 +35,7 @@ def up(  # noqa: PLR0913, PLR0917 (all that a lab is; each is one option of the 
     is removed again. Raises ProvisionerError.
     """
     check_request(name, count, debian, user)
+    access.require_ssh()
     with engine() as client, alone(_folder(state), report), terminable():
         network.require_ours(client, name, state)
         site = _Site(client, name, state)

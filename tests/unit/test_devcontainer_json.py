@@ -90,7 +90,20 @@ def test_a_proxy_is_named_but_its_value_is_in_no_file():
 def test_the_command_line_writes_the_file(tmp_path):
     out = tmp_path / "devcontainer.json"
     subprocess.run(
-        [sys.executable, SCRIPT, ROLE / "devcontainer.json", "--output", out, "--gpus", "--env", "MAX_JOBS=2", "--mount", "/a:/b:ro", "--mount", "/c:/d"],
+        [
+            sys.executable,
+            SCRIPT,
+            ROLE / "devcontainer.json",
+            "--output",
+            out,
+            "--gpus",
+            "--env",
+            "MAX_JOBS=2",
+            "--mount",
+            "/a:/b:ro",
+            "--mount",
+            "/c:/d",
+        ],
         check=True,
     )
     made = json.loads(out.read_text())

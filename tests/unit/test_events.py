@@ -59,10 +59,19 @@ def test_a_failure_that_is_ignored_is_none():
         ({"msg": "several\n  lines"}, "several"),
         (
             {"msg": "non-zero return code", "stderr": "noise\nE: no such package\n"},
-            "non-zero return code: E: no such package",
+            "E: no such package",
         ),
         ({"msg": "items", "results": [{"msg": "fine"}, {"failed": True, "msg": "this one"}]}, "this one"),
+        ({"msg": "no room; make some", "stderr": "noise"}, "no room; make some"),
         ({"module_stderr": "Shared connection closed"}, "Shared connection closed"),
+        ({"msg": "Task failed: Missing sudo password"}, events.NO_SUDO),
+        (
+            {
+                "msg": 'Task failed: Data could not be sent to remote host "h". Make sure this host can be reached'
+                " over ssh: ssh: connect to host h port 22: No route to host"
+            },
+            "ssh: connect to host h port 22: No route to host",
+        ),
         ({"censored": "the output has been hidden"}, "the output has been hidden"),
         ({}, "no reason given"),
         ({"msg": ["a", "list"]}, "['a', 'list']"),

@@ -56,7 +56,14 @@ def run(tmp_path):
         base = {"PATH": f"{tools}:{os.environ['PATH']}", "HOME": str(home)}
         base |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "protocol.file.allow", "GIT_CONFIG_VALUE_0": "always"}
         return subprocess.run(
-            [SCRIPT], cwd=workspace, env=base | environment, stdin=stdin, capture_output=True, text=True, timeout=60, check=False
+            [SCRIPT],
+            cwd=workspace,
+            env=base | environment,
+            stdin=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
 
     run.workspace, run.home, run.calls, run.fail = workspace, home, tmp_path / "calls", tmp_path / "fail"

@@ -2,11 +2,13 @@
 
 import io
 import json
+import time
 
 import pytest
 
 from provisioner import inflight
-from provisioner.events import Failure, Output, Progress, RecordFound, Started
+from provisioner.events import VALIDATION_PLAY, Failure, Output, Progress, RecordFound, Started
+from provisioner.live import REFRESH
 from provisioner.progress import Lines, show
 
 
@@ -75,7 +77,7 @@ def test_before_the_run_the_play_is_told_and_then_the_task(lines, stream, clock)
     clock.now += 31
     lines.tick()
     assert stream.getvalue().splitlines() == [
-        "h1: Prepare the hosts, 0.0s",
+        "h1: Prepare the hosts",
         "h1: Prepare the hosts (three), 31.0s",
     ]
 
@@ -93,7 +95,13 @@ def test_a_failure_is_told_once_and_no_more_is_said(lines, stream, clock):
     lines.event(Failure("h1", "p", "t", unreachable=False, message="no room; make some"))
     clock.now += 100
     lines.tick()
-    assert stream.getvalue().splitlines()[1:] == ["h1: failed: t: no room; make some"]
+    assert stream.getvalue().splitlines()[1:] == ["h1: failed in 't'"]
+
+
+def test_a_refused_input_is_not_told_by_the_progress(lines, stream):
+    lines.event(Started("h1", VALIDATION_PLAY, "t"))
+    lines.event(Failure("h1", VALIDATION_PLAY, "t", unreachable=False, message="no such thing; give another"))
+    assert stream.getvalue() == ""
 
 
 def test_ansibles_own_output_only_when_asked_for(stream):
@@ -112,6 +120,7 @@ def test_a_terminal_shows_a_live_line(clock):
     with show(stream=terminal) as view:
         view.event(Started("h1", "Prepare [the] hosts", "[red]task"))
         view.tick()
+        time.sleep(REFRESH)
         view.event(at("compile", 60.0, 30.0, 3, 13))
         view.tick()
     shown = terminal.getvalue()
