@@ -75,7 +75,8 @@ class _Host:
         if self.progress.state == "finished":
             return "finished"
         count = f" {self.progress.done}/{self.progress.total}" if self.progress.total else ""
-        return f"{self.progress.phase or 'starting'}{count}"
+        between = "starting" if self.progress.elapsed < 1 else "keeping the evidence"
+        return f"{self.progress.phase or between}{count}"
 
     def clock(self, now: float) -> str:
         """Say for how long: the run's own clock, carried on by ours between two looks at it."""

@@ -5,9 +5,10 @@ import sys
 from typing import Any
 
 from provisioner.errors import Exit, ProvisionerError
+from provisioner.inputs import Target
 from provisioner.job import Job
 
-__all__ = ["explain", "print_json", "raise_if_stopped", "say"]
+__all__ = ["explain", "print_json", "raise_if_stopped", "say", "say_restarts"]
 
 
 def say(line: str) -> None:
@@ -49,3 +50,11 @@ def explain(job: Job, told: frozenset[str] = frozenset()) -> None:
             say(f"{name}: failed in '{host.failure.task}': {host.failure.message}")
     if failed:
         say(f"Ansible's own output is in {job.log}")
+
+
+def say_restarts(job: Job, target: Target) -> None:
+    """Say which hosts want a restart; provisioner restarts none, least of all the machine that it runs on."""
+    for name, host in sorted(job.hosts.items()):
+        if host.reboot_required:
+            which = "this machine, which provisioner never restarts" if name in target.local else "it"
+            say(f"{name}: its packages want a restart; restart {which}, then run this again")

@@ -4,7 +4,7 @@ import sys
 from argparse import Namespace
 
 from provisioner import inputs, progress
-from provisioner.commands.common import explain, print_json, raise_if_stopped, say
+from provisioner.commands.common import explain, print_json, raise_if_stopped, say_restarts
 from provisioner.job import run_playbook
 from provisioner.text import table
 
@@ -39,8 +39,6 @@ def main(options: Namespace) -> int:
             for name, h in hosts.items()
         ]
         print(table(["host", "changed", "failed", "unreachable", "reboot required"], rows), file=sys.stderr)
-    for name, host in hosts.items():
-        if host["reboot_required"]:
-            say(f"{name}: needs a restart before it can run the scenario; restart it, then run this again")
+    say_restarts(job, target)
     explain(job)
     return job.code

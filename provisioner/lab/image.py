@@ -119,7 +119,7 @@ def _bootstrap(command: list[str], archive: Path, report: Report) -> None:
         errors = [line.removeprefix("E: ") for line in said if line.startswith("E: ")]
         raise ProvisionerError(
             f"mmdebstrap failed: {(errors or said[-1:] or ['it said nothing'])[0]}",
-            "see that this user may use it (root always may) and that the mirror is reached",
+            "see that the mirror is reached; without root, the package uidmap is needed too",
         )
 
 

@@ -46,9 +46,10 @@ def wait_until_ready(hosts: Sequence[LabHost], folder: Path, report: Report) -> 
                 question.kill()
                 question.communicate()
         if waiting and time.monotonic() > deadline:
-            names = ", ".join(f"{name} ({said[name]})" for name in waiting)
+            name = next(iter(waiting))
+            others = f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""
             raise ProvisionerError(
-                f"no answer over SSH within {deadline - started:.0f} s from {names}",
+                f"no answer over SSH within {deadline - started:.0f} s from {name} ({said[name]}){others}",
                 "look at the load of this machine, and at the engine's log",
                 Exit.UNREACHABLE,
             )

@@ -17,6 +17,7 @@ from provisioner.lab.host import HOST_KEY, LAB, Blueprint, describe, make_host, 
 from provisioner.lab.image import ensure_image, remove_images
 from provisioner.lab.model import Lab, LabHost, Report, check_name, check_request, host_name
 from provisioner.lab.ready import wait_until_ready
+from provisioner.lab.room import require_room
 
 __all__ = ["down", "status", "up"]
 
@@ -42,6 +43,9 @@ def up(  # noqa: PLR0913, PLR0917 (all that a lab is; each is one option of the 
         # A container that was never started is what a killed `up` left: it counts as missing.
         standing = {host.name for host in site.hosts() if host.state != "created"}
         missing = [n for n in range(1, count + 1) if host_name(name, n) not in standing]
+        if missing:
+            running = client.containers.list(filters={"label": LAB}, ignore_removed=True)
+            require_room(len(running) + len(missing))
         try:
             if missing:
                 site.make(missing, debian, user, report)

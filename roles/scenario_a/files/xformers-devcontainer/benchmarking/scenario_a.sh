@@ -49,8 +49,9 @@ arch_list() {
   printf '%s\n' "${found:-12.0}"
 }
 
-# One compiler a core, but no more than fit the memory that is free now: nvcc's largest translation units of xformers
-# hold close to that much each, and a compile that the kernel kills costs hours.
+# One compiler a core, but no more than fit the memory that is free now, since a compile that the kernel kills costs
+# hours. Two compilers of xformers 0.0.35 for 9.0 held 3.0 GB together at their highest; the rest is room for versions
+# with larger units and for everything else on the host.
 MEMORY_PER_JOB_KIB=$((4 * 1024 ** 2))
 max_jobs() {
   local cores available jobs
