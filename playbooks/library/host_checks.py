@@ -14,6 +14,10 @@ options:
   pip_index: {description: pip's index, where the host's own configuration names none., type: str, default: ""}
   controller_time: {description: The controller's clock, seconds since 1970., type: float, required: true}
   ca_pem: {description: Certificates to trust besides the host's own., type: str, default: ""}
+  sources_only:
+    description: Only ask what the profile takes things from, and fail where something of it does not answer.
+    type: bool
+    default: false
   minimum_free_bytes: {description: Free space that a run needs., type: int, default: 20000000000}
 """
 
@@ -50,6 +54,8 @@ APT_LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/
 NVIDIA, DISPLAY = "0x10de", "0x03"
 MAXIMUM_SKEW_SECONDS = 60
 TIMEOUT_SECONDS = 10
+# What a profile takes things from, beside what the host itself is configured with.
+SOURCES = ("pip", "xformers", "image")
 # An image registry asks for a token first, and has nothing at its root.
 REGISTRY_ANSWERS = (401, 404)
 
@@ -273,8 +279,8 @@ def reach(entry, context):
         return finding(check, FAIL, f"{shown}: {reason}", remedy)
 
 
-def reached(host):
-    """A finding for each registry; all are asked at once."""
+def reached(host, names=None):
+    """A finding for each registry, of these names only where some are given; all are asked at once."""
     context = ssl.create_default_context()
     if host.params["ca_pem"]:
         try:
@@ -282,7 +288,7 @@ def reached(host):
         except (ssl.SSLError, ValueError) as error:
             remedy = "mend the file that site_ca_bundle names"
             return [finding("site CA", FAIL, f"the bundle is not PEM: {error}", remedy)]
-    wanted = registries(host)
+    wanted = [entry for entry in registries(host) if names is None or entry[0] in names]
     with ThreadPoolExecutor(max_workers=8) as pool:
         return list(pool.map(lambda entry: reach(entry, context), wanted))
 
@@ -300,12 +306,18 @@ def main():
             "controller_time": {"type": "float", "required": True},
             # Not secret, but too long to be shown with every result.
             "ca_pem": {"type": "str", "default": "", "no_log": True},
+            "sources_only": {"type": "bool", "default": False},
             "minimum_free_bytes": {"type": "int", "default": 20000000000},
         },
         supports_check_mode=True,
     )
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
     host = Host(module)
+    if module.params["sources_only"]:
+        silent = [found for found in reached(host, SOURCES) if found["outcome"] == FAIL]
+        if silent:
+            module.fail_json(msg=f"{silent[0]['detail']}; {silent[0]['remedy']}")
+        module.exit_json(changed=False)
     findings = [check(host) for check in CHECKS]
     findings = [found for found in findings if found] + reached(host)
     module.exit_json(changed=False, host_findings=findings)
