@@ -1,24 +1,22 @@
-"""Checks what a user gives before any host is touched; whatever is wrong is one line and exit code 2.
-
-The variables are checked by the same rules when they come from an inventory: playbooks/validate.yml.
-"""
+"""Checks what a user gives before any host is touched; whatever is wrong is one line and exit code 2."""
 
 import os
 import re
 import shutil
 import subprocess
 from argparse import Namespace
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, cast
 
 from provisioner import inventory
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.paths import ansible_dir, ensure_state_dir, state_dir
 
-__all__ = ["Target", "arch_list", "check", "max_jobs", "profile", "url", "username"]
+__all__ = ["Target", "check", "profile", "settings"]
+
+AUTO = ("scenario_a_arch_list", "scenario_a_max_jobs")
+"""Settings that the host can choose by itself."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +43,9 @@ def check(options: Namespace, extra_vars: dict[str, Any] | None = None, *, root:
     variables = _extra_vars(options.extra_vars) | (extra_vars or {})
     if options.profile is not None:
         variables["provisioner_profile"] = options.profile
-    for name, rule in RULES.items():
-        if name in variables:
-            variables[name] = rule(variables[name])
+    if "provisioner_profile" in variables:
+        profile(variables["provisioner_profile"])
+    variables = settings(variables)
     if not 1 <= options.forks <= 1000:
         raise _bad(f"--forks {options.forks} is not between 1 and 1000", "try --forks 10")
     found = inventory.read(options.inventory or str(ansible_dir() / "inventory" / "localhost.yml"))
@@ -80,70 +78,25 @@ def profile(value: str) -> str:
     return value
 
 
-def username(value: str) -> str:
-    """Give a GitHub user name: up to 39 letters, digits and single hyphens, none of these at an end."""
-    if not re.fullmatch(r"(?!.*--)[A-Za-z0-9](?:[A-Za-z0-9-]{0,37}[A-Za-z0-9])?", value):
-        raise _bad(
-            f"{_shown(value)} is not a GitHub user name",
-            "it has up to 39 letters, digits and single hyphens, and starts and ends without a hyphen",
-        )
-    return value
+def settings(variables: dict[str, Any]) -> dict[str, Any]:
+    """Give the variables, checked by the rules of role scenario_a; 'auto' becomes '', by which the host chooses.
+
+    The rules are data of the role, so that plain ansible-playbook checks the same. Raises ProvisionerError (code 2).
+    """
+    checked = {name: "" if name in AUTO and value == "auto" else value for name, value in variables.items()}
+    for rule in _rules() if any(name.startswith("scenario_a_") for name in checked) else ():
+        name = rule["name"]
+        if isinstance(checked.get(name), str) and not re.match(rule["pattern"], checked[name]):
+            shown = re.sub(r"//[^/@]*@", "//", checked[name])  # a URL's password is nobody's business
+            raise _bad(f"{name.removeprefix('scenario_a_')} is {_shown(shown)}", f"give {rule['wanted']}")
+    return checked
 
 
-def url(value: str) -> str:
-    """Give a URL that git clones from; '' means that it follows from the user name."""
-    if value == "":
-        return value
-    remedy = "give https://HOST/PATH, ssh://HOST/PATH, git://HOST/PATH or file:///PATH"
-    if not re.fullmatch(r"(https|ssh|git|file)://[A-Za-z0-9@._~:/+-]+", value):
-        raise _bad(f"{_shown(value)} is not a URL to clone xformers from", remedy)
-    try:
-        parts = urlsplit(value)
-        host, secret, _ = parts.hostname or "", parts.password, parts.port
-    except ValueError:
-        raise _bad(f"{_shown(value)} is not a URL to clone xformers from", remedy) from None
-    if secret is not None or (parts.scheme == "https" and parts.username is not None):
-        raise _bad(
-            "the xformers URL holds a password or a token, which would end up in the record",
-            "leave it out and let git's own credential helper give it",
-        )
-    named = parts.path.strip("/") and (not host if parts.scheme == "file" else host)
-    if not named or "-" in (parts.netloc[:1], host[:1]):
-        raise _bad(f"{_shown(value)} is not a URL to clone xformers from", remedy)
-    return value
+def _rules() -> list[dict[str, str]]:
+    import yaml  # noqa: PLC0415 - only where there is something to check
 
-
-def arch_list(value: str) -> str:
-    """Give a list of GPU architectures in torch's syntax, separated by semicolons; 'auto' gives ''."""
-    if value in {"", "auto"}:
-        return ""
-    names = [name for name in re.split(r"[; ]+", value) if name]
-    wrong = [name for name in names if not re.fullmatch(r"[1-9]\d?\.\d[af]?(\+PTX)?", name)]
-    if wrong or not names:
-        raise _bad(
-            f"{_shown(wrong[0] if wrong else value)} is not a GPU architecture",
-            "give a list such as '8.0;9.0a;8.6+PTX', or auto",
-        )
-    return ";".join(names)
-
-
-def max_jobs(value: str) -> str:
-    """Give the number of compile jobs at a time, 1 to 1024; 'auto' gives '', and the host decides."""
-    if value in {"", "auto"}:
-        return ""
-    if not re.fullmatch(r"[1-9]\d{0,3}", value, re.ASCII) or int(value) > 1024:
-        raise _bad(f"{_shown(value)} is not a number of compile jobs", "give 1 to 1024, or auto")
-    return value
-
-
-RULES: dict[str, Callable[[str], str]] = {
-    "provisioner_profile": profile,
-    "scenario_a_username": username,
-    "scenario_a_xformers_url": url,
-    "scenario_a_arch_list": arch_list,
-    "scenario_a_max_jobs": max_jobs,
-}
-"""Each variable that is checked, by whichever way it was given, and its rule."""
+    variables = ansible_dir() / "roles" / "scenario_a" / "vars" / "main.yml"
+    return cast(list[dict[str, str]], yaml.safe_load(variables.read_text(encoding="utf-8"))["scenario_a_rules"])
 
 
 def _extra_vars(given: list[str]) -> dict[str, Any]:
