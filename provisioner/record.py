@@ -5,13 +5,12 @@ Times are in seconds, sizes in bytes. What is not known is null, never a guess.
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PHASES = ("clean", "lay_down", "image_build", "container_up", "clone", "compile", "pre_commit", "attention_test")
 
@@ -136,5 +135,10 @@ def load(path: Path) -> Record:
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the record's JSON Schema, generated from the types above."""
+    """Return the record's JSON Schema, generated from the types above; `python -m provisioner.record` ships it."""
     return Record.model_json_schema(by_alias=True)
+
+
+if __name__ == "__main__":
+    shipped = Path(__file__).parent / "schema" / "scenario-a-1.json"
+    shipped.write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")

@@ -66,6 +66,12 @@ def test_the_schema_is_the_records_own(build):
         Record.model_validate(data | {"outcome": "complete"})
 
 
+def test_the_schema_that_ships_is_the_one_of_the_types():
+    """Where this fails: `python -m provisioner.record` writes it anew; a field that changed needs a new number."""
+    shipped = Path(collect.__file__).parent / "schema/scenario-a-1.json"
+    assert json.loads(shipped.read_text()) == json_schema()
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no run"):
         collect.of_evidence(tmp_path, "somehost")
