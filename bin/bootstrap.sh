@@ -25,8 +25,11 @@ apt_install() {
   command -v apt-get >/dev/null || die "needs $*, and apt-get is not here to install it: install it and run this again"
   [ "$(id -u)" -eq 0 ] || die "needs $*: run 'sudo apt-get install $*', or run this as root"
   say "installing $*"
-  apt-get -qq update >&2
-  DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >&2
+  # What apt and dpkg say is of use only where they fail.
+  if ! said=$({ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"; } 2>&1); then
+    printf '%s\n' "$said" >&2
+    die "apt-get could not install $*: mend what it says above and run this again"
+  fi
 }
 
 # need COMMAND PACKAGE: the command is there, if need be from the distribution's package.

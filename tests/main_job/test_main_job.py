@@ -127,7 +127,7 @@ def test_the_compiled_extension_is_in_the_workspace_and_loads(record):
     ).stdout.split()
     assert len(container) == 1
     code = (
-        "import torch, xformers, xformers._C as C; print(C.__file__ if hasattr(C, '__file__') else xformers.__file__)"
+        "import importlib.util as i, torch; f = i.find_spec('xformers._C').origin; torch.ops.load_library(f); print(f)"
     )
     where = subprocess.run(
         ["docker", "exec", "--user", "vscode", container[0], "python3", "-c", code],

@@ -1,0 +1,1 @@
+"""The stand-in package; its extension is xformers._C."""

@@ -1,0 +1,129 @@
+"""`provisioner run` over SSH on a bare throwaway host: everything real but xformers itself, see short_workload/."""
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+SHORT = Path(__file__).parent / "short_workload"
+OPTIONS = ("--profile", "registries", "--arch-list", "9.0", "--max-jobs", "2")
+
+
+@pytest.fixture(scope="module")
+def host(make_lab, ask, ansible, tmp_path_factory):
+    """A bare host with the short workload as a git repository to clone; gives the inventory and a way to ask it."""
+    lab = make_lab("run")
+    name = lab.hosts[0].name
+    repository = tmp_path_factory.mktemp("short") / "xformers.git"
+    tree = tmp_path_factory.mktemp("tree")
+    subprocess.run(["cp", "-R", f"{SHORT}/.", tree], check=True)
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.invalid"]
+    for command in (["init", "-qb", "main"], ["add", "."], ["commit", "-qm", "short"], ["gc", "-q"]):
+        subprocess.run(["git", *identity, *command], cwd=tree, check=True)
+    subprocess.run(["git", "clone", "-q", "--bare", tree, repository], check=True)
+    inventory = yaml.safe_load(lab.inventory.read_text())
+    inventory["all"]["vars"] = {
+        "scenario_a_system_packages": ["python3-pip", "build-essential", "git", "ninja-build"],
+        "scenario_a_python_packages": [["setuptools==80.9.0", "wheel==0.45.1"]],
+        "scenario_a_mounts": [{"source": "/srv/short", "target": "/sources"}],
+        "scenario_a_minimum_free_bytes": 5_000_000_000,
+        "scenario_a_look_seconds": 2,
+    }
+    path = tmp_path_factory.mktemp("inventory") / "hosts.yml"
+    path.write_text(yaml.safe_dump(inventory))
+    archive = tmp_path_factory.mktemp("archive") / "short.tar"
+    subprocess.run(["tar", "-C", repository.parent, "-cf", archive, "."], check=True)
+    ask(lab, name, "mkdir -p /srv/short")
+    done = ansible(lab, "all", "-m", "ansible.builtin.unarchive", "-a", f"src={archive} dest=/srv/short owner=root")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return path, name, lambda command, **options: ask(lab, name, command, **options)
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory):
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(scope="module")
+def first(host, state, provisioner):
+    inventory, _, _ = host
+    return provisioner("run", "-i", inventory, *OPTIONS, "--state-dir", state, "--json")
+
+
+def test_a_bare_host_is_prepared_and_measured(first, host):
+    _, name, ask = host
+    assert first.code == 0, first
+    record = first.json["hosts"][name]
+    assert record["outcome"] == "ok"
+    assert (record["compile"]["count"], record["compile"]["objects"], record["compile"]["max_jobs"]) == (1, 3, 2)
+    assert not [check for check in record["audit"]["checks"] if check["outcome"] == "fail"]
+    fact = json.loads(ask("cat /etc/ansible/facts.d/scenario_a.fact").stdout)
+    assert fact == record
+    # The run was a unit of its own, and is over.
+    assert ask("systemctl list-units --no-legend 'provisioner-scenario-a-*'").stdout == ""
+    for line in ("Prepare the hosts", "image_build", "compile"):
+        assert line in first.stderr
+
+
+def test_a_second_run_compiles_nothing_and_gives_the_record_back(first, host, state, provisioner):
+    inventory, name, ask = host
+    before = ask("ls /var/lib/provisioner/scenario_a/runs; docker ps -q --no-trunc").stdout
+    again = provisioner("run", "-i", inventory, *OPTIONS, "--state-dir", state, "--json")
+    assert again.code == 0, again
+    assert again.json["hosts"][name] == first.json["hosts"][name]
+    assert ask("ls /var/lib/provisioner/scenario_a/runs; docker ps -q --no-trunc").stdout == before
+
+
+def test_a_run_survives_its_controller_and_the_next_command_attaches(first, host, state, provisioner):
+    """The controller and all of its processes are killed in the middle of a run."""
+    inventory, name, ask = host
+    command = [ROOT / "bin/provisioner", "run", "--fresh", "-i", inventory, *OPTIONS, "--state-dir", state]
+    controller = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    for line in controller.stderr:
+        if "image_build" in line:
+            break
+    else:
+        pytest.fail("the run did not get to its image")
+    subprocess.run(["pkill", "-KILL", "-f", f"ansible-playbook.*{state}"], check=False)
+    controller.send_signal(signal.SIGKILL)
+    controller.wait()
+    controller.stderr.close()
+    time.sleep(2)
+    again = provisioner("run", "-i", inventory, *OPTIONS, "--state-dir", state, "--json")
+    assert again.code == 0, again
+    record = again.json["hosts"][name]
+    assert record["run_id"] != first.json["hosts"][name]["run_id"]
+    assert record["compile"]["count"] == 1
+    runs = ask("ls -d /var/lib/provisioner/scenario_a/runs/*/").stdout.split()
+    assert len(runs) == 2, "the run was repeated"
+
+
+def test_a_run_that_is_killed_on_its_host_is_interrupted_and_the_next_one_measures(host, state, provisioner):
+    inventory, name, ask = host
+    command = [ROOT / "bin/provisioner", "run", "--fresh", "-i", inventory, *OPTIONS, "--state-dir", state, "--json"]
+    controller = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for line in controller.stderr:
+        if "image_build" in line:
+            break
+    ask("systemctl kill --signal=KILL 'provisioner-scenario-a-*'")
+    out, err = controller.communicate(timeout=300)
+    assert controller.returncode == 1, err
+    assert json.loads(out)["hosts"][name]["outcome"] == "interrupted"
+    again = provisioner("run", "-i", inventory, *OPTIONS, "--state-dir", state, "--fresh", "--json")
+    assert again.code == 0, again
+    assert again.json["hosts"][name]["outcome"] == "ok"
+
+
+def test_clean_leaves_the_host_without_the_scenario(host, state, provisioner):
+    inventory, _, ask = host
+    done = provisioner("clean", "-i", inventory, "--profile", "registries", "--state-dir", state)
+    assert done.code == 0, done
+    assert ask("docker ps -aq; docker image ls -q 'vsc-*'; ls /etc/ansible/facts.d").stdout == ""
+    assert ask("test -e /var/lib/provisioner/scenario_a", check=False).returncode == 1
