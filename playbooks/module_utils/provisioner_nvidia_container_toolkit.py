@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def has_gpu(host: Any) -> bool:
 def daemon_changes(path: str, settings: dict, target: dict) -> Changes:
     """What `target` has that daemon.json, as `settings`, has not."""
     return [
-        change(f"{path}: {group}.{name}", settings.get(group, {}).get(name, "absent"), value)
+        change(f"{path}: {group}.{name}", _shown(settings.get(group, {}).get(name)), _shown(value))
         for group in ("runtimes", "features")
         for name, value in target.get(group, {}).items()
         if settings.get(group, {}).get(name) != value
@@ -121,6 +122,10 @@ def engine_action(host: Any, wanted: dict, info: dict, target: dict) -> tuple[st
             "restart it when they may stop, or set nvidia_container_toolkit_restart to always"
         ]
     return ("reload" if names else ""), why, notes
+
+
+def _shown(value: Any) -> str:
+    return "absent" if value is None else json.dumps(value)
 
 
 def _path(runtime: Any) -> str:
