@@ -23,12 +23,19 @@ looks:
     tasks need.
   type: dict
   returned: always
+ansible_facts:
+  description: C(provisioner_reboot_required), where the host's packages want a restart.
+  type: dict
+  returned: where they do
 """
 
 import importlib
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.provisioner_host import Host
+from ansible.module_utils.provisioner_host import Host, Refusal
+
+RESTART = "/run/reboot-required"
 
 
 def probes() -> None:
@@ -52,12 +59,16 @@ def main() -> None:
         probe = importlib.import_module(f"ansible.module_utils.provisioner_{role}")
         try:
             looks[role] = probe.look(host, wanted)
+        except Refusal as refusal:
+            module.fail_json(msg=str(refusal))
         except Exception as error:  # a probe's fault is told as any other: in one line that says where
             module.fail_json(msg=f"looking at {role} failed: {type(error).__name__}: {error}; please report this")
         for note in looks[role].get("notes", ()):
             module.warn(note)
+    # What the host's packages want, told even where nothing is to be done.
+    restart = {"ansible_facts": {"provisioner_reboot_required": True}} if Path(RESTART).exists() else {}
     # Nothing is said of what was wanted: it is long.
-    module.exit_json(changed=False, looks=looks, invocation={"module_args": {"wanted": sorted(looks)}})
+    module.exit_json(changed=False, looks=looks, invocation={"module_args": {"wanted": sorted(looks)}}, **restart)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 A probe is `provisioner_<role>.py` beside this file, with `look(host: Host, wanted: dict) -> dict`. Its answer has
 `changes`, a list of `change(...)`, empty where there is nothing to do; it may have `notes`, lines that a person should
-read, and whatever else the role's tasks need.
+read, and whatever else the role's tasks need. Where the wanted state cannot be had it raises `Refusal`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ SPEECH = {"LC_ALL": "C", "SYSTEMD_PAGER": "", "SYSTEMD_COLORS": "0"}
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # A program that does not answer within this many seconds counts as failed: a probe must not hang with a sick service.
 PATIENCE = 60
+
+
+class Refusal(Exception):
+    """What keeps a host from getting what is wanted, in one line: what; how to mend it."""
 
 
 def change(what: str, before: object, after: object) -> dict[str, str]:

@@ -6,12 +6,17 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.provisioner_host import change
+from ansible.module_utils.provisioner_host import Refusal, change
 
 
 def look(host: Any, wanted: dict) -> dict:
-    """`wanted`: `path` of the bundle on the host, and its `sha256`, '' where a site has none."""
+    """`wanted` is site_wanted: `path` of the bundle on the host, where the controller has it, and its `sha256`."""
     path = wanted["path"]
+    if wanted["bundle"] and not wanted["sha256"]:
+        raise Refusal(
+            f"the CA bundle {wanted['bundle']} is not on the controller; set site_ca_bundle to a PEM file, "
+            "or to '' for none"
+        )
     if not wanted["sha256"]:
         return {"changes": [change(path, "present", "absent")] if os.path.lexists(path) else []}
     folder = host.file_changes(str(Path(path).parent), mode="0755", kind="directory")
