@@ -11,8 +11,10 @@ description:
     only then writes the key and the source list. A repository that is refused leaves no trace.
   - Needs no gpg on the host.
 options:
-  repository:
-    description: As C(module_utils/provisioner_signed_repository.py) says.
+  repositories:
+    description: >-
+      The repository by distribution, as /etc/os-release names it or what it is like. A repository is as
+      C(module_utils/provisioner_signed_repository.py) says.
     type: dict
     required: true
 """
@@ -27,7 +29,7 @@ import urllib.request
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.provisioner_host import Host
+from ansible.module_utils.provisioner_host import Host, Refusal
 from ansible.module_utils.provisioner_packages import apt, complaint
 from ansible.module_utils.provisioner_signed_repository import (
     DISABLED,
@@ -35,6 +37,7 @@ from ansible.module_utils.provisioner_signed_repository import (
     key_file,
     look,
     look_at_key,
+    pick,
     pinned,
     source_text,
 )
@@ -93,8 +96,12 @@ def write(path: Path, content: bytes) -> None:
 
 def main() -> None:
     """Have the repository as it is wanted."""
-    module = AnsibleModule(argument_spec={"repository": {"type": "dict", "required": True}}, supports_check_mode=True)
-    repository, host = module.params["repository"], Host()
+    module = AnsibleModule(argument_spec={"repositories": {"type": "dict", "required": True}}, supports_check_mode=True)
+    host = Host()
+    try:
+        repository = pick(host, module.params["repositories"])
+    except Refusal as refusal:
+        module.fail_json(msg=str(refusal))
     changes = look(host, repository)
     if changes and not module.check_mode:
         name, kind = repository["name"], repository["kind"]

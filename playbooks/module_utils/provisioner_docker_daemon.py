@@ -1,17 +1,12 @@
-"""Docker's daemon: its settings file, read and added to without losing anything, and what the running one answers."""
+"""Docker's settings file, daemon.json: read, and added to without losing anything."""
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import http.client
 import json
 import re
-import socket
 from collections.abc import Callable
 from typing import Any
-
-TIMEOUT_SECONDS = 10
 
 
 class BrokenSettingsError(ValueError):
@@ -76,33 +71,6 @@ def rendered(settings: dict[str, Any], like: str) -> str:
     """The text of `settings`, indented as the text `like` is."""
     indent = re.search(r'\{[ \t]*\n([ \t]+)"', like)
     return json.dumps(settings, indent=indent[1] if indent else 4, ensure_ascii=False) + "\n"
-
-
-class _Connection(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_SECONDS)
-        self.path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
-
-
-def answer(socket_path: str, question: str) -> Any:
-    """What the engine at a Unix socket answers to GET `question`, such as /info; None where it does not answer.
-
-    A tenth of what asking the docker command costs, which starts all its plugins first.
-    """
-    with contextlib.closing(_Connection(socket_path)) as connection:
-        try:
-            connection.request("GET", question)
-            reply = connection.getresponse()
-            return json.loads(reply.read()) if reply.status == 200 else None
-        except (OSError, ValueError, http.client.HTTPException):
-            return None
 
 
 def major(version: str) -> int:

@@ -108,7 +108,9 @@ def _is_stale(host: Any, pid: int, wanted: dict) -> bool:
     Values are told as their sums: a proxy's URL may hold a password.
     """
     pairs = (entry.partition("=") for entry in host.read(f"/proc/{pid}/environ").split("\0"))
-    sums = {name: hashlib.sha256(value.encode()).hexdigest() for name, _, value in pairs if name in wanted["environment"]}
+    sums = {
+        name: hashlib.sha256(value.encode()).hexdigest() for name, _, value in pairs if name in wanted["environment"]
+    }
     if sums != wanted["environment"]:
         return True
     bundle = Path(wanted["ca_bundle"])

@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible.module_utils import provisioner_docker_daemon as daemon
 from ansible.module_utils import provisioner_packages, provisioner_signed_repository
+from ansible.module_utils.provisioner_engine import SERVICE, Engine
 from ansible.module_utils.provisioner_host import change
 
 PCI_DEVICES = Path("/sys/bus/pci/devices")
@@ -20,19 +21,22 @@ def look(host: Any, wanted: dict) -> dict:
     """How `host` differs from `wanted`, which is the role's `nvidia_container_toolkit_wanted`.
 
     Beside `changes` and `notes`: `wanted`, whether the toolkit belongs here at all; `broken`, what is wrong with a
-    daemon.json that cannot be read; `repository`, this distribution's; `runtimes` and `features`, for daemon.json;
-    `engine`, what is to be done with the engine, as `engine_action` says; `cdi_spec`, the path of the CDI
-    specification that has to be generated, or ''.
+    daemon.json that cannot be read; `runtimes` and `features`, for daemon.json; `engine`, what is to be done with the
+    engine, as `engine_action` says; `containers`, the names of those that a restart reaches; `cdi_spec`, the path of
+    the CDI specification that has to be generated, or ''. Raises Refusal where the distribution is not known.
     """
     driver = host.read(wanted["driver_version"]).strip()
     if not (wanted["force"] or driver or has_gpu(host)):
         return {"changes": [], "notes": [], "wanted": False}
 
-    repository = host.pick(wanted["repositories"])
-    changes = provisioner_signed_repository.look(host, repository) if repository else []
+    repositories = wanted["repositories"]
+    changes = []
+    if repositories:
+        changes = provisioner_signed_repository.look(host, provisioner_signed_repository.pick(host, repositories))
     changes += provisioner_packages.look(host, wanted["packages"], wanted["version"], wanted["hold"])
 
-    info = (daemon.answer(wanted["socket"], "/info") or {}) if may_ask(host) else {}
+    engine = Engine(host)
+    info = engine.answer("/info") or {}
     version = info.get("ServerVersion") or host.ask("dockerd", "--version")
     has_cdi = wanted["cdi"] and daemon.major(version) >= wanted["cdi_engine"]
     features = {"cdi": True} if has_cdi else {}
@@ -40,9 +44,6 @@ def look(host: Any, wanted: dict) -> dict:
         "wanted": True,
         "broken": "",
         "notes": [],
-        "repository": repository,
-        "known": bool(repository) or not wanted["repositories"],
-        "os": host.os_id,
         "runtimes": wanted["runtimes"],
         "features": features,
         "engine": "",
@@ -62,22 +63,16 @@ def look(host: Any, wanted: dict) -> dict:
     target = daemon.merged(settings, wanted["runtimes"], features, host.which)
     changes += daemon_changes(path, settings, target)
 
-    if info:
+    if "ServerVersion" in info:
         found["engine"], why, found["notes"] = engine_action(host, wanted, info, target)
         if found["engine"]:
-            found["containers"] = container_names(wanted["socket"])
+            found["containers"] = container_names(engine)
             changes.append(change("Docker engine", why, found["engine"]))
     if has_cdi and target["features"]["cdi"] and driver:
         found["cdi_spec"], why = stale_cdi_spec(host, wanted["cdi_specs"], driver)
         if found["cdi_spec"]:
             changes.append(change("CDI specification", why, f"{found['cdi_spec']} for driver {driver}"))
     return {**found, "changes": changes}
-
-
-def may_ask(host: Any) -> bool:
-    """Whether asking the engine starts nothing: systemd starts one that is stopped when its socket is asked."""
-    unit = host.unit("docker.service")
-    return unit.get("LoadState") != "loaded" or unit.get("ActiveState") == "active"
 
 
 def has_gpu(host: Any) -> bool:
@@ -107,7 +102,7 @@ def engine_action(host: Any, wanted: dict, info: dict, target: dict) -> tuple[st
     if not names and not no_cdi:
         return "", "", []
     why = "without " + " and ".join([f"runtime {name}" for name in names] + ["CDI"] * no_cdi)
-    unit = host.unit("docker.service")
+    unit = host.unit(SERVICE)
     # Containers outlive the restart only where the engine that stops and the one that starts both spare them.
     spared = info.get("LiveRestoreEnabled") and (
         target.get("live-restore") is True or "--live-restore" in unit.get("ExecStart", "")
@@ -132,9 +127,9 @@ def _path(runtime: Any) -> str:
     return str(runtime.get("path", "")) if isinstance(runtime, dict) else ""
 
 
-def container_names(socket: str) -> list[str]:
+def container_names(engine: Engine) -> list[str]:
     """Names of the containers that run."""
-    found = daemon.answer(socket, "/containers/json") or []
+    found = engine.answer("/containers/json") or []
     return sorted(str(one["Names"][0]).lstrip("/") for one in found if one.get("Names"))
 
 

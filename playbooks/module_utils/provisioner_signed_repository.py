@@ -14,12 +14,24 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.provisioner_host import change
+from ansible.module_utils.provisioner_host import Refusal, change
 from ansible.module_utils.provisioner_openpgp import BEGIN, crc24, dearmored, fingerprints
 
 # apt and dnf pass by files that end so.
 DISABLED = ".disabled"
 HEAD = "# Written by provisioner.\n"
+
+
+def pick(host: Any, repositories: dict) -> dict:
+    """The repository of `repositories`, by distribution, that is this host's. Raises Refusal where there is none."""
+    found = host.pick(repositories)
+    if not found:
+        name = next(iter(repositories.values()))["name"]
+        raise Refusal(
+            f"no repository {name} is known for {host.os_id}; configure one there by hand, have no repository managed, "
+            "and run this again"
+        )
+    return dict(found)
 
 
 def source_text(repository: dict, codename: str, keyring: str = "") -> str:

@@ -46,8 +46,7 @@ def run(*command):
 
 def build(name, version, folder, programs=()):
     """Make a package in `folder`; gives its entry in Packages, without the path."""
-    tree = Path("/tmp/package")
-    shutil.rmtree(tree, ignore_errors=True)
+    tree = ROOT / "package"
     (tree / "DEBIAN").mkdir(parents=True)
     (tree / "DEBIAN/control").write_text(
         f"Package: {name}\nVersion: {version}\nArchitecture: {ARCH}\nMaintainer: Nobody <nobody@localhost>\n"
@@ -60,6 +59,7 @@ def build(name, version, folder, programs=()):
         path.chmod(0o755)
     file = folder / f"{name}_{version}_{ARCH}.deb"
     run("dpkg-deb", "--build", "--root-owner-group", "-Znone", str(tree), str(file))
+    shutil.rmtree(tree)
     return file
 
 

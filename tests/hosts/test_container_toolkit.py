@@ -164,31 +164,36 @@ def test_a_fresh_host(toolkit):
     assert toolkit.sh(STATE) == before
 
 
-HOLD, KEY, LIST = f"hold on {NAMES[0]}", f"signing key of {NAMES[0]}", f"source list of {NAMES[0]}"
-EMPTIED = json.dumps({"runtimes": {"nvidia": WITH_NVIDIA["runtimes"]["nvidia"]}})
+NAME, BASE = NAMES[:2]
+KEY, LIST = f"signing key of {NAME}", f"source list of {NAME}"
+APT = "apt-get -qq -y --allow-change-held-packages --allow-downgrades"
 
 
 @pytest.mark.parametrize(
-    ("mutation", "seen"),
+    "mutations",
     [
-        (f"apt-mark unhold {NAMES[0]}", [HOLD]),
-        (f"apt-get -qq purge -y --allow-change-held-packages {NAMES[0]}", [f"package {NAMES[0]}", HOLD]),
-        (f"apt-get -qq install -y --allow-downgrades --allow-change-held-packages {NAMES[0]}=1.0-1; apt-mark hold {NAMES[0]}",
-         [f"package {NAMES[0]}"]),
-        (f"cp /srv/repository/two.gpg {KEYRING}", [KEY]),
-        (f"chmod 600 {KEYRING}", [f"{KEY}: mode"]),
-        (f"sed -i s/toolkit/stranger/ {SOURCE}", [f"{LIST}: content"]),
-        (f"rm {SOURCE}", [LIST]),
-        (f"sed -i s/nvidia-container-runtime/gone/ {SETTINGS}", [f"{SETTINGS}: runtimes.nvidia"]),
+        {
+            f"apt-mark unhold {BASE}": {f"hold on {BASE}"},
+            f"{APT} purge {NAME}": {f"package {NAME}", f"hold on {NAME}"},
+            f"chmod 600 {KEYRING}": {f"{KEY}: mode"},
+            f"sed -i s/toolkit/stranger/ {SOURCE}": {f"{LIST}: content"},
+            f"sed -i s/nvidia-container-runtime/gone/ {SETTINGS}": {f"{SETTINGS}: runtimes.nvidia"},
+        },
+        {
+            f"{APT} install {NAME}=1.0-1; apt-mark hold {NAME}": {f"package {NAME}"},
+            f"cp /srv/repository/two.gpg {KEYRING}": {KEY},
+            f"rm {SOURCE}": {LIST},
+        },
+        {f"chown nobody {SOURCE}": {f"{LIST}: owner"}, f"rm {KEYRING}": {KEY}},
     ],
-    ids=lambda value: value[:30] if isinstance(value, str) else "",
-)  # fmt: skip
-def test_drift_is_seen_and_mended_and_nothing_else_is_touched(converged, mutation, seen):
+    ids=lambda mutations: f"{len(mutations)} mutations",
+)
+def test_drift_is_seen_and_mended_and_nothing_else_is_touched(converged, mutations):
     before = converged.sh(STATE)
-    converged.sh(mutation)
+    converged.sh("set -e; " + "; ".join(mutations))
     changes, changed, failed = converged.run()
     assert failed == ""
-    assert changes == seen
+    assert sorted(changes) == sorted(set().union(*mutations.values()))
     assert changed > 0
     assert converged.sh(STATE) == before  # the engine was not restarted either: it had its settings all along
     assert converged.settings() == WITH_NVIDIA
@@ -198,7 +203,7 @@ def test_an_emptied_daemon_json_gets_the_runtime_back(converged):
     converged.sh(f": >{SETTINGS}")
     changes, _, failed = converged.run()
     assert (changes, failed) == ([f"{SETTINGS}: runtimes.nvidia"], "")
-    assert converged.settings() == json.loads(EMPTIED)
+    assert converged.settings() == {"runtimes": {"nvidia": WITH_NVIDIA["runtimes"]["nvidia"]}}
     converged.put(SETTINGS, json.dumps(WITH_NVIDIA, indent=4, ensure_ascii=False))
 
 
@@ -274,6 +279,26 @@ def test_running_containers_are_spared_unless_told_otherwise(converged):
     assert "is restarted now, with these containers running: worker" in " ".join(done.stdout.split())
     assert converged.sh(STARTED).split()[1] == "false"
     assert converged.run() == ([], 0, "")
+
+
+def test_docker_s_own_repository(converged):
+    """The tasks by which role docker_engine takes its engine from there; the package is a stand-in too."""
+    variables = {
+        "site_ca_bundle": "",
+        "docker_engine_repository_url": "http://127.0.0.1:8000/docker/linux",
+        "docker_engine_repository_key_url": "http://127.0.0.1:8000/one.asc",
+        "docker_engine_docker_packages": ["docker-ce"],
+    }
+    refused = converged.play("docker_repository.yml", variables)
+    assert "not 9DC858229FC7DD38854AE2D88D81803C0EBFCD88" in refused.stdout
+    assert refused.returncode == 2
+    variables["docker_engine_repository_fingerprints"] = [converged.key]
+    for changed in (True, False):
+        done = converged.play("docker_repository.yml", variables)
+        assert done.returncode == 0
+        assert ("changed=0" in done.stdout) is not changed
+    assert converged.sh("dpkg-query -Wf '${Version}' docker-ce") == "5:99.0-1"
+    assert "Suites: bookworm\nComponents: stable\n" in converged.sh("cat /etc/apt/sources.list.d/docker.sources")
 
 
 def test_cdi_where_the_engine_knows_it(make_lab, ask, tmp_path):

@@ -61,7 +61,10 @@ def test_what_a_site_has_stays():
 
 
 def test_a_site_s_own_choices_of_the_same_names_stay():
-    own = {"runtimes": {"nvidia": {"path": "/usr/local/nvidia/runtime", "runtimeArgs": ["--x"]}}, "features": {"cdi": False}}
+    own = {
+        "runtimes": {"nvidia": {"path": "/usr/local/nvidia/runtime", "runtimeArgs": ["--x"]}},
+        "features": {"cdi": False},
+    }
     assert merge(json.dumps(own), {"cdi": True}, present=["/usr/local/nvidia/runtime"]) == own
     gone = merge(json.dumps(own))["runtimes"]["nvidia"]
     assert gone == {"path": "nvidia-container-runtime", "runtimeArgs": ["--x"], "args": []}
@@ -88,7 +91,9 @@ def test_a_broken_daemon_json(text, said):
         daemon.parse(text)
 
 
-@pytest.mark.parametrize(("like", "indent"), [("", "    "), ('{"a": 1}', "    "), ('{\n  "a": 1\n}', "  "), ('{\n\t"a": 1}', "\t")])
+@pytest.mark.parametrize(
+    ("like", "indent"), [("", "    "), ('{"a": 1}', "    "), ('{\n  "a": 1\n}', "  "), ('{\n\t"a": 1}', "\t")]
+)
 def test_it_is_written_as_it_was(like, indent):
     daemon = of("docker_daemon")
     text = daemon.rendered({"tag": "ü"}, like)
@@ -139,7 +144,9 @@ def test_a_key_is_read_as_gpg_reads_it(key, tmp_path):
     assert openpgp.dearmored(text.replace(b"\n", b"\r\n")) == packets
     assert openpgp.fingerprints(packets) == [fingerprint]
     assert repositories.pinned(text, repository(key, tmp_path)) == packets
-    assert repositories.pinned(text, repository(key, tmp_path, fingerprints=[f"{fingerprint[:20]} {fingerprint[20:].lower()}"]))
+    assert repositories.pinned(
+        text, repository(key, tmp_path, fingerprints=[f"{fingerprint[:20]} {fingerprint[20:].lower()}"])
+    )
     # What is written for rpm is what gpg itself would write, but for the lengths of lines.
     assert "".join(repositories.key_file(packets, "rpm").decode().split()) == "".join(text.decode().split())
 
@@ -155,7 +162,7 @@ def test_another_key_is_refused_also_beside_the_pinned_one(key, tmp_path):
 
 @pytest.mark.parametrize("data", [b"", b"<html>404</html>", b"\x99", b"\xff\xff\x00", b"\xb4\x04test"])
 def test_what_is_no_key(data, key, tmp_path):
-    with pytest.raises(ValueError, match="it is|there is no"):
+    with pytest.raises(ValueError, match=r"it is|there is no"):
         of("signed_repository").pinned(data, repository(key, tmp_path))
 
 
@@ -212,7 +219,11 @@ def test_a_repository_is_looked_at(key, tmp_path, host):
 
 def test_packages(host):
     packages = of("packages")
-    host._dpkg = [["hold", "installed", "a", "1"], ["install", "installed", "b", "2"], ["deinstall", "config-files", "c", "1"]]
+    host._dpkg = [
+        ["hold", "installed", "a", "1"],
+        ["install", "installed", "b", "2"],
+        ["deinstall", "config-files", "c", "1"],
+    ]
     assert packages.look(host, ["a", "b"]) == []
     assert packages.look(host, ["a"], "1", hold=True) == []
     assert [one["what"] for one in packages.look(host, ["a", "b", "c"], "1", hold=True)] == [
@@ -226,13 +237,13 @@ def test_packages(host):
 @pytest.mark.parametrize(
     ("said", "line"),
     [
-        ("Hit:1\nW: GPG error: http://x InRelease: NO_PUBKEY 1\nE: The repository is not signed.", "GPG error: http://x InRelease: NO_PUBKEY 1"),
+        ("Hit:1\nW: GPG error: x InRelease: NO_PUBKEY 1\nE: It is not signed.", "GPG error: x InRelease: NO_PUBKEY 1"),
         ("W: x\nE: Unable to locate package a", "Unable to locate package a"),
         ("Error: Failed to download metadata", "Error: Failed to download metadata"),
         ("something", "something"),
         ("", "no message"),
     ],
-)  # fmt: skip
+)
 def test_the_line_that_says_what_is_wrong(said, line):
     assert of("packages").complaint(said) == line
 
@@ -285,6 +296,7 @@ def look(tmp_path, engine, host, monkeypatch):
     """Look at a host that has all it should, but for what is changed."""
     probe = of("nvidia_container_toolkit")
     monkeypatch.setattr(probe, "PCI_DEVICES", tmp_path / "pci")
+    monkeypatch.setattr(of("engine"), "SOCKET", str(tmp_path / "socket"))
     (tmp_path / "daemon.json").write_text(json.dumps({"runtimes": NVIDIA, "features": {"cdi": True}}))
     host._dpkg = [["hold", "installed", name, "1.0-1"] for name in NAMES]
     host.unit = lambda _: {"LoadState": "loaded", "ActiveState": "active", "ExecStart": "dockerd"}
@@ -298,7 +310,6 @@ def look(tmp_path, engine, host, monkeypatch):
             "hold": True,
             "daemon_json": str(tmp_path / "daemon.json"),
             "runtimes": NVIDIA,
-            "socket": str(tmp_path / "socket"),
             "restart": "spare",
             "cdi": True,
             "cdi_engine": 25,
@@ -334,6 +345,12 @@ def test_a_host_without_a_gpu_is_left_alone(look, tmp_path):
     assert look(force=False)["wanted"]
 
 
+def test_a_distribution_that_has_no_repository(look, host):
+    host.os_release = {"ID": "arch"}
+    with pytest.raises(of("host").Refusal, match=r"no repository r is known for arch; .* run this again"):
+        look(repositories={"debian": {"name": "r"}})
+
+
 def test_a_package_of_another_version(look):
     assert look(version="2.0-1")["changes"][0] == {"what": f"package {NAMES[0]}", "from": "1.0-1", "to": "2.0-1"}
 
@@ -356,7 +373,7 @@ def test_a_broken_daemon_json_is_told_and_nothing_asked_of_the_engine(look, tmp_
         ({"ContainersRunning": 2, "LiveRestoreEnabled": True}, {}, "spare", "reload"),
     ],
 )
-def test_an_engine_that_does_not_know_the_runtime(look, engine, tmp_path, info, settings, restart, action):
+def test_an_engine_that_does_not_know_the_runtime(*, look, engine, tmp_path, info, settings, restart, action):
     engine["/info"].update({"Runtimes": {"runc": {"path": "runc"}}, **info})
     (tmp_path / "daemon.json").write_text(json.dumps({"runtimes": NVIDIA, "features": {"cdi": True}, **settings}))
     found = look(restart=restart)
