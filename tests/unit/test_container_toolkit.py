@@ -417,3 +417,68 @@ def test_the_cdi_specification_is_the_driver_s(look, tmp_path):
     found = look()
     assert whats(found) == ["CDI specification"] and found["cdi_spec"] == str(tmp_path / "run.yaml")
     assert look(cdi=False)["changes"] == []
+
+
+# --- the roles' data, also of distributions that no host is made of here ---
+
+PLAY = """
+- hosts: localhost
+  gather_facts: false
+  vars: {profile: {}}
+  vars_files:
+    - ROOT/roles/nvidia_container_toolkit/defaults/main.yml
+    - ROOT/roles/nvidia_container_toolkit/vars/main.yml
+    - ROOT/roles/docker_engine/vars/docker_repository.yml
+  tasks:
+    - ansible.builtin.copy:
+        content: "{{ {'toolkit': nvidia_container_toolkit_wanted, 'docker': docker_engine_docker_repositories} | to_json }}"
+        dest: "{{ out }}"
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """What Ansible makes of the roles' defaults and variables."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "play.yml").write_text(PLAY.replace("ROOT", str(ROOT)))
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,", "-c", "local"]
+    done = subprocess.run(
+        [*command, "-e", f"out={folder}/out.json", str(folder / "play.yml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "WARN" not in done.stderr.upper().replace("WARNING]: NO", "")
+    return json.loads((folder / "out.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("release", "toolkit", "docker", "fingerprint"),
+    [
+        ({"ID": "debian", "VERSION_ID": "13"}, "deb/$(ARCH)", "debian", "9DC8"),
+        ({"ID": "ubuntu", "VERSION_ID": "24.04", "ID_LIKE": "debian"}, "deb/$(ARCH)", "ubuntu", "9DC8"),
+        ({"ID": "rocky", "VERSION_ID": "9.4", "ID_LIKE": "rhel centos fedora"}, "rpm/$basearch", "centos", "060A"),
+        ({"ID": "rhel", "VERSION_ID": "9.4", "ID_LIKE": "fedora"}, "rpm/$basearch", "rhel", "060A"),
+    ],
+    ids=lambda value: value.get("ID") if isinstance(value, dict) else "",
+)
+def test_each_distribution_has_its_repositories(*, data, host, release, toolkit, docker, fingerprint):
+    repositories = of("signed_repository")
+    host.os_release = {**release, "VERSION_CODENAME": "name"}
+    ours = repositories.pick(host, data["toolkit"]["repositories"])
+    assert ours["url"] == f"https://nvidia.github.io/libnvidia-container/stable/{toolkit}"
+    assert ours["fingerprints"] == ["C95B321B61E88C1809C4F759DDCAE044F796ECB0"]
+    theirs = repositories.pick(host, data["docker"])
+    assert theirs["key_url"] == f"https://download.docker.com/linux/{docker}/gpg"
+    assert theirs["fingerprints"][0].startswith(fingerprint)
+    for one in (ours, theirs):
+        text = repositories.source_text(one, "name")
+        assert one["url"] in text and "{" not in text
+        assert text.endswith("\n") and "True" not in text
+
+
+def test_the_role_s_types(data):
+    wanted = data["toolkit"]
+    assert (wanted["force"], wanted["hold"], wanted["cdi"], wanted["version"]) == (False, True, True, "")
+    assert wanted["cdi_engine"] == 25 and wanted["runtimes"] == NVIDIA
