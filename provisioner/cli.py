@@ -79,6 +79,12 @@ COMMANDS = (
         "prepare",
     ),
     Command(
+        "plan",
+        "say what prepare and run would change on each host; change nothing; exit 5 on drift",
+        "provisioner plan -i fleet.yml --json",
+        "plan",
+    ),
+    Command(
         "status",
         "list the runs that this machine knows of, those in flight first",
         "provisioner status",

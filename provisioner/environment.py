@@ -18,6 +18,7 @@ def ansible_environment() -> dict[str, str]:
         "ANSIBLE_PYTHON_INTERPRETER": "auto_silent",
         "ANSIBLE_TIMEOUT": "20",
         "ANSIBLE_ROLES_PATH": str(ansible_dir() / "roles"),
+        "ANSIBLE_MODULE_UTILS": str(ansible_dir() / "playbooks" / "module_utils"),
         # Connections outlive the pauses between looks at a run, and a dead one is noticed in a minute.
         "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=300s"
         " -o ServerAliveInterval=15 -o ServerAliveCountMax=4",

@@ -10,7 +10,9 @@ __all__ = [
     "Event",
     "Failure",
     "Finding",
+    "Looked",
     "Output",
+    "Planned",
     "Progress",
     "RebootRequired",
     "RecordFound",
@@ -87,6 +89,24 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Looked:
+    """What is off about a role on a host; each change has what, from and to. No changes: nothing is."""
+
+    host: str
+    role: str
+    changes: tuple[dict[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What `run` would do on a host: `would` is measure, reuse, attach or refuse; `detail` the run's id, or why."""
+
+    host: str
+    would: str
+    detail: str
+
+
+@dataclass(frozen=True)
 class RebootRequired:
     """A host needs a restart before it can do what was asked of it."""
 
@@ -103,7 +123,7 @@ class Stats:
     unreachable: Mapping[str, int]
 
 
-Event = Output | Started | Failure | Progress | RecordFound | Finding | RebootRequired | Stats
+Event = Output | Started | Failure | Progress | RecordFound | Finding | Looked | Planned | RebootRequired | Stats
 
 
 def translate(raw: Mapping[str, Any]) -> Iterator[Event]:
@@ -141,6 +161,10 @@ def _results(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
         )
     for finding in result.get("host_findings") or ():
         yield Finding(host, finding["check"], finding["outcome"], finding["detail"], finding["remedy"])
+    for role, found in (result.get("looks") or {}).items():
+        yield Looked(host, role, tuple(found["changes"]))
+    if planned := result.get("scenario_a_planned"):
+        yield Planned(host, planned["would"], planned["detail"])
     facts = result.get("ansible_facts") or {}
     record = facts.get("scenario_a_record")
     if isinstance(record, dict):

@@ -66,6 +66,9 @@ class Job:
     hosts: dict[str, Host] = field(default_factory=dict)
     records: list[dict[str, Any]] = field(default_factory=list)
     findings: list[events.Finding] = field(default_factory=list)
+    looks: dict[str, list[events.Looked]] = field(default_factory=dict)
+    """What was found off on each host that was looked at, role by role."""
+    planned: dict[str, events.Planned] = field(default_factory=dict)
     running: dict[str, str] = field(default_factory=dict)
     """The run_id of each host on which a run was started and has not been seen to finish."""
     invalid: str = ""
@@ -111,19 +114,23 @@ class Job:
                 self.records.append(event.record)
             case events.Finding():
                 self.findings.append(event)
+            case events.Looked():
+                self.looks.setdefault(event.host, []).append(event)
+            case events.Planned():
+                self.planned[event.host] = event
             case events.RebootRequired():
                 self.hosts.setdefault(event.host, Host()).reboot_required = True
             case events.Stats():
-                self.counted = True
-                for name in {*event.ok, *event.failed, *event.unreachable}:
-                    host = self.hosts.setdefault(name, Host())
-                    host.ok, host.changed = event.ok.get(name, 0), event.changed.get(name, 0)
-                    host.failed, host.unreachable = (
-                        event.failed.get(name, 0),
-                        bool(event.unreachable.get(name)),
-                    )
-                    if not host.failed and not host.unreachable:
-                        host.failure = None  # it was rescued
+                self._count(event)
+
+    def _count(self, stats: events.Stats) -> None:
+        self.counted = True
+        for name in {*stats.ok, *stats.failed, *stats.unreachable}:
+            host = self.hosts.setdefault(name, Host())
+            host.ok, host.changed = stats.ok.get(name, 0), stats.changed.get(name, 0)
+            host.failed, host.unreachable = stats.failed.get(name, 0), bool(stats.unreachable.get(name))
+            if not host.failed and not host.unreachable:
+                host.failure = None  # it was rescued
 
 
 def run_playbook(

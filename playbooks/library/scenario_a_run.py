@@ -17,7 +17,7 @@ options:
     required: true
   state:
     description:
-      - C(planned) only tells what C(started) would find.
+      - C(planned) only tells what C(started) would find; in check mode it leaves an interrupted run as it is, too.
       - C(started) makes sure that a run with these inputs is there, finished well or under way.
       - C(finished) waits until the run has finished or entered another phase, at most O(timeout) seconds.
     choices: [planned, started, finished]
@@ -55,6 +55,10 @@ scenario_a_progress:
   description: Where the run stands. Times in seconds since its start; C(done) of C(total) steps of the compile.
   type: dict
   returned: when there is a run
+scenario_a_planned:
+  description: With C(planned), what C(started) would do - C(would) is measure, reuse, attach or refuse - and C(detail).
+  type: dict
+  returned: with C(planned)
 archive:
   description: The run's evidence, as one file on the host.
   type: str
@@ -83,8 +87,9 @@ ENVIRONMENT = ["PATH", "HOME", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"] + [
 class Runs:
     """The runs under one root folder."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, read_only: bool = False) -> None:
         self.root = Path(root)
+        self.read_only = read_only
         self.folder = self.root / "runs"
 
     def under_way(self) -> str | None:
@@ -131,6 +136,8 @@ class Runs:
 
     def mark_interrupted(self, run: str) -> None:
         """Give a run that ended without a result the result `interrupted`."""
+        if self.read_only:
+            return
         phase = self.progress(run)["phase"]
         part = self.folder / run / "result.json.part"
         part.write_text(json.dumps({"outcome": "interrupted", "exit_code": None, "phase": phase}) + "\n")
@@ -262,7 +269,8 @@ def find_or_start(module: AnsibleModule, runs: Runs) -> tuple[str | None, bool]:
     if run is not None:
         theirs = (runs.read(run, "run.json") or {}).get("input_hash", options["input_hash"])
         if theirs != options["input_hash"]:
-            module.fail_json(msg=f"run {run}, with other inputs, is under way; wait for it, or stop it on the host")
+            message = f"run {run}, with other inputs, is under way; wait for it, or stop it on the host"
+            module.fail_json(msg=message, scenario_a_planned={"would": "refuse", "detail": message})
         return run, False
     if not options["fresh"]:
         run = runs.finished_well(options["input_hash"])
@@ -270,7 +278,7 @@ def find_or_start(module: AnsibleModule, runs: Runs) -> tuple[str | None, bool]:
             return run, False
     message = too_full([runs.root, Path("/var/lib/docker")], options["minimum_free_bytes"])
     if message:
-        module.fail_json(msg=message)
+        module.fail_json(msg=message, scenario_a_planned={"would": "refuse", "detail": message})
     if options["state"] == "planned":
         return None, False
     if module.check_mode:
@@ -296,7 +304,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    runs = Runs(module.params["root"])
+    planned = module.params["state"] == "planned"
+    runs = Runs(module.params["root"], read_only=planned and module.check_mode)
     changed = False
     if module.params["state"] == "finished":
         runs.under_way()  # marks a run that was interrupted
@@ -309,8 +318,12 @@ def main() -> None:
     result = {"changed": changed, "run_id": run}
     if run:
         result["scenario_a_progress"] = runs.progress(run)
-        if result["scenario_a_progress"]["state"] == "finished":
+        if result["scenario_a_progress"]["state"] == "finished" and not runs.read_only:
             result["archive"] = runs.archive(run)
+    if planned:
+        finished = run and result["scenario_a_progress"]["state"] == "finished"
+        would = ("reuse" if finished else "attach") if run else "measure"
+        result["scenario_a_planned"] = {"would": would, "detail": run or ""}
     module.exit_json(**result)
 
 

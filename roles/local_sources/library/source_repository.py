@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.provisioner_local_sources import repository_inputs
 from ansible.module_utils.workplace import remove, run, workplace
 
 DOCUMENTATION = r"""
@@ -29,13 +30,6 @@ options:
 
 NETWORK = "check that the host reaches its package index (site_ca_bundle, site_https_proxy) and run this again"
 DISK = "check that the host has free disk and run this again"
-
-
-def present(module: AnsibleModule) -> str:
-    """Hash of inputs of the repository that is there; empty where there is none."""
-    config = f"{module.params['path']}/config"
-    _, out, _ = module.run_command(["git", "config", "--file", config, "--get", "provisioner.inputs"])
-    return str(out).strip()
 
 
 def package_index(module: AnsibleModule, pip: str) -> str:
@@ -105,7 +99,7 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=True, diff={"before": "", "after": f"{path} from inputs {inputs}\n"})
     with workplace(Path(module.params["work"])) as work:
-        there = present(module)
+        there = repository_inputs(path)
         if there != inputs:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             make(module, work)

@@ -1,0 +1,121 @@
+"""What is off about a host's Docker engine, and how it is kept running."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.provisioner_engine import SERVICE, Engine
+from ansible.module_utils.provisioner_host import RefusalError, change
+
+# The kernel tells a start in whole seconds: a CA bundle written less than this after it may as well be older.
+CLOCK_GRAIN_SECONDS = 2
+
+
+def look(host: Any, wanted: dict) -> dict:
+    """`wanted` is docker_engine_wanted. The facts beside `changes`:
+
+    - `answers`: an engine answers to the docker client; `version` is its version
+    - `dockerd`: path of the dockerd that could be started; '' without it or without a docker client
+    - `packages`: those to install
+    - `keeper`: what keeps it running: systemd, detached (started through the pid file), or other
+    - `containers`: how many run; `restart`: it may and should be started anew
+    - `run`: something of how it is kept running is to be mended
+    """
+    engine = Engine(host)
+    unit = host.unit(SERVICE)
+    service, detached = int(unit.get("MainPID") or 0), _detached_pid(wanted["pid_file"])
+    pid, keeper = (service, "systemd") if service else (detached, "detached" if detached else "other")
+    dockerd = host.which("dockerd") if engine.client else ""
+    packages = _packages(host, wanted, there=bool(engine.version or dockerd))
+    changes = host.missing(packages)
+    running: list[dict[str, str]] = []
+    if not engine.version:
+        running.append(change("the Docker engine", "does not answer" if dockerd else "absent", "answers"))
+    # An engine that neither systemd's docker.service nor the pid file keeps is left alone.
+    if host.systemd and (keeper == "systemd" or not engine.version):
+        running += _unit_changes(unit, engine.version) + _drop_in_changes(host, wanted)
+    stale = bool(engine.version and pid) and _is_stale(host, pid, wanted)
+    notes = []
+    if stale and engine.containers:
+        notes.append(
+            "the engine has not got the site's present CA bundle or proxies yet, since it is not restarted under its "
+            f"{engine.containers} running containers; restart it when they may stop"
+        )
+    elif stale:
+        running.append(change("the Docker engine", "runs with old settings", "restarted with the site's"))
+    return {
+        "changes": changes + running,
+        "notes": notes,
+        "answers": bool(engine.version),
+        "version": engine.version,
+        "dockerd": dockerd,
+        "packages": packages,
+        "keeper": keeper,
+        "containers": engine.containers,
+        "systemd": host.systemd,
+        "run": bool(running),
+    }
+
+
+def _packages(host: Any, wanted: dict, *, there: bool) -> list[str]:
+    """The packages that are missing; none where the engine that is there came from elsewhere."""
+    names = host.pick(wanted["packages"])
+    if names and (not there or names[0] in host.packages):
+        return [name for name in names if name not in host.packages]
+    if not there:
+        raise RefusalError(f"no engine is known for {host.os_id}; install Docker there by hand and run this again")
+    return []
+
+
+def _unit_changes(unit: dict, version: str) -> list[dict[str, str]]:
+    """What is off about how systemd starts it; of one that is still to be installed only that it is absent."""
+    state = unit.get("UnitFileState", "")
+    if state == "enabled" or not (state or version):
+        return []
+    return [change(SERVICE, state or "unknown", "enabled")]
+
+
+def _drop_in_changes(host: Any, wanted: dict) -> list[dict[str, str]]:
+    path = wanted["drop_in"]
+    if wanted["environment"]:
+        folder = host.file_changes(str(Path(path).parent), mode="0755", kind="directory")
+        return folder + host.file_changes(path, mode="0600", sha256=wanted["drop_in_sha256"])
+    return [change(path, "present", "absent")] if os.path.lexists(path) else []
+
+
+def _detached_pid(pid_file: str) -> int:
+    """Pid of the dockerd that `pid_file` names, 0 where there is none."""
+    try:
+        pid = int(Path(pid_file).read_text().strip())
+        return pid if Path(f"/proc/{pid}/comm").read_text().strip() == "dockerd" else 0
+    except (OSError, ValueError):
+        return 0
+
+
+def _started_at(pid: int) -> float:
+    """When process `pid` started, in seconds since the epoch."""
+    boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
+    ticks = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    return int(boot.split()[1]) + int(ticks) / os.sysconf("SC_CLK_TCK")
+
+
+def _is_stale(host: Any, pid: int, wanted: dict) -> bool:
+    """Whether process `pid` lacks a variable, or started before its CA bundle was written or will be.
+
+    Values are told as their sums: a proxy's URL may hold a password.
+    """
+    pairs = (entry.partition("=") for entry in host.read(f"/proc/{pid}/environ").split("\0"))
+    sums = {
+        name: hashlib.sha256(value.encode()).hexdigest() for name, _, value in pairs if name in wanted["environment"]
+    }
+    if sums != wanted["environment"]:
+        return True
+    bundle = Path(wanted["ca_bundle"])
+    if not wanted["ca_bundle"]:
+        return False
+    if wanted["ca_bundle_sha256"] and host.sha256(bundle) != wanted["ca_bundle_sha256"]:
+        return True  # role site is about to bring another
+    return bundle.is_file() and bundle.stat().st_mtime > _started_at(pid) + CLOCK_GRAIN_SECONDS

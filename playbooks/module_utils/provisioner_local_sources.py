@@ -1,0 +1,56 @@
+"""What is off about the base image and the git repository that a host has made itself."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.provisioner_engine import Engine
+from ansible.module_utils.provisioner_host import RefusalError, change
+
+
+def look(host: Any, wanted: dict) -> dict:
+    """`wanted` is local_sources_wanted. The facts beside `changes`:
+
+    - `image`, `repository`: whether each is to be made; they carry the hash of what they were made from
+    - `image_inputs`: that hash for this host; `release`: the entry of wanted.releases for this host
+    """
+    image, repository, inputs, release = [], [], "", {}
+    if wanted["image"]:
+        release = host.pick(wanted["releases"])
+        if not release:
+            raise RefusalError(
+                f"no base image can be made on {host.os_id}; use Debian or Ubuntu for this host, or a profile whose "
+                "base image is pulled"
+            )
+        inputs = wanted["image_inputs"][release["id"]]
+        there = Engine(host).image_label(wanted["image"], wanted["label"])
+        if there != inputs:
+            before = "absent" if there is None else "made from other inputs"
+            image.append(change(f"image {wanted['image']}", before, "made from the profile's"))
+    if wanted["repository"]:
+        made_from = repository_inputs(wanted["repository"])
+        if made_from != wanted["repository_inputs"]:
+            before = "made from other inputs" if made_from else "absent"
+            repository.append(change(wanted["repository"], before, "made from the profile's"))
+    return {
+        "changes": image + repository,
+        "image": bool(image),
+        "repository": bool(repository),
+        "image_inputs": inputs,
+        "release": release,
+    }
+
+
+def repository_inputs(path: str) -> str:
+    """Hash of what the bare git repository at `path` was made from; '' where there is none, or it is not whole."""
+    folder = Path(path)
+    try:
+        # Made by us, it has one branch, and all of its objects in one pack.
+        whole = "refs/heads/" in (folder / "packed-refs").read_text() and (folder / "HEAD").is_file()
+        packs = {pack.suffix for pack in (folder / "objects/pack").iterdir() if pack.stat().st_size}
+        found = re.search(r"^\[provisioner\]\s*inputs = (\w+)$", (folder / "config").read_text(), re.MULTILINE)
+    except OSError:
+        return ""
+    return found.group(1) if found and whole and {".pack", ".idx"} <= packs else ""
