@@ -45,6 +45,10 @@ class Engine:
         answer = _get("/containers/json")
         return len(self.host.ask(self.client, "ps", "--quiet").split()) if answer is None else len(answer)
 
+    def answer(self, question: str) -> Any:
+        """What the engine answers over its socket to GET `question`; None where it does not, and is not started."""
+        return None if self.stopped else _get(question)
+
     def image_label(self, name: str, label: str) -> str | None:
         """The value of an image's label, '' without it; None where there is no such image or no engine."""
         if not self.version:

@@ -1,0 +1,146 @@
+"""What is off about the NVIDIA Container Toolkit on a host, and about the Docker engine that should know of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils import provisioner_docker_daemon as daemon
+from ansible.module_utils import provisioner_packages, provisioner_signed_repository
+from ansible.module_utils.provisioner_engine import SERVICE, Engine
+from ansible.module_utils.provisioner_host import change
+
+PCI_DEVICES = Path("/sys/bus/pci/devices")
+NVIDIA, DISPLAY = "0x10de", "0x03"
+
+Changes = list[dict[str, str]]
+
+
+def look(host: Any, wanted: dict) -> dict:
+    """How `host` differs from `wanted`, which is the role's `nvidia_container_toolkit_wanted`.
+
+    Beside `changes` and `notes`: `wanted`, whether the toolkit belongs here at all; `broken`, what is wrong with a
+    daemon.json that cannot be read; `runtimes` and `features`, for daemon.json; `engine`, what is to be done with the
+    engine, as `engine_action` says; `containers`, the names of those that a restart reaches; `cdi_spec`, the path of
+    the CDI specification that has to be generated, or ''. Raises Refusal where the distribution is not known.
+    """
+    driver = host.read(wanted["driver_version"]).strip()
+    if not (wanted["force"] or driver or has_gpu(host)):
+        return {"changes": [], "notes": [], "wanted": False}
+
+    repositories = wanted["repositories"]
+    changes = []
+    if repositories:
+        changes = provisioner_signed_repository.look(host, provisioner_signed_repository.pick(host, repositories))
+    changes += provisioner_packages.look(host, wanted["packages"], wanted["version"], wanted["hold"])
+
+    engine = Engine(host)
+    info = engine.answer("/info") or {}
+    version = info.get("ServerVersion") or host.ask("dockerd", "--version")
+    has_cdi = wanted["cdi"] and daemon.major(version) >= wanted["cdi_engine"]
+    features = {"cdi": True} if has_cdi else {}
+    found = {
+        "wanted": True,
+        "broken": "",
+        "notes": [],
+        "runtimes": wanted["runtimes"],
+        "features": features,
+        "engine": "",
+        "containers": [],
+        "cdi_spec": "",
+    }
+
+    path, text = wanted["daemon_json"], host.read(wanted["daemon_json"])
+    try:
+        settings = daemon.parse(text)
+    except daemon.BrokenSettingsError as error:
+        return {
+            **found,
+            "broken": str(error),
+            "changes": [*changes, change(path, f"broken, {error}", "mended by hand")],
+        }
+    target = daemon.merged(settings, wanted["runtimes"], features, host.which)
+    changes += daemon_changes(path, settings, target)
+
+    if "ServerVersion" in info:
+        found["engine"], why, found["notes"] = engine_action(host, wanted, info, target)
+        if found["engine"]:
+            found["containers"] = container_names(engine)
+            changes.append(change("Docker engine", why, found["engine"]))
+    if has_cdi and target["features"]["cdi"] and driver:
+        found["cdi_spec"], why = stale_cdi_spec(host, wanted["cdi_specs"], driver)
+        if found["cdi_spec"]:
+            changes.append(change("CDI specification", why, f"{found['cdi_spec']} for driver {driver}"))
+    return {**found, "changes": changes}
+
+
+def has_gpu(host: Any) -> bool:
+    """Whether there is an NVIDIA GPU on the PCI bus."""
+    devices = (path.parent for path in PCI_DEVICES.glob("*/vendor") if host.read(path).strip() == NVIDIA)
+    return any(host.read(device / "class").startswith(DISPLAY) for device in devices)
+
+
+def daemon_changes(path: str, settings: dict, target: dict) -> Changes:
+    """What `target` has that daemon.json, as `settings`, has not."""
+    return [
+        change(f"{path}: {group}.{name}", _shown(settings.get(group, {}).get(name)), _shown(value))
+        for group in ("runtimes", "features")
+        for name, value in target.get(group, {}).items()
+        if settings.get(group, {}).get(name) != value
+    ]
+
+
+def engine_action(host: Any, wanted: dict, info: dict, target: dict) -> tuple[str, str, list[str]]:
+    """What to do so that the running engine has the settings `target`, why, and what a person should know.
+
+    `restart` where that stops no container, or may; `reload`, which gives it runtimes but no features, where it would.
+    """
+    known = info.get("Runtimes") or {}
+    names = [name for name in wanted["runtimes"] if target["runtimes"][name]["path"] != _path(known.get(name))]
+    no_cdi = bool(target.get("features", {}).get("cdi")) and not info.get("CDISpecDirs")
+    if not names and not no_cdi:
+        return "", "", []
+    why = "without " + " and ".join([f"runtime {name}" for name in names] + ["CDI"] * no_cdi)
+    unit = host.unit(SERVICE)
+    # Containers outlive the restart only where the engine that stops and the one that starts both spare them.
+    spared = info.get("LiveRestoreEnabled") and (
+        target.get("live-restore") is True or "--live-restore" in unit.get("ExecStart", "")
+    )
+    running = info.get("ContainersRunning", 0)
+    if unit.get("ActiveState") == "active" and (not running or spared or wanted["restart"] == "always"):
+        return "restart", why, []
+    notes = []
+    if no_cdi:
+        notes = [
+            f"the Docker engine is {why} until it is restarted, which would stop its {running} running containers: "
+            "restart it when they may stop, or set nvidia_container_toolkit_restart to always"
+        ]
+    return ("reload" if names else ""), why, notes
+
+
+def _shown(value: Any) -> str:
+    return "absent" if value is None else json.dumps(value)
+
+
+def _path(runtime: Any) -> str:
+    return str(runtime.get("path", "")) if isinstance(runtime, dict) else ""
+
+
+def container_names(engine: Engine) -> list[str]:
+    """Names of the containers that run."""
+    found = engine.answer("/containers/json") or []
+    return sorted(str(one["Names"][0]).lstrip("/") for one in found if one.get("Names"))
+
+
+def stale_cdi_spec(host: Any, paths: list[str], driver: str) -> tuple[str, str]:
+    """Path of the CDI specification to write and what is wrong with it; ('', '') where it is that of `driver`.
+
+    Of `paths` the last one that exists is the one that the engine goes by.
+    """
+    present = [path for path in paths if host.read(path)]
+    path = present[-1] if present else paths[0]
+    if not present:
+        return path, "absent"
+    # It names the driver's libraries, whose names end in the driver's version.
+    return ("", "") if driver in host.read(path) else (path, "of another driver")

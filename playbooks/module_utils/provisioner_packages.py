@@ -1,0 +1,46 @@
+"""Packages at a wanted version that stay there: what is off about them, and how apt is called."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ansible.module_utils.provisioner_host import change
+
+# How long to wait, in seconds, while another program (a first boot's upgrade, say) holds apt's lock.
+LOCK_TIMEOUT = 600
+
+
+def look(host: Any, names: list[str], version: str = "", hold: bool = False) -> list[dict[str, str]]:
+    """What `pinned_packages` would change: packages of `names` that are missing, that are of another version than
+    `version` (empty for any), or that an upgrade could change although they should be held.
+    """
+    found = []
+    for name in names:
+        is_there = host.packages.get(name)
+        if is_there is None or (version and is_there != version):
+            found.append(change(f"package {name}", is_there or "absent", version or "installed"))
+        if hold and name not in host.held:
+            found.append(change(f"hold on {name}", "absent", "present"))
+    return found
+
+
+def apt(command: str, *arguments: str, **settings: str) -> list[str]:
+    """The words that call apt-get, waiting for its lock and trusting the site's CA bundle where the play names one."""
+    # apt reads no SSL_CERT_FILE by itself.
+    bundle = os.environ.get("SSL_CERT_FILE")
+    fixed = {"DPkg::Lock::Timeout": str(LOCK_TIMEOUT), **({"Acquire::https::CAInfo": bundle} if bundle else {})}
+    if command == "update":
+        fixed["APT::Update::Error-Mode"] = "any"  # without, a source that cannot be read counts as a success
+    options = [word for key, value in {**fixed, **settings}.items() for word in ("-o", f"{key}={value}")]
+    return ["apt-get", "--quiet", *options, command, *arguments]
+
+
+def complaint(*outputs: str) -> str:
+    """The line of a package manager's `outputs` that says best what is wrong."""
+    lines = [line.strip() for output in outputs for line in output.splitlines() if line.strip()]
+    for mark in ("GPG error", "E:", "Error:", "W: Failed"):
+        for line in lines:
+            if mark in line:
+                return line.split(": ", 1)[-1] if line[:2] in {"E:", "W:"} else line
+    return lines[-1] if lines else "no message"

@@ -1,0 +1,102 @@
+"""A signed package repository with a pinned key: what its files hold, and what is off about them on a host.
+
+A repository is a dict: `name`; `kind`, deb or rpm; `url`; for deb `suites` and `components` ({codename} in `suites` is
+the release's own); `key_url`, http(s) or file://; `fingerprints`, of the keys that are trusted; `keyring` and `source`,
+the paths of the two files; `gpgcheck` and `repo_gpgcheck`, for rpm, what is signed; and `supersedes`, files that other
+instructions for the same repository leave, and that would contradict ours.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.provisioner_host import Refusal, change
+from ansible.module_utils.provisioner_openpgp import BEGIN, crc24, dearmored, fingerprints
+
+# apt and dnf pass by files that end so.
+DISABLED = ".disabled"
+HEAD = "# Written by provisioner.\n"
+
+
+def pick(host: Any, repositories: dict) -> dict:
+    """The repository of `repositories`, by distribution, that is this host's. Raises Refusal where there is none."""
+    found = host.pick(repositories)
+    if not found:
+        name = next(iter(repositories.values()))["name"]
+        raise Refusal(
+            f"no repository {name} is known for {host.os_id}; configure one there by hand, have no repository managed, "
+            "and run this again"
+        )
+    return dict(found)
+
+
+def source_text(repository: dict, codename: str, keyring: str = "") -> str:
+    """Content of the file that names the repository; `keyring` in place of the repository's own."""
+    keyring = keyring or repository["keyring"]
+    if repository["kind"] == "rpm":
+        yes = {True: 1, False: 0}
+        return (
+            f"{HEAD}[{repository['name']}]\nname={repository['name']}\nbaseurl={repository['url']}\nenabled=1\n"
+            f"gpgcheck={yes[repository.get('gpgcheck', True)]}\n"
+            f"repo_gpgcheck={yes[repository.get('repo_gpgcheck', False)]}\ngpgkey=file://{keyring}\n"
+        )
+    components = repository.get("components", "")
+    return (
+        f"{HEAD}Types: deb\nURIs: {repository['url']}\nSuites: {repository['suites'].format(codename=codename)}\n"
+        + (f"Components: {components}\n" if components else "")
+        + f"Signed-By: {keyring}\n"
+    )
+
+
+def pinned(data: bytes, repository: dict) -> bytes:
+    """The packets of a key file. Raises ValueError, with why, unless all its keys are pinned."""
+    packets = dearmored(data)
+    wanted = {one.replace(" ", "").upper() for one in repository["fingerprints"]}
+    others = [one for one in fingerprints(packets) if one not in wanted]
+    if others:
+        raise ValueError(f"it has the fingerprint {others[0]}, not {' or '.join(sorted(wanted))}")
+    return packets
+
+
+def key_file(packets: bytes, kind: str) -> bytes:
+    """What is written for `packets`: apt takes them as they are, rpm only armoured."""
+    if kind == "deb":
+        return packets
+    text = base64.b64encode(packets).decode()
+    lines = [text[at : at + 64] for at in range(0, len(text), 64)]
+    checksum = "=" + base64.b64encode(crc24(packets).to_bytes(3, "big")).decode()
+    return "\n".join([BEGIN, "", *lines, checksum, BEGIN.replace("BEGIN", "END"), ""]).encode()
+
+
+def codename(host: Any) -> str:
+    """The distribution's name for its release, such as bookworm."""
+    return str(host.os_release.get("VERSION_CODENAME", ""))
+
+
+def look(host: Any, repository: dict) -> list[dict[str, str]]:
+    """What `signed_repository` would change on `host`."""
+    name = repository["name"]
+    text = source_text(repository, codename(host)).encode()
+    found = look_at_key(host, repository)
+    found += host.file_changes(
+        repository["source"], mode="0644", sha256=hashlib.sha256(text).hexdigest(), what=f"source list of {name}"
+    )
+    superseded = (path for path in repository.get("supersedes", ()) if os.path.lexists(path))
+    return found + [change(f"another source list of {name}", path, f"{path}{DISABLED}") for path in superseded]
+
+
+def look_at_key(host: Any, repository: dict) -> list[dict[str, str]]:
+    """What is off about the key file."""
+    what = f"signing key of {repository['name']}"
+    found: list[dict[str, str]] = host.file_changes(repository["keyring"], mode="0644", what=what)
+    try:
+        pinned(Path(repository["keyring"]).read_bytes(), repository)
+    except OSError:
+        pass  # said already
+    except ValueError as error:
+        found.append(change(what, f"refused: {error}", repository["fingerprints"][0]))
+    return found

@@ -1,0 +1,318 @@
+"""The role nvidia_container_toolkit on real hosts, from a signed apt repository that the host itself serves.
+
+The packages in it are stand-ins (tests/hosts/apt_repository.py), since NVIDIA's are reached from few places and need a
+GPU to do anything. apt, dpkg, the keys and the Docker engine are real.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from provisioner.lab import Lab
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+SOURCE = "/etc/apt/sources.list.d/nvidia-container-toolkit.sources"
+KEYRING = "/usr/share/keyrings/nvidia-container-toolkit-keyring.gpg"
+SETTINGS = "/etc/docker/daemon.json"
+NAMES = (
+    "nvidia-container-toolkit",
+    "nvidia-container-toolkit-base",
+    "libnvidia-container-tools",
+    "libnvidia-container1",
+)
+# What a site has in its daemon.json.
+SITE = {
+    "log-opts": {"max-size": "10m", "tag": "ü"},
+    "runtimes": {"mine": {"path": "/usr/sbin/runc"}},
+    "features": {"containerd-snapshotter": False},
+    "max-concurrent-downloads": 2,
+}
+WITH_NVIDIA = {**SITE, "runtimes": {**SITE["runtimes"], "nvidia": {"args": [], "path": "nvidia-container-runtime"}}}
+# All that could be touched, and when the engine last started.
+STATE = f"""
+sha256sum {SOURCE} {KEYRING} {SETTINGS} /etc/apt/sources.list; ls /etc/apt/sources.list.d /usr/share/keyrings
+dpkg-query --show --showformat '${{Package}} ${{Version}} ${{db:Status-Abbrev}}\n'; apt-mark showhold
+stat --format '%n %a %u %g' {SOURCE} {KEYRING} {SETTINGS}; systemctl show docker.service --property=InvocationID
+"""
+
+
+class Toolkit:
+    """A host with an engine and the repositories, and the role to run on it."""
+
+    def __init__(self, lab: Lab, ask: Callable[..., subprocess.CompletedProcess[str]], folder: Path) -> None:
+        self.lab, self.folder = lab, folder
+        self.sh = lambda command: ask(lab, lab.hosts[0].name, command).stdout
+        install = "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends"
+        self.sh(f"apt-get -qq update && {install} gpg gpg-agent docker.io iptables busybox-static")
+        script = (HERE / "apt_repository.py").read_text(encoding="utf-8")
+        self.key, self.other_key = self.sh(f"python3 - <<'END'\n{script}\nEND").split()
+        serve = "python3 -m http.server --bind 127.0.0.1 --directory /srv/repository 8000"
+        self.sh(f"systemd-run --quiet --unit=repository {serve}")
+        self.put(SETTINGS, json.dumps(SITE, indent=2))
+        self.sh("systemctl restart docker.service")
+
+    def put(self, path: str, text: str) -> None:
+        self.sh(f"mkdir -p {Path(path).parent} && cat >{path} <<'END'\n{text}\nEND")
+
+    def play(self, name: str, variables: dict[str, object], *options: str) -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(self.lab.inventory), *options]
+        done = subprocess.run(
+            [*command, "-e", json.dumps(variables), str(HERE / name)],
+            env={
+                **os.environ,
+                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+                "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
+                "ANSIBLE_LIBRARY": str(ROOT / "playbooks/library"),
+                "ANSIBLE_MODULE_UTILS": str(ROOT / "playbooks/module_utils"),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        print(done.stdout, done.stderr)
+        return done
+
+    def run(self, *options: str, **variables: object) -> tuple[list[str], int, str]:
+        """Run the role: what its probe saw before, how many tasks changed something, and what failed ('': nothing)."""
+        seen = self.folder / "seen.json"
+        seen.unlink(missing_ok=True)
+        ours = {
+            "seen": str(seen),
+            "nvidia_container_toolkit_force": True,
+            "nvidia_container_toolkit_url": "http://127.0.0.1:8000/toolkit",
+            "nvidia_container_toolkit_key_url": "http://127.0.0.1:8000/one.asc",
+            "nvidia_container_toolkit_key_fingerprints": [self.key],
+            "nvidia_container_toolkit_version": "2.0-1",
+        }
+        done = self.play("container_toolkit.yml", ours | variables, *options)
+        changed = re.search(r"changed=(\d+)", done.stdout)
+        assert changed, done.stdout + done.stderr
+        failed = ""
+        if done.returncode:
+            failed = " ".join(done.stdout.split("FAILED! =>")[1].split("PLAY RECAP")[0].split())
+        changes = json.loads(seen.read_text(encoding="utf-8"))["changes"]
+        return [change["what"] for change in changes], int(changed[1]), failed
+
+    def settings(self) -> object:
+        return json.loads(self.sh(f"cat {SETTINGS}"))
+
+
+@pytest.fixture(scope="module")
+def toolkit(make_lab, ask, tmp_path_factory) -> Toolkit:
+    return Toolkit(make_lab("toolkit"), ask, tmp_path_factory.mktemp("toolkit"))
+
+
+@pytest.fixture(scope="module")
+def converged(toolkit: Toolkit) -> Toolkit:
+    """The host with everything on it; the tests before this one in the file refuse to bring it there."""
+    _, _, failed = toolkit.run()
+    assert failed == ""
+    return toolkit
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        (
+            {"nvidia_container_toolkit_key_url": "http://127.0.0.1:8000/two.gpg"},
+            "it has the fingerprint {other}, not {key}",
+        ),
+        ({"nvidia_container_toolkit_key_url": "http://127.0.0.1:8000/none"}, "404"),
+        ({"nvidia_container_toolkit_key_url": "file:///etc/os-release"}, "no OpenPGP key"),
+        (
+            {"nvidia_container_toolkit_url": "http://127.0.0.1:8000/stranger"},
+            "GPG error: http://127.0.0.1:8000/stranger",
+        ),
+    ],
+    ids=["another key", "no key", "not a key", "signed by a stranger"],
+)
+def test_a_key_that_is_not_the_pinned_one_is_refused_before_anything_is_changed(toolkit, variables, said):
+    before = toolkit.sh(f"{STATE} true")
+    _, changed, failed = toolkit.run(**variables)
+    assert said.format(key=toolkit.key, other=toolkit.other_key) in failed
+    assert "nothing was changed" in failed
+    assert changed == 0
+    assert toolkit.sh(f"{STATE} true") == before
+
+
+def test_a_fresh_host(toolkit):
+    started = toolkit.sh("journalctl -u docker.service -o cat | grep -c '^Started '")
+    _, changed, failed = toolkit.run("--check")
+    assert (changed > 0, failed) == (True, "")
+    assert toolkit.sh("ls /etc/apt/sources.list.d") == ""
+
+    changes, changed, failed = toolkit.run()
+    assert failed == "" and changed > 0
+    assert {f"package {NAMES[0]}", f"signing key of {NAMES[0]}", "Docker engine"} <= set(changes)
+    assert toolkit.settings() == WITH_NVIDIA
+    assert toolkit.sh("apt-mark showhold").split() == sorted(NAMES)
+    assert set(toolkit.sh("dpkg-query -Wf '${Version} ' " + " ".join(NAMES)).split()) == {"2.0-1"}
+    assert "stand-in" in toolkit.sh("dpkg-query -Wf '${Description}' " + NAMES[0])
+    assert {"nvidia", "mine"} <= set(json.loads(toolkit.sh("docker info --format '{{json .Runtimes}}'")))
+    restarts = int(toolkit.sh("journalctl -u docker.service -o cat | grep -c '^Started '")) - int(started)
+    assert restarts == 1
+
+    before = toolkit.sh(STATE)
+    assert toolkit.run() == ([], 0, "")
+    assert toolkit.sh(STATE) == before
+
+
+NAME, BASE = NAMES[:2]
+KEY, LIST = f"signing key of {NAME}", f"source list of {NAME}"
+APT = "apt-get -qq -y --allow-change-held-packages --allow-downgrades"
+
+
+@pytest.mark.parametrize(
+    "mutations",
+    [
+        {
+            f"apt-mark unhold {BASE}": {f"hold on {BASE}"},
+            f"{APT} purge {NAME}": {f"package {NAME}", f"hold on {NAME}"},
+            f"chmod 600 {KEYRING}": {f"{KEY}: mode"},
+            f"sed -i s/toolkit/stranger/ {SOURCE}": {f"{LIST}: content"},
+            f"sed -i s/nvidia-container-runtime/gone/ {SETTINGS}": {f"{SETTINGS}: runtimes.nvidia"},
+        },
+        {
+            f"{APT} install {NAME}=1.0-1; apt-mark hold {NAME}": {f"package {NAME}"},
+            f"cp /srv/repository/two.gpg {KEYRING}": {KEY},
+            f"rm {SOURCE}": {LIST},
+        },
+        {f"chown nobody {SOURCE}": {f"{LIST}: owner"}, f"rm {KEYRING}": {KEY}},
+    ],
+    ids=lambda mutations: f"{len(mutations)} mutations",
+)
+def test_drift_is_seen_and_mended_and_nothing_else_is_touched(converged, mutations):
+    before = converged.sh(STATE)
+    converged.sh("set -e; " + "; ".join(mutations))
+    changes, changed, failed = converged.run()
+    assert failed == ""
+    assert sorted(changes) == sorted(set().union(*mutations.values()))
+    assert changed > 0
+    assert converged.sh(STATE) == before  # the engine was not restarted either: it had its settings all along
+    assert converged.settings() == WITH_NVIDIA
+
+
+def test_an_emptied_daemon_json_gets_the_runtime_back(converged):
+    converged.sh(f": >{SETTINGS}")
+    changes, _, failed = converged.run()
+    assert (changes, failed) == ([f"{SETTINGS}: runtimes.nvidia"], "")
+    assert converged.settings() == {"runtimes": {"nvidia": WITH_NVIDIA["runtimes"]["nvidia"]}}
+    converged.put(SETTINGS, json.dumps(WITH_NVIDIA, indent=4, ensure_ascii=False))
+
+
+def test_a_broken_daemon_json_stops_the_role_and_stays(converged):
+    text = converged.sh(f"cat {SETTINGS}")
+    converged.put(SETTINGS, '{"log-opts": {"max-size": "10m"},\n "runtimes": }')
+    converged.sh(f"apt-mark unhold {NAMES[0]}")
+    before = converged.sh(STATE)
+    _, changed, failed = converged.run()
+    assert f"{SETTINGS} is broken: line 2, column 14: Expecting value; the file stays as it is" in failed
+    assert changed == 0
+    assert converged.sh(STATE) == before
+    converged.put(SETTINGS, text.rstrip("\n"))
+    assert converged.run()[2] == ""
+
+
+def test_a_version_that_does_not_exist(converged):
+    before = converged.sh(STATE)
+    _, changed, failed = converged.run(nvidia_container_toolkit_version="3.0-1")
+    assert "nvidia-container-toolkit 3.0-1 is in none of the host's sources" in failed
+    assert "they have 2.0-1, 1.0-1; change nvidia_container_toolkit_version" in failed
+    assert changed == 0
+    assert converged.sh(STATE) == before
+
+
+def test_nvidias_own_source_list_gives_way(converged):
+    """apt would refuse both: they name two key files for one repository."""
+    old = "/etc/apt/sources.list.d/nvidia-container-toolkit.list"
+    converged.put(old, "deb [signed-by=/etc/apt/trusted.gpg.d/x.gpg] http://127.0.0.1:8000/toolkit/deb/$(ARCH) /")
+    changes, _, failed = converged.run()
+    assert (changes, failed) == ([f"another source list of {NAMES[0]}"], "")
+    assert converged.sh(f"rm {old}.disabled; apt-get -qq update 2>&1") == ""
+
+
+START_CONTAINER = """
+mkdir -p /tmp/rootfs/bin && cp /bin/busybox /tmp/rootfs/bin/sleep
+tar -C /tmp/rootfs -c . | docker import - tiny >/dev/null
+docker run --detach --name worker tiny sleep 1000
+"""
+STARTED = "docker inspect --format '{{.State.StartedAt}} {{.State.Running}}' worker"
+
+
+def test_running_containers_are_spared_unless_told_otherwise(converged):
+    invocation = "systemctl show docker.service --property=InvocationID"
+    restart = f"cat >{SETTINGS} <<'END'\n{json.dumps(SITE)}\nEND\nsystemctl restart docker.service"
+    converged.sh(restart + START_CONTAINER)
+    before = converged.sh(f"{invocation}; {STARTED}")
+    assert converged.run()[2] == ""
+    assert converged.sh(f"{invocation}; {STARTED}") == before
+    assert "nvidia" in json.loads(converged.sh("docker info --format '{{json .Runtimes}}'"))
+
+    # Where the engine keeps containers alive, it is restarted under them.
+    live = {**SITE, "live-restore": True}
+    converged.put(SETTINGS, json.dumps(live))
+    converged.sh("systemctl restart docker.service; docker start worker >/dev/null")
+    before, started = converged.sh(invocation), converged.sh(STARTED)
+    assert converged.run()[2] == ""
+    assert converged.sh(invocation) != before
+    assert converged.sh(STARTED) == started
+
+    # Without, and where a site says so, the container is named and then stopped.
+    converged.sh(f"{restart}; docker start worker >/dev/null")
+    done = converged.play(
+        "container_toolkit.yml",
+        {
+            "seen": str(converged.folder / "seen.json"),
+            "nvidia_container_toolkit_force": True,
+            "nvidia_container_toolkit_url": "",
+            "nvidia_container_toolkit_restart": "always",
+        },
+    )
+    assert done.returncode == 0
+    assert "is restarted now, with these containers running: worker" in " ".join(done.stdout.split())
+    assert converged.sh(STARTED).split()[1] == "false"
+    assert converged.run() == ([], 0, "")
+
+
+def test_docker_s_own_repository(converged):
+    """The tasks by which role docker_engine takes its engine from there; the package is a stand-in too."""
+    variables = {
+        "site_ca_bundle": "",
+        "docker_engine_repository_url": "http://127.0.0.1:8000/docker/linux",
+        "docker_engine_repository_key_url": "http://127.0.0.1:8000/one.asc",
+        "docker_engine_docker_packages": ["docker-ce"],
+    }
+    refused = converged.play("docker_repository.yml", variables)
+    assert "not 9DC858229FC7DD38854AE2D88D81803C0EBFCD88" in refused.stdout
+    assert refused.returncode == 2
+    variables["docker_engine_repository_fingerprints"] = [converged.key]
+    for changed in (True, False):
+        done = converged.play("docker_repository.yml", variables)
+        assert done.returncode == 0
+        assert ("changed=0" in done.stdout) is not changed
+    assert converged.sh("dpkg-query -Wf '${Version}' docker-ce") == "5:99.0-1"
+    assert "Suites: bookworm\nComponents: stable\n" in converged.sh("cat /etc/apt/sources.list.d/docker.sources")
+
+
+def test_cdi_where_the_engine_knows_it(make_lab, ask, tmp_path):
+    """Debian 13's engine is 26. What a driver would be read from is a file of the test's own."""
+    host = Toolkit(make_lab("toolkit13", debian=13), ask, tmp_path)
+    ours = {"nvidia_container_toolkit_driver_version": "/run/driver-version", "nvidia_container_toolkit_version": ""}
+    assert host.run(**ours)[2] == ""
+    assert host.settings() == {**WITH_NVIDIA, "features": {**SITE["features"], "cdi": True}}
+    assert json.loads(host.sh("docker info --format '{{json .CDISpecDirs}}'"))
+    assert "no such" in host.sh("ls /etc/cdi /var/run/cdi 2>&1 | tr N n; true")  # no GPU, nothing to describe
+    assert host.run(**ours) == ([], 0, "")
+
+    for version in ("580.1", "581.2"):
+        host.put("/run/driver-version", version)
+        assert host.run(**ours)[0] == ["CDI specification"]
+        assert f"libcuda.so.{version}" in host.sh("cat /etc/cdi/nvidia.yaml")
+    assert host.run(**ours) == ([], 0, "")

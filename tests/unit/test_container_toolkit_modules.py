@@ -1,0 +1,122 @@
+"""The modules that the container toolkit's role changes a host with: what they would run, and what they refuse."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def module_utils():
+    """Ansible finds these as ansible.module_utils.NAME; so does this process, while this module's tests run."""
+    import ansible.module_utils  # noqa: PLC0415
+
+    ansible.module_utils.__path__.append(str(ROOT / "playbooks/module_utils"))
+    sys.path.append(str(ROOT / "playbooks/library"))
+    yield
+    ansible.module_utils.__path__.remove(str(ROOT / "playbooks/module_utils"))
+    sys.path.remove(str(ROOT / "playbooks/library"))
+
+
+class Host:
+    """A host whose packages are what its package manager was told; keeps what was run."""
+
+    def __init__(self, tools=(), answers=()):
+        self.tools, self.answers, self.ran = tools, dict(answers), []
+        self.held, self.packages = set(), {}
+
+    def which(self, name):
+        return name if name in self.tools else ""
+
+    def run(self, *command):
+        self.ran.append(command)
+        found = [answer for start, answer in self.answers.items() if " ".join(command).startswith(start)]
+        return found[0] if found else (0, "", "")
+
+    def ask(self, *command):
+        return self.run(*command)[1]
+
+
+@pytest.fixture
+def mend(monkeypatch):
+    """Mend a host that has nothing, and suppose that it then has everything."""
+    modules = importlib.import_module("pinned_packages")
+
+    def run(host, version="1-1", hold=True):
+        after = Host()
+        after.packages, after.held = dict.fromkeys("ab", version), {"a", "b"}
+        monkeypatch.setattr(modules, "Host", lambda: after)
+        return modules.mend(host, ["a", "b"], version, hold, "some_variable")
+
+    return run
+
+
+def test_dnf_installs_a_version_and_locks_it(mend):
+    host = Host(["dnf"], {"dnf --quiet repoquery": (0, "1-1\n2-1\n", "")})
+    assert mend(host) == ""
+    assert host.ran[1:] == [
+        ("dnf", "--assumeyes", "--disableplugin=versionlock", "install", "a-1-1", "b-1-1"),
+        ("dnf", "--assumeyes", "install", "python3-dnf-plugin-versionlock"),
+        ("dnf", "versionlock", "delete", "a", "b"),
+        ("dnf", "versionlock", "add", "a", "b"),
+    ]
+
+
+def test_dnf_has_not_got_the_version(mend):
+    host = Host(["dnf"], {"dnf --quiet repoquery": (0, "1-1\n2-1\n", "")})
+    said = mend(host, "3-1")
+    assert said == "a 3-1 is in none of the host's sources, they have 2-1, 1-1; change some_variable"
+    assert len(host.ran) == 1
+
+
+def test_apt_s_complaint_is_passed_on(mend):
+    madison = "   a |  1-1 | http://mirror Packages\n"
+    why = {
+        "apt-get": (100, "", "E: Unable to correct problems, you have held broken packages."),
+        "apt-cache": (0, madison, ""),
+    }
+    said = mend(Host(["apt-get"], why))
+    assert said.startswith("a b cannot be installed: Unable to correct problems, you have held broken packages.")
+    assert "run this again" in said and "\n" not in said
+
+
+def test_only_a_hold_is_missing(mend):
+    host = Host(["apt-get"])
+    host.packages = dict.fromkeys("ab", "1-1")
+    assert mend(host) == ""
+    assert host.ran == [("apt-mark", "hold", "a", "b")]
+
+
+@pytest.mark.parametrize("url", ["ftp://x/key", "/etc/key", "data:text/plain,x"])
+def test_an_address_of_a_kind_that_is_not_known(url):
+    repositories = importlib.import_module("signed_repository")
+    with pytest.raises(ValueError, match="https://"):
+        repositories.fetched({"key_url": url, "fingerprints": []})
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+    repositories = importlib.import_module("signed_repository")
+    path = tmp_path / "folder/file"
+    repositories.write(path, b"before")
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"before", 0o644)
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        repositories.write(path, b"after")
+    assert [one.read_bytes() for one in path.parent.iterdir()] == [b"before"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ((0, "configuration OK", ""), ""),
+        ((125, "", "unknown flag: --validate\nSee 'dockerd --help'."), ""),
+        ((127, "", "no such file"), ""),
+        ((1, "", "unable to configure: hosts given twice\n"), "unable to configure: hosts given twice"),
+    ],
+)
+def test_what_dockerd_says_of_settings(answer, said):
+    module = importlib.import_module("docker_daemon_json")
+    assert module.refused(Host(answers={"dockerd --validate": answer}), "/x") == said
