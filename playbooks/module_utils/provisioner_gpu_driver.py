@@ -34,7 +34,7 @@ QUERY = ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
 PERSISTENCE = "nvidia-persistenced.service"
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """Why the driver cannot be brought here: one line, what and how to mend it."""
 
 
@@ -52,17 +52,17 @@ def look(host: Any, wanted: dict) -> dict:
     found["local"] = is_controller(host, wanted)
     try:
         found.update(upkeep(host, wanted, found))
-    except Refusal as refusal:
+    except RefusalError as refusal:
         found["refused"] = str(refusal)
         found["changes"] = [change("driver", described(found), "branch " + (wanted["branch"] or "of the source"))]
     if found["mismatch"]:
         found["notes"].append(f"gpu_driver: driver/library version mismatch: {found['mismatch']}")
     if found["restart"] and not found["restart_now"]:
-        found["notes"].append(f"gpu_driver: the host wants a restart: {found['restart']}{why_not(wanted, found)}")
+        found["notes"].append(f"gpu_driver: the host wants a restart: {found['restart']}{why_not(wanted)}")
     return found
 
 
-def why_not(wanted: dict, found: dict) -> str:
+def why_not(wanted: dict) -> str:
     """Say why the role does not restart a host that wants it."""
     if wanted["reboot"] == "auto":
         return "; not restarted, since it is the machine that this runs on"
@@ -127,17 +127,17 @@ def upkeep(host: Any, wanted: dict, found: dict) -> dict:
     if found["mismatch"] and not packaged:
         return restart(wanted, found, found["mismatch"])
     if not entry:
-        raise Refusal(
+        raise RefusalError(
             f"the driver's packages for {host.os_id} are not known; install it there by hand "
             "(known: " + ", ".join(sorted(wanted["distributions"])) + ")"
         )
     if found["answers"] and not satisfied and not packaged:
-        raise Refusal(
+        raise RefusalError(
             f"driver {found['version']} is there, not of branch {wanted['branch']}, and no package owns it; "
             "remove it (nvidia-uninstall, or on the container's host) or set gpu_driver_branch"
         )
     if UNINSTALLER.exists() and not found["answers"]:
-        raise Refusal(
+        raise RefusalError(
             f"a driver from NVIDIA's installer is there and does not answer ({found['complaint']}); "
             "run 'nvidia-uninstall' on the host, or mend it, and run this again"
         )
@@ -155,7 +155,7 @@ def upkeep(host: Any, wanted: dict, found: dict) -> dict:
             changes += later.pop("changes")
             done.update(later)
         elif found["hardware"] and not found["answers"] and not changes:
-            raise Refusal(
+            raise RefusalError(
                 f"the driver is installed and loaded, and does not answer ({found['complaint']}); "
                 "read 'dmesg | grep -i nvidia' on the host, mend it and run this again"
             )
@@ -167,13 +167,13 @@ def packages(host: Any, wanted: dict, entry: dict, found: dict) -> dict:
     source = entry["sources"].get(wanted["source"])
     name = entry["name"]
     if not source:
-        raise Refusal(f"{name} has no driver of its own; set gpu_driver_source to nvidia")
+        raise RefusalError(f"{name} has no driver of its own; set gpu_driver_source to nvidia")
     # What works is of the right branch, unless another is asked for.
     works = found["version"].split(".")[0]
     branch = wanted["branch"] or works or source["branch"]
     branches = source.get("branches") or []
     if branches and branch not in branches and branch != works:
-        raise Refusal(
+        raise RefusalError(
             f"{name} has the driver of branch {' or '.join(branches)}, not {branch}; "
             "set gpu_driver_branch to that, or gpu_driver_source to nvidia"
         )
@@ -183,7 +183,9 @@ def packages(host: Any, wanted: dict, entry: dict, found: dict) -> dict:
     names = [each.format(**words) for each in source["packages"][module]] + headers(entry, found, words)
     installed = {bare(each): version for each, version in host.packages.items()}
     missing = [each for each in names if each not in installed]
-    changes = [change(f"package {each}", "absent", f"branch {branch}" if branch in each else "present") for each in missing]
+    changes = [
+        change(f"package {each}", "absent", f"branch {branch}" if branch in each else "present") for each in missing
+    ]
 
     # A package whose name does not tell its branch is told by its version.
     telling = source["packages"][module][0].format(**words)
@@ -197,7 +199,7 @@ def packages(host: Any, wanted: dict, entry: dict, found: dict) -> dict:
     if "repository" in source:
         pinned = wanted["fingerprint"] or source["fingerprint"]
         if not re.fullmatch("[0-9A-F]{40}", pinned):
-            raise Refusal(
+            raise RefusalError(
                 f"the fingerprint of NVIDIA's key for {name} is not known; "
                 "set gpu_driver_key_fingerprint to its 40 hexadecimal digits, from a place that you trust"
             )
@@ -229,7 +231,7 @@ def headers(entry: dict, found: dict, words: dict) -> list[str]:
     names = [each.format(flavour=flavour) for each in entry["headers_newest"]]
     if found["hardware"] and not (KERNELS / kernel / "build").exists():
         if not match:
-            raise Refusal(
+            raise RefusalError(
                 f"the running kernel {kernel} is not {entry['name']}'s and has no headers in {KERNELS}/{kernel}/build; "
                 "install them, or start the distribution's own kernel, and run this again"
             )
@@ -253,7 +255,9 @@ def settled(host: Any, wanted: dict, found: dict, done: dict) -> list[dict]:
         elif (LOADED / "nouveau").exists():
             done["restart_reason"] = "nouveau holds the GPU"
         elif not found["loaded"] and not has_module(running) and not done["unbuilt"]:
-            done["restart_reason"] = f"kernel {running} runs, and the module is for {kernels[-1] if kernels else 'none'}"
+            done["restart_reason"] = (
+                f"kernel {running} runs, and the module is for {kernels[-1] if kernels else 'none'}"
+            )
         elif not found["loaded"]:
             done["load"] = True
             changes.append(change("kernel module nvidia", "not loaded", "loaded"))
@@ -402,7 +406,7 @@ def described(found: dict) -> str:
 
 def bare(name: str) -> str:
     """Return a package's name without its architecture."""
-    return name.split(":")[0]
+    return name.split(":", maxsplit=1)[0]
 
 
 def natural(version: str) -> list:

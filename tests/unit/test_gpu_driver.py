@@ -74,8 +74,10 @@ def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wanted")
     (folder / "play.yml").write_text(DUMP.format(root=ROOT, to=folder / "wanted.json"))
     done = subprocess.run(
-        [Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", "-c", "local", folder / "play.yml"]
-        + ["-e", f"ansible_python_interpreter={sys.executable}"],
+        [
+            *(Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", "-c", "local"),
+            *("-e", f"ansible_python_interpreter={sys.executable}", folder / "play.yml"),
+        ],
         env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_ROLES_PATH": str(ROOT / "roles")},
         capture_output=True,
         text=True,
@@ -202,8 +204,9 @@ def test_every_distribution_is_whole(machine, name, source, module, arch):
     if source == "nvidia":
         assert re.fullmatch("[0-9A-F]{40}", found["key"]["fingerprint"])
         machine_name = {"x86_64": "x86_64", "aarch64": "sbsa"}[arch]
-        assert f"{name.replace('.', '').replace('rocky', 'rhel').replace('almalinux', 'rhel')}/{machine_name}/" in (
-            found["key"]["url"]
+        assert (
+            f"{name.replace('.', '').replace('rocky', 'rhel').replace('almalinux', 'rhel')}/{machine_name}/"
+            in (found["key"]["url"])
         )
         assert found["key"]["url"].rsplit("/", 1)[0] in found["source_text"]
         assert found["key"]["path"] in found["source_text"]

@@ -19,7 +19,7 @@ options:
 """
 
 RETURN = r"""
-module: 
+module:
   description: Its name and version, as DKMS has them.
   type: str
   returned: success

@@ -85,7 +85,9 @@ def gpus() -> list[dict]:
         listing = output("nvidia-smi", query, "--format=csv,noheader,nounits")
         if listing is None:
             # One name that it does not know makes it refuse them all; it says which.
-            unknown = field(said("nvidia-smi", query, "--format=csv,noheader,nounits"), r'Field "([^"]+)" is not a valid')
+            unknown = field(
+                said("nvidia-smi", query, "--format=csv,noheader,nounits"), r'Field "([^"]+)" is not a valid'
+            )
             key = next((key for key, (name, _) in asked.items() if name == unknown), None)
             if key is None:
                 return []
@@ -138,9 +140,7 @@ def cpu_model() -> str | None:
 def physical_cores() -> int | None:
     """Return how many cores there are, where two threads of one count once."""
     folders = Path("/sys/devices/system/cpu").glob("cpu[0-9]*/topology")
-    cores = {
-        (read(f"{folder}/physical_package_id").strip(), read(f"{folder}/core_id").strip()) for folder in folders
-    }
+    cores = {(read(f"{folder}/physical_package_id").strip(), read(f"{folder}/core_id").strip()) for folder in folders}
     return len(cores) or None
 
 
