@@ -121,16 +121,16 @@ class Job:
             case events.RebootRequired():
                 self.hosts.setdefault(event.host, Host()).reboot_required = True
             case events.Stats():
-                self.counted = True
-                for name in {*event.ok, *event.failed, *event.unreachable}:
-                    host = self.hosts.setdefault(name, Host())
-                    host.ok, host.changed = event.ok.get(name, 0), event.changed.get(name, 0)
-                    host.failed, host.unreachable = (
-                        event.failed.get(name, 0),
-                        bool(event.unreachable.get(name)),
-                    )
-                    if not host.failed and not host.unreachable:
-                        host.failure = None  # it was rescued
+                self._count(event)
+
+    def _count(self, stats: events.Stats) -> None:
+        self.counted = True
+        for name in {*stats.ok, *stats.failed, *stats.unreachable}:
+            host = self.hosts.setdefault(name, Host())
+            host.ok, host.changed = stats.ok.get(name, 0), stats.changed.get(name, 0)
+            host.failed, host.unreachable = stats.failed.get(name, 0), bool(stats.unreachable.get(name))
+            if not host.failed and not host.unreachable:
+                host.failure = None  # it was rescued
 
 
 def run_playbook(

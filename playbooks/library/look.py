@@ -33,7 +33,7 @@ import importlib
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.provisioner_host import Host, Refusal
+from ansible.module_utils.provisioner_host import Host, RefusalError
 
 RESTART = "/run/reboot-required"
 
@@ -59,7 +59,7 @@ def main() -> None:
         probe = importlib.import_module(f"ansible.module_utils.provisioner_{role}")
         try:
             looks[role] = probe.look(host, wanted)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             module.fail_json(msg=str(refusal))
         except Exception as error:  # a probe's fault is told as any other: in one line that says where
             module.fail_json(msg=f"looking at {role} failed: {type(error).__name__}: {error}; please report this")

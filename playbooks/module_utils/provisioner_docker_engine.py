@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.provisioner_engine import SERVICE, Engine
-from ansible.module_utils.provisioner_host import Refusal, change
+from ansible.module_utils.provisioner_host import RefusalError, change
 
 # The kernel tells a start in whole seconds: a CA bundle written less than this after it may as well be older.
 CLOCK_GRAIN_SECONDS = 2
@@ -66,7 +66,7 @@ def _packages(host: Any, wanted: dict, *, there: bool) -> list[str]:
     if names and (not there or names[0] in host.packages):
         return [name for name in names if name not in host.packages]
     if not there:
-        raise Refusal(f"no engine is known for {host.os_id}; install Docker there by hand and run this again")
+        raise RefusalError(f"no engine is known for {host.os_id}; install Docker there by hand and run this again")
     return []
 
 

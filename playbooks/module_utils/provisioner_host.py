@@ -2,7 +2,7 @@
 
 A probe is `provisioner_<role>.py` beside this file, with `look(host: Host, wanted: dict) -> dict`. Its answer has
 `changes`, a list of `change(...)`, empty where there is nothing to do; it may have `notes`, lines that a person should
-read, and whatever else the role's tasks need. Where the wanted state cannot be had it raises `Refusal`.
+read, and whatever else the role's tasks need. Where the wanted state cannot be had it raises `RefusalError`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PATIENCE = 60
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """What keeps a host from getting what is wanted, in one line: what; how to mend it."""
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.provisioner_engine import Engine
-from ansible.module_utils.provisioner_host import Refusal, change
+from ansible.module_utils.provisioner_host import RefusalError, change
 
 
 def look(host: Any, wanted: dict) -> dict:
@@ -20,7 +20,7 @@ def look(host: Any, wanted: dict) -> dict:
     if wanted["image"]:
         release = host.pick(wanted["releases"])
         if not release:
-            raise Refusal(
+            raise RefusalError(
                 f"no base image can be made on {host.os_id}; use Debian or Ubuntu for this host, or a profile whose "
                 "base image is pulled"
             )

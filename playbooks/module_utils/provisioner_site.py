@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.provisioner_host import Refusal, change
+from ansible.module_utils.provisioner_host import RefusalError, change
 
 
 def look(host: Any, wanted: dict) -> dict:
     """`wanted` is site_wanted: `path` of the bundle on the host, where the controller has it, and its `sha256`."""
     path = wanted["path"]
     if wanted["bundle"] and not wanted["sha256"]:
-        raise Refusal(
+        raise RefusalError(
             f"the CA bundle {wanted['bundle']} is not on the controller; set site_ca_bundle to a PEM file, "
             "or to '' for none"
         )

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.commands import clean, prepare, run
-from provisioner.events import Failure
+from provisioner.commands import clean, plan, prepare, run
+from provisioner.events import Failure, Looked, Planned
 from provisioner.job import Host, Job
 
 
@@ -30,7 +30,7 @@ def job(monkeypatch):
             asked.append((playbook, target))
             return next(given)
 
-        for module in (run, prepare, clean):
+        for module in (run, prepare, clean, plan):
             monkeypatch.setattr(module, "run_playbook", run_playbook)
         return asked
 
@@ -126,13 +126,13 @@ def test_why_hosts_failed_is_a_line_each(cli, job, inventory):
     assert "Ansible's own output is in /nonexistent" in err
 
 
-@pytest.mark.parametrize("command", ["run", "prepare", "clean"])
+@pytest.mark.parametrize("command", ["run", "prepare", "plan", "clean"])
 def test_wrong_inputs_found_by_the_playbook_are_one_line_and_2(cli, job, inventory, command):
     job(a_job(invalid="no such thing; give another", hosts={"localhost": failed("localhost")}))
     assert cli(command, "-i", inventory)[0::2] == (2, "provisioner: no such thing; give another\n")
 
 
-@pytest.mark.parametrize("command", ["run", "prepare", "clean"])
+@pytest.mark.parametrize("command", ["run", "prepare", "plan", "clean"])
 def test_a_fault_of_ansible_is_one_line_and_1(cli, job, inventory, command):
     job(a_job(error="it broke"))
     code, _, err = cli(command, "-i", inventory)
@@ -166,6 +166,48 @@ def test_prepare_s_document(cli, job, inventory):
         }
     }
     assert "h3: needs a restart" in err
+
+
+DRIFT = {"what": "docker.service", "from": "disabled", "to": "enabled"}
+
+
+def looked(name, *changes, would="measure"):
+    """What a job knows of a host that was looked at."""
+    return {
+        "hosts": {name: Host(ok=2)},
+        "looks": {name: [Looked(name, "site", ()), Looked(name, "docker_engine", changes)]},
+        "planned": {name: Planned(name, would, "r1")},
+    }
+
+
+def test_a_plan_is_5_where_there_is_drift_and_its_document_names_the_role(cli, job, inventory):
+    asked = job(a_job(**looked("h1", DRIFT)), a_job(**looked("h1", DRIFT)))
+    code, out, _ = cli("plan", "-i", inventory, "--json")
+    run = {"would": "measure", "detail": "r1"}
+    assert json.loads(out) == {"hosts": {"h1": {"changes": [{"role": "docker_engine", **DRIFT}], "run": run}}}
+    assert (code, asked[0][0]) == (5, "plan.yml")
+    code, out, err = cli("plan", "-i", inventory)
+    assert code == 5
+    assert [line.split() for line in out.splitlines()] == [
+        ["host", "role", "what", "from", "to"],
+        ["h1", "docker_engine", "docker.service", "disabled", "enabled"],
+    ]
+    assert "h1: `run` would measure" in err
+
+
+def test_a_plan_without_drift_is_0_and_says_so(cli, job, inventory):
+    job(a_job(**looked("h1", would="reuse")))
+    code, out, err = cli("plan", "-i", inventory)
+    assert (code, out) == (0, "")
+    assert "h1: `prepare` would change nothing" in err and "would give run r1 back" in err
+
+
+def test_a_plan_that_missed_a_host_does_not_pass_for_one_of_all(cli, job, inventory):
+    known = looked("h1", DRIFT)
+    job(a_job(**{**known, "hosts": {**known["hosts"], "h2": away("h2")}}))
+    code, out, err = cli("plan", "-i", inventory, "--json")
+    assert code == 3 and list(json.loads(out)["hosts"]) == ["h1"]
+    assert "h2: unreachable" in err
 
 
 def test_clean(cli, job, inventory):

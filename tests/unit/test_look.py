@@ -142,13 +142,19 @@ def look(wanted, tmp_path):
 
 def test_the_module_asks_each_probe(tmp_path):
     bundle = tmp_path / "there"
-    looked = look({"site": {"path": str(tmp_path / "none"), "sha256": ""}}, tmp_path)
+    looked = look({"site": {"path": str(tmp_path / "none"), "bundle": "", "sha256": ""}}, tmp_path)
     assert looked["looks"] == {"site": {"changes": []}} and not looked["changed"]
     bundle.touch()
-    looked = look({"site": {"path": str(bundle), "sha256": ""}}, tmp_path)
+    looked = look({"site": {"path": str(bundle), "bundle": "", "sha256": ""}}, tmp_path)
     assert looked["looks"]["site"]["changes"] == [{"what": str(bundle), "from": "present", "to": "absent"}]
 
 
 def test_a_probe_that_breaks_is_one_line_with_its_role(tmp_path):
     said = look({"site": {"nonsense": 1}}, tmp_path)
     assert "looking at site failed: KeyError: 'path'" in said and "Traceback" not in said
+
+
+def test_what_a_probe_refuses_is_told_in_its_own_words(tmp_path):
+    said = look({"site": {"path": "/p", "bundle": "/nowhere.pem", "sha256": ""}}, tmp_path)
+    assert "the CA bundle /nowhere.pem is not on the controller; set site_ca_bundle" in said
+    assert "looking at" not in said

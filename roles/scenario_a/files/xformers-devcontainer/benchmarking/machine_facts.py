@@ -26,7 +26,10 @@ GPU_FIGURES = {
     "power_limit_watts": ("power.limit", float),
     "pcie_generation": ("pcie.link.gen.max", int),
     "pcie_width": ("pcie.link.width.max", int),
+    "pcie_address": ("pci.bus_id", str),
 }
+# What /proc/driver/nvidia/version says of the one of NVIDIA's two modules, and not of the other.
+OPEN_MODULE = "Open Kernel Module"
 
 
 def output(*command: str) -> str | None:
@@ -62,34 +65,115 @@ def figure(text: str, convert: object) -> object:
         return None
 
 
+def said(*command: str) -> str:
+    """Return all that the command prints, also where it fails; empty where it is missing or hangs."""
+    if not shutil.which(command[0]):
+        return ""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    except (subprocess.SubprocessError, OSError):
+        return ""
+    return done.stdout + done.stderr
+
+
 def gpus() -> list[dict]:
-    """Return every GPU that the driver knows."""
-    names = ",".join(name for name, _ in GPU_FIGURES.values())
-    listing = output("nvidia-smi", f"--query-gpu={names}", "--format=csv,noheader,nounits") or ""
-    return [
-        {
-            key: figure(text.strip(), convert)
-            for (key, (_, convert)), text in zip(GPU_FIGURES.items(), line.split(","))  # noqa: B905 (Python 3.9)
-        }
-        for line in listing.splitlines()
-    ]
+    """Return every GPU that the driver knows; a figure that an older driver does not know is None."""
+    asked = dict(GPU_FIGURES)
+    listing = None
+    while asked and listing is None:
+        query = "--query-gpu=" + ",".join(name for name, _ in asked.values())
+        listing = output("nvidia-smi", query, "--format=csv,noheader,nounits")
+        if listing is None:
+            # One name that it does not know makes it refuse them all; it says which.
+            unknown = field(
+                said("nvidia-smi", query, "--format=csv,noheader,nounits"), r'Field "([^"]+)" is not a valid'
+            )
+            key = next((key for key, (name, _) in asked.items() if name == unknown), None)
+            if key is None:
+                return []
+            del asked[key]
+    cards = []
+    for line in (listing or "").splitlines():
+        values = zip(asked.items(), line.split(","))  # noqa: B905 (Python 3.9)
+        known = {key: figure(text.strip(), convert) for (key, (_, convert)), text in values}
+        cards.append({key: known.get(key) for key in GPU_FIGURES})
+    return cards
+
+
+def mig_devices(cards: list[dict]) -> list[dict]:
+    """Return the slices that the cards are cut into (MIG), each with its profile and UUID."""
+    listing = said("nvidia-smi", "-L") if any(card["mig"] == "Enabled" for card in cards) else ""
+    found = re.findall(r"^\s+MIG\s+(\S+)\s+Device\s+\d+:\s+\(UUID:\s+(\S+)\)", listing, re.MULTILINE)
+    return [{"profile": profile, "uuid": uuid} for profile, uuid in found]
+
+
+def driver() -> dict:
+    """Return the driver: its version, its CUDA, which module it is, and what nvidia-smi complains of.
+
+    A library that is not of the loaded module's version is the fault that people meet most, so both are named.
+    """
+    loaded = read("/sys/module/nvidia/version").strip()
+    version = field(output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader") or "", r"^([\d.]+)$")
+    talk = said("nvidia-smi")
+    fault = None
+    if not version and (loaded or talk):
+        lines = [line.strip() for line in talk.splitlines() if line.strip()]
+        fault = lines[0] if lines else "nvidia-smi is missing"
+        if "version mismatch" in talk.lower():
+            library = field(talk, r"NVML library version:\s*([\d.]+)")
+            fault = f"Driver/library version mismatch: module {loaded or 'unknown'}, library {library or 'unknown'}"
+    about = read("/proc/driver/nvidia/version")
+    return {
+        "driver": version or loaded or None,
+        "driver_cuda": field(talk, r"CUDA (?:\w+ )?Version:\s*([\d.]+)") if version else None,
+        "driver_module": ("open" if OPEN_MODULE in about else "proprietary") if about else None,
+        "driver_fault": fault,
+    }
+
+
+def cpu_model() -> str | None:
+    """Return the CPU's name; ARM's kernel gives numbers, which lscpu knows the names of."""
+    named = field(read("/proc/cpuinfo"), r"^model name\s*:(.*)") or field(said("lscpu"), r"^Model name:(.*)")
+    return named or platform.machine() or None
+
+
+def physical_cores() -> int | None:
+    """Return how many cores there are, where two threads of one count once."""
+    folders = Path("/sys/devices/system/cpu").glob("cpu[0-9]*/topology")
+    cores = {(read(f"{folder}/physical_package_id").strip(), read(f"{folder}/core_id").strip()) for folder in folders}
+    return len(cores) or None
 
 
 def disk_kind(path: str = "/var/lib") -> str | None:
-    """Return "ssd" or "hdd" for the disk that holds the path, by the kernel's rotational flag."""
-    device = Path(path).stat().st_dev
-    node = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve()
-    for folder in (node, node.parent):
+    """Return "nvme", "ssd" or "hdd" for the disk that holds the path, by the kernel's rotational flag."""
+    node = block_device(path)
+    for folder in (node, node.parent) if node else ():
         flag = read(f"{folder}/queue/rotational").strip()
         if flag:
-            return "hdd" if flag == "1" else "ssd"
+            return "hdd" if flag == "1" else "nvme" if folder.name.startswith("nvme") else "ssd"
     return None
+
+
+def block_device(path: str) -> Path | None:
+    """Return the folder in /sys of the device that a path lies on; None where it lies on none, in a container say."""
+    device = Path(path).stat().st_dev
+    node = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}")
+    if node.exists():
+        return node.resolve()
+    # btrfs and its like have a device number of their own: the mount table names what is below.
+    mounts = [line.split() for line in read("/proc/self/mounts").splitlines()]
+    folders = [path, *map(str, Path(path).parents)]
+    above = [mount for mount in mounts if mount[0].startswith("/dev/") and mount[1] in folders]
+    source = max(above, key=lambda mount: len(mount[1]))[0] if above else ""
+    node = Path("/sys/class/block", Path(source).resolve().name)
+    return node.resolve() if source and node.exists() else None
 
 
 def virtualisation() -> str | None:
     """Return systemd's name of the hypervisor or container manager, "none" on bare metal."""
     if not shutil.which("systemd-detect-virt"):
-        return None
+        # Whatever it is called, the CPU says that there is one.
+        return "vm" if re.search(r"^flags\s*:.*\bhypervisor\b", read("/proc/cpuinfo"), re.MULTILINE) else None
     # It exits 1 with "none" on bare metal, so not through output().
     done = subprocess.run(["systemd-detect-virt"], capture_output=True, text=True, check=False)
     return done.stdout.strip() or None
@@ -97,20 +181,21 @@ def virtualisation() -> str | None:
 
 def machine() -> dict:
     """Return the record's `machine`."""
-    memory_kib = field(read("/proc/meminfo"), r"^MemTotal:\s*(\d+)")
     cards = gpus()
+    memory_kib = field(read("/proc/meminfo"), r"^MemTotal:\s*(\d+)")
     return {
-        "cpu_model": field(read("/proc/cpuinfo"), r"^model name\s*:(.*)") or platform.machine() or None,
+        "cpu_model": cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
+        "physical_cores": physical_cores(),
         "memory_bytes": int(memory_kib) * 1024 if memory_kib else None,
         "disk": disk_kind(),
         "os": field(read("/etc/os-release"), r"^PRETTY_NAME=(.*)"),
         "kernel": platform.release(),
         "virtualisation": virtualisation(),
         "docker": output("docker", "version", "--format", "{{.Server.Version}}"),
-        "driver": field(output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader") or "", r"^(.*)$"),
-        "driver_cuda": field(output("nvidia-smi") or "", r"CUDA Version:\s*([\d.]+)") if cards else None,
+        **driver(),
         "gpus": cards,
+        "mig_devices": mig_devices(cards),
     }
 
 

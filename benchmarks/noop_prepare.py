@@ -1,0 +1,250 @@
+#!/usr/bin/env python3
+"""What `provisioner prepare` costs on hosts that need nothing, beside pyinfra and plain ansible-playbook.
+
+    benchmarks/noop_prepare.py [--hosts 8] [--rounds 3] [--inventory PATH]
+
+Makes lab hosts (Debian 12; more than 12 need a higher fs.inotify.max_user_instances), prepares them once, and then
+times, in turn and several times, three tools that find nothing to do: `provisioner prepare`, pyinfra with
+pyinfra_deploy.py, and ansible-playbook as it comes with task_by_task.yml. Prints the median and the quickest of each,
+the ratios with their aims, and the controller's CPU time and memory. pyinfra is installed into a virtual environment of
+its own that is thrown away. The base image and the xformers repository, which no peer has, are left out.
+
+With --inventory the hosts are those, prepared already, with profile registries; no lab is made.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import venv
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+COMMAND = ROOT / "bin/provisioner"
+PYINFRA = "pyinfra==3.10.0"
+WITHOUT = {"local_sources_base_image_build": None, "local_sources_xformers_sdist": None}
+TOOLS = Path(sys.executable).parent
+
+
+def descendants(root: int) -> set[int]:
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    found = {root}
+    while new := {child for child, parent in parents.items() if parent in found} - found:
+        found |= new
+    return found
+
+
+def proportional_memory(process: int) -> int:
+    """Bytes of memory, what is shared counted by its share (PSS)."""
+    try:
+        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0
+
+
+def run(command: list[Any], environment: dict[str, str], *, watch: bool = False) -> tuple[float, float, int]:
+    """Wall seconds, CPU seconds and, where watched, peak memory in bytes of a command with all that it starts."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            list(map(str, command)), env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said
+        )
+        peak = [0]
+
+        def look() -> None:
+            while process.poll() is None:
+                peak[0] = max(peak[0], sum(map(proportional_memory, descendants(process.pid))))
+                time.sleep(0.2)
+
+        watcher = threading.Thread(target=look)
+        if watch:
+            watcher.start()
+        code = process.wait()
+        wall = time.monotonic() - began
+        if watch:
+            watcher.join()
+        if code:
+            said.seek(0)
+            sys.exit(f"{command[0]} ended with {code}:\n{said.read().decode()[-3000:]}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, peak[0]
+
+
+COMMAND_TEXT = "{{ devcontainer_cli_command | replace('@NODE@', looked.looks.devcontainer_cli.node) }}"
+
+
+def wanted_state(inventory: Path, work: Path) -> dict[str, Any]:
+    """What the roles want of a host, resolved by Ansible, so that the peer keeps the very same."""
+    play = {
+        "hosts": "all",
+        "gather_facts": False,
+        "vars_files": [str(ROOT / "inventory/profiles/registries.yml")],
+        "roles": [{"role": role, "tags": "never"} for role in ("site", "docker_engine", "devcontainer_cli")],
+        "tasks": [
+            {
+                "run_once": True,
+                "become": True,
+                "look": {"wanted": {"devcontainer_cli": "{{ devcontainer_cli_wanted }}"}},
+                "register": "looked",
+            },
+            {
+                "run_once": True,
+                "delegate_to": "localhost",
+                "become": False,
+                "copy": {"content": "{{ state | to_json }}", "dest": str(work / "state.json"), "mode": "0600"},
+                "vars": {
+                    "state": {
+                        "ca_bundle": "{{ site_ca_bundle }}",
+                        "packages": "{{ docker_engine_packages.debian12 + ['python3-venv'] }}",
+                        "drop_in": "{{ docker_engine_drop_in }}",
+                        "drop_in_content": "{{ docker_engine_drop_in_content }}",
+                        "cli_version": "{{ devcontainer_cli_version }}",
+                        "prefix": "{{ devcontainer_cli_prefix }}",
+                        "path": "{{ devcontainer_cli_path }}",
+                        "link": "{{ devcontainer_cli_link }}",
+                        "node": "{{ looked.looks.devcontainer_cli.node }}",
+                        "command": COMMAND_TEXT,
+                    }
+                },
+            },
+        ],
+    }
+    path = work / "state.yml"
+    path.write_text(json.dumps([play]))
+    run([TOOLS / "ansible-playbook", "-i", inventory, path], {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")})
+    return json.loads((work / "state.json").read_text())
+
+
+def pyinfra_inventory(inventory: Path, work: Path) -> Path:
+    """The lab's hosts as pyinfra takes them, with the same keys."""
+    hosts = yaml.safe_load(inventory.read_text())["all"]["hosts"]
+    config = "".join(
+        f"Host {variables['ansible_host']}\n  IdentityFile {variables['ansible_ssh_private_key_file']}\n"
+        "  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n"
+        for variables in hosts.values()
+    )
+    (work / "ssh_config").write_text(config)
+    entries = [
+        (
+            variables["ansible_host"],
+            {
+                "ssh_user": variables["ansible_user"],
+                "ssh_key": variables["ansible_ssh_private_key_file"],
+                "ssh_config_file": str(work / "ssh_config"),
+                "ssh_strict_host_key_checking": "off",
+            },
+        )
+        for variables in hosts.values()
+    ]
+    path = work / "inventory.py"
+    path.write_text(f"hosts = {entries!r}\n")
+    return path
+
+
+def measure(inventory: Path, rounds: int, work: Path) -> None:
+    hosts = yaml.safe_load(inventory.read_text())["all"]["hosts"]
+    count, forks = len(hosts), str(max(10, len(hosts)))
+    (work / "state").mkdir()
+    wanted_state(inventory, work)
+    venv.create(work / "venv", with_pip=True)
+    subprocess.run([work / "venv/bin/pip", "install", "--quiet", PYINFRA], check=True)
+    plain = {name: value for name, value in os.environ.items() if name.startswith("ANSIBLE_")}
+    prepare = [COMMAND, "prepare", "-i", inventory, "--profile", "registries", "--forks", forks]
+    peers: dict[str, tuple[list[Any], dict[str, str]]] = {
+        "provisioner prepare": (prepare, {"PROVISIONER_STATE_DIR": str(work / "state")}),
+        "pyinfra": (
+            [work / "venv/bin/pyinfra", "-y", pyinfra_inventory(inventory, work), HERE / "pyinfra_deploy.py"],
+            {"NOOP_PREPARE_STATE": str(work / "state.json")},
+        ),
+        "ansible-playbook": (
+            [
+                TOOLS / "ansible-playbook",
+                "-i",
+                inventory,
+                "-e",
+                "provisioner_profile=registries",
+                HERE / "task_by_task.yml",
+            ],
+            {
+                **dict.fromkeys(plain, ""),
+                "ANSIBLE_CONFIG": os.devnull,
+                "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
+                "ANSIBLE_LIBRARY": str(ROOT / "playbooks/library"),
+                "ANSIBLE_MODULE_UTILS": str(ROOT / "playbooks/module_utils"),
+                "ANSIBLE_PYTHON_INTERPRETER": "auto_silent",
+            },
+        ),
+    }
+    walls: dict[str, list[float]] = {name: [] for name in peers}
+    cpu: dict[str, list[float]] = {name: [] for name in peers}
+    for number in range(rounds + 1):
+        for name, (command, environment) in peers.items():
+            wall, seconds, _ = run(command, environment)
+            if number:  # the first round only warms files and connections up
+                walls[name].append(wall)
+                cpu[name].append(seconds)
+    _, _, memory = run(*peers["provisioner prepare"], watch=True)
+    print(f"{count} hosts that need nothing, {rounds} rounds in turn")
+    for name, seconds in walls.items():
+        middle, quickest = statistics.median(seconds), min(seconds)
+        print(
+            f"{name:<22} median {middle:7.2f} s   quickest {quickest:7.2f} s   "
+            f"CPU {statistics.median(cpu[name]):6.2f} s"
+        )
+        if max(seconds) > 1.5 * quickest:
+            print(f"  warning: {name} varies by more than half; something else was busy on this machine")
+    ours = statistics.median(walls["provisioner prepare"])
+    for name, aim in (("pyinfra", "0.7, better 0.5"), ("ansible-playbook", "0.1")):
+        print(f"ratio to {name:<18} {ours / statistics.median(walls[name]):6.3f}   (aim: at most {aim})")
+    share = statistics.median(cpu["provisioner prepare"]) / count
+    print(f"controller's CPU       {share:6.3f} s a host   (aim: at most 0.3 at 32 hosts)")
+    print(f"controller's memory    {memory / 1e6:6.0f} MB   (aim: under 300)")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--hosts", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--inventory", type=Path, help="prepared hosts, of an inventory that `lab up` wrote")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="noop-prepare-") as folder:
+        work = Path(folder)
+        if options.inventory:
+            measure(options.inventory, options.rounds, work)
+            return 0
+        lab = f"noop{os.getpid()}"
+        try:
+            up = [COMMAND, "lab", "up", "--name", lab, "-n", str(options.hosts), "--json"]
+            made = json.loads(subprocess.run(up, check=True, stdout=subprocess.PIPE).stdout)
+            inventory = yaml.safe_load(Path(made["inventory"]).read_text())
+            inventory["all"]["vars"] = WITHOUT
+            path = work / "hosts.yml"
+            path.write_text(yaml.safe_dump(inventory))
+            prepare = [COMMAND, "prepare", "-i", path, "--profile", "registries", "--forks", str(options.hosts)]
+            subprocess.run(prepare, check=True)
+            measure(path, options.rounds, work)
+        finally:
+            subprocess.run([COMMAND, "lab", "down", "--name", lab], check=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

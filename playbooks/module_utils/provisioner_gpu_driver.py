@@ -1,0 +1,422 @@
+"""What a host's NVIDIA driver is, and what it lacks. Reads only; Python 3.9 and its standard library.
+
+`look` compares the host with role gpu_driver's wanted state, `gpu_driver_wanted`. A driver that works and is of the
+wanted branch is left alone, whoever installed it; only what a package manager might part is held.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import platform
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.provisioner_host import change
+
+NVIDIA, DISPLAY = "0x10de", "0x03"
+
+PCI = Path("/sys/bus/pci/devices")
+LOADED = Path("/sys/module")
+KERNELS = Path("/lib/modules")
+LIBRARIES = (Path("/usr/lib64"), Path("/usr/lib"))
+LIBRARY_FILES = ("libnvidia-ml.so.*.*", "*/libnvidia-ml.so.*.*", "*/nvidia/*/libnvidia-ml.so.*.*")
+APT = Path("/etc/apt")
+UNINSTALLER = Path("/usr/bin/nvidia-uninstall")
+
+# Where DKMS and the distributions put the module, below a kernel's folder.
+MODULE_FILES = ("updates/dkms/nvidia*.ko*", "extra/nvidia*.ko*", "kernel/drivers/video/nvidia*.ko*")
+# How the two package managers name this machine, and how NVIDIA's repository does.
+ARCHITECTURES = {"x86_64": ("amd64", "x86_64"), "aarch64": ("arm64", "sbsa")}
+QUERY = ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+PERSISTENCE = "nvidia-persistenced.service"
+
+
+class RefusalError(Exception):
+    """Why the driver cannot be brought here: one line, what and how to mend it."""
+
+
+def look(host: Any, wanted: dict) -> dict:
+    """Return what is off, and what the tasks need to mend it.
+
+    `changes` is empty where nothing is to be done. `skipped` says why a host is none of the role's business, `refused`
+    why it cannot be served, `restart` why the host wants a restart ('' each where it does not apply).
+    """
+    found = {"changes": [], "notes": [], "skipped": "", "refused": "", "restart": "", **driver(host)}
+    found["hardware"] = hardware()
+    if not (found["hardware"] or found["answers"] or wanted["force"]):
+        why = "gpu_driver: skipped, no NVIDIA GPU on the PCI bus (gpu_driver_force installs the driver nevertheless)"
+        return {**found, "skipped": why, "notes": [why]}
+    found["local"] = is_controller(host, wanted)
+    try:
+        found.update(upkeep(host, wanted, found))
+    except RefusalError as refusal:
+        found["refused"] = str(refusal)
+        found["changes"] = [change("driver", described(found), "branch " + (wanted["branch"] or "of the source"))]
+    if found["mismatch"]:
+        found["notes"].append(f"gpu_driver: driver/library version mismatch: {found['mismatch']}")
+    if found["restart"] and not found["restart_now"]:
+        found["notes"].append(f"gpu_driver: the host wants a restart: {found['restart']}{why_not(wanted)}")
+    return found
+
+
+def why_not(wanted: dict) -> str:
+    """Say why the role does not restart a host that wants it."""
+    if wanted["reboot"] == "auto":
+        return "; not restarted, since it is the machine that this runs on"
+    return f"; not restarted, since gpu_driver_reboot is {wanted['reboot']}"
+
+
+def driver(host: Any) -> dict:
+    """Return what runs: whether nvidia-smi answers, the versions of module and library, and how they differ."""
+    code, out, err = host.run(*QUERY)
+    versions = re.findall(r"^\d+(?:\.\d+)+$", out, re.MULTILINE)
+    loaded = host.read(str(LOADED / "nvidia/version")).strip()
+    said = f"{out}\n{err}"
+    library = re.search(r"NVML library version:\s*([\d.]+)", said)
+    answers = code == 0 and bool(versions)
+    library = library[1].rstrip(".") if library else versions[0] if answers else library_version()
+    # An nvidia-smi that does not answer may be missing; the files tell as well.
+    differs = "version mismatch" in said.lower() or bool(loaded and library and not same(loaded, library))
+    mismatch = f"module {loaded or 'of another version'} is loaded, the library is {library or 'of another version'}"
+    lines = [line for line in said.splitlines() if line.strip()]
+    return {
+        "answers": answers,
+        "version": versions[0] if answers else "",
+        "loaded": loaded,
+        "library": library,
+        "mismatch": mismatch if differs and not answers else "",
+        "complaint": "" if answers else (lines[0] if lines else "nvidia-smi is missing"),
+    }
+
+
+def hardware() -> list[str]:
+    """Return the PCI addresses of NVIDIA's display controllers, 3D ones (data centre cards) among them."""
+    return sorted(
+        device.name for device in PCI.glob("*") if text(device / "vendor") == NVIDIA and is_display(device / "class")
+    )
+
+
+def is_display(path: Path) -> bool:
+    """Tell whether a PCI device's class is that of a display controller."""
+    return text(path).startswith(DISPLAY)
+
+
+def library_version() -> str:
+    """Return the version of NVML's library, '' without one or with several."""
+    paths = (path for folder in LIBRARIES for pattern in LIBRARY_FILES for path in folder.glob(pattern))
+    names = {path.name[len("libnvidia-ml.so.") :] for path in paths}
+    return names.pop() if len(names) == 1 else ""
+
+
+def upkeep(host: Any, wanted: dict, found: dict) -> dict:
+    """Return what is off on a host that should have the driver."""
+    entry: Any = host.pick(wanted["distributions"])
+    pattern = re.compile(entry["hold"]) if entry else None
+    packaged = sorted(name for name in map(bare, host.packages) if pattern and pattern.search(name))
+    held = {bare(name) for name in host.held}
+    unheld = [name for name in packaged if name not in held] if wanted["hold"] else []
+    kept = [change("hold", "none", name) for name in unheld]
+
+    ours = Path(wanted["modprobe_file"]).exists()
+    satisfied = not wanted["branch"] or of_branch(found["version"] or found["loaded"], wanted["branch"])
+    if found["answers"] and satisfied and not ours:
+        return {"changes": kept, "unheld": unheld, "packaged": packaged, "manager": entry["manager"] if entry else ""}
+    if found["mismatch"] and not packaged:
+        return restart(wanted, found, found["mismatch"])
+    if not entry:
+        raise RefusalError(
+            f"the driver's packages for {host.os_id} are not known; install it there by hand "
+            "(known: " + ", ".join(sorted(wanted["distributions"])) + ")"
+        )
+    if found["answers"] and not satisfied and not packaged:
+        raise RefusalError(
+            f"driver {found['version']} is there, not of branch {wanted['branch']}, and no package owns it; "
+            "remove it (nvidia-uninstall, or on the container's host) or set gpu_driver_branch"
+        )
+    if UNINSTALLER.exists() and not found["answers"]:
+        raise RefusalError(
+            f"a driver from NVIDIA's installer is there and does not answer ({found['complaint']}); "
+            "run 'nvidia-uninstall' on the host, or mend it, and run this again"
+        )
+
+    plan = packages(host, wanted, entry, found)
+    done = {"unheld": unheld, "packaged": packaged, "manager": entry["manager"], **plan}
+    done["prerequisites"] = entry.get("prerequisites", [])
+    changes = [*plan["changes"], *kept]
+    if text(Path(wanted["modprobe_file"])) != wanted["modprobe"].strip():
+        changes.append(change(wanted["modprobe_file"], "other" if ours else "absent", "nouveau off"))
+    if not plan["missing"]:
+        changes += settled(host, wanted, found, done)
+        if done.get("restart_reason"):
+            later = restart(wanted, found, done["restart_reason"])
+            changes += later.pop("changes")
+            done.update(later)
+        elif found["hardware"] and not found["answers"] and not changes:
+            raise RefusalError(
+                f"the driver is installed and loaded, and does not answer ({found['complaint']}); "
+                "read 'dmesg | grep -i nvidia' on the host, mend it and run this again"
+            )
+    return {**done, "changes": changes}
+
+
+def packages(host: Any, wanted: dict, entry: dict, found: dict) -> dict:
+    """Return which packages and sources are missing, with the text that the source's file should have."""
+    source = entry["sources"].get(wanted["source"])
+    name = entry["name"]
+    if not source:
+        raise RefusalError(f"{name} has no driver of its own; set gpu_driver_source to nvidia")
+    # What works is of the right branch, unless another is asked for.
+    works = found["version"].split(".")[0]
+    branch = wanted["branch"] or works or source["branch"]
+    branches = source.get("branches") or []
+    if branches and branch not in branches and branch != works:
+        raise RefusalError(
+            f"{name} has the driver of branch {' or '.join(branches)}, not {branch}; "
+            "set gpu_driver_branch to that, or gpu_driver_source to nvidia"
+        )
+    module = wanted["module"] or source["module"]
+    arch, repository_arch = ARCHITECTURES.get(platform.machine(), (platform.machine(),) * 2)
+    words = {"branch": branch, "arch": arch, "repository_arch": repository_arch}
+    names = [each.format(**words) for each in source["packages"][module]] + headers(entry, found, words)
+    installed = {bare(each): version for each, version in host.packages.items()}
+    missing = [each for each in names if each not in installed]
+    changes = [
+        change(f"package {each}", "absent", f"branch {branch}" if branch in each else "present") for each in missing
+    ]
+
+    # A package whose name does not tell its branch is told by its version.
+    telling = source["packages"][module][0].format(**words)
+    version = re.sub(r"^\d+:", "", installed.get(telling, ""))
+    if version and not of_branch(version, branch):
+        missing = [*names]
+        changes.append(change(f"package {telling}", version, f"branch {branch}"))
+    plan = {"missing": missing, "source_off": False, "module": module, "branch": branch, "key": {}, "source_text": ""}
+    plan["stream"] = source.get("stream", {}).get(module, "").format(**words)
+    plan["source_file"] = entry["source_file"]
+    if "repository" in source:
+        pinned = wanted["fingerprint"] or source["fingerprint"]
+        if not re.fullmatch("[0-9A-F]{40}", pinned):
+            raise RefusalError(
+                f"the fingerprint of NVIDIA's key for {name} is not known; "
+                "set gpu_driver_key_fingerprint to its 40 hexadecimal digits, from a place that you trust"
+            )
+        base = f"{wanted['repository']}/{source['repository'].format(**words)}"
+        keyring = f"{entry['keyrings']}/provisioner-nvidia.asc"
+        plan["key"] = {"url": f"{base}/{source['key']}", "path": keyring, "fingerprint": pinned}
+        plan["source_text"] = source["text"].format(url=base, keyring=keyring)
+        there = fingerprints(text(Path(keyring)))
+        if there != {pinned}:
+            plan["source_off"] = True
+            changes.insert(0, change(f"key {keyring}", ", ".join(sorted(there)) or "absent", pinned))
+    elif entry["manager"] == "apt":
+        plan["source_text"] = components(APT, plan["source_file"], source["components"], host)
+    present = text(Path(plan["source_file"]))
+    if present != plan["source_text"].strip():
+        plan["source_off"] = True
+        changes.insert(0, change(plan["source_file"], "other" if present else "absent", "as wanted"))
+    return {**plan, "changes": changes}
+
+
+def headers(entry: dict, found: dict, words: dict) -> list[str]:
+    """Return the packages of kernel headers: for the newest kernel always, for the running one where it is this host's.
+
+    In an image that is built without a GPU the kernel that runs is the builder's.
+    """
+    kernel = platform.release()
+    match = re.search(entry["kernel"], kernel)
+    flavour = match["flavour"] if match else entry["flavour"].format(**words)
+    names = [each.format(flavour=flavour) for each in entry["headers_newest"]]
+    if found["hardware"] and not (KERNELS / kernel / "build").exists():
+        if not match:
+            raise RefusalError(
+                f"the running kernel {kernel} is not {entry['name']}'s and has no headers in {KERNELS}/{kernel}/build; "
+                "install them, or start the distribution's own kernel, and run this again"
+            )
+        names.append(entry["headers"].format(kernel=kernel))
+    return names
+
+
+def settled(host: Any, wanted: dict, found: dict, done: dict) -> list[dict]:
+    """Return what is off beyond packages, and put into `done` what the tasks need: DKMS, loading, persistence."""
+    changes = []
+    kernels = sorted((path.parent.name for path in KERNELS.glob("*/build")), key=natural)
+    running = platform.release()
+    concerned = {*kernels[-1:], *({running} & set(kernels) if found["hardware"] else ())}
+    done["unbuilt"] = sorted(kernel for kernel in concerned if not has_module(kernel))
+    changes += [change(f"module for kernel {kernel}", "not built", "built by DKMS") for kernel in done["unbuilt"]]
+
+    done["load"] = False
+    if found["hardware"] and not found["answers"]:
+        if found["mismatch"]:
+            done["restart_reason"] = found["mismatch"]
+        elif (LOADED / "nouveau").exists():
+            done["restart_reason"] = "nouveau holds the GPU"
+        elif not found["loaded"] and not has_module(running) and not done["unbuilt"]:
+            done["restart_reason"] = (
+                f"kernel {running} runs, and the module is for {kernels[-1] if kernels else 'none'}"
+            )
+        elif not found["loaded"]:
+            done["load"] = True
+            changes.append(change("kernel module nvidia", "not loaded", "loaded"))
+    elif found["mismatch"]:
+        done["restart_reason"] = found["mismatch"]
+    elif found["answers"] and not of_branch(found["version"], done["branch"]):
+        done["restart_reason"] = f"driver {found['version']} runs, and branch {done['branch']} is installed"
+
+    done["persistence"] = {}
+    if wanted["persistence"] and host.systemd:
+        unit = host.unit(PERSISTENCE)
+        state, runs = unit.get("UnitFileState", ""), unit.get("ActiveState") == "active"
+        if unit.get("LoadState") == "masked" or state in {"masked", "masked-runtime", "disabled"}:
+            changes.append(change(PERSISTENCE, state or "masked", "enabled"))
+        elif found["answers"] and not runs:
+            changes.append(change(PERSISTENCE, unit.get("ActiveState") or "not there", "active"))
+        # Without a GPU that answers it cannot run, and must not be made to fail.
+        done["persistence"] = {"name": PERSISTENCE, "start": found["answers"], "known": bool(state)}
+    return changes
+
+
+def restart(wanted: dict, found: dict, reason: str) -> dict:
+    """Return the restart as a change where the role will make it, and as something to tell where it will not."""
+    done = {"restart": reason, "restart_now": wanted["reboot"] == "auto" and not found["local"], "changes": []}
+    if done["restart_now"]:
+        done["changes"] = [change("restart", reason, "restarted")]
+    return done
+
+
+def is_controller(host: Any, wanted: dict) -> bool:
+    """Tell whether this host is the very machine that the command runs on, whatever connection leads here."""
+    here = {"machine_id": "/etc/machine-id", "boot_id": "/proc/sys/kernel/random/boot_id"}
+    same_machine = all(
+        wanted["controller"].get(name) and wanted["controller"][name] == host.read(path).strip()
+        for name, path in here.items()
+    )
+    return bool(wanted["local"]) or same_machine
+
+
+def components(apt: Path, own: str, wanted: list[str], host: Any) -> str:
+    """Return a deb822 text that adds what is missing of the `wanted` components to the distribution's own archives.
+
+    The host's own sources say where these are; the text is '' where all is there. `own` is the file it is for.
+    """
+    release = host.os_release
+    codename = release.get("VERSION_CODENAME", "")
+    suites = {codename, f"{codename}-updates", f"{codename}-security"}
+    have, archives = {}, {}
+    for stanza in sources(apt, own):
+        keyring = stanza.get("Signed-By", "")
+        if "deb" not in stanza.get("Types", "").split() or stanza.get("Enabled", "yes").lower() in {"no", "false"}:
+            continue
+        if keyring and f"{release.get('ID')}-archive" not in keyring and "BEGIN PGP" not in keyring:
+            continue
+        for uri in stanza.get("URIs", "").split():
+            for suite in set(stanza.get("Suites", "").split()) & suites:
+                place = (uri.rstrip("/"), suite)
+                have.setdefault(place, set()).update(stanza.get("Components", "").split())
+                archives.setdefault(place, {**stanza, "Types": "deb", "URIs": uri, "Suites": suite})
+    stanzas = []
+    for place, present in sorted(have.items()):
+        lacking = [each for each in wanted if each not in present]
+        if "main" in present and lacking:
+            fields = {**archives[place], "Components": " ".join(lacking)}
+            stanzas.append("\n".join(f"{name}: {value}" for name, value in fields.items()))
+    return "# Written by provisioner: where the NVIDIA driver is.\n" + "\n\n".join(stanzas) + "\n" if stanzas else ""
+
+
+def sources(apt: Path, own: str) -> Iterator[dict]:
+    """Yield every source that apt knows, but for those in the file `own`, as deb822 fields."""
+    options = {"arch": "Architectures", "lang": "Languages", "target": "Targets"}
+    for path in sorted([apt / "sources.list", *(apt / "sources.list.d").glob("*.list")]):
+        for line in text(path).splitlines():
+            match = re.match(r"\s*(deb|deb-src)\s+(?:\[([^]]*)\]\s*)?(\S+)\s+(\S+)\s*([^#]*)", line)
+            if match:
+                kind, opts, uri, suite, parts = match.groups()
+                extra = dict(each.split("=", 1) for each in (opts or "").split() if "=" in each)
+                named = {options.get(key, key.title()): value.replace(",", " ") for key, value in extra.items()}
+                yield {"Types": kind, "URIs": uri, "Suites": suite, "Components": parts.strip(), **named}
+    for path in sorted((apt / "sources.list.d").glob("*.sources")):
+        if str(path) != own:
+            for stanza in re.split(r"\n\s*\n", text(path)):
+                plain = re.sub(r"^#.*\n?", "", stanza, flags=re.MULTILINE)
+                found = re.findall(r"^([\w-]+):[ \t]*(.*(?:\n[ \t].*)*)", plain, re.MULTILINE)
+                if found:
+                    yield dict(found)
+
+
+def fingerprints(armoured: str) -> set[str]:
+    """Return the fingerprints of an armoured OpenPGP file's version 4 primary keys; empty where it is none."""
+    found = set()
+    for block in re.findall(r"-----BEGIN PGP PUBLIC KEY BLOCK-----(.*?)-----END", armoured, re.DOTALL):
+        body = re.sub(r"\A.*?\n\s*\n", "", block, count=1, flags=re.DOTALL)
+        lines = [line for line in body.split() if not line.startswith("=")]
+        try:
+            found |= primary_keys(base64.b64decode("".join(lines)))
+        except (ValueError, IndexError):
+            return set()
+    return found
+
+
+def primary_keys(data: bytes) -> set[str]:
+    """Return the fingerprints of the public-key packets (tag 6) in OpenPGP data (RFC 4880, sections 4.2 and 12.2)."""
+    found, place = set(), 0
+    while place < len(data):
+        head = data[place]
+        if head & 0x40:
+            tag, first = head & 0x3F, data[place + 1]
+            if first < 192:
+                length, place = first, place + 2
+            elif first < 224:
+                length, place = ((first - 192) << 8) + data[place + 2] + 192, place + 3
+            else:
+                length, place = int.from_bytes(data[place + 2 : place + 6], "big"), place + 6
+        else:
+            tag, size = (head >> 2) & 0xF, 1 << (head & 3)
+            length, place = int.from_bytes(data[place + 1 : place + 1 + size], "big"), place + 1 + size
+        if tag == 6 and data[place] == 4:
+            packet = data[place : place + length]
+            # Version 4 fingerprints are SHA-1 by their standard; a key is pinned by nothing else.
+            digest = hashlib.sha1(b"\x99" + len(packet).to_bytes(2, "big") + packet)  # noqa: S324
+            found.add(digest.hexdigest().upper())
+        place += length
+    return found
+
+
+def has_module(kernel: str) -> bool:
+    """Tell whether a kernel has NVIDIA's module on disk."""
+    return any(next((KERNELS / kernel).glob(pattern), None) for pattern in MODULE_FILES)
+
+
+def of_branch(version: str, branch: str) -> bool:
+    """Tell whether a driver's version is of a branch: 535.261.03 is of 535, and of 535.261."""
+    return f"{version}.".startswith(f"{branch}.")
+
+
+def same(loaded: str, library: str) -> bool:
+    """Tell whether two versions are one, where either may be cut short (nvidia-smi prints two parts of three)."""
+    return of_branch(loaded, library) or of_branch(library, loaded)
+
+
+def described(found: dict) -> str:
+    """Return the driver in a few words."""
+    return found["version"] or found["mismatch"] or found["complaint"]
+
+
+def bare(name: str) -> str:
+    """Return a package's name without its architecture."""
+    return name.split(":", maxsplit=1)[0]
+
+
+def natural(version: str) -> list:
+    """Return a key that sorts 6.1.0-9 before 6.1.0-10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", version)]
+
+
+def text(path: str | Path) -> str:
+    """Return a file's text, stripped; '' where it cannot be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""

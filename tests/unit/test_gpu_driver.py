@@ -1,0 +1,502 @@
+"""The driver's probe and the role's data: each state that a host can be in, made up here, and what is said of it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "playbooks" / "module_utils"))
+
+import provisioner_host  # noqa: E402
+
+# As Ansible has it on a host.
+sys.modules.setdefault("ansible.module_utils.provisioner_host", provisioner_host)
+
+import provisioner_gpu_driver as probe  # noqa: E402
+
+KEY = (Path(__file__).parent / "data" / "gpu_driver" / "key.asc").read_text()
+FINGERPRINT = "6E8C4A4018ED8DA70A91E4B21B70CAE588C3A08E"
+
+DUMP = """
+- hosts: localhost
+  gather_facts: false
+  vars_files: ["{root}/inventory/profiles/registries.yml"]
+  roles: [{{role: gpu_driver, tags: never}}]
+  tasks:
+    - ansible.builtin.copy: {{content: "{{{{ gpu_driver_wanted | to_json }}}}", dest: "{to}", mode: "0600"}}
+"""
+
+RELEASES = {
+    "debian12": 'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\n',
+    "debian13": 'ID=debian\nVERSION_ID="13"\nVERSION_CODENAME=trixie\n',
+    "ubuntu22.04": 'ID=ubuntu\nVERSION_ID="22.04"\nVERSION_CODENAME=jammy\nID_LIKE=debian\n',
+    "ubuntu24.04": 'ID=ubuntu\nVERSION_ID="24.04"\nVERSION_CODENAME=noble\nID_LIKE=debian\n',
+    "rocky9": 'ID="rocky"\nVERSION_ID="9.4"\nID_LIKE="rhel centos fedora"\n',
+    "almalinux9": 'ID="almalinux"\nVERSION_ID="9.4"\nID_LIKE="rhel centos fedora"\n',
+    "rhel9": 'ID="rhel"\nVERSION_ID="9.4"\nID_LIKE="fedora"\n',
+}
+KERNELS = {
+    "debian12": ("6.1.0-37-cloud-amd64", ["linux-headers-cloud-amd64", "linux-headers-6.1.0-37-cloud-amd64"]),
+    "debian13": ("6.12.41+deb13-amd64", ["linux-headers-amd64", "linux-headers-6.12.41+deb13-amd64"]),
+    "ubuntu22.04": ("5.15.0-105-generic", ["linux-headers-generic", "linux-headers-5.15.0-105-generic"]),
+    "ubuntu24.04": ("6.8.0-1010-aws", ["linux-headers-aws", "linux-headers-6.8.0-1010-aws"]),
+    **dict.fromkeys(
+        ["rocky9", "almalinux9", "rhel9"],
+        (
+            "5.14.0-503.11.1.el9_5.x86_64",
+            ["kernel-devel-matched", "kernel-headers", "kernel-devel-5.14.0-503.11.1.el9_5.x86_64"],
+        ),
+    ),
+}
+DRIVER = {
+    "nvidia-kernel-dkms": "535.309.01-0+deb12u1",
+    "nvidia-smi": "535.309.01-0+deb12u1",
+    "libcuda1": "535.309.01-0+deb12u1",
+    "nvidia-persistenced": "535.171.04-1~deb12u1",
+    "linux-headers-amd64": "6.1.192-2",
+}
+DEBIAN_SOURCES = """deb http://mirror/debian bookworm main
+deb [arch=amd64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://mirror/security bookworm-security main
+deb-src http://mirror/debian bookworm main
+deb [signed-by=/etc/apt/keyrings/other.asc] http://other bookworm main
+# deb http://mirror/off bookworm main
+"""
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """The role's wanted state, as Ansible resolves it with all defaults."""
+    folder = tmp_path_factory.mktemp("wanted")
+    (folder / "play.yml").write_text(DUMP.format(root=ROOT, to=folder / "wanted.json"))
+    done = subprocess.run(
+        [
+            *(Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", "-c", "local"),
+            *("-e", f"ansible_python_interpreter={sys.executable}", folder / "play.yml"),
+        ],
+        env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_ROLES_PATH": str(ROOT / "roles")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads((folder / "wanted.json").read_text())
+
+
+class Machine(provisioner_host.Host):
+    """A made-up host: files below a folder, and an nvidia-smi that says what the test wants."""
+
+    systemd = True
+
+    def __init__(self, root, release):
+        super().__init__()
+        self.root, self.release = root, release
+        self.packages, self.held, self.smi, self.services = {}, set(), (127, "", "not found"), {}
+        self.wanted = {}
+
+    def run(self, *command):
+        assert command[0] == "nvidia-smi"
+        return self.smi
+
+    def read(self, path):
+        return self.release if str(path) == "/etc/os-release" else super().read(path)
+
+    def unit(self, name):
+        return self.services.get(name, {})
+
+    def write(self, path, content=""):
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+
+    def gpu(self):
+        self.write("pci/0000:01:00.0/vendor", "0x10de\n")
+        self.write("pci/0000:01:00.0/class", "0x030200\n")
+
+    def works(self, version):
+        self.smi = (0, f"{version}\n", "")
+        self.write("sys/nvidia/version", version)
+
+    def ours(self):
+        """As the role leaves a Debian 12 host whose driver is built and loaded, and answers."""
+        self.gpu()
+        self.works("535.309.01")
+        self.packages = {**DRIVER, "linux-headers-6.1.0-37-amd64": "6.1"}
+        self.held = {name for name in DRIVER if "headers" not in name}
+        self.write("modprobe.conf", self.wanted["modprobe"])
+        self.write("modules/6.1.0-37-amd64/build/Makefile")
+        self.write("modules/6.1.0-37-amd64/updates/dkms/nvidia-current.ko")
+        self.write("apt/sources.list", "deb http://mirror bookworm main contrib non-free non-free-firmware")
+        self.services["nvidia-persistenced.service"] = {
+            "LoadState": "loaded",
+            "UnitFileState": "enabled",
+            "ActiveState": "active",
+        }
+
+    def look(self, **wanted):
+        return probe.look(self, {**self.wanted, **wanted})
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch, data):
+    """A host of a distribution, fresh from its installer; `kernel` is what it runs."""
+
+    def make(name="debian12", kernel="6.1.0-37-amd64", arch="x86_64"):
+        for constant, folder in {"PCI": "pci", "LOADED": "sys", "KERNELS": "modules", "APT": "apt"}.items():
+            monkeypatch.setattr(probe, constant, tmp_path / folder)
+        monkeypatch.setattr(probe, "LIBRARIES", (tmp_path / "lib",))
+        monkeypatch.setattr(probe, "UNINSTALLER", tmp_path / "nvidia-uninstall")
+        monkeypatch.setattr(probe.platform, "release", lambda: kernel)
+        monkeypatch.setattr(probe.platform, "machine", lambda: arch)
+        host = Machine(tmp_path, RELEASES.get(name, name))
+        distributions = json.loads(json.dumps(data["distributions"]))
+        for entry in distributions.values():
+            entry["source_file"] = str(tmp_path / "own.sources")
+            entry["keyrings"] = str(tmp_path / "keyrings")
+        host.wanted = {**data, "distributions": distributions, "modprobe_file": str(tmp_path / "modprobe.conf")}
+        host.wanted.update(local=False, controller={"machine_id": "x", "boot_id": "y"})
+        host.write("apt/sources.list", DEBIAN_SOURCES)
+        return host
+
+    return make
+
+
+def whats(found):
+    return [each["what"] for each in found["changes"]]
+
+
+# --- the role's data ---
+
+
+def test_a_local_connection_is_seen_and_the_controller_known(data):
+    assert data["local"] is True
+    assert data["controller"]["machine_id"] == Path("/etc/machine-id").read_text().strip()
+
+
+@pytest.mark.parametrize("name", RELEASES)
+@pytest.mark.parametrize("source", ["distribution", "nvidia"])
+@pytest.mark.parametrize("module", ["open", "proprietary"])
+@pytest.mark.parametrize("arch", ["x86_64", "aarch64"])
+def test_every_distribution_is_whole(machine, name, source, module, arch):
+    kernel, headers = KERNELS[name]
+    if arch == "aarch64":
+        kernel = kernel.replace("x86_64", arch).replace("amd64", "arm64")
+        headers = [each.replace("x86_64", arch).replace("amd64", "arm64") for each in headers]
+    host = machine(name, kernel, arch)
+    host.gpu()
+    found = host.look(source=source, module=module, fingerprint="A" * 40 if name == "debian13" else "")
+    if source == "distribution" and name.endswith("9"):
+        assert found["refused"] == "RHEL 9 has no driver of its own; set gpu_driver_source to nvidia"
+        return
+    assert found["refused"] == ""
+    assert found["missing"][-len(headers) :] == headers
+    assert len(found["missing"]) > len(headers)
+    everything = json.dumps([found, host.wanted["distributions"][name]["hold"]])
+    assert not re.search(r"\{\w+\}", json.dumps(found)), everything
+    driver = found["missing"][0]
+    assert re.search(host.wanted["distributions"][name]["hold"], driver)
+    assert not re.search(host.wanted["distributions"][name]["hold"], "nvidia-container-toolkit")
+    assert not re.search(host.wanted["distributions"][name]["hold"], "libnvidia-container1")
+    if source == "nvidia":
+        assert re.fullmatch("[0-9A-F]{40}", found["key"]["fingerprint"])
+        machine_name = {"x86_64": "x86_64", "aarch64": "sbsa"}[arch]
+        assert (
+            f"{name.replace('.', '').replace('rocky', 'rhel').replace('almalinux', 'rhel')}/{machine_name}/"
+            in (found["key"]["url"])
+        )
+        assert found["key"]["url"].rsplit("/", 1)[0] in found["source_text"]
+        assert found["key"]["path"] in found["source_text"]
+
+
+# --- what is left alone ---
+
+
+def test_without_a_gpu_nothing_is_done_and_it_is_said(machine):
+    found = machine().look()
+    assert found["changes"] == []
+    assert "no NVIDIA GPU" in found["skipped"]
+    assert found["notes"] == [found["skipped"]]
+
+
+def test_a_bridge_or_switch_of_nvidia_is_no_gpu(machine):
+    host = machine()
+    host.write("pci/0000:02:00.0/vendor", "0x10de\n")
+    host.write("pci/0000:02:00.0/class", "0x068000\n")
+    assert host.look()["skipped"]
+
+
+@pytest.mark.parametrize("branch", ["", "580", "580.95"])
+@pytest.mark.parametrize("release", ["debian12", 'ID=strange\nVERSION_ID="1"\n'])
+def test_a_driver_that_works_is_left_alone_whoever_brought_it(machine, branch, release):
+    host = machine(release)
+    host.gpu()
+    host.works("580.95.05")
+    found = host.look(branch=branch, source="nvidia")
+    assert (found["changes"], found["refused"], found["restart"]) == ([], "", "")
+    assert found["version"] == "580.95.05"
+
+
+def test_a_driver_in_a_container_host_counts_without_pci(machine):
+    host = machine()
+    host.works("580.95.05")
+    found = host.look()
+    assert (found["changes"], found["skipped"]) == ([], "")
+
+
+def test_packages_of_a_working_driver_are_held_and_nothing_else(machine):
+    host = machine("ubuntu22.04")
+    host.gpu()
+    host.works("570.1.2")
+    host.packages = {"nvidia-headless-570-server": "570.1", "libnvidia-container1": "1.17", "bash": "5"}
+    found = host.look()
+    assert found["unheld"] == ["nvidia-headless-570-server"]
+    assert found["changes"] == [{"what": "hold", "from": "none", "to": "nvidia-headless-570-server"}]
+    assert host.look(hold=False)["changes"] == []
+
+
+# --- a fresh host ---
+
+
+def test_a_fresh_host_gets_driver_headers_source_and_nouveau_off(machine):
+    host = machine()
+    host.gpu()
+    found = host.look()
+    assert found["missing"] == [
+        *("nvidia-kernel-dkms", "nvidia-smi", "libcuda1", "nvidia-persistenced"),
+        *("linux-headers-amd64", "linux-headers-6.1.0-37-amd64"),
+    ]
+    assert whats(found)[0] == str(host.root / "own.sources")
+    assert whats(found)[-1] == str(host.root / "modprobe.conf")
+    assert found["source_text"] == (
+        "# Written by provisioner: where the NVIDIA driver is.\n"
+        "Types: deb\nURIs: http://mirror/debian\nSuites: bookworm\nComponents: contrib non-free non-free-firmware\n\n"
+        "Types: deb\nURIs: http://mirror/security\nSuites: bookworm-security\n"
+        "Components: contrib non-free non-free-firmware\nArchitectures: amd64\n"
+        "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
+    )
+
+
+def test_components_that_are_there_are_not_added_again(machine):
+    host = machine()
+    host.write("apt/sources.list")
+    host.write(
+        "apt/sources.list.d/debian.sources",
+        "# ours\nTypes: deb\nURIs: http://mirror/debian\nSuites: bookworm bookworm-updates\nComponents: main contrib\n"
+        "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\nTypes: deb\nURIs: http://mirror/debian\n"
+        "Suites: bookworm-updates\nComponents: non-free non-free-firmware\n\n"
+        "Types: deb\nURIs: http://off\nSuites: bookworm\nComponents: main\nEnabled: no\n",
+    )
+    host.gpu()
+    text = host.look()["source_text"]
+    assert re.findall(r"^(?:URIs|Suites|Components): (.*)", text, re.MULTILINE) == [
+        *("http://mirror/debian", "bookworm", "non-free non-free-firmware")
+    ]
+
+
+def test_an_image_gets_the_newest_kernels_headers_not_the_builders(machine):
+    found = machine(kernel="6.18.44-builder").look(force=True)
+    assert found["missing"][-1] == "linux-headers-amd64"
+    assert found["refused"] == ""
+
+
+def test_a_role_that_has_converged_finds_nothing(machine):
+    host = machine()
+    host.ours()
+    found = host.look()
+    assert (found["changes"], found["refused"], found["restart"], found["notes"]) == ([], "", "", [])
+
+
+# --- drift ---
+
+
+def lose_module(host):
+    (host.root / "modules/6.1.0-37-amd64/updates/dkms/nvidia-current.ko").unlink()
+
+
+def unit(**properties):
+    return lambda host: host.services["nvidia-persistenced.service"].update(properties)
+
+
+@pytest.mark.parametrize(
+    ("mutate", "what"),
+    [
+        (lambda host: host.packages.pop("libcuda1"), "package libcuda1"),
+        (lambda host: host.packages.pop("linux-headers-amd64"), "package linux-headers-amd64"),
+        (lambda host: host.held.discard("nvidia-smi"), "hold"),
+        (lambda host: host.write("modprobe.conf", "blacklist other"), "/modprobe.conf"),
+        (lambda host: host.write("apt/sources.list", DEBIAN_SOURCES), "/own.sources"),
+        (lambda host: host.write("own.sources", "Types: deb\n"), "/own.sources"),
+        (lose_module, "module for kernel 6.1.0-37-amd64"),
+        (unit(UnitFileState="disabled"), "nvidia-persistenced.service"),
+        (unit(UnitFileState="masked", LoadState="masked"), "nvidia-persistenced.service"),
+        (unit(ActiveState="inactive"), "nvidia-persistenced.service"),
+    ],
+)
+def test_drift_is_seen(machine, mutate, what):
+    host = machine()
+    host.ours()
+    mutate(host)
+    found = host.look()
+    assert len(found["changes"]) == 1
+    assert found["changes"][0]["what"].endswith(what)
+
+
+def test_an_installed_module_is_loaded_without_a_restart(machine):
+    host = machine()
+    host.ours()
+    (host.root / "sys/nvidia/version").unlink()
+    host.smi = (9, "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n", "")
+    found = host.look()
+    assert (found["load"], found["restart"]) == (True, "")
+    assert whats(found) == ["kernel module nvidia"]
+
+
+# --- restarts ---
+
+
+def mismatched(host):
+    host.smi = (18, "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 535.309\n", "")
+    host.write("sys/nvidia/version", "535.261.03")
+
+
+def old_kernel(host):
+    host.smi = (9, "", "")
+    (host.root / "sys/nvidia/version").unlink()
+    (host.root / "modules/6.1.0-37-amd64").rename(host.root / "modules/6.1.0-38-amd64")
+    host.write("modules/6.1.0-37-amd64/vmlinuz")
+
+
+def nouveau(host):
+    host.smi = (9, "", "")
+    (host.root / "sys/nvidia/version").unlink()
+    host.write("sys/nouveau/refcnt", "1")
+
+
+REASONS = {
+    mismatched: "module 535.261.03 is loaded, the library is 535.309",
+    nouveau: "nouveau holds the GPU",
+}
+
+
+@pytest.mark.parametrize("why", REASONS, ids=lambda why: why.__name__)
+@pytest.mark.parametrize("policy", ["auto", "report", "never"])
+def test_a_restart_is_made_only_where_it_is_allowed(machine, why, policy):
+    host = machine()
+    host.ours()
+    why(host)
+    found = host.look(reboot=policy)
+    assert found["restart"] == REASONS[why]
+    assert whats(found) == (["restart"] if policy == "auto" else [])
+    assert found["restart_now"] is (policy == "auto")
+    assert any("wants a restart" in note for note in found["notes"]) is (policy != "auto")
+
+
+def test_the_machine_that_this_runs_on_is_never_restarted(machine):
+    host = machine()
+    host.ours()
+    mismatched(host)
+    here = {
+        "machine_id": Path("/etc/machine-id").read_text().strip(),
+        "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+    }
+    for wanted in ({"local": True}, {"controller": here}):
+        found = host.look(reboot="auto", **wanted)
+        assert (found["changes"], found["restart_now"]) == ([], False)
+        assert "it is the machine that this runs on" in found["notes"][-1]
+
+
+def test_a_mismatch_is_named_whoever_installed_the_driver(machine):
+    host = machine()
+    host.gpu()
+    mismatched(host)
+    found = host.look()
+    assert found["refused"] == ""
+    assert "driver/library version mismatch: module 535.261.03 is loaded" in found["notes"][0]
+    assert found["restart"]
+
+
+def test_a_mismatch_is_seen_without_nvidia_smi(machine):
+    host = machine()
+    host.gpu()
+    host.write("sys/nvidia/version", "535.261.03\n")
+    host.write("lib/x86_64-linux-gnu/libnvidia-ml.so.535.309.01")
+    assert host.look()["mismatch"] == "module 535.261.03 is loaded, the library is 535.309.01"
+
+
+def test_a_module_for_another_kernel_wants_a_restart(machine):
+    host = machine()
+    host.ours()
+    host.packages["linux-headers-6.1.0-37-amd64"] = "6.1"
+    old_kernel(host)
+    assert "kernel 6.1.0-37-amd64 runs" in host.look()["restart"]
+
+
+# --- what cannot be served ---
+
+
+@pytest.mark.parametrize(
+    ("wanted", "prepare", "says"),
+    [
+        ({"branch": "580"}, lambda host: None, "has the driver of branch 535, not 580"),
+        ({"branch": "580"}, lambda host: host.works("550.1.2"), "driver 550.1.2 is there, not of branch 580"),
+        ({}, lambda host: host.write("nvidia-uninstall"), "run 'nvidia-uninstall'"),
+        ({}, lambda host: setattr(host, "release", 'ID=strange\nVERSION_ID="1"\n'), "strange1 are not known"),
+        (
+            {"source": "nvidia"},
+            lambda host: setattr(host, "release", RELEASES["debian13"]),
+            "set gpu_driver_key_fingerprint",
+        ),
+    ],
+)
+def test_a_refusal_is_one_line_with_its_remedy(machine, wanted, prepare, says):
+    host = machine()
+    host.gpu()
+    prepare(host)
+    found = host.look(**wanted)
+    assert says in found["refused"]
+    assert "\n" not in found["refused"]
+    assert whats(found) == ["driver"]
+
+
+def test_a_kernel_without_headers_is_refused(machine):
+    host = machine(kernel="6.6.6-mine")
+    host.gpu()
+    assert "6.6.6-mine is not Debian 12's and has no headers" in host.look()["refused"]
+    host.write("modules/6.6.6-mine/build/Makefile")
+    assert host.look()["refused"] == ""
+
+
+def test_a_gpu_that_does_not_answer_though_all_is_there_is_told(machine):
+    host = machine()
+    host.ours()
+    host.smi = (6, "No devices were found\n", "")
+    found = host.look()
+    assert "does not answer (No devices were found)" in found["refused"]
+
+
+# --- the key ---
+
+
+def test_a_key_has_the_fingerprint_that_gnupg_says():
+    assert probe.fingerprints(KEY) == {FINGERPRINT}
+    assert probe.fingerprints(KEY + "\n" + KEY) == {FINGERPRINT}
+
+
+@pytest.mark.parametrize("broken", ["", "<html>", KEY[:90], KEY.replace("PUBLIC", "PRIVATE")])
+def test_what_is_no_key_has_no_fingerprint(broken):
+    assert probe.fingerprints(broken) == set()
+
+
+def test_another_key_on_the_host_is_drift(machine):
+    host = machine()
+    host.gpu()
+    host.write("keyrings/provisioner-nvidia.asc", KEY)
+    found = host.look(source="nvidia")
+    assert any(each["what"].startswith("key ") and each["from"] == FINGERPRINT for each in found["changes"])
+    assert found["source_off"]
+    found = host.look(source="nvidia", fingerprint=FINGERPRINT)
+    assert not any(each["what"].startswith("key ") for each in found["changes"])
