@@ -29,7 +29,7 @@ import urllib.request
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.provisioner_host import Host, Refusal
+from ansible.module_utils.provisioner_host import Host, RefusalError
 from ansible.module_utils.provisioner_packages import apt, complaint
 from ansible.module_utils.provisioner_signed_repository import (
     DISABLED,
@@ -100,7 +100,7 @@ def main() -> None:
     host = Host()
     try:
         repository = pick(host, module.params["repositories"])
-    except Refusal as refusal:
+    except RefusalError as refusal:
         module.fail_json(msg=str(refusal))
     changes = look(host, repository)
     if changes and not module.check_mode:

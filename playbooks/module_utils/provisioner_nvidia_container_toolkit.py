@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from ansible.module_utils import provisioner_docker_daemon as daemon
 from ansible.module_utils import provisioner_packages, provisioner_signed_repository
 from ansible.module_utils.provisioner_engine import SERVICE, Engine
+from ansible.module_utils.provisioner_gpu_driver import hardware
 from ansible.module_utils.provisioner_host import change
-
-PCI_DEVICES = Path("/sys/bus/pci/devices")
-NVIDIA, DISPLAY = "0x10de", "0x03"
 
 Changes = list[dict[str, str]]
 
@@ -23,10 +20,10 @@ def look(host: Any, wanted: dict) -> dict:
     Beside `changes` and `notes`: `wanted`, whether the toolkit belongs here at all; `broken`, what is wrong with a
     daemon.json that cannot be read; `runtimes` and `features`, for daemon.json; `engine`, what is to be done with the
     engine, as `engine_action` says; `containers`, the names of those that a restart reaches; `cdi_spec`, the path of
-    the CDI specification that has to be generated, or ''. Raises Refusal where the distribution is not known.
+    the CDI specification that has to be generated, or ''. Raises RefusalError where the distribution is not known.
     """
     driver = host.read(wanted["driver_version"]).strip()
-    if not (wanted["force"] or driver or has_gpu(host)):
+    if not (wanted["force"] or driver or hardware()):
         return {"changes": [], "notes": [], "wanted": False}
 
     repositories = wanted["repositories"]
@@ -73,12 +70,6 @@ def look(host: Any, wanted: dict) -> dict:
         if found["cdi_spec"]:
             changes.append(change("CDI specification", why, f"{found['cdi_spec']} for driver {driver}"))
     return {**found, "changes": changes}
-
-
-def has_gpu(host: Any) -> bool:
-    """Whether there is an NVIDIA GPU on the PCI bus."""
-    devices = (path.parent for path in PCI_DEVICES.glob("*/vendor") if host.read(path).strip() == NVIDIA)
-    return any(host.read(device / "class").startswith(DISPLAY) for device in devices)
 
 
 def daemon_changes(path: str, settings: dict, target: dict) -> Changes:

@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.provisioner_host import Refusal, change
+from ansible.module_utils.provisioner_host import RefusalError, change
 from ansible.module_utils.provisioner_openpgp import BEGIN, crc24, dearmored, fingerprints
 
 # apt and dnf pass by files that end so.
@@ -23,11 +23,11 @@ HEAD = "# Written by provisioner.\n"
 
 
 def pick(host: Any, repositories: dict) -> dict:
-    """The repository of `repositories`, by distribution, that is this host's. Raises Refusal where there is none."""
+    """The repository of `repositories`, by distribution, that is this host's. Raises RefusalError where there is none."""
     found = host.pick(repositories)
     if not found:
         name = next(iter(repositories.values()))["name"]
-        raise Refusal(
+        raise RefusalError(
             f"no repository {name} is known for {host.os_id}; configure one there by hand, have no repository managed, "
             "and run this again"
         )

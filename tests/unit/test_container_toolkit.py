@@ -295,7 +295,7 @@ def engine(tmp_path):
 def look(tmp_path, engine, host, monkeypatch):
     """Look at a host that has all it should, but for what is changed."""
     probe = of("nvidia_container_toolkit")
-    monkeypatch.setattr(probe, "PCI_DEVICES", tmp_path / "pci")
+    monkeypatch.setattr(of("gpu_driver"), "PCI", tmp_path / "pci")
     monkeypatch.setattr(of("engine"), "SOCKET", str(tmp_path / "socket"))
     (tmp_path / "daemon.json").write_text(json.dumps({"runtimes": NVIDIA, "features": {"cdi": True}}))
     host._dpkg = [["hold", "installed", name, "1.0-1"] for name in NAMES]
@@ -347,7 +347,7 @@ def test_a_host_without_a_gpu_is_left_alone(look, tmp_path):
 
 def test_a_distribution_that_has_no_repository(look, host):
     host.os_release = {"ID": "arch"}
-    with pytest.raises(of("host").Refusal, match=r"no repository r is known for arch; .* run this again"):
+    with pytest.raises(of("host").RefusalError, match=r"no repository r is known for arch; .* run this again"):
         look(repositories={"debian": {"name": "r"}})
 
 
