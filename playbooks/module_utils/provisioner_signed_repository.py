@@ -23,7 +23,7 @@ HEAD = "# Written by provisioner.\n"
 
 
 def pick(host: Any, repositories: dict) -> dict:
-    """The repository of `repositories`, by distribution, that is this host's. Raises RefusalError where there is none."""
+    """The repository of `repositories`, by distribution, that is this host's; RefusalError where none is."""
     found = host.pick(repositories)
     if not found:
         name = next(iter(repositories.values()))["name"]
