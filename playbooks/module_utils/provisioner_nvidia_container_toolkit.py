@@ -100,7 +100,9 @@ def engine_action(host: Any, wanted: dict, info: dict, target: dict) -> tuple[st
     )
     running = info.get("ContainersRunning", 0)
     if unit.get("ActiveState") == "active" and (not running or spared or wanted["restart"] == "always"):
-        return "restart", why, []
+        fate = "which they outlive (live-restore)" if spared else "which stops them"
+        warning = f"the Docker engine has {running} running containers and is to be restarted, {fate}"
+        return "restart", why, [warning] * bool(running)
     notes = []
     if no_cdi:
         notes = [

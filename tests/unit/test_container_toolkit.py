@@ -363,21 +363,22 @@ def test_a_broken_daemon_json_is_told_and_nothing_asked_of_the_engine(look, tmp_
 
 
 @pytest.mark.parametrize(
-    ("info", "settings", "restart", "action"),
+    ("info", "settings", "restart", "action", "warning"),
     [
-        ({}, {}, "spare", "restart"),
-        ({"ContainersRunning": 2}, {}, "spare", "reload"),
-        ({"ContainersRunning": 2}, {}, "always", "restart"),
-        ({"ContainersRunning": 2, "LiveRestoreEnabled": True}, {"live-restore": True}, "spare", "restart"),
+        ({}, {}, "spare", "restart", ""),
+        ({"ContainersRunning": 2}, {}, "spare", "reload", ""),
+        ({"ContainersRunning": 2}, {}, "always", "restart", "which stops them"),
+        ({"ContainersRunning": 2, "LiveRestoreEnabled": True}, {"live-restore": True}, "spare", "restart", "outlive"),
         # The engine that starts would not spare them.
-        ({"ContainersRunning": 2, "LiveRestoreEnabled": True}, {}, "spare", "reload"),
+        ({"ContainersRunning": 2, "LiveRestoreEnabled": True}, {}, "spare", "reload", ""),
     ],
 )
-def test_an_engine_that_does_not_know_the_runtime(*, look, engine, tmp_path, info, settings, restart, action):
+def test_an_engine_that_does_not_know_the_runtime(*, look, engine, tmp_path, info, settings, restart, action, warning):
     engine["/info"].update({"Runtimes": {"runc": {"path": "runc"}}, **info})
     (tmp_path / "daemon.json").write_text(json.dumps({"runtimes": NVIDIA, "features": {"cdi": True}, **settings}))
     found = look(restart=restart)
     assert (found["engine"], found["containers"]) == (action, ["worker"])
+    assert len(found["notes"]) == bool(warning) and warning in "".join(found["notes"])
     assert found["changes"] == [{"what": "Docker engine", "from": "without runtime nvidia", "to": action}]
 
 
