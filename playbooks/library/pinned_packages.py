@@ -19,27 +19,35 @@ RETURN = r"""
 changes: {description: What was changed - what, from, to., type: list, elements: dict, returned: always}
 """
 
-import os
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.provisioner_host import Host
-from ansible.module_utils.provisioner_packages import apt, complaint, look
+from ansible.module_utils.provisioner_packages import LOCK_TIMEOUT, apt, complaint, look, runner
 
-QUIET = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
 # A package's settings that a person edited stay theirs.
 KEEP_SETTINGS = ("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold")
+
+
+# Between two tries, in seconds.
+LOCK_PAUSE = 5
 
 
 class Apt:
     """Debian's and Ubuntu's packages."""
 
-    def __init__(self, host):
-        self.host = host
+    def __init__(self, host, run):
+        self.host, self.run = host, run
 
     def refresh(self):
         """Why the lists of packages could not be brought up to date; empty where they could."""
-        code, out, errors = self.host.run(*apt("update"))
-        return complaint(errors, out) if code else ""
+        deadline = time.monotonic() + LOCK_TIMEOUT
+        while True:
+            code, out, errors = self.run(*apt("update"))
+            # apt waits for dpkg's lock by itself, and not for that of its lists.
+            if code == 0 or "Could not get lock" not in errors or time.monotonic() > deadline:
+                return complaint(errors, out) if code else ""
+            time.sleep(LOCK_PAUSE)
 
     def versions(self, name):
         """The versions of a package that the host's sources have, newest first."""
@@ -60,8 +68,8 @@ class Apt:
 class Dnf:
     """Red Hat's and its kin's packages."""
 
-    def __init__(self, host):
-        self.host = host
+    def __init__(self, host, run):
+        self.host, self.run = host, run
 
     def refresh(self):
         """As with apt; dnf does it by itself."""
@@ -83,9 +91,10 @@ class Dnf:
         return [plugin, ["dnf", "versionlock", "delete", *names], ["dnf", "versionlock", "add", *names]]
 
 
-def mend(host, names, version, hold, remedy):
+def mend(host, run, wanted, remedy):
     """Have the packages as they are wanted. Gives what went wrong and how to mend it; empty where nothing did."""
-    manager = Apt(host) if host.which("apt-get") else Dnf(host)
+    names, version, hold = wanted["names"], wanted["version"], wanted["hold"]
+    manager = (Apt if host.which("apt-get") else Dnf)(host, run)
     if any(not one["what"].startswith("hold") for one in look(host, names, version, hold)):
         stale = manager.refresh()
         known = manager.versions(names[0])
@@ -93,7 +102,7 @@ def mend(host, names, version, hold, remedy):
             offered = f"they have {', '.join(known[:5])}" if known else "they have none of it"
             because = f" ({stale})" if stale else ""
             return f"{names[0]} {version} is in none of the host's sources{because}, {offered}; change {remedy}"
-        code, out, errors = host.run(*manager.install(names, version))
+        code, out, errors = run(*manager.install(names, version))
         if code:
             why = complaint(errors, out) + (f"; before that: {stale}" if stale else "")
             return (
@@ -101,7 +110,7 @@ def mend(host, names, version, hold, remedy):
             )
     if hold:
         for command in manager.hold(names):
-            code, out, errors = host.run(*command)
+            code, out, errors = run(*command)
             if code and "delete" not in command:
                 return f"{' '.join(command)} failed: {complaint(errors, out)}; mend that and run this again"
     left = look(Host(), names, version, hold)
@@ -119,12 +128,11 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    os.environ.update(QUIET)
     wanted = {key: module.params[key] for key in ("names", "version", "hold")}
     host = Host()
     changes = look(host, **wanted)
     if changes and not module.check_mode:
-        wrong = mend(host, **wanted, remedy=module.params["remedy"])
+        wrong = mend(host, runner(module), wanted, module.params["remedy"])
         if wrong:
             module.fail_json(msg=wrong)
     shown = ["".join(f"{one['what']}: {one[side]}\n" for one in changes) for side in ("from", "to")]

@@ -26,11 +26,12 @@ changes: {description: What was changed - what, from, to., type: list, elements:
 import os
 import tempfile
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.provisioner_host import Host, RefusalError
-from ansible.module_utils.provisioner_packages import apt, complaint
+from ansible.module_utils.provisioner_packages import apt, complaint, runner
 from ansible.module_utils.provisioner_signed_repository import (
     DISABLED,
     codename,
@@ -56,7 +57,7 @@ def fetched(repository: dict) -> bytes:
         return pinned(answer.read(LARGEST_KEY_BYTES), repository)
 
 
-def tried(host: Host, repository: dict, key: bytes) -> str:
+def tried(run: Callable[..., tuple[int, str, str]], release: str, repository: dict, key: bytes) -> str:
     """Why apt refuses the repository with this key; empty where it does not."""
     with tempfile.TemporaryDirectory(prefix="provisioner-") as name:
         folder = Path(name)
@@ -65,7 +66,7 @@ def tried(host: Host, repository: dict, key: bytes) -> str:
         write(keyring, key)
         for part in ("sources", "lists/partial"):
             (folder / part).mkdir(parents=True)
-        write(folder / "sources/tried.sources", source_text(repository, codename(host), str(keyring)).encode())
+        write(folder / "sources/tried.sources", source_text(repository, release, str(keyring)).encode())
         where = {
             "Dir::Etc::sourcelist": "/dev/null",
             "Dir::Etc::sourceparts": f"{folder}/sources",
@@ -73,7 +74,7 @@ def tried(host: Host, repository: dict, key: bytes) -> str:
             "Dir::Cache::pkgcache": "",
             "Dir::Cache::srcpkgcache": "",
         }
-        code, out, errors = host.run(*apt("update", **where))
+        code, out, errors = run(*apt("update", **where))
         return complaint(errors, out) if code else ""
 
 
@@ -114,7 +115,7 @@ def main() -> None:
                 msg=f"the signing key of {name} from {repository['key_url']} is refused: {error}; nothing was changed: "
                 "mend the address, or find out why the key is another one before you pin that"
             )
-        refused = tried(host, repository, key) if kind == "deb" else ""
+        refused = tried(runner(module), codename(host), repository, key) if kind == "deb" else ""
         if refused:
             module.fail_json(
                 msg=f"the repository {name} at {repository['url']} is refused: {refused}; nothing was changed: "

@@ -106,7 +106,7 @@ def engine_action(host: Any, wanted: dict, info: dict, target: dict) -> tuple[st
     notes = []
     if no_cdi:
         notes = [
-            f"the Docker engine is {why} until it is restarted, which would stop its {running} running containers: "
+            f"the Docker engine is {why} until it is restarted, and has {running} running containers: "
             "restart it when they may stop, or set nvidia_container_toolkit_restart to always"
         ]
     return ("reload" if names else ""), why, notes

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.provisioner_host import change
 
 # How long to wait, in seconds, while another program (a first boot's upgrade, say) holds apt's lock.
 LOCK_TIMEOUT = 600
+QUIET = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1", "LC_ALL": "C"}
 
 
 def look(host: Any, names: list[str], version: str = "", hold: bool = False) -> list[dict[str, str]]:
@@ -34,6 +36,19 @@ def apt(command: str, *arguments: str, **settings: str) -> list[str]:
         fixed["APT::Update::Error-Mode"] = "any"  # without, a source that cannot be read counts as a success
     options = [word for key, value in {**fixed, **settings}.items() for word in ("-o", f"{key}={value}")]
     return ["apt-get", "--quiet", *options, command, *arguments]
+
+
+def runner(module: Any) -> Callable[..., tuple[int, str, str]]:
+    """Runs a package manager for an Ansible `module`: words in; exit code, stdout and stderr out.
+
+    Not `Host.run`, whose patience ends after a minute: a package manager that is stopped half-way leaves a mess.
+    """
+
+    def run(*words: str) -> tuple[int, str, str]:
+        code, out, errors = module.run_command(list(words), environ_update=QUIET)
+        return code, out, errors
+
+    return run
 
 
 def complaint(*outputs: str) -> str:

@@ -49,7 +49,7 @@ def mend(monkeypatch):
         after = Host()
         after.packages, after.held = dict.fromkeys("ab", version), {"a", "b"}
         monkeypatch.setattr(modules, "Host", lambda: after)
-        return modules.mend(host, ["a", "b"], version, hold, "some_variable")
+        return modules.mend(host, host.run, {"names": ["a", "b"], "version": version, "hold": hold}, "some_variable")
 
     return run
 
@@ -81,6 +81,14 @@ def test_apt_s_complaint_is_passed_on(mend):
     said = mend(Host(["apt-get"], why))
     assert said.startswith("a b cannot be installed: Unable to correct problems, you have held broken packages.")
     assert "run this again" in said and "\n" not in said
+
+
+def test_a_lock_is_waited_for(monkeypatch):
+    modules = importlib.import_module("pinned_packages")
+    monkeypatch.setattr(modules.time, "sleep", lambda _: None)
+    answers = iter([(100, "", "E: Could not get lock /var/lib/apt/lists/lock."), (0, "", "")])
+    assert modules.Apt(None, lambda *_: next(answers)).refresh() == ""
+    assert next(answers, None) is None
 
 
 def test_only_a_hold_is_missing(mend):
