@@ -84,7 +84,7 @@ def release(folder, index, key, **fields):
 def main():
     fingerprints = []
     for name in ("one", "two"):
-        run("gpg", "--batch", "--passphrase", "", "--quick-generate-key", name, "rsa3072", "sign", "never")
+        run("gpg", "--batch", "--passphrase", "", "--quick-generate-key", name, "ed25519", "sign", "never")
         listed = run("gpg", "--with-colons", "--list-keys", name).splitlines()
         fingerprints.append(next(line.split(":")[9] for line in listed if line.startswith("fpr")))
     flat = ROOT / "toolkit/deb" / ARCH
