@@ -46,7 +46,8 @@ def look(host: Any, wanted: dict) -> dict:
     """
     found = {"changes": [], "notes": [], "skipped": "", "refused": "", "restart": "", **driver(host)}
     found["hardware"] = hardware()
-    if not (found["hardware"] or found["answers"] or wanted["force"]):
+    # Where a GPU is lent to a container the PCI bus may not be seen, and what nvidia-smi says tells.
+    if not (found["hardware"] or found["answers"] or found["mismatch"] or wanted["force"]):
         why = "gpu_driver: skipped, no NVIDIA GPU on the PCI bus (gpu_driver_force installs the driver nevertheless)"
         return {**found, "skipped": why, "notes": [why]}
     found["local"] = is_controller(host, wanted)
@@ -122,10 +123,12 @@ def upkeep(host: Any, wanted: dict, found: dict) -> dict:
 
     ours = Path(wanted["modprobe_file"]).exists()
     satisfied = not wanted["branch"] or of_branch(found["version"] or found["loaded"], wanted["branch"])
+    holding = {"unheld": unheld, "packaged": packaged, "manager": entry["manager"] if entry else ""}
     if found["answers"] and satisfied and not ours:
-        return {"changes": kept, "unheld": unheld, "packaged": packaged, "manager": entry["manager"] if entry else ""}
-    if found["mismatch"] and not packaged:
-        return restart(wanted, found, found["mismatch"])
+        return {**holding, "changes": kept}
+    if found["mismatch"] and not ours:
+        later = restart(wanted, found, found["mismatch"])
+        return {**holding, **later, "changes": [*kept, *later["changes"]]}
     if not entry:
         raise RefusalError(
             f"the driver's packages for {host.os_id} are not known; install it there by hand "
@@ -143,7 +146,7 @@ def upkeep(host: Any, wanted: dict, found: dict) -> dict:
         )
 
     plan = packages(host, wanted, entry, found)
-    done = {"unheld": unheld, "packaged": packaged, "manager": entry["manager"], **plan}
+    done = {**holding, **plan}
     done["prerequisites"] = entry.get("prerequisites", [])
     changes = [*plan["changes"], *kept]
     if text(Path(wanted["modprobe_file"])) != wanted["modprobe"].strip():

@@ -416,7 +416,14 @@ def test_a_mismatch_is_named_whoever_installed_the_driver(machine):
     found = host.look()
     assert found["refused"] == ""
     assert "driver/library version mismatch: module 535.261.03 is loaded" in found["notes"][0]
-    assert found["restart"]
+    assert (found["restart"], found["changes"], found["unheld"]) == (found["mismatch"], [], [])
+    assert whats(host.look(reboot="auto")) == ["restart"]
+
+
+def test_a_mismatch_in_a_container_host_is_no_missing_gpu(machine):
+    host = machine()
+    mismatched(host)
+    assert host.look()["skipped"] == ""
 
 
 def test_a_mismatch_is_seen_without_nvidia_smi(machine):
