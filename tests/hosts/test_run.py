@@ -37,7 +37,7 @@ def host(make_lab, ask, ansible, tmp_path_factory):
     path = tmp_path_factory.mktemp("inventory") / "hosts.yml"
     path.write_text(yaml.safe_dump(inventory))
     archive = tmp_path_factory.mktemp("archive") / "short.tar"
-    subprocess.run(["tar", "-C", repository.parent, "-cf", archive, "."], check=True)
+    subprocess.run(["tar", "-C", repository.parent, "-cf", archive, repository.name], check=True)
     ask(lab, name, "mkdir -p /srv/short")
     done = ansible(lab, "all", "-m", "ansible.builtin.unarchive", "-a", f"src={archive} dest=/srv/short owner=root")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,152 @@
+"""scenario_a.sh run by hand, as a person would, with stand-ins for what takes minutes.
+
+docker, devcontainer and nvidia-smi are stand-ins here, which note how they were called and fail where a test says so.
+tests/hosts and tests/main_job run the script with the real ones.
+"""
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROLE = Path(__file__).parents[2] / "roles/scenario_a/files"
+
+STAND_IN = """#!/bin/sh
+echo "$(basename "$0") $*" >>"{calls}"
+case "$(basename "$0") $*" in
+  *"$(cat "{fail}" 2>/dev/null || echo nothing)"*) echo "it went wrong, https://user:secret@host/x"; exit 7;;
+  "devcontainer build"*) echo '{{"outcome":"success","imageName":["vsc-x"]}}';;
+  "devcontainer exec"*attention*) echo '{{"passed": true, "max_abs_error": 0.0, "device": "stand-in"}}';;
+  "docker run"*"-u vscode") id -u;;
+  "docker image ls"*"Repository"*) printf '%s\\n' me/xformers-builder:latest me/xformers-devcontainer:1 me/x:1;;
+  "nvidia-smi --query-gpu=compute_cap"*) printf '9.0\\n8.6\\n9.0\\n';;
+esac
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    base = tmp_path / "root/xformers-devcontainer"
+    shutil.copytree(ROLE / "xformers-devcontainer", base)
+    shutil.copy(ROLE / "devcontainer.json", base / ".devcontainer")
+    (base / ".devcontainer/Dockerfile.scenario-a").write_text("FROM some/image:1\n")
+    calls, fail, tools = tmp_path / "calls", tmp_path / "fail", tmp_path / "bin"
+    tools.mkdir()
+    calls.touch()
+    for name in ("docker", "devcontainer"):
+        (tools / name).write_text(STAND_IN.format(calls=calls, fail=fail))
+        (tools / name).chmod(0o755)
+
+    def run(*arguments, gpu=False, **environment):
+        if gpu:
+            shutil.copy(tools / "docker", tools / "nvidia-smi")
+        base_environment = {"PATH": f"{tools}:/usr/bin:/bin", "HOME": str(tmp_path), "SCENARIO_A_RUN_ID": "run"}
+        return subprocess.run(
+            [base / "benchmarking/scenario_a.sh", *arguments],
+            env=base_environment | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    run.root, run.base, run.fail = base.parent, base, fail
+    run.evidence = base.parent / "runs/run"
+    run.calls = lambda: calls.read_text().splitlines()
+    run.events = lambda: [
+        (event["event"], event["phase"])
+        for event in map(json.loads, (run.evidence / "events.jsonl").read_text().splitlines())
+    ]
+    return run
+
+
+def test_it_runs_by_hand_and_leaves_the_base_alone(script):
+    before = {path: path.read_bytes() for path in script.base.rglob("*") if path.is_file()}
+    done = script()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path: path.read_bytes() for path in script.base.rglob("*") if path.is_file()} == before
+    assert script.events()[0] == ("begin", "run")
+    assert script.events()[-2:] == [("skip", "attention_test"), ("end", "run")]
+    assert json.loads((script.evidence / "result.json").read_text())["outcome"] == "ok"
+    lines = (script.evidence / "scenario_a.log").read_text().splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", line) for line in lines)
+    assert done.stdout.splitlines() == lines, "a person sees something else than the log keeps"
+    made = json.loads((script.root / "xformers-devcontainer-scenario-a/.devcontainer/devcontainer.json").read_text())
+    assert "image" not in made
+    assert made["containerEnv"]["TORCH_CUDA_ARCH_LIST"] == "12.0"
+    assert int(made["containerEnv"]["MAX_JOBS"]) <= os.cpu_count()
+
+
+def test_only_shortcut_images_are_removed(script):
+    assert script().returncode == 0
+    (removed,) = [call for call in script.calls() if call.startswith("docker image rm")]
+    assert removed == "docker image rm --force me/xformers-builder:latest me/xformers-devcontainer:1"
+
+
+def test_with_a_gpu_its_architectures_are_compiled_and_the_test_runs(script):
+    done = script(gpu=True)
+    assert done.returncode == 0, done.stdout
+    made = json.loads((script.root / "xformers-devcontainer-scenario-a/.devcontainer/devcontainer.json").read_text())
+    assert made["runArgs"][:2] == ["--gpus", "all"]
+    assert made["containerEnv"]["TORCH_CUDA_ARCH_LIST"] == "8.6;9.0"
+    assert script.events()[-2:] == [("end", "attention_test"), ("end", "run")]
+
+
+@pytest.mark.parametrize(
+    ("what", "phase"),
+    [
+        ("docker image rm", "clean"),
+        ("devcontainer build", "image_build"),
+        ("devcontainer up", "container_up"),
+        ("attention_test.py", "attention_test"),
+    ],
+)
+def test_the_first_failure_ends_it_and_nothing_says_it_went_well(script, what, phase):
+    script.fail.write_text(what)
+    done = script(gpu=True)
+    assert done.returncode == 7
+    assert script.events()[-2:] == [("fail", phase), ("fail", "run")]
+    result = json.loads((script.evidence / "result.json").read_text())
+    assert result == {"outcome": "failed", "exit_code": 7, "phase": phase}
+    assert "is done" not in done.stdout
+    assert f"failed in {phase}" in done.stdout.splitlines()[-1]
+    assert "secret" not in (script.evidence / "scenario_a.log").read_text()
+
+
+def test_settings_come_from_the_file_and_the_environment_wins(script):
+    (script.base / "benchmarking/scenario_a.env").write_text(
+        "MAX_JOBS=3\nTORCH_CUDA_ARCH_LIST=8.0;9.0+PTX\nXFORMERS_USERNAME=$(touch /tmp/evil)\n"
+    )
+    assert script(MAX_JOBS="5").returncode == 0
+    run = json.loads((script.evidence / "run.json").read_text())
+    assert (run["max_jobs"], run["arch_list"], run["username"]) == ("5", "8.0;9.0+PTX", "$(touch /tmp/evil)")
+
+
+def test_a_proxy_reaches_the_build_but_its_password_no_file(script):
+    assert script(http_proxy="http://user:secret@proxy:3128").returncode == 0
+    configuration = script.root / "xformers-devcontainer-scenario-a/.devcontainer/devcontainer.json"
+    assert json.loads(configuration.read_text())["build"]["args"] == {"http_proxy": "${localEnv:http_proxy}"}
+    for path in script.root.rglob("*"):
+        assert not path.is_file() or b"secret" not in path.read_bytes(), path
+
+
+def test_a_second_run_beside_the_first_is_refused(script):
+    script.root.joinpath("lock").touch()
+    with script.root.joinpath("lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = script()
+    assert done.returncode == 75
+    assert "another run is under way" in done.stderr
+    assert not script.calls()
+
+
+def test_a_run_id_that_is_taken_and_a_wrong_argument_are_refused(script):
+    assert script().returncode == 0
+    assert script().returncode == 2
+    assert script("--nonsense", SCENARIO_A_RUN_ID="other").returncode == 2
