@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What `provisioner prepare` costs on hosts that need nothing, beside pyinfra and plain ansible-playbook.
 
-    benchmarks/noop_prepare.py [--hosts 8] [--rounds 3] [--inventory PATH]
+    .venv/bin/python benchmarks/noop_prepare.py [--hosts 8] [--rounds 3] [--inventory PATH]
 
 Makes lab hosts (Debian 12; more than 12 need a higher fs.inotify.max_user_instances), prepares them once, and then
 times, in turn and several times, three tools that find nothing to do: `provisioner prepare`, pyinfra with
