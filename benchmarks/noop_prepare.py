@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What `provisioner prepare` costs on hosts that need nothing, beside pyinfra and plain ansible-playbook.
 
-    benchmarks/noop_prepare.py [--hosts 8] [--rounds 3] [--inventory PATH]
+    .venv/bin/python benchmarks/noop_prepare.py [--hosts 8] [--rounds 3] [--inventory PATH]
 
 Makes lab hosts (Debian 12; more than 12 need a higher fs.inotify.max_user_instances), prepares them once, and then
 times, in turn and several times, three tools that find nothing to do: `provisioner prepare`, pyinfra with
@@ -163,10 +163,10 @@ def measure(inventory: Path, rounds: int, work: Path) -> None:
     hosts = yaml.safe_load(inventory.read_text())["all"]["hosts"]
     count, forks = len(hosts), str(max(10, len(hosts)))
     (work / "state").mkdir()
+    (work / "defaults.cfg").touch()
     wanted_state(inventory, work)
     venv.create(work / "venv", with_pip=True)
-    subprocess.run([work / "venv/bin/pip", "install", "--quiet", PYINFRA], check=True)
-    plain = {name: value for name, value in os.environ.items() if name.startswith("ANSIBLE_")}
+    subprocess.run([work / "venv/bin/pip", "install", "--quiet", "--quiet", PYINFRA], check=True)
     prepare = [COMMAND, "prepare", "-i", inventory, "--profile", "registries", "--forks", forks]
     peers: dict[str, tuple[list[Any], dict[str, str]]] = {
         "provisioner prepare": (prepare, {"PROVISIONER_STATE_DIR": str(work / "state")}),
@@ -184,8 +184,7 @@ def measure(inventory: Path, rounds: int, work: Path) -> None:
                 HERE / "task_by_task.yml",
             ],
             {
-                **dict.fromkeys(plain, ""),
-                "ANSIBLE_CONFIG": os.devnull,
+                "ANSIBLE_CONFIG": str(work / "defaults.cfg"),
                 "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
                 "ANSIBLE_LIBRARY": str(ROOT / "playbooks/library"),
                 "ANSIBLE_MODULE_UTILS": str(ROOT / "playbooks/module_utils"),
