@@ -50,7 +50,8 @@ class Toolkit:
         self.lab, self.folder = lab, folder
         self.sh = lambda command: ask(lab, lab.hosts[0].name, command).stdout
         install = "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends"
-        self.sh(f"apt-get -qq update && {install} gpg gpg-agent docker.io iptables busybox-static")
+        client = "docker-cli" if lab.hosts[0].debian == 13 else ""  # of its own there
+        self.sh(f"apt-get -qq update && {install} gpg gpg-agent docker.io {client} iptables busybox-static")
         script = (HERE / "apt_repository.py").read_text(encoding="utf-8")
         self.key, self.other_key = self.sh(f"python3 - <<'END'\n{script}\nEND").split()
         serve = "python3 -m http.server --bind 127.0.0.1 --directory /srv/repository 8000"
@@ -306,7 +307,7 @@ def test_cdi_where_the_engine_knows_it(make_lab, ask, tmp_path):
     assert host.run(**ours)[2] == ""
     assert host.settings() == {**WITH_NVIDIA, "features": {**SITE["features"], "cdi": True}}
     assert json.loads(host.sh("docker info --format '{{json .CDISpecDirs}}'"))
-    assert "no such" in host.sh("ls /etc/cdi /var/run/cdi 2>&1 | tr N n; true")  # no GPU, nothing to describe
+    host.sh("! ls /etc/cdi/nvidia.yaml")  # no GPU, nothing to describe
     assert host.run(**ours) == ([], 0, "")
 
     for version in ("580.1", "581.2"):
