@@ -246,7 +246,7 @@ def test_drift_is_seen_and_mended_and_nothing_else_touched(hosts: Lab, converged
     wanted = ask(hosts, host, files).stdout
     ask(hosts, host, "apt-mark unhold libcuda1 nvidia-smi && rm /etc/modprobe.d/provisioner-gpu-driver.conf")
     ask(hosts, host, "echo '# other' > /etc/apt/sources.list.d/provisioner-gpu-driver.sources")
-    ask(hosts, host, "systemctl mask nvidia-persistenced && dpkg --remove --force-depends libnvidia-cfg1 nvidia-smi")
+    ask(hosts, host, "systemctl mask nvidia-persistenced && dpkg --remove --force-depends nvidia-smi")
     seen = play(hosts, host, "--check", force="true")
     assert seen.changed == 1
     for what in ("provisioner-gpu-driver.sources", "provisioner-gpu-driver.conf", "package nvidia-smi", "libcuda1"):
