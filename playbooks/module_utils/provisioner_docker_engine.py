@@ -21,7 +21,7 @@ def look(host: Any, wanted: dict) -> dict:
     - `dockerd`: path of the dockerd that could be started; '' without it or without a docker client
     - `packages`: those to install
     - `keeper`: what keeps it running: systemd, detached (started through the pid file), or other
-    - `containers`: how many run; `restart`: it may and should be started anew
+    - `containers`: how many run; `restart`: it is to be started anew, and no container is in the way
     - `run`: something of how it is kept running is to be mended
     """
     engine = Engine(host)
@@ -57,6 +57,7 @@ def look(host: Any, wanted: dict) -> dict:
         "containers": engine.containers,
         "systemd": host.systemd,
         "run": bool(running),
+        "restart": not engine.version or (stale and not engine.containers),
     }
 
 

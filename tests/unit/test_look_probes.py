@@ -1,0 +1,170 @@
+"""What the probes say of hosts that tests make up: trees in a temporary folder, and commands that answer as told."""
+
+import hashlib
+from pathlib import Path
+
+import ansible.module_utils
+import pytest
+
+# As on a host, where Ansible puts these files beside its own.
+MODULE_UTILS = Path(__file__).parents[2] / "playbooks" / "module_utils"
+if str(MODULE_UTILS) not in ansible.module_utils.__path__:
+    ansible.module_utils.__path__.append(str(MODULE_UTILS))
+
+from ansible.module_utils import (  # noqa: E402
+    provisioner_devcontainer_cli,
+    provisioner_docker_engine,
+    provisioner_engine,
+    provisioner_local_sources,
+)
+from ansible.module_utils.provisioner_host import Host, RefusalError  # noqa: E402
+
+
+class Fake(Host):
+    """A host of a distribution of the test's choice; what is installed and what commands say is told."""
+
+    systemd = True
+
+    def __init__(self, release="ID=debian\nVERSION_ID=12\n", packages=(), unit=None, answers=None):
+        super().__init__()
+        self.os_release = dict(line.split("=") for line in release.splitlines())
+        self.packages = dict.fromkeys(packages, "1")
+        self.shown, self.answers = unit or {}, answers or {}
+
+    def unit(self, name):
+        return self.shown
+
+    def which(self, command):
+        return f"/usr/bin/{command}" if command in self.answers else ""
+
+    def run(self, *command):
+        answer = self.answers.get(command[0].rpartition("/")[2])
+        return (127, "", "") if answer is None else (0, answer, "")
+
+
+def engine_wanted(tmp_path, **changes):
+    return {
+        "packages": {"debian12": ["docker.io", "iptables"]},
+        "environment": {},
+        "drop_in": str(tmp_path / "docker.service.d" / "provisioner.conf"),
+        "drop_in_sha256": "",
+        "ca_bundle": "",
+        "ca_bundle_sha256": "",
+        "pid_file": str(tmp_path / "pid"),
+        **changes,
+    }
+
+
+def test_a_host_without_an_engine_gets_its_distribution_s_packages(tmp_path):
+    found = provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path))
+    assert found["packages"] == ["docker.io", "iptables"] and found["run"] and found["restart"]
+    assert [change["to"] for change in found["changes"]] == ["installed", "installed", "answers"]
+
+
+def test_a_distribution_without_a_known_engine_is_refused_only_where_one_is_missing(tmp_path, monkeypatch):
+    host = Fake("ID=strange\nVERSION_ID=1\n")
+    with pytest.raises(RefusalError, match="no engine is known for strange1; install Docker"):
+        provisioner_docker_engine.look(host, engine_wanted(tmp_path))
+    monkeypatch.setattr(provisioner_engine, "_get", lambda path: {"Version": "27.1"} if path == "/version" else [])
+    host.answers = {"docker": "", "dockerd": ""}
+    assert provisioner_docker_engine.look(host, engine_wanted(tmp_path))["changes"] == []
+
+
+def test_an_engine_that_systemd_has_stopped_is_not_asked_since_its_socket_would_start_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(provisioner_engine, "_get", lambda path: pytest.fail("the engine was asked"))
+    unit = {"LoadState": "loaded", "ActiveState": "inactive", "UnitFileState": "enabled"}
+    host = Fake(packages=["docker.io", "iptables"], unit=unit, answers={"docker": "20", "dockerd": ""})
+    found = provisioner_docker_engine.look(host, engine_wanted(tmp_path))
+    assert [change["from"] for change in found["changes"]] == ["does not answer"]
+
+
+@pytest.mark.parametrize(
+    ("right", "containers", "changes", "notes", "restart"),
+    [(True, [], 0, 0, False), (False, [], 1, 0, True), (False, [{"Id": "1"}], 0, 1, False)],
+)
+def test_old_settings_are_mended_where_no_container_is_in_the_way(
+    tmp_path, monkeypatch, *, right, containers, changes, notes, restart
+):
+    """The engine is this very process, whose environment has the value or not; only sums are compared."""
+    value = Path("/proc/self/environ").read_bytes().split(b"\0")[0].decode().partition("=")
+    content = "text"
+    wanted = engine_wanted(
+        tmp_path,
+        environment={value[0]: hashlib.sha256((value[2] if right else "other").encode()).hexdigest()},
+        drop_in_sha256=hashlib.sha256(content.encode()).hexdigest(),
+    )
+    monkeypatch.setattr(Host, "file_changes", lambda *arguments, **options: [])
+    monkeypatch.setattr(provisioner_engine, "_get", lambda path: {"Version": "1"} if path == "/version" else containers)
+    unit = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled", "MainPID": "self"}
+    monkeypatch.setattr(provisioner_docker_engine, "int", lambda text: text, raising=False)
+    monkeypatch.setattr(provisioner_docker_engine, "_started_at", lambda pid: 0.0)
+    host = Fake(packages=["docker.io", "iptables"], unit=unit, answers={"docker": "", "dockerd": ""})
+    found = provisioner_docker_engine.look(host, wanted)
+    assert (len(found["changes"]), len(found["notes"]), found["restart"]) == (changes, notes, restart)
+
+
+def repository(tmp_path):
+    folder = tmp_path / "xformers.git"
+    (folder / "objects" / "pack").mkdir(parents=True)
+    (folder / "HEAD").write_text("ref: refs/heads/main\n")
+    (folder / "packed-refs").write_text("# pack-refs\nabc refs/heads/main\n")
+    (folder / "config").write_text("[core]\n\tbare = true\n[provisioner]\n\tinputs = abc123\n")
+    for name in ("pack-1.pack", "pack-1.idx"):
+        (folder / "objects" / "pack" / name).write_text("data")
+    return folder
+
+
+def test_a_repository_counts_only_whole(tmp_path):
+    folder = repository(tmp_path)
+    assert provisioner_local_sources.repository_inputs(str(folder)) == "abc123"
+    for name in ("objects/pack/pack-1.pack", "packed-refs", "HEAD", "config"):
+        kept = (folder / name).read_text()
+        (folder / name).unlink()
+        assert provisioner_local_sources.repository_inputs(str(folder)) == "", name
+        (folder / name).write_text(kept)
+    assert provisioner_local_sources.repository_inputs(str(tmp_path / "none")) == ""
+
+
+def test_an_image_cannot_be_made_on_a_distribution_that_is_not_known():
+    wanted = {"image": "i", "image_inputs": {}, "releases": {"debian12": {}}, "label": "l", "repository": ""}
+    with pytest.raises(RefusalError, match="no base image can be made on strange1; use Debian"):
+        provisioner_local_sources.look(Fake("ID=strange\nVERSION_ID=1\n"), wanted)
+
+
+def test_a_cli_is_current_only_with_its_node_its_files_and_its_command(tmp_path):
+    package = tmp_path / "prefix" / provisioner_devcontainer_cli.CLI
+    (package / "dist" / "spec-node").mkdir(parents=True)
+    for name in provisioner_devcontainer_cli.CLI_FILES:
+        (package / name).write_text("code")
+    (package / "package.json").write_text('{"version": "0.89.0"}')
+    command = tmp_path / "bin" / "devcontainer"
+    command.parent.mkdir(mode=0o755)
+    command.write_text("exec '/opt/node/bin/node' 'x'\n")
+    command.chmod(0o755)
+    link = tmp_path / "link"
+    link.touch()
+    wanted = {
+        "version": "0.89.0",
+        "node_minimum": 20,
+        "node_folder": str(tmp_path / "node"),
+        "prefix": str(tmp_path / "prefix"),
+        "path": str(command),
+        "link": str(link),
+        "command": "exec '@NODE@' 'x'\n",
+    }
+
+    def look(node="v20.1.0"):
+        found = provisioner_devcontainer_cli.look(Fake(answers={"node": node}), wanted)
+        whats = [change["what"] for change in found["changes"] if not change["what"].endswith(": owner")]
+        return whats, found
+
+    assert look()[0] == []
+    assert look("v18.19.0")[0] == ["Node for the Dev Container CLI"]
+    (package / provisioner_devcontainer_cli.CLI_FILES[1]).write_text("")
+    assert look()[0] == ["the Dev Container CLI"] and look()[1]["install"]
+    (package / provisioner_devcontainer_cli.CLI_FILES[1]).write_text("code")
+    command.write_text("exec '/opt/node/bin/node' 'y'\n")
+    whats, found = look()
+    assert whats == [f"{command}: content"] and found["command"] and not found["install"]
+    link.unlink()
+    assert str(link) in look()[0]
