@@ -165,7 +165,7 @@ def test_prepare_s_document(cli, job, inventory):
             "h3": {"changed": 0, "failed": 0, "unreachable": False, "reboot_required": True},
         }
     }
-    assert "h3: needs a restart" in err
+    assert "h3: its packages want a restart" in err
 
 
 DRIFT = {"what": "docker.service", "from": "disabled", "to": "enabled"}
