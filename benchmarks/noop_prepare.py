@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from memory import tree_memory
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -34,30 +35,6 @@ COMMAND = ROOT / "bin/provisioner"
 PYINFRA = "pyinfra==3.10.0"
 WITHOUT = {"local_sources_base_image_build": None, "local_sources_xformers_sdist": None}
 TOOLS = Path(sys.executable).parent
-
-
-def descendants(root: int) -> set[int]:
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-    found = {root}
-    while new := {child for child, parent in parents.items() if parent in found} - found:
-        found |= new
-    return found
-
-
-def proportional_memory(process: int) -> int:
-    """Bytes of memory, what is shared counted by its share (PSS)."""
-    try:
-        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return 0
 
 
 def run(command: list[Any], environment: dict[str, str], *, watch: bool = False) -> tuple[float, float, int]:
@@ -71,7 +48,7 @@ def run(command: list[Any], environment: dict[str, str], *, watch: bool = False)
 
         def look() -> None:
             while process.poll() is None:
-                peak[0] = max(peak[0], sum(map(proportional_memory, descendants(process.pid))))
+                peak[0] = max(peak[0], tree_memory(process.pid))
                 time.sleep(0.2)
 
         watcher = threading.Thread(target=look)

@@ -18,37 +18,14 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+from memory import tree_memory
+
 COMMAND = Path(__file__).parents[1] / "bin/provisioner"
-
-
-def descendants(root: int) -> set[int]:
-    """The process and all that it started and that still belong to it."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-    found = {root}
-    while new := {child for child, parent in parents.items() if parent in found} - found:
-        found |= new
-    return found
-
-
-def proportional_memory(process: int) -> int:
-    """Bytes of memory, what is shared counted by its share (PSS); a detached run is nobody's child and not counted."""
-    try:
-        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return 0
 
 
 def watch_memory(process: subprocess.Popen, peak: list[int]) -> None:
     while process.poll() is None:
-        peak[0] = max(peak[0], sum(map(proportional_memory, descendants(process.pid))))
+        peak[0] = max(peak[0], tree_memory(process.pid))
         time.sleep(1)
 
 
