@@ -28,7 +28,13 @@ end() { event end "$phase"; phase=; }
 trap '[ -z "$phase" ] || event fail "$phase"' EXIT
 
 # run COMMAND...: says what is about to run, then runs it.
-run() { printf '+'; printf ' %q' "$@"; printf '\n'; "$@"; }
+# The echo is one write: the Dev Container CLI makes a line of each.
+run() {
+  local words
+  printf -v words ' %q' "$@"
+  printf '+%s\n' "$words"
+  "$@"
+}
 
 fork_url() {
   if [ -n "${XFORMERS_FORK_URL-}" ]; then

@@ -74,7 +74,13 @@ stamp() {
 }
 
 # run COMMAND...: says what is about to run, then runs it.
-run() { printf '+'; printf ' %q' "$@"; printf '\n'; "$@"; }
+# The echo is one write: the Dev Container CLI makes a line of each.
+run() {
+  local words
+  printf -v words ' %q' "$@"
+  printf '+%s\n' "$words"
+  "$@"
+}
 
 # event EVENT PHASE: one line of events.jsonl. /proc/uptime is the monotonic clock (CLOCK_BOOTTIME), to 0.01 s, and
 # the same one inside containers; the date is for people.
