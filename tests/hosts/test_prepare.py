@@ -47,13 +47,15 @@ DRIFT = {
     ],
 }  # fmt: skip
 
-# Every file that may matter, by content, mode and owner, without what packages' own triggers write.
+# Every file that may matter, by content, mode and owner, without what packages' own triggers write. A git pack made anew
+# holds the same objects in other bytes: the repository is known by its commit.
 FINGERPRINT = r"""
 cd /; { find etc opt/provisioner usr/local usr/lib/systemd var/lib/provisioner ! -type d \
-  ! -name '*.pyc' ! -name '*.lock' \
+  ! -name '*.pyc' ! -name '*.lock' ! -path '*/objects/pack/*' \
   ! -path etc/ld.so.cache ! -name '*-' ! -path 'etc/.pwd*' ! -name .package-lock.json -printf '%p %m %U:%G %l\n'
 find etc opt/provisioner/bin opt/provisioner/devcontainer-cli var/lib/provisioner -type f ! -path etc/ld.so.cache \
-  ! -name '*-' ! -name .package-lock.json -exec sha256sum {} +
+  ! -path '*/objects/pack/*' ! -name '*-' ! -name .package-lock.json -exec sha256sum {} +
+git --git-dir /var/lib/provisioner/sources/xformers.git rev-parse HEAD
 dpkg-query --show --showformat '${Package} ${Version} ${Status}\n'; } | sort
 """
 
