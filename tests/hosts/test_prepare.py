@@ -47,8 +47,8 @@ DRIFT = {
     ],
 }  # fmt: skip
 
-# Every file that may matter, by content, mode and owner, without what packages' own triggers write. A git pack made anew
-# holds the same objects in other bytes: the repository is known by its commit.
+# Every file that may matter, by content, mode and owner, without what packages' own triggers write. A git pack made
+# anew holds the same objects in other bytes: the repository is known by its commit.
 FINGERPRINT = r"""
 cd /; { find etc opt/provisioner usr/local usr/lib/systemd var/lib/provisioner ! -type d \
   ! -name '*.pyc' ! -name '*.lock' ! -path '*/objects/pack/*' \
