@@ -27,7 +27,7 @@ base=$(dirname "$here")
 root=$(dirname "$base")
 work=$base-scenario-a
 
-# ---- settings ----------------------------------------------------------------------------------------------------
+# ---- settings ------------------------------------------------------------------------------------------------------
 
 # Read, never sourced: a value is only ever a value. The environment wins.
 settings=$here/scenario_a.env
@@ -63,7 +63,7 @@ max_jobs() {
   printf '%s\n' "$jobs"
 }
 
-# ---- log, events, phases -----------------------------------------------------------------------------------------
+# ---- log, events, phases -------------------------------------------------------------------------------------------
 
 # stamp: each line with the time it came, without the passwords that a URL may hold, into the log and onto stdout.
 stamp() {
@@ -111,82 +111,18 @@ keep() {
   [ -s "$file.stderr" ] || rm -f "$file.stderr"
 }
 
-# ---- phases ------------------------------------------------------------------------------------------------------
+# ---- the runtime ---------------------------------------------------------------------------------------------------
 
-# Images that would shorten the build: the devcontainer's own, the builders', and an earlier run's.
-SHORTCUTS='(^|/)(xformers-devcontainer|xformers-dependency-downloader|xformers-builder)(:|$)|^vsc-xformers-devcontainer-scenario-a-'
+# Gives the phases clean, lay_down, image_build, container_up and attention_test; base_image; watch and unwatch; and
+# runtime_evidence_before, _at_build and _after.
+# shellcheck source=runtime_devcontainer.sh
+. "$here/runtime_devcontainer.sh"
 
-shortcut_images() {
-  docker image ls --format '{{.Repository}}:{{.Tag}}' | grep -E "$SHORTCUTS" || true
-}
-
-base_image() { awk '$1 == "FROM" { print $2; exit }' "$base/.devcontainer/Dockerfile.scenario-a"; }
-
-clean() {
-  local containers images
-  mapfile -t containers < <(docker container ls --all --quiet --filter "label=devcontainer.local_folder=$work")
-  [ "${#containers[@]}" -eq 0 ] || run docker container rm --force --volumes "${containers[@]}"
-  mapfile -t images < <(shortcut_images)
-  if [ -n "${SCENARIO_A_COLD_BASE-}" ] && docker image inspect "$(base_image)" >/dev/null 2>&1; then
-    images+=("$(base_image)")
-  fi
-  [ "${#images[@]}" -eq 0 ] || run docker image rm --force "${images[@]}"
-  run rm -rf -- "$work"
-}
-
-lay_down() {
-  local options=(--env "SCENARIO_A_EVIDENCE=/scenario-a-evidence" --env "TORCH_CUDA_ARCH_LIST=$TORCH_CUDA_ARCH_LIST"
-    --env "MAX_JOBS=$MAX_JOBS" --mount "$evidence/container:/scenario-a-evidence")
-  local name mount
-  for name in XFORMERS_USERNAME XFORMERS_FORK_URL; do
-    [ -z "${!name-}" ] || options+=(--env "$name=${!name}")
-  done
-  for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
-    [ -z "${!name-}" ] || options+=(--local-env "$name")
-  done
-  for mount in ${SCENARIO_A_MOUNTS-}; do options+=(--mount "$mount"); done
-  [ -z "$(gpus)" ] || options+=(--gpus)
-
-  run mkdir "$work"
-  run cp -R -- "$base/." "$work/"
-  run python3 -B "$here/devcontainer_json.py" "$base/.devcontainer/devcontainer.json" "${options[@]}" \
-    --output "$work/.devcontainer/devcontainer.json"
-  cp -R -- "$work/.devcontainer" "$work/benchmarking" "$work/attention_test.py" "$evidence/files/"
-}
-
-image_build() {
-  run "$devcontainer" build --workspace-folder "$work" --no-cache --log-format text | tee "$evidence/build.json"
-}
-
-container_up() {
-  local user image
-  image=$(built_image)
-  user=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1])).get("remoteUser", "vscode"))' "$work/.devcontainer/devcontainer.json")
-  # The Dev Container CLI gives the container's user this user's number, so that both may write the workspace; but
-  # not root's. Then the workspace is given to the container's user instead.
-  if [ "$(id -u)" -eq 0 ]; then
-    run chown -R "$(docker run --rm --entrypoint id "$image" -u "$user")" "$work" "$evidence/container"
-  fi
-  run "$devcontainer" up --workspace-folder "$work" --remove-existing-container --log-format text | tee "$evidence/up.json"
-}
-
-attention_test() {
-  run "$devcontainer" exec --workspace-folder "$work" python3 attention_test.py | tee "$evidence/attention_test.log"
-}
-
-built_image() {
-  python3 -c 'import json, sys; print(json.loads(open(sys.argv[1]).read().splitlines()[-1])["imageName"][0])' "$evidence/build.json"
-}
-
-# ---- evidence that is not part of the log ------------------------------------------------------------------------
-
-images() { docker image ls --all --digests --no-trunc --format '{{json .}}'; }
+# ---- evidence that is not part of the log --------------------------------------------------------------------------
 
 evidence_before() {
   keep machine.json python3 -B "$here/machine_facts.py"
-  keep images_before.jsonl images
-  keep docker_version.json docker version --format '{{json .}}'
-  keep devcontainer_version.txt "$devcontainer" --version
+  runtime_evidence_before
   python3 -c 'import json, sys; json.dump(dict(pair.split("=", 1) for pair in sys.argv[1:]), sys.stdout, indent=2)' \
     "run_id=$run_id" "started_at=$(date -u +%FT%TZ)" "boot_id=$(cat /proc/sys/kernel/random/boot_id)" \
     "input_hash=${SCENARIO_A_INPUT_HASH-}" "profile=${SCENARIO_A_PROFILE-}" "base_image=$(base_image)" \
@@ -194,25 +130,7 @@ evidence_before() {
     "arch_list=$TORCH_CUDA_ARCH_LIST" "max_jobs=$MAX_JOBS" "workspace=$work" >"$evidence/run.json"
 }
 
-evidence_after() {
-  local container
-  container=$(docker container ls --all --quiet --filter "label=devcontainer.local_folder=$work" | head -n 1)
-  keep images_after.jsonl images
-  keep base_image.json docker image inspect "$(base_image)"
-  [ ! -s "$evidence/build.json" ] || keep image_inspect.json docker image inspect "$(built_image)"
-  [ ! -s "$evidence/build.json" ] || keep image_history.jsonl docker image history --no-trunc --format '{{json .}}' "$(built_image)"
-  [ ! -e "$work" ] || keep devcontainer_configuration.json "$devcontainer" read-configuration --workspace-folder "$work" --include-merged-configuration
-  if [ -n "$container" ]; then
-    keep container_inspect.json docker container inspect "$container"
-    # As the container's own user, whose packages and repository they are.
-    local inside=("$devcontainer" exec --workspace-folder "$work")
-    keep packages.json "${inside[@]}" python3 -m pip list --format json
-    keep commit.txt "${inside[@]}" git -C xformers rev-parse HEAD
-    keep extension.txt "${inside[@]}" find xformers/xformers -maxdepth 1 -name '_C*.so' -exec sha256sum {} +
-  fi
-}
-
-# ---- one run at a time -------------------------------------------------------------------------------------------
+# ---- one run at a time ---------------------------------------------------------------------------------------------
 
 # Held until this script ends, however it ends: whoever finds it held knows that a run is under way.
 exec 9>"$root/lock"
@@ -232,7 +150,7 @@ elif [ -e "$evidence" ]; then
 fi
 mkdir -p "$evidence/files" "$evidence/container"
 
-# ---- the run -----------------------------------------------------------------------------------------------------
+# ---- the run -------------------------------------------------------------------------------------------------------
 
 exec 3>&1
 exec > >(stamp >&3) 2>&1 </dev/null
@@ -251,8 +169,8 @@ finish() {
   failed_in=$(sed -n 's/^{"event":"fail","phase":"\([a-z_]*\)".*/\1/p' "$evidence/container/events.jsonl" 2>/dev/null | tail -n 1)
   failed_in=${failed_in:-$phase}
   printf '\n=== evidence ===\n'
-  kill "$docker_events" 2>/dev/null
-  evidence_after
+  unwatch
+  runtime_evidence_after
   if [ "$outcome" = ok ]; then
     printf '\nScenario A is done: run %s\n' "$run_id"
   else
@@ -273,14 +191,12 @@ TORCH_CUDA_ARCH_LIST=${TORCH_CUDA_ARCH_LIST:-$(arch_list)}
 MAX_JOBS=${MAX_JOBS:-$(max_jobs)}
 export TORCH_CUDA_ARCH_LIST MAX_JOBS
 echo "Scenario A: run $run_id in $root"
-docker events --filter type=image --format '{{json .}}' >"$evidence/docker_events.jsonl" 2>/dev/null 9>&- &
-docker_events=$!
+watch
 evidence_before
 
 event begin run
 timed clean clean
-keep images_at_build.jsonl images
-keep base_image_before.json docker image inspect "$(base_image)"
+runtime_evidence_at_build
 timed lay_down lay_down
 timed image_build image_build
 timed container_up container_up
