@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils import provisioner_docker_daemon as daemon
 from ansible.module_utils.provisioner_engine import SERVICE, Engine
 from ansible.module_utils.provisioner_host import RefusalError, change
 
@@ -15,7 +16,7 @@ CLOCK_GRAIN_SECONDS = 2
 
 
 def look(host: Any, wanted: dict) -> dict:
-    """`wanted` is docker_engine_wanted. The facts beside `changes`:
+    """`wanted` is docker_engine_wanted; a daemon.json that is broken is refused. The facts beside `changes`:
 
     - `answers`: an engine answers to the docker client; `version` is its version
     - `dockerd`: path of the dockerd that could be started; '' without it or without a docker client
@@ -24,6 +25,8 @@ def look(host: Any, wanted: dict) -> dict:
     - `containers`: how many run; `restart`: it is to be started anew, and no container is in the way
     - `run`: something of how it is kept running is to be mended
     """
+    # No engine would start again with it, whoever wants that: told before anything is changed.
+    daemon.settings(host, wanted["daemon_json"])
     engine = Engine(host)
     unit = host.unit(SERVICE)
     service, detached = int(unit.get("MainPID") or 0), _detached_pid(wanted["pid_file"])

@@ -17,6 +17,8 @@ from typing import Any
 from ansible.module_utils.provisioner_host import change
 
 NVIDIA, DISPLAY = "0x10de", "0x03"
+# Why a role that is for GPUs leaves a host alone.
+NO_GPU = "no NVIDIA GPU on the PCI bus"
 
 PCI = Path("/sys/bus/pci/devices")
 LOADED = Path("/sys/module")
@@ -42,14 +44,14 @@ def look(host: Any, wanted: dict) -> dict:
     """Return what is off, and what the tasks need to mend it.
 
     `changes` is empty where nothing is to be done. `skipped` says why a host is none of the role's business, `refused`
-    why it cannot be served, `restart` why the host wants a restart ('' each where it does not apply).
+    why it cannot be served, `restart` why the host wants a restart ('' each where it does not apply);
+    `reboot_required` tells whether that restart is left to a person who wants to hear of it.
     """
     found = {"changes": [], "notes": [], "skipped": "", "refused": "", "restart": "", **driver(host)}
     found["hardware"] = hardware()
     # Where a GPU is lent to a container the PCI bus may not be seen, and what nvidia-smi says tells.
     if not (found["hardware"] or found["answers"] or found["mismatch"] or wanted["force"]):
-        why = "gpu_driver: skipped, no NVIDIA GPU on the PCI bus (gpu_driver_force installs the driver nevertheless)"
-        return {**found, "skipped": why, "notes": [why]}
+        return {**found, "skipped": NO_GPU}
     found["local"] = is_controller(host, wanted)
     try:
         found.update(upkeep(host, wanted, found))
@@ -58,7 +60,9 @@ def look(host: Any, wanted: dict) -> dict:
         found["changes"] = [change("driver", described(found), "branch " + (wanted["branch"] or "of the source"))]
     if found["mismatch"]:
         found["notes"].append(f"gpu_driver: driver/library version mismatch: {found['mismatch']}")
-    if found["restart"] and not found["restart_now"]:
+    left = bool(found["restart"]) and not found["restart_now"]
+    found["reboot_required"] = left and wanted["reboot"] != "never"
+    if left:
         found["notes"].append(f"gpu_driver: the host wants a restart: {found['restart']}{why_not(wanted)}")
     return found
 

@@ -219,7 +219,7 @@ def test_without_a_gpu_nothing_is_done_and_it_is_said(machine):
     found = machine().look()
     assert found["changes"] == []
     assert "no NVIDIA GPU" in found["skipped"]
-    assert found["notes"] == [found["skipped"]]
+    assert found["notes"] == []
 
 
 def test_a_bridge_or_switch_of_nvidia_is_no_gpu(machine):
@@ -393,6 +393,7 @@ def test_a_restart_is_made_only_where_it_is_allowed(machine, why, policy):
     assert whats(found) == (["restart"] if policy == "auto" else [])
     assert found["restart_now"] is (policy == "auto")
     assert any("wants a restart" in note for note in found["notes"]) is (policy != "auto")
+    assert found["reboot_required"] is (policy == "report")
 
 
 def test_the_machine_that_this_runs_on_is_never_restarted(machine):
@@ -405,7 +406,7 @@ def test_the_machine_that_this_runs_on_is_never_restarted(machine):
     }
     for wanted in ({"local": True}, {"controller": here}):
         found = host.look(reboot="auto", **wanted)
-        assert (found["changes"], found["restart_now"]) == ([], False)
+        assert (found["changes"], found["restart_now"], found["reboot_required"]) == ([], False, True)
         assert "it is the machine that this runs on" in found["notes"][-1]
 
 

@@ -50,6 +50,7 @@ def engine_wanted(tmp_path, **changes):
         "drop_in_sha256": "",
         "ca_bundle": "",
         "ca_bundle_sha256": "",
+        "daemon_json": str(tmp_path / "daemon.json"),
         "pid_file": str(tmp_path / "pid"),
         **changes,
     }
@@ -68,6 +69,14 @@ def test_a_distribution_without_a_known_engine_is_refused_only_where_one_is_miss
     monkeypatch.setattr(provisioner_engine, "_get", lambda path: {"Version": "27.1"} if path == "/version" else [])
     host.answers = {"docker": "", "dockerd": ""}
     assert provisioner_docker_engine.look(host, engine_wanted(tmp_path))["changes"] == []
+
+
+def test_a_broken_daemon_json_is_refused_before_anything_is_changed(tmp_path):
+    (tmp_path / "daemon.json").write_text("{ broken")
+    with pytest.raises(RefusalError, match=r"daemon.json is broken: line 1, column 3: .*; the file stays as it is"):
+        provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path))
+    (tmp_path / "daemon.json").write_text("")
+    assert provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path))["changes"]
 
 
 def test_an_engine_that_systemd_has_stopped_is_not_asked_since_its_socket_would_start_it(tmp_path, monkeypatch):
