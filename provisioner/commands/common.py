@@ -63,9 +63,7 @@ def say_looks(job: Job) -> None:
                 skipped.setdefault(look.skipped, {}).setdefault(name, []).append(look.role)
     for reason, hosts in skipped.items():
         roles = sorted({role for skipping in hosts.values() for role in skipping})
-        say(
-            f"{', '.join(hosts)}: {reason}, so {' and '.join(roles)} {'has' if len(roles) == 1 else 'have'} no part there"
-        )
+        say(f"{', '.join(hosts)}: {reason}; skipped: {', '.join(roles)}")
 
 
 def say_restarts(job: Job, target: Target) -> None:

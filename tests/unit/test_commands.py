@@ -214,7 +214,7 @@ def test_what_a_person_should_know_of_a_host_is_told(cli, job, inventory):
         job(a_job(**looked("h1")))
         _, _, err = cli(command, "-i", inventory)
         assert "provisioner: h1: mind it\n" in err
-        assert "provisioner: h1: no GPU, so gpu_driver and other have no part there\n" in err
+        assert "provisioner: h1: no GPU; skipped: gpu_driver, other\n" in err
 
 
 def test_a_plan_that_missed_a_host_does_not_pass_for_one_of_all(cli, job, inventory):

@@ -15,18 +15,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def module_utils():
-    """Ansible finds these as ansible.module_utils.NAME; so does this process, while this module's tests run."""
-    import ansible.module_utils  # noqa: PLC0415
-
-    ansible.module_utils.__path__.append(str(ROOT / "playbooks/module_utils"))
-    sys.path.append(str(ROOT / "playbooks/library"))
-    yield
-    ansible.module_utils.__path__.remove(str(ROOT / "playbooks/module_utils"))
-    sys.path.remove(str(ROOT / "playbooks/library"))
-
-
 def of(name):
     return importlib.import_module(f"ansible.module_utils.provisioner_{name}")
 
@@ -428,11 +416,12 @@ PLAY = """
   gather_facts: false
   vars:
     profile: {}
-    everything: {toolkit: "{{ nvidia_container_toolkit_wanted }}", docker: "{{ docker_engine_docker_repositories }}"}
+    everything: {toolkit: "{{ nvidia_container_toolkit_wanted }}", docker: "{{ docker_engine_repositories }}"}
   vars_files:
     - ROOT/roles/nvidia_container_toolkit/defaults/main.yml
     - ROOT/roles/nvidia_container_toolkit/vars/main.yml
-    - ROOT/roles/docker_engine/vars/docker_repository.yml
+    - ROOT/roles/docker_engine/defaults/main.yml
+    - ROOT/roles/docker_engine/vars/main/docker_repository.yml
   tasks:
     - ansible.builtin.copy:
         content: "{{ everything | to_json }}"
