@@ -3,7 +3,7 @@
 # that only Docker and the Dev Container CLI can give. Another runtime is another file with the functions that
 # scenario_a.sh names under "the runtime".
 #
-# From scenario_a.sh: base, work, here, evidence, devcontainer, the settings, and run, keep, gpus.
+# From scenario_a.sh: root, base, work, here, evidence, devcontainer, the settings, and run, keep, gpus.
 # shellcheck disable=SC2154 # assigned there
 
 # ---- phases --------------------------------------------------------------------------------------------------------
@@ -17,11 +17,23 @@ shortcut_images() {
 
 base_image() { awk '$1 == "FROM" { print $2; exit }' "$base/.devcontainer/Dockerfile.scenario-a"; }
 
+# of_builds: those of the ids on stdin that a build of an earlier run named in its log (`---> ID`, `---> Running in ID`).
+of_builds() {
+  grep -xF -f <(cat "$root"/runs/*/scenario_a.log 2>/dev/null | sed -nE 's/.* ---> (Running in )?([0-9a-f]{12})$/\2/p') || true
+}
+
 clean() {
   local containers images
-  mapfile -t containers < <(docker container ls --all --quiet --filter "label=devcontainer.local_folder=$work")
+  mapfile -t containers < <(
+    docker container ls --all --quiet --filter "label=devcontainer.local_folder=$work"
+    # A build that was cut short leaves the container of its last step, and layers that no image has a name for.
+    docker container ls --quiet --filter status=exited | of_builds
+  )
   [ "${#containers[@]}" -eq 0 ] || run docker container rm --force --volumes "${containers[@]}"
-  mapfile -t images < <(shortcut_images)
+  mapfile -t images < <(
+    shortcut_images
+    docker image ls --quiet --filter dangling=true | of_builds
+  )
   if [ -n "${SCENARIO_A_COLD_BASE-}" ] && docker image inspect "$(base_image)" >/dev/null 2>&1; then
     images+=("$(base_image)")
   fi
@@ -32,7 +44,7 @@ clean() {
 lay_down() {
   local options=(--env "SCENARIO_A_EVIDENCE=/scenario-a-evidence" --env "TORCH_CUDA_ARCH_LIST=$TORCH_CUDA_ARCH_LIST"
     --env "MAX_JOBS=$MAX_JOBS" --mount "$evidence/container:/scenario-a-evidence")
-  local name mount
+  local name mount laid_down_for
   for name in XFORMERS_USERNAME XFORMERS_FORK_URL; do
     [ -z "${!name-}" ] || options+=(--env "$name=${!name}")
   done
@@ -44,6 +56,11 @@ lay_down() {
 
   run mkdir "$work"
   run cp -R -- "$base/." "$work/"
+  laid_down_for=$(sed -n 's/^SCENARIO_A_INPUT_HASH=//p' "$work/benchmarking/scenario_a.env" 2>/dev/null) || true
+  if [ -n "$laid_down_for" ] && [ "$laid_down_for" != "${SCENARIO_A_INPUT_HASH-}" ]; then
+    echo "the base was laid down anew, for other inputs, while this run began: run again"
+    return 1
+  fi
   run python3 -B "$here/devcontainer_json.py" "$base/.devcontainer/devcontainer.json" "${options[@]}" \
     --output "$work/.devcontainer/devcontainer.json"
   cp -R -- "$work/.devcontainer" "$work/benchmarking" "$work/attention_test.py" "$evidence/files/"
@@ -83,6 +100,8 @@ watch() {
   docker_events=$!
 }
 unwatch() { kill "$docker_events" 2>/dev/null; }
+# Whether the engine went away meanwhile: the watching ends with it, also where it has been restarted since.
+runtime_lost() { ! kill -0 "$docker_events" 2>/dev/null; }
 
 runtime_evidence_before() {
   keep images_before.jsonl images

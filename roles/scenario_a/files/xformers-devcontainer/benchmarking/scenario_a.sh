@@ -113,32 +113,41 @@ keep() {
 
 # ---- the runtime ---------------------------------------------------------------------------------------------------
 
-# Gives the phases clean, lay_down, image_build, container_up and attention_test; base_image; watch and unwatch; and
-# runtime_evidence_before, _at_build and _after.
+# Gives the phases clean, lay_down, image_build, container_up and attention_test; base_image; watch, unwatch and
+# runtime_lost; and runtime_evidence_before, _at_build and _after.
 # shellcheck source=runtime_devcontainer.sh
 . "$here/runtime_devcontainer.sh"
 
 # ---- evidence that is not part of the log --------------------------------------------------------------------------
 
-evidence_before() {
-  keep machine.json python3 -B "$here/machine_facts.py"
-  runtime_evidence_before
+# What the run is, before anything of it happens: a folder without run.json is none. It is synced, so that a host that
+# loses its power in the middle still knows of it.
+describe_run() {
   python3 -c 'import json, sys; json.dump(dict(pair.split("=", 1) for pair in sys.argv[1:]), sys.stdout, indent=2)' \
     "run_id=$run_id" "started_at=$(date -u +%FT%TZ)" "boot_id=$(cat /proc/sys/kernel/random/boot_id)" \
     "input_hash=${SCENARIO_A_INPUT_HASH-}" "profile=${SCENARIO_A_PROFILE-}" "base_image=$(base_image)" \
     "username=${XFORMERS_USERNAME-}" "xformers_url=${XFORMERS_FORK_URL-}" \
-    "arch_list=$TORCH_CUDA_ARCH_LIST" "max_jobs=$MAX_JOBS" "workspace=$work" >"$evidence/run.json"
+    "arch_list=$TORCH_CUDA_ARCH_LIST" "max_jobs=$MAX_JOBS" "workspace=$work" >"$evidence/run.json.part"
+  sync "$evidence/run.json.part"
+  mv "$evidence/run.json.part" "$evidence/run.json"
+}
+
+evidence_before() {
+  keep machine.json python3 -B "$here/machine_facts.py"
+  runtime_evidence_before
 }
 
 # ---- one run at a time ---------------------------------------------------------------------------------------------
 
-# Held until this script ends, however it ends: whoever finds it held knows that a run is under way.
-exec 9>"$root/lock"
-if ! flock --wait 2 9; then
-  echo "scenario_a.sh: another run is under way in $root; wait for it" >&2
+# Held until this script ends, however it ends: whoever finds it held knows that a run is under way, and reads in it
+# which. Those who only look hold it for a moment.
+exec 9>>"$root/lock"
+if ! flock --wait 10 9; then
+  echo "scenario_a.sh: another run is under way in $root: $(cat "$root/lock"); wait for it" >&2
   exit 75 # EX_TEMPFAIL
 fi
 if [ "${1-}" = --clean ]; then
+  echo "a clean-up" >"$root/lock"
   clean
   exit
 elif [ $# -gt 0 ]; then
@@ -148,18 +157,44 @@ elif [ -e "$evidence" ]; then
   echo "scenario_a.sh: there is a run $run_id already: choose another SCENARIO_A_RUN_ID" >&2
   exit 2
 fi
+echo "$run_id" >"$root/lock"
 mkdir -p "$evidence/files" "$evidence/container"
+# On a full disk a run can still say how it ended: the result is written over blocks that it has from here on, and the
+# reserve makes room for the end of the log.
+printf '%*s' 2048 '' >"$evidence/result.json.part"
+head --bytes=256K /dev/urandom >"$evidence/reserve"
 
 # ---- the run -------------------------------------------------------------------------------------------------------
 
 exec 3>&1
-exec > >(stamp >&3) 2>&1 </dev/null
+# A signal to all of this script's processes must not end the log before the script has said how it ended.
+exec > >(trap '' INT TERM HUP; stamp >&3) 2>&1 </dev/null
 stamper=$!
 
+# result OUTCOME EXIT_CODE PHASE CAUSE: writes result.json, whole or not at all; what is not known is null.
+result() {
+  python3 -c '
+import json, sys
+outcome, code, phase, cause = sys.argv[1:]
+print(json.dumps({"outcome": outcome, "exit_code": int(code), "phase": phase or None, "cause": cause or None}))' \
+    "$@" 1<>"$evidence/result.json.part" && mv "$evidence/result.json.part" "$evidence/result.json"
+}
+
+# logged TEXT: waits until the stamper, which may lag behind, has brought TEXT into the log; 5 s at most.
+logged() {
+  local look
+  for ((look = 0; look < 50; look++)); do
+    if tail -n 5 "$evidence/scenario_a.log" | grep -qF -- "$1"; then return; fi
+    sleep 0.1
+  done
+}
+
 finish() {
-  local code=$? outcome=ok failed_in
-  trap - EXIT INT TERM HUP
+  local code=$? outcome=ok failed_in cause='' lost=()
+  trap - EXIT
+  trap '' INT TERM HUP PIPE # once is enough: what is left takes seconds
   set +e
+  rm -f "$evidence/reserve"
   case $code in
     0) event end run ;;
     129 | 130 | 143) outcome=interrupted; event fail "${phase:-run}"; event fail run ;;
@@ -169,19 +204,27 @@ finish() {
   failed_in=$(sed -n 's/^{"event":"fail","phase":"\([a-z_]*\)".*/\1/p' "$evidence/container/events.jsonl" 2>/dev/null | tail -n 1)
   failed_in=${failed_in:-$phase}
   printf '\n=== evidence ===\n'
+  if runtime_lost; then lost=(--engine-lost); fi
   unwatch
-  runtime_evidence_after
+  if [ "$outcome" != ok ]; then
+    logged '=== evidence ==='
+    cause=$(python3 -B "$here/failure_cause.py" "$evidence" --exit-code "$code" --max-jobs "$MAX_JOBS" \
+      --oom-kills-before "${oom_kills_before:-0}" "${lost[@]}")
+  fi
+  # A host that shuts down does not wait, and what it stops has nothing more to tell.
+  [ "$outcome" = interrupted ] || runtime_evidence_after
   if [ "$outcome" = ok ]; then
     printf '\nScenario A is done: run %s\n' "$run_id"
   else
+    [ -z "$cause" ] || printf '\n%s\n' "$cause"
     printf '\nScenario A %s in %s (exit code %s): run %s\n' "$outcome" "${failed_in:-no phase}" "$code" "$run_id"
   fi
   exec >&3 2>&3 # the stamper's input ends here, so the log is whole before the result says so
   wait "$stamper"
-  printf '{"outcome":"%s","exit_code":%s,"phase":"%s"}\n' "$outcome" "$code" "$failed_in" >"$evidence/result.json.part"
-  mv "$evidence/result.json.part" "$evidence/result.json"
+  result "$outcome" "$code" "$failed_in" "$cause"
   exit "$code"
 }
+oom_kills_before=$(awk '$1 == "oom_kill" { print $2 }' /proc/vmstat)
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -191,6 +234,7 @@ TORCH_CUDA_ARCH_LIST=${TORCH_CUDA_ARCH_LIST:-$(arch_list)}
 MAX_JOBS=${MAX_JOBS:-$(max_jobs)}
 export TORCH_CUDA_ARCH_LIST MAX_JOBS
 echo "Scenario A: run $run_id in $root"
+describe_run
 watch
 evidence_before
 
