@@ -111,6 +111,16 @@ keep() {
   [ -s "$file.stderr" ] || rm -f "$file.stderr"
 }
 
+# seal: the SHA-256 of each file of the evidence becomes manifest.sha256, in sha256sum's own form, so that a file that is
+# edited, added or removed later shows. The result is among them, which takes its name only then.
+seal() {
+  (
+    cd "$evidence" || exit
+    find . -type f ! -name 'manifest.sha256*' ! -path ./result.json.part -printf '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum
+    sha256sum result.json.part | sed 's/\.part$//'
+  ) >"$evidence/manifest.sha256.part" && mv "$evidence/manifest.sha256.part" "$evidence/manifest.sha256"
+}
+
 # ---- the runtime ---------------------------------------------------------------------------------------------------
 
 # Gives the phases clean, lay_down, image_build, container_up and attention_test; base_image; watch and unwatch; and
@@ -179,6 +189,7 @@ finish() {
   exec >&3 2>&3 # the stamper's input ends here, so the log is whole before the result says so
   wait "$stamper"
   printf '{"outcome":"%s","exit_code":%s,"phase":"%s"}\n' "$outcome" "$code" "$failed_in" >"$evidence/result.json.part"
+  seal
   mv "$evidence/result.json.part" "$evidence/result.json"
   exit "$code"
 }
