@@ -106,8 +106,8 @@ def compilers() -> list[dict]:
         if not path:
             continue
         real = os.path.realpath(path)
-        owner = said("dpkg-query", "--search", real) if shutil.which("dpkg-query") else ""
-        owner = owner.partition(": ")[0] if owner.endswith(real) else None
+        owner, _, path_of_it = said("dpkg-query", "--search", real).partition(": ")
+        owner = owner if path_of_it == real else None
         with Path(real).open("rb") as file:
             binary = file.read(4) == b"\x7fELF"
         altered = said("dpkg", "--verify", owner).splitlines() if owner else []
