@@ -92,11 +92,20 @@ built_image() {
 
 # ---- evidence ------------------------------------------------------------------------------------------------------
 
-images() { docker image ls --all --digests --no-trunc --format '{{json .}}'; }
+# Every image, those without a name too, by what cannot be renamed: its id and its layers. One JSON object a line.
+images() {
+  docker image ls --all --quiet --no-trunc | sort -u | xargs -r docker image inspect --format \
+    '{"id":{{json .Id}},"tags":{{json .RepoTags}},"digests":{{json .RepoDigests}},"created":{{json .Created}},"layers":{{json .RootFS.Layers}}}'
+}
 
-# What happens to images while the run is under way; stopped by unwatch.
+layers() { docker image history --no-trunc --format '{{json .}}' "$1"; }
+
+# What comes to the host while the run is under way; stopped by unwatch. That containers are created is kept as well:
+# the run's own shows that the watch was on.
 watch() {
-  docker events --filter type=image --format '{{json .}}' >"$evidence/docker_events.jsonl" 2>/dev/null 9>&- &
+  docker events --filter type=image --filter type=container --filter event=pull --filter event=load \
+    --filter event=import --filter event=tag --filter event=create --format '{{json .}}' \
+    >"$evidence/docker_events.jsonl" 2>/dev/null 9>&- &
   docker_events=$!
 }
 unwatch() { kill "$docker_events" 2>/dev/null; }
@@ -116,19 +125,26 @@ runtime_evidence_at_build() {
 }
 
 runtime_evidence_after() {
-  local container
+  local container image
   container=$(docker container ls --all --quiet --filter "label=devcontainer.local_folder=$work" | head -n 1)
   keep images_after.jsonl images
   keep base_image.json docker image inspect "$(base_image)"
-  [ ! -s "$evidence/build.json" ] || keep image_inspect.json docker image inspect "$(built_image)"
-  [ ! -s "$evidence/build.json" ] || keep image_history.jsonl docker image history --no-trunc --format '{{json .}}' "$(built_image)"
+  keep base_image_history.jsonl layers "$(base_image)"
+  if [ -s "$evidence/build.json" ]; then
+    keep image_inspect.json docker image inspect "$(built_image)"
+    keep image_history.jsonl layers "$(built_image)"
+  fi
   [ ! -e "$work" ] || keep devcontainer_configuration.json "$devcontainer" read-configuration --workspace-folder "$work" --include-merged-configuration
   if [ -n "$container" ]; then
     keep container_inspect.json docker container inspect "$container"
+    image=$(docker container inspect --format '{{.Image}}' "$container")
+    keep container_image.json docker image inspect "$image"
+    keep container_image_history.jsonl layers "$image"
+    keep container_diff.txt docker container diff "$container"
     # As the container's own user, whose packages and repository they are.
     local inside=("$devcontainer" exec --workspace-folder "$work")
     keep packages.json "${inside[@]}" python3 -m pip list --format json
     keep commit.txt "${inside[@]}" git -C xformers rev-parse HEAD
-    keep extension.txt "${inside[@]}" find xformers/xformers -maxdepth 1 -name '_C*.so' -exec sha256sum {} +
+    keep environment.json "${inside[@]}" python3 .devcontainer/environment_facts.py
   fi
 }

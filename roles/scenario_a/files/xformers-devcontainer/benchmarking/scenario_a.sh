@@ -111,6 +111,16 @@ keep() {
   [ -s "$file.stderr" ] || rm -f "$file.stderr"
 }
 
+# seal: the SHA-256 of each file of the evidence becomes manifest.sha256, in sha256sum's own form, so that a file that is
+# edited, added or removed later shows. The result is among them, which takes its name only then.
+seal() {
+  (
+    cd "$evidence" || exit
+    find . -type f ! -name 'manifest.sha256*' ! -path ./result.json.part -printf '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum
+    sha256sum result.json.part | sed 's/\.part$//'
+  ) >"$evidence/manifest.sha256.part" && mv "$evidence/manifest.sha256.part" "$evidence/manifest.sha256"
+}
+
 # ---- the runtime ---------------------------------------------------------------------------------------------------
 
 # Gives the phases clean, lay_down, image_build, container_up and attention_test; base_image; watch, unwatch and
@@ -171,13 +181,16 @@ exec 3>&1
 exec > >(trap '' INT TERM HUP; stamp >&3) 2>&1 </dev/null
 stamper=$!
 
-# result OUTCOME EXIT_CODE PHASE CAUSE: writes result.json, whole or not at all; what is not known is null.
+# result OUTCOME EXIT_CODE PHASE CAUSE: writes result.json, whole or not at all, and seals the evidence with it; what is
+# not known is null.
 result() {
   python3 -c '
 import json, sys
 outcome, code, phase, cause = sys.argv[1:]
 print(json.dumps({"outcome": outcome, "exit_code": int(code), "phase": phase or None, "cause": cause or None}))' \
-    "$@" 1<>"$evidence/result.json.part" && mv "$evidence/result.json.part" "$evidence/result.json"
+    "$@" 1<>"$evidence/result.json.part" || return
+  seal
+  mv "$evidence/result.json.part" "$evidence/result.json"
 }
 
 # logged TEXT: waits until the stamper, which may lag behind, has brought TEXT into the log; 5 s at most.
