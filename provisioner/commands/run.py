@@ -76,7 +76,7 @@ def _runs(store: Store, jobs: list[Job]) -> list[Run]:
     """Give the runs that came back from `jobs`, newest first."""
     wanted = {str(record.get("run_id")) for job in jobs for record in job.records}
     runs = [run for run in store.list() if run.run_id in wanted]
-    for line in store.broken:
+    for line in store.warnings:
         say(line)
     missing = wanted - {run.run_id for run in runs}
     if missing:
