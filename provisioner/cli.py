@@ -53,6 +53,12 @@ COMMON = (
     option("-v", "--verbose", action="count", default=0, help="show Ansible's own output; -vv shows more"),
 )
 
+WHICH_RUNS = (
+    option("--host", metavar="PATTERN", action="append", help="only runs on these hosts; with -i, or a group of its"),
+    option("--since", metavar="TIME", help="only runs since then: 12h, 7d, or a date such as 2026-11-23 (UTC)"),
+    option("--last", metavar="N", type=int, help="only the newest N of them"),
+)
+
 LAB_NAME = option("--name", metavar="NAME", default="lab", help="which lab (default: lab)")
 
 COMMANDS = (
@@ -96,6 +102,7 @@ COMMANDS = (
         "provisioner facts -o csv -q 'runs[].{host: host, compile: timings.compile}'",
         "facts",
         (
+            *WHICH_RUNS,
             option("-q", "--query", metavar="JMESPATH", help="print only what this JMESPath expression selects"),
             option(
                 "-o",

@@ -11,7 +11,7 @@ import jmespath.exceptions
 import yaml
 
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.record import PHASES
+from provisioner.phases import PHASES
 from provisioner.store import Run
 from provisioner.text import table
 

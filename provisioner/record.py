@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-PHASES = ("clean", "lay_down", "image_build", "container_up", "clone", "compile", "pre_commit", "attention_test")
+from provisioner.phases import PHASES as PHASES  # noqa: PLC0414 - given on
 
 Seconds = Annotated[float, Field(ge=0)]
 
@@ -112,7 +112,7 @@ class Record(Model):
     schema_: Literal["scenario-a/1"] = Field(default="scenario-a/1", alias="schema")
     run_id: str
     host: str
-    scenario: Literal["a"] = "a"
+    scenario: Literal["a", "b", "c"] = "a"
     profile: str | None
     runtime: Literal["devcontainer"] = "devcontainer"
     started_at: datetime

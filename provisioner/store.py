@@ -1,13 +1,16 @@
 """The runs that this machine knows: a folder of evidence with its record each, <state>/runs/<host>/<run_id>/."""
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.record import Record
+from provisioner.selection import EVERYTHING, Selection
 
 __all__ = ["Run", "Store"]
 
@@ -41,11 +44,17 @@ class Store:
     state: Path
     broken: list[str] = field(default_factory=list)
 
-    def list(self) -> list[Run]:
-        """Give all runs, newest first."""
+    def list(self, which: Selection = EVERYTHING, fields: Collection[str] | None = None) -> list[Run]:
+        """Give the runs that are meant, newest first; of their records only `fields` (top level), where given."""
         self.broken = []
         runs = [run for path in sorted(self.state.glob("runs/*/*/record.json")) if (run := self._read(path))]
-        return sorted(runs, key=lambda run: (run.started, run.run_id), reverse=True)
+        runs = sorted(runs, key=lambda run: (run.started, run.run_id), reverse=True)
+        if fields is not None:
+            runs = [replace(run, record={key: run.record.get(key) for key in fields}) for run in runs]
+        meant = [run for run in runs if not which.hosts or any(fnmatchcase(run.host, name) for name in which.hosts)]
+        meant = [run for run in meant if which.since is None or run.started >= which.since]
+        meant = [run for run in meant if which.until is None or run.started < which.until]
+        return meant[: which.last]
 
     def get(self, run_id: str) -> Run:
         """Give the run whose id is, or uniquely begins with, `run_id`; raises ProvisionerError (code 2)."""

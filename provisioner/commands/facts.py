@@ -1,13 +1,12 @@
 """`provisioner facts`: prints the records of finished runs, or what a query makes of them."""
 
 from argparse import Namespace
-from fnmatch import fnmatchcase
 
-from provisioner import facts
+from provisioner import facts, selection
 from provisioner.commands.common import say
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.paths import state_dir
-from provisioner.store import Run, Store
+from provisioner.store import Store
 
 __all__ = ["main"]
 
@@ -22,7 +21,7 @@ def main(options: Namespace) -> int:
         facts.check_query(options.query)
     form = options.output or ("json" if options.json else "table")
     store = Store(state_dir(options.state_dir))
-    runs = [run for run in store.list() if _meant(run, options.limit)]
+    runs = store.list(selection.of_options(options))
     for line in store.broken:
         say(line)
     document = facts.document(runs)
@@ -35,7 +34,3 @@ def main(options: Namespace) -> int:
         return Exit.DONE
     print(facts.FORMATS[form](value))
     return Exit.DONE
-
-
-def _meant(run: Run, limit: str | None) -> bool:
-    return not limit or any(fnmatchcase(run.host, name) for name in limit.replace(":", ",").split(",") if name)

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import docker
@@ -74,12 +75,9 @@ def lab_name() -> str:
     return f"test{os.getpid()}"
 
 
-@pytest.fixture(scope="session")
-def make_lab(
-    engine: docker.DockerClient, lab_name: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[..., Lab]]:
-    """Make hosts: `make_lab("purpose", count=1, debian=12, user="root")`; they are gone after the tests."""
-    state = tmp_path_factory.mktemp("state")
+@contextmanager
+def _labs(lab_name: str, state: Path) -> Iterator[Callable[..., Lab]]:
+    """Give `make("purpose", count=1, debian=12, user="root")`; what it made is gone afterwards."""
     made: set[str] = set()
 
     def make(purpose: str, count: int = 1, debian: int = 12, user: str = "root") -> Lab:
@@ -87,15 +85,30 @@ def make_lab(
         made.add(name)
         return labs.up(name, count, debian, user, state, _say)
 
-    yield make
-    for name in made:
-        labs.down(name, state, report=_say)
+    try:
+        yield make
+    finally:
+        for name in made:
+            labs.down(name, state, report=_say)
+
+
+@pytest.fixture(scope="module")
+def make_lab(
+    engine: docker.DockerClient, lab_name: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Lab]]:
+    """Make hosts: `make_lab("purpose", count=1, debian=12, user="root")`.
+
+    They are gone after the module's tests: a kernel runs some twelve at once as it comes.
+    """
+    with _labs(lab_name, tmp_path_factory.mktemp("state")) as make:
+        yield make
 
 
 @pytest.fixture(scope="session")
-def lab(make_lab: Callable[..., Lab]) -> Lab:
+def lab(engine: docker.DockerClient, lab_name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Two Debian 12 hosts for all tests of the session, and the inventory that names them."""
-    return make_lab("all", count=2)
+    with _labs(lab_name, tmp_path_factory.mktemp("state")) as make:
+        yield make("all", count=2)
 
 
 @pytest.fixture(scope="session")

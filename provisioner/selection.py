@@ -1,0 +1,68 @@
+"""Which runs are meant: hosts, a span of time, the newest so many; as options say it."""
+
+import re
+from argparse import Namespace
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from provisioner.errors import Exit, ProvisionerError
+
+__all__ = ["EVERYTHING", "Selection", "instant", "of_options"]
+
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which runs are meant; a run must fit all that is given."""
+
+    hosts: tuple[str, ...] = ()
+    """Names of hosts, `*`, `?` and `[…]` in them; any one may fit. None given: all hosts."""
+    since: datetime | None = None
+    """Started then or later."""
+    until: datetime | None = None
+    """Started before then."""
+    last: int | None = None
+    """Of those that fit, only so many: the newest."""
+
+
+EVERYTHING = Selection()
+
+
+def of_options(options: Namespace) -> Selection:
+    """Give what --host, --limit, --since and --last say; with -i, a host may be one of its groups.
+
+    Raises ProvisionerError (code 2).
+    """
+    given = [*(options.host or ()), *filter(None, [options.limit])]
+    names = [name for text in given for name in re.split(r"[,:]", text) if name]
+    if names and options.inventory:
+        names = _members(options.inventory, names)
+    if options.last is not None and options.last < 1:
+        raise ProvisionerError(f"--last {options.last} is not 1 or more", "try --last 10", Exit.BAD_INPUT)
+    since = instant(options.since, "--since") if options.since is not None else None
+    return Selection(hosts=tuple(names), since=since, last=options.last)
+
+
+def instant(text: str, option: str, now: datetime | None = None) -> datetime:
+    """Give the time that `text` means: so long ago (30m, 12h, 7d, 2w), or an ISO 8601 date or time (UTC without a zone).
+
+    `option` names it in the error. Raises ProvisionerError (code 2).
+    """
+    try:
+        if ago := re.fullmatch(r"(\d+)([mhdw])", text):
+            return (now or datetime.now(UTC)) - timedelta(**{UNITS[ago[2]]: int(ago[1])})
+        then = datetime.fromisoformat(text)
+    except (ValueError, OverflowError) as error:
+        raise ProvisionerError(
+            f"{option} {text!r} is no time", "give 30m, 12h, 7d, 2w or a date such as 2026-11-23", Exit.BAD_INPUT
+        ) from error
+    return then if then.tzinfo else then.replace(tzinfo=UTC)
+
+
+def _members(source: str, names: list[str]) -> list[str]:
+    """Give the names, each group of the inventory replaced by its hosts."""
+    from provisioner import inventory  # noqa: PLC0415 - it imports YAML, and most queries name no inventory
+
+    groups = inventory.read(source).groups
+    return [member for name in names for member in sorted(groups.get(name, {name}))]
