@@ -1,0 +1,197 @@
+"""The report as one HTML page that opens offline: no request leaves it, and it is whole without JavaScript.
+
+The templates lay things out; what has to be computed for them, places in a chart in percent, is here.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from provisioner.report import comparable
+from provisioner.text import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from provisioner.report.model import Report, Sample, Spread
+
+__all__ = ["render"]
+
+TEMPLATES = Path(__file__).parent / "templates"
+RECENT = 60
+"""So many runs of a host are drawn in its history, the newest ones."""
+LABELLED = 14.0
+"""A part of a bar carries its name where it is at least so many percent of the width."""
+
+
+def render(report: Report) -> str:
+    """Give the page."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,  # host names and lines of logs are anybody's
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"duration": duration, "gibibytes": _gibibytes, "percent": _percent}
+    style, script = (
+        Markup((TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704 - our own files
+        for name in ("report.css", "report.js")
+    )
+    return environment.get_template("report.html").render(
+        report=report,
+        style=style,
+        script=script,
+        script_sum=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        bars=bars(report),
+        histories=[history(samples) for samples in report.by_host.values() if len(samples) > 1],
+        alone=[name for name, samples in report.by_host.items() if len(samples) == 1],
+        boxes=[box(spread, report.groups[0].spreads) for spread in report.groups[0].spreads] if report.groups else [],
+        labelled=LABELLED,
+    )
+
+
+class Segment(NamedTuple):
+    """A phase of a bar: seconds, and percent of the chart's width."""
+
+    phase: str
+    seconds: float
+    width: float
+
+
+class Bar(NamedTuple):
+    """The newest run of a host, phase by phase."""
+
+    sample: Sample
+    segments: list[Segment]
+
+
+def bars(report: Report) -> list[Bar]:
+    """Give a bar for each host, all to one scale."""
+    longest = max((sum(sample.seconds.values()) for sample in report.newest), default=0) or 1.0
+    return [
+        Bar(sample, [Segment(name, value, 100 * value / longest) for name, value in sample.seconds.items()])
+        for sample in report.newest
+    ]
+
+
+class Dot(NamedTuple):
+    """A run in a history, in percent from the left and from the top; `top` is None where it has no total."""
+
+    sample: Sample
+    left: float
+    top: float | None
+
+
+class Mark(NamedTuple):
+    """Where something changed between two runs, in percent from the left."""
+
+    number: int
+    left: float
+    sample: Sample
+    changes: list[comparable.Difference]
+
+
+class History(NamedTuple):
+    """A host's runs in time order, evenly spaced: `ceiling` is the seconds at the chart's top, its bottom is 0."""
+
+    host: str
+    dots: list[Dot]
+    total: str
+    compile: str
+    ceiling: float
+    marks: list[Mark]
+    left_out: int
+    trend: float | None
+    """The newest total over the median of those before it that may be compared with it, less 1."""
+
+
+def history(samples: Sequence[Sample]) -> History:
+    """Give the history of one host's runs, oldest first."""
+    shown = samples[-RECENT:]
+    ceiling = max((sample.total or 0 for sample in shown), default=0) or 1.0
+    step = 100 / len(shown)
+
+    def top(seconds: float | None) -> float | None:
+        return None if seconds is None else 100 - 100 * seconds / ceiling
+
+    lefts = [step * (number + 0.5) for number in range(len(shown))]
+    marks: list[Mark] = []
+    for number in range(1, len(shown)):
+        changes = comparable.changes(shown[number - 1].record, shown[number].record)
+        if changes:
+            marks.append(Mark(len(marks) + 1, step * number, shown[number], changes))
+    return History(
+        host=shown[0].host,
+        dots=[Dot(sample, left, top(sample.total)) for left, sample in zip(lefts, shown, strict=True)],
+        total=_line(zip(lefts, (top(s.total) if s.counts else None for s in shown), strict=True)),
+        compile=_line(zip(lefts, (top(s.seconds.get("compile")) if s.counts else None for s in shown), strict=True)),
+        ceiling=ceiling,
+        marks=marks,
+        left_out=len(samples) - len(shown),
+        trend=_trend(samples),
+    )
+
+
+def _trend(samples: Sequence[Sample]) -> float | None:
+    newest = samples[-1]
+    alike = comparable.inputs(newest.record)
+    before = sorted(
+        sample.total
+        for sample in samples[:-1]
+        if sample.counts and sample.total and comparable.inputs(sample.record) == alike
+    )
+    if not before or not newest.counts or not newest.total:
+        return None
+    middle = (before[(len(before) - 1) // 2] + before[len(before) // 2]) / 2
+    return newest.total / middle - 1
+
+
+def _line(points: Iterable[tuple[float, float | None]]) -> str:
+    """An SVG path through the points; where a run has none, the line is broken."""
+    path, pen = [], "M"
+    for left, top in points:
+        if top is None:
+            pen = "M"
+            continue
+        path.append(f"{pen}{left:.2f} {top:.2f}")
+        pen = "L"
+    return "".join(path)
+
+
+class Box(NamedTuple):
+    """The distribution of a phase: places in percent of the width, where all boxes of a chart begin at 0."""
+
+    spread: Spread
+    low: float
+    first: float
+    middle: float
+    third: float
+    high: float
+    dots: str
+    """An SVG path with a dot for each run."""
+
+
+def box(spread: Spread, among: Sequence[Spread]) -> Box:
+    """Give the box of a phase, to the scale of all of them."""
+    longest = max(other.values[-1] for other in among) or 1.0
+    places = [100 * value / longest for value in spread.values]
+    first, third = (100 * value / longest for value in spread.quartiles)
+    # Equal places would hide one another: dots are spread over a few rows, and one at the same spot is drawn once.
+    spots = dict.fromkeys(f"M{place:.1f} {20 + 12 * (number % 6)}h0" for number, place in enumerate(places))
+    return Box(spread, places[0], first, 100 * spread.median / longest, third, places[-1], "".join(spots))
+
+
+def _gibibytes(size: int | None) -> str:
+    return "–" if size is None else f"{size / 2**30:.0f} GiB"
+
+
+def _percent(value: float) -> str:
+    """As a place in a chart: short, since a page has many of them."""
+    return f"{value:.2f}".rstrip("0").rstrip(".") + "%"

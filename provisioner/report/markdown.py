@@ -1,0 +1,104 @@
+"""The report as Markdown, short enough for a pull request."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from provisioner.text import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from provisioner.report.model import Report, Sample
+
+__all__ = ["render"]
+
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~@&$])")
+"""What Markdown, or a forge that renders it, may take for more than itself."""
+
+
+def render(report: Report) -> str:
+    """Give the Markdown: the newest run of each host, what was not passed, and what cannot be compared."""
+    if not report.samples:
+        return "## Scenario A\n\nNo runs.\n"
+    parts = [_headline(report), _table(report), *_unfinished(report), *_findings(report), *_groups(report)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _headline(report: Report) -> str:
+    verdicts = ", ".join(f"{count} {name}" for name, count in report.verdicts.items() if count)
+    line = f"{_count(report.newest, 'host')}, {_count(report.samples, 'run')}: {verdicts}"
+    group = report.groups[0]
+    total, compiled = group.median("total"), group.median("compile")
+    if total is not None and compiled is not None:
+        over = _count(group.measurements, "comparable run")
+        line += f". Median of {over}: total {duration(total)}, compile {duration(compiled)}"
+    return f"## Scenario A\n\n{line}."
+
+
+def _table(report: Report) -> str:
+    header = ["host", "verdict", "total", *report.phases]
+    rows = [[_escape(s.host), _verdict(s), _time(s.total), *_times(s, report.phases)] for s in report.newest]
+    ruler = ["---", "---", *["---:"] * (len(header) - 2)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [[_escape(name) for name in header], ruler, *rows])
+
+
+def _verdict(sample: Sample) -> str:
+    return sample.verdict if sample.outcome == "ok" else f"**{sample.outcome}**, {sample.verdict}"
+
+
+def _times(sample: Sample, phases: Iterable[str]) -> list[str]:
+    return [_time(sample.seconds.get(name)) for name in phases]
+
+
+def _time(seconds: float | None) -> str:
+    return "–" if seconds is None else duration(seconds)
+
+
+def _unfinished(report: Report) -> Iterable[str]:
+    failed = [sample for sample in report.newest if sample.outcome != "ok"]
+    if failed:
+        yield "### Not finished"
+    for sample in failed:
+        lines = (sample.record.get("failure") or {}).get("last_lines") or ["no lines are known"]
+        where = f" in {_escape(sample.failed_in)}" if sample.failed_in else ""
+        yield f"- {_escape(sample.host)}: {sample.outcome}{where}: {_escape(' / '.join(lines[-2:]))}"
+
+
+def _findings(report: Report) -> Iterable[str]:
+    if report.findings:
+        yield "### What the audit did not pass"
+        yield "\n".join(
+            f"- {'**failed**' if finding.outcome == 'fail' else 'not checked'}: {_escape(finding.check)}:"
+            f" {_escape(finding.detail)} ({_some(finding.hosts)})"
+            for finding in report.findings
+        )
+
+
+def _groups(report: Report) -> Iterable[str]:
+    if len(report.groups) < 2:
+        return
+    yield "### Not comparable with the rest"
+    yield "\n".join(
+        f"- {_count(group.samples, 'run')} ({_some(group.hosts)}): "
+        + "; ".join(
+            f"{_escape(name)} is {_escape(after or 'unknown')}, not {_escape(before or 'unknown')}"
+            for name, before, after in group.differences
+        )
+        for group in report.groups[1:]
+    )
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    """The first names and how many there are besides."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(_escape(name) for name in names[:most]) + rest
+
+
+def _count(things: Sequence[object], noun: str) -> str:
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
+
+
+def _escape(text: str) -> str:
+    return SPECIAL.sub(r"\\\1", " ".join(text.split()))
