@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -28,10 +27,8 @@ def look(host: Any, names: list[str], version: str = "", hold: bool = False) -> 
 
 
 def apt(command: str, *arguments: str, **settings: str) -> list[str]:
-    """The words that call apt-get, waiting for its lock and trusting the site's CA bundle where the play names one."""
-    # apt reads no SSL_CERT_FILE by itself.
-    bundle = os.environ.get("SSL_CERT_FILE")
-    fixed = {"DPkg::Lock::Timeout": str(LOCK_TIMEOUT), **({"Acquire::https::CAInfo": bundle} if bundle else {})}
+    """The words that call apt-get, waiting for its lock. That it trusts a site's CA bundle is role site's doing."""
+    fixed = {"DPkg::Lock::Timeout": str(LOCK_TIMEOUT)}
     if command == "update":
         fixed["APT::Update::Error-Mode"] = "any"  # without, a source that cannot be read counts as a success
     options = [word for key, value in {**fixed, **settings}.items() for word in ("-o", f"{key}={value}")]
