@@ -44,6 +44,7 @@ from pathlib import Path
 from ansible.module_utils import provisioner_gpu_driver as gpu_driver
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.provisioner_host import Host as Probed
+from ansible.module_utils.provisioner_packages import lock_holder
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 PREPARE = "`provisioner prepare` installs it"
@@ -54,7 +55,6 @@ IN_PART = {"rhel": "9", "rocky": "9", "almalinux": "9"}
 OLDEST_PYTHON = (3, 9)
 STATE = "/var/lib/provisioner"
 DEVCONTAINER = "/opt/provisioner/bin/devcontainer"
-APT_LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock")
 RESTART = "/run/reboot-required"
 MAXIMUM_SKEW_SECONDS = 60
 TIMEOUT_SECONDS = 10
@@ -156,26 +156,11 @@ def apt(_host):
     """Whether another program holds apt's lock; None where there is no apt."""
     if not shutil.which("apt-get"):
         return None
-    path, holder = held_lock(read("/proc/locks"), APT_LOCKS)
+    path, holder = lock_holder(Probed())
     if path:
         remedy = "wait until it is done; `prepare` and `run` wait for it too"
         return finding("apt", WARN, f"{holder} holds {path}", remedy)
     return finding("apt", OK, "no other program holds its lock")
-
-
-def held_lock(locks, paths):
-    """First of `paths` that is locked by the kernel's table `locks`, which anyone may read, and who holds it; or ''s."""
-    for path in paths:
-        try:
-            status = Path(path).stat()
-        except OSError:
-            continue
-        place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-        held = re.search(rf"(\d+) {place} ", locks)
-        if held:
-            name = read(f"/proc/{held[1]}/comm")
-            return path, f"{name} (process {held[1]})" if name else "another program"
-    return "", ""
 
 
 def engine(host):

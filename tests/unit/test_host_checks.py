@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import host_checks as checks
 import pytest
+from ansible.module_utils.provisioner_host import Host
+from ansible.module_utils.provisioner_packages import lock_holder
 
 
 class Module:
@@ -99,10 +101,10 @@ def test_the_clock(host, skew, outcome):
 def test_a_lock_is_seen_by_whoever_looks(tmp_path):
     path = tmp_path / "lock"
     path.touch()
-    assert checks.held_lock(checks.read("/proc/locks"), [str(path), "/nonexistent"]) == ("", "")
+    assert lock_holder(Host(), (str(path), "/nonexistent")) == ("", "")
     with path.open("w") as file:
         fcntl.lockf(file, fcntl.LOCK_EX)
-        found, holder = checks.held_lock(checks.read("/proc/locks"), ["/nonexistent", str(path)])
+        found, holder = lock_holder(Host(), ("/nonexistent", str(path)))
         assert found == str(path) and f"(process {os.getpid()})" in holder
 
 
