@@ -244,7 +244,6 @@ def test_drift_is_seen_and_mended_and_nothing_else_touched(
     ask(hosts, host, "apt-mark unhold libcuda1 nvidia-smi && rm /etc/modprobe.d/provisioner-gpu-driver.conf")
     ask(hosts, host, "echo '# other' > /etc/apt/sources.list.d/provisioner-gpu-driver.sources")
     ask(hosts, host, "systemctl mask nvidia-persistenced && dpkg --remove --force-depends nvidia-smi")
-    ask(hosts, host, "rm /lib/modules/*/updates/dkms/nvidia-current.ko")
     options = ("--limit", host, "--profile", "registries", "-e", "gpu_driver_force=true", "--json")
     planned = provisioner("plan", "-i", hosts.inventory, *options)
     assert planned.code == 5
