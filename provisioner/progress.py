@@ -46,6 +46,7 @@ class _Host:
     progress: events.Progress | None = None
     received: float = 0.0
     failure: str = ""
+    waiting: str = ""
     told: float = 0.0
 
     def take(self, event: events.Event, now: float) -> bool:
@@ -53,7 +54,7 @@ class _Host:
         match event:
             case events.Started():
                 new = event.play != self.play
-                self.play, self.task, self.failure = event.play, event.task, ""
+                self.play, self.task, self.failure, self.waiting = event.play, event.task, "", ""
                 if new:
                     self.since, self.progress = now, None
                 return new
@@ -61,6 +62,10 @@ class _Host:
                 before = self.progress
                 self.progress, self.received = event, now
                 return before is None or (before.phase, before.state) != (event.phase, event.state)
+            case events.Waiting():
+                new = event.what != self.waiting
+                self.waiting = event.what
+                return new
             case events.Failure():
                 self.failure = event.task  # why, the command says at the end
                 return True
@@ -70,6 +75,8 @@ class _Host:
         """Say what the host is doing."""
         if self.failure:
             return f"failed in '{self.failure}'"
+        if self.waiting:
+            return f"waiting for {self.waiting}"
         if self.progress is None:
             return self.play
         if self.progress.state == "finished":
