@@ -120,6 +120,24 @@ COMMANDS = (
         (option("run", metavar="RUN", help="the run_id, or as much of its beginning as is unique"),),
     ),
     Command(
+        "compare",
+        "compare two sets of runs, phase by phase; exit 1 where --fail-if-slower says so",
+        "provisioner compare gpu-01@14d..7d gpu-01@7d.. --fail-if-slower 10%",
+        "compare",
+        (
+            option("a", metavar="A", help="a run, host, group (-i), SINCE..UNTIL, HOST@SINCE..UNTIL, baseline or file"),
+            option("b", metavar="B", nargs="?", help="the same, to be set against A; may be left out to save A"),
+            option("--save-baseline", metavar="NAME", help="keep A's runs under this name"),
+            option("--fail-if-slower", metavar="SHARE", help="exit 1 where B is slower than A by more, such as 10%%"),
+            option("--phase", metavar="NAME", default="total", help="what --fail-if-slower looks at (default: total)"),
+            option(
+                "--allow-different",
+                action="store_true",
+                help="compare although inputs differ, and rejected runs too",
+            ),
+        ),
+    ),
+    Command(
         "export",
         "write the records of finished runs as JSON lines; `import` and `compare` read them",
         "provisioner export --since 7d runs.jsonl",
