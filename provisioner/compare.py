@@ -29,9 +29,9 @@ FENCE = 1.5
 ENOUGH_FOR_QUARTILES = 5
 
 METHODS = {
-    "interval": f"{CONFIDENCE:.0%}, of the ratio of medians B/A: percentile bootstrap, {RESAMPLES} resamples, fixed seed",
+    "interval": f"{CONFIDENCE:.0%}, of the ratio of medians B/A: percentile bootstrap, {RESAMPLES} resamples, seed {SEED}",
     "test": "Mann-Whitney U, two-sided, not corrected for the number of phases",
-    "outliers": f"over {FENCE} interquartile ranges outside the quartiles (Tukey), with {ENOUGH_FOR_QUARTILES} samples or more",
+    "outliers": f"{FENCE} interquartile ranges outside the quartiles (Tukey), from {ENOUGH_FOR_QUARTILES} samples on",
 }
 """How the figures were made, for whoever reads them."""
 

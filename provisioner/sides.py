@@ -86,8 +86,8 @@ def _meant(text: str, store: Store, options: Namespace) -> Selection | Path:
         raise _bad(f"{name!r} is a {' and a '.join(found)}", f"say which, as {next(iter(found))}:{name}")
     for meant in found.values():
         return meant
-    if "run" in kinds:
-        store.get(name)  # where it begins several runs' ids, that is the mistake
+    if "run" in kinds and any(record["run_id"].startswith(name) for record in store.records(fields=())):
+        store.get(name)  # it begins several runs' ids, and this says so
     raise _bad(f"there is no {' or '.join(kinds)} {name!r}", "`provisioner facts` lists runs and hosts")
 
 
