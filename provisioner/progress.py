@@ -45,6 +45,7 @@ class _Host:
     since: float = 0.0
     progress: events.Progress | None = None
     received: float = 0.0
+    silent: events.Silent | None = None
     failure: str = ""
     waiting: str = ""
     told: float = 0.0
@@ -56,12 +57,17 @@ class _Host:
                 new = event.play != self.play
                 self.play, self.task, self.failure, self.waiting = event.play, event.task, "", ""
                 if new:
-                    self.since, self.progress = now, None
+                    self.since, self.progress, self.silent = now, None, None
                 return new
             case events.Progress():
-                before = self.progress
-                self.progress, self.received = event, now
-                return before is None or (before.phase, before.state) != (event.phase, event.state)
+                before, silent = self.progress, self.silent
+                self.progress, self.received, self.silent = event, now, None
+                new_phase = before is None or (before.phase, before.state) != (event.phase, event.state)
+                return new_phase or silent is not None
+            case events.Silent():
+                new = self.silent is None
+                self.silent = event
+                return new
             case events.Waiting():
                 new = event.what != self.waiting
                 self.waiting = event.what
@@ -77,6 +83,8 @@ class _Host:
             return f"failed in '{self.failure}'"
         if self.waiting:
             return f"waiting for {self.waiting}"
+        if self.silent is not None:
+            return f"no answer for {duration(self.silent.seconds)}; its run goes on, waiting for it to answer"
         if self.progress is None:
             return self.play
         if self.progress.state == "finished":
@@ -87,7 +95,7 @@ class _Host:
 
     def clock(self, now: float) -> str:
         """Say for how long: the run's own clock, carried on by ours between two looks at it."""
-        if self.failure:
+        if self.failure or self.silent:
             return ""
         if self.progress is None:
             return duration(now - self.since) if now - self.since >= 1 else ""
