@@ -57,7 +57,8 @@ class Tool:
 class NinjaCall:
     """One call of ninja during the compile: what it was told, what it built, what that took.
 
-    `window` is when it began and ended, the host's uptime in seconds. `rebuilt` are outputs that its log has more than once.
+    `window` is when it began and ended, the host's uptime in seconds; `rebuilt` are the outputs that its log has more
+    than once.
     """
 
     folder: str

@@ -12,7 +12,7 @@ from provisioner.record import PHASES, Compile, Failure, Inputs, Machine, Phase
 if TYPE_CHECKING:
     from provisioner.evidence import Evidence
 
-__all__ = ["MANIFEST", "of"]
+__all__ = ["MANIFEST", "WITHIN_CONTAINER_UP", "of"]
 
 MANIFEST = "manifest.sha256"
 

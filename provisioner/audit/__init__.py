@@ -7,14 +7,14 @@ They are grouped by what they look at. What each proves, and what it cannot, is 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from provisioner.audit import attention, compile, configuration, image, laid_down, whole
 from provisioner.audit.finding import FAIL, SKIP, Finding, Findings, failed
 from provisioner.record import Audit, Check
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from provisioner.evidence import Evidence
 
@@ -53,6 +53,7 @@ CHECKS: dict[str, Callable[[Evidence], Findings]] = {
 
 # These are about an image or a container, which only this runtime has.
 DEVCONTAINER = "devcontainer"
+NOT_APPLICABLE = "does not apply"
 OF_THE_IMAGE = {
     name
     for name, check in CHECKS.items()
@@ -70,7 +71,7 @@ def judge(evidence: Evidence) -> Audit:
     checks, outcomes = [], set()
     for name, check in CHECKS.items():
         if name in OF_THE_IMAGE and runtime != DEVCONTAINER:
-            finding = Finding(SKIP, f"does not apply to runtime {runtime}", "run.json")
+            finding = Finding(SKIP, f"{NOT_APPLICABLE} to runtime {runtime}", "run.json")
         else:
             finding = _made(check, evidence)
             outcomes.add(finding.outcome)
@@ -79,15 +80,14 @@ def judge(evidence: Evidence) -> Audit:
     return Audit(verdict=verdict, checks=checks)
 
 
-def reasons(audit: Audit) -> list[Check]:
-    """Return the checks that decided the verdict; none where the run is accepted."""
-    decisive = FAIL if audit.verdict == "rejected" else SKIP
-    undecided = audit.verdict == "accepted"
-    return [check for check in audit.checks if check.outcome == decisive and not undecided and _counts(check)]
-
-
-def _counts(check: Check) -> bool:
-    return not check.detail.startswith("does not apply")
+def reasons(audit: Mapping[str, Any]) -> list[str]:
+    """Return why a record's audit has its verdict, a line a check; none where the run is accepted."""
+    decisive = {"rejected": FAIL, "incomplete": SKIP}.get(audit["verdict"])
+    return [
+        f"{check['name']}: {check['detail']} ({check['evidence']})"
+        for check in audit["checks"]
+        if check["outcome"] == decisive and not check["detail"].startswith(NOT_APPLICABLE)
+    ]
 
 
 def _made(check: Callable[[Evidence], Findings], evidence: Evidence) -> Finding:

@@ -2,8 +2,9 @@
 
 from argparse import Namespace
 from fnmatch import fnmatchcase
+from pathlib import Path
 
-from provisioner import facts
+from provisioner import facts, trace
 from provisioner.commands.common import say
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.paths import state_dir
@@ -25,6 +26,10 @@ def main(options: Namespace) -> int:
     runs = [run for run in store.list() if _meant(run, options.limit)]
     for line in store.broken:
         say(line)
+    if options.trace is not None:
+        trace.write(Path(options.trace), [run.record for run in runs])
+        say(f"{len(runs)} runs are in {options.trace}; open it at https://ui.perfetto.dev")
+        return Exit.DONE
     document = facts.document(runs)
     if not runs and options.query is None and form == "table":
         say(f"no runs in {store.state}; `provisioner run` makes one")
