@@ -32,7 +32,7 @@ def objects(call: NinjaCall, began: float = 0.0) -> list[Object]:
     shared = _shared([PurePosixPath(step.output) for step in call.steps])
     return [
         Object(
-            name=str(PurePosixPath(step.output).relative_to(shared)),
+            name=step.output.removeprefix(shared),
             start=round(began + step.started, 3),
             end=round(began + step.ended, 3),
             seconds=round(step.seconds, 3),
@@ -84,8 +84,8 @@ def lanes(built: Sequence[Object]) -> list[int]:
     return chosen
 
 
-def _shared(outputs: Sequence[PurePosixPath]) -> PurePosixPath:
-    """Give the innermost folder that all of the outputs are in; the current one where they have none in common."""
-    folders = [set(output.parents) for output in outputs]
+def _shared(outputs: Sequence[PurePosixPath]) -> str:
+    """Give the innermost folder that all of the outputs are in, with its slash; empty where there is none."""
+    folders = [{folder for folder in output.parents if folder.name} for output in outputs]
     common = set.intersection(*folders) if folders else set()
-    return max(common, key=lambda folder: len(folder.parts), default=PurePosixPath())
+    return f"{max(common, key=lambda folder: len(folder.parts))}/" if common else ""

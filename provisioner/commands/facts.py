@@ -4,7 +4,7 @@ from argparse import Namespace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from provisioner import facts, trace
+from provisioner import facts
 from provisioner.commands.common import say
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.paths import state_dir
@@ -27,6 +27,8 @@ def main(options: Namespace) -> int:
     for line in store.broken:
         say(line)
     if options.trace is not None:
+        from provisioner import trace  # noqa: PLC0415 - it needs the record's types, which take a while to load
+
         trace.write(Path(options.trace), [run.record for run in runs])
         say(f"{len(runs)} runs are in {options.trace}; open it at https://ui.perfetto.dev")
         return Exit.DONE
