@@ -13,7 +13,7 @@ DECISIVE = ("base_image_digest", "torch", "xformers_commit", "arch_list")
 """The inputs of a record that decide."""
 NOTED = ("base_image", "base_image_present", "xformers_url", "max_jobs", "input_hash")
 """Inputs that are worth a mark in a history, too."""
-OF_MACHINE = ("cpu_model", "cores", "memory_bytes", "os", "kernel", "docker", "driver")
+MACHINE = ("cpu_model", "cores", "memory_bytes", "os", "kernel", "docker", "driver")
 
 
 class Difference(NamedTuple):
@@ -51,6 +51,6 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Differe
 def _noted(record: Mapping[str, Any]) -> dict[str, str | None]:
     machine = record["machine"]
     noted: dict[str, Any] = {name: record["inputs"].get(name) for name in NOTED}
-    noted |= {name: machine.get(name) for name in OF_MACHINE}
+    noted |= {name: machine.get(name) for name in MACHINE}
     noted["gpus"] = ", ".join(str(gpu.get("name")) for gpu in machine.get("gpus") or []) or None
     return inputs(record) | {name: None if value is None else str(value) for name, value in noted.items()}

@@ -189,7 +189,7 @@ def box(spread: Spread, among: Sequence[Spread]) -> Box:
 
 
 def _gibibytes(size: int | None) -> str:
-    return "–" if size is None else f"{size / 2**30:.0f} GiB"
+    return "-" if size is None else f"{size / 2**30:.0f} GiB"
 
 
 def _percent(value: float) -> str:

@@ -73,6 +73,11 @@ class Sample:
         """The phase in which a run stopped that is not ok; '' where none is known."""
         return str((self.record.get("failure") or {}).get("phase") or "")
 
+    @property
+    def last_lines(self) -> list[str]:
+        """The last lines of the log of a run that is not ok."""
+        return list((self.record.get("failure") or {}).get("last_lines") or ["nothing is known of why"])
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -147,9 +152,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class MachineKind:
-    """Hosts that are alike in all that a record tells of a machine, by their newest run."""
+    """Hosts that are alike in all that a report tells of a machine, by their newest run."""
 
-    machine: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    """All of comparable.MACHINE; None is unknown."""
+    gpus: Mapping[str, int]
+    """How many there are of each name."""
     hosts: tuple[str, ...]
 
 
@@ -252,17 +260,14 @@ class Report:
     @cached_property
     def machines(self) -> tuple[MachineKind, ...]:
         """The machines, alike ones together; most hosts first."""
-        kinds: list[tuple[Mapping[str, Any], list[str]]] = []
+        alike: dict[tuple[Any, ...], list[str]] = {}
         for sample in self.newest:
-            machine = _without_serials(sample.record["machine"])
-            same = next((hosts for known, hosts in kinds if known == machine), None)
-            if same is None:
-                kinds.append((machine, [sample.host]))
-            else:
-                same.append(sample.host)
-        return tuple(
-            MachineKind(machine, tuple(hosts)) for machine, hosts in sorted(kinds, key=lambda kind: -len(kind[1]))
-        )
+            machine = sample.record["machine"]
+            gpus = Counter(str(gpu.get("name") or "unknown") for gpu in machine.get("gpus") or [])
+            key = (*((name, machine.get(name)) for name in comparable.MACHINE), ("gpus", tuple(sorted(gpus.items()))))
+            alike.setdefault(key, []).append(sample.host)
+        kinds = [(dict(key), hosts) for key, hosts in sorted(alike.items(), key=lambda item: -len(item[1]))]
+        return tuple(MachineKind(facts, dict(facts.pop("gpus")), tuple(hosts)) for facts, hosts in kinds)
 
     @cached_property
     def timelines(self) -> tuple[CompileTimeline, ...]:
@@ -303,12 +308,6 @@ def _letters(number: int) -> str:
 def _in_order(names: Iterable[str]) -> list[str]:
     """Phases as they follow on one another; those that are not ours come last."""
     return sorted(names, key=lambda name: (PHASES.index(name) if name in PHASES else len(PHASES), name))
-
-
-def _without_serials(machine: Mapping[str, Any]) -> dict[str, Any]:
-    """A machine without what no other one can have: its GPUs' UUIDs."""
-    gpus = [{key: value for key, value in gpu.items() if key != "uuid"} for gpu in machine.get("gpus") or []]
-    return {**machine, "gpus": gpus}
 
 
 def _timeline(sample: Sample) -> CompileTimeline | None:
