@@ -90,11 +90,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Looked:
-    """What is off about a role on a host; each change has what, from and to. No changes: nothing is."""
+    """What is off about a role on a host; each change has what, from and to. No changes: nothing is.
+
+    `notes` are what a person should read; `skipped` says why the host is none of the role's business.
+    """
 
     host: str
     role: str
     changes: tuple[dict[str, str], ...]
+    notes: tuple[str, ...] = ()
+    skipped: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,7 +167,7 @@ def _results(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
     for finding in result.get("host_findings") or ():
         yield Finding(host, finding["check"], finding["outcome"], finding["detail"], finding["remedy"])
     for role, found in (result.get("looks") or {}).items():
-        yield Looked(host, role, tuple(found["changes"]))
+        yield Looked(host, role, tuple(found["changes"]), tuple(found.get("notes") or ()), found.get("skipped") or "")
     if planned := result.get("scenario_a_planned"):
         yield Planned(host, planned["would"], planned["detail"])
     facts = result.get("ansible_facts") or {}

@@ -66,8 +66,8 @@ class Job:
     hosts: dict[str, Host] = field(default_factory=dict)
     records: list[dict[str, Any]] = field(default_factory=list)
     findings: list[events.Finding] = field(default_factory=list)
-    looks: dict[str, list[events.Looked]] = field(default_factory=dict)
-    """What was found off on each host that was looked at, role by role."""
+    looks: dict[str, dict[str, events.Looked]] = field(default_factory=dict)
+    """What was found off on each host that was looked at, by role, when it was last looked at."""
     planned: dict[str, events.Planned] = field(default_factory=dict)
     running: dict[str, str] = field(default_factory=dict)
     """The run_id of each host on which a run was started and has not been seen to finish."""
@@ -115,7 +115,7 @@ class Job:
             case events.Finding():
                 self.findings.append(event)
             case events.Looked():
-                self.looks.setdefault(event.host, []).append(event)
+                self.looks.setdefault(event.host, {})[event.role] = event
             case events.Planned():
                 self.planned[event.host] = event
             case events.RebootRequired():

@@ -22,6 +22,8 @@ class Selection:
     """Started then or later."""
     until: datetime | None = None
     """Started before then."""
+    run_ids: tuple[str, ...] | None = None
+    """Only these runs; none where it is empty."""
     last: int | None = None
     """Of those that fit, only so many: the newest."""
 
@@ -45,7 +47,7 @@ def of_options(options: Namespace) -> Selection:
 
 
 def instant(text: str, option: str, now: datetime | None = None) -> datetime:
-    """Give the time that `text` means: so long ago (30m, 12h, 7d, 2w), or an ISO 8601 date or time (UTC without a zone).
+    """Give the time that `text` means: so long ago (30m, 12h, 7d, 2w), or an ISO 8601 time, UTC without a zone.
 
     `option` names it in the error. Raises ProvisionerError (code 2).
     """

@@ -24,7 +24,7 @@ import tempfile
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.provisioner_docker_daemon import BrokenSettingsError, merged, parse, rendered
+from ansible.module_utils.provisioner_docker_daemon import BrokenSettingsError, merged, parse, refusal, rendered
 from ansible.module_utils.provisioner_host import Host
 
 HAND = "the file stays as it is: mend it and run this again"
@@ -55,7 +55,7 @@ def main() -> None:
         before = path.read_text(encoding="utf-8") if path.exists() else ""
         settings = parse(before)
     except (BrokenSettingsError, UnicodeDecodeError) as error:
-        module.fail_json(msg=f"{shown} is broken: {error}; {HAND}")
+        module.fail_json(msg=refusal(shown, error))
     target = merged(settings, module.params["runtimes"], module.params["features"], host.which)
     if target == settings:
         module.exit_json(changed=False, path=shown)

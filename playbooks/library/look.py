@@ -24,7 +24,7 @@ looks:
   type: dict
   returned: always
 ansible_facts:
-  description: C(provisioner_reboot_required), where the host's packages want a restart.
+  description: C(provisioner_reboot_required), where the host's packages, or the look of a role, want a restart.
   type: dict
   returned: where they do
 """
@@ -65,8 +65,9 @@ def main() -> None:
             module.fail_json(msg=f"looking at {role} failed: {type(error).__name__}: {error}; please report this")
         for note in looks[role].get("notes", ()):
             module.warn(note)
-    # What the host's packages want, told even where nothing is to be done.
-    restart = {"ansible_facts": {"provisioner_reboot_required": True}} if Path(RESTART).exists() else {}
+    # What the host's packages or a role's probe want, told even where nothing is to be done.
+    wants = Path(RESTART).exists() or any(found.get("reboot_required") for found in looks.values())
+    restart = {"ansible_facts": {"provisioner_reboot_required": True}} if wants else {}
     # Nothing is said of what was wanted: it is long.
     module.exit_json(changed=False, looks=looks, invocation={"module_args": {"wanted": sorted(looks)}}, **restart)
 

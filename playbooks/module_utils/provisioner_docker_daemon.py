@@ -8,9 +8,24 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from ansible.module_utils.provisioner_host import RefusalError
+
 
 class BrokenSettingsError(ValueError):
     """The settings file is not what dockerd could read; its text is for people."""
+
+
+def settings(host: Any, path: str) -> dict[str, Any]:
+    """The settings in a host's daemon.json; RefusalError where it is broken."""
+    try:
+        return parse(host.read(path))
+    except BrokenSettingsError as error:
+        raise RefusalError(refusal(path, error)) from None
+
+
+def refusal(path: str, error: Exception) -> str:
+    """What is said of a daemon.json that is broken, which nobody but a person may mend."""
+    return f"{path} is broken: {error}; the file stays as it is and nothing was changed: mend it and run this again"
 
 
 def parse(text: str) -> dict[str, Any]:

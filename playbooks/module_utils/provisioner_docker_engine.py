@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import grp
 import hashlib
 import os
+import pwd
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils import provisioner_docker_daemon as daemon
+from ansible.module_utils import provisioner_signed_repository as signed
 from ansible.module_utils.provisioner_engine import SERVICE, Engine
 from ansible.module_utils.provisioner_host import RefusalError, change
 
@@ -15,22 +19,29 @@ CLOCK_GRAIN_SECONDS = 2
 
 
 def look(host: Any, wanted: dict) -> dict:
-    """`wanted` is docker_engine_wanted. The facts beside `changes`:
+    """`wanted` is docker_engine_wanted; a daemon.json that is broken is refused. The facts beside `changes`:
 
     - `answers`: an engine answers to the docker client; `version` is its version
     - `dockerd`: path of the dockerd that could be started; '' without it or without a docker client
-    - `packages`: those to install
+    - `install`: there is something to install; `packages`: those that are missing
+    - `users`: those to put into the engine's group
     - `keeper`: what keeps it running: systemd, detached (started through the pid file), or other
     - `containers`: how many run; `restart`: it is to be started anew, and no container is in the way
     - `run`: something of how it is kept running is to be mended
     """
+    # No engine would start again with it, whoever wants that: told before anything is changed.
+    daemon.settings(host, wanted["daemon_json"])
+    if not wanted["packages"]:
+        raise RefusalError(f"docker_engine_source is {wanted['source']!r}; set it to distribution or docker")
     engine = Engine(host)
     unit = host.unit(SERVICE)
     service, detached = int(unit.get("MainPID") or 0), _detached_pid(wanted["pid_file"])
     pid, keeper = (service, "systemd") if service else (detached, "detached" if detached else "other")
     dockerd = host.which("dockerd") if engine.client else ""
     packages = _packages(host, wanted, there=bool(engine.version or dockerd))
-    changes = host.missing(packages)
+    install = _repository_changes(host, wanted, missing=bool(packages)) + host.missing(packages)
+    users = [user for user in wanted["users"] if not _is_member(user, wanted["group"])]
+    members = [change(f"user {user}", "not in group " + wanted["group"], "in it") for user in users]
     running: list[dict[str, str]] = []
     if not engine.version:
         running.append(change("the Docker engine", "does not answer" if dockerd else "absent", "answers"))
@@ -47,12 +58,14 @@ def look(host: Any, wanted: dict) -> dict:
     elif stale:
         running.append(change("the Docker engine", "runs with old settings", "restarted with the site's"))
     return {
-        "changes": changes + running,
+        "changes": install + members + running,
         "notes": notes,
         "answers": bool(engine.version),
         "version": engine.version,
         "dockerd": dockerd,
+        "install": bool(install),
         "packages": packages,
+        "users": users,
         "keeper": keeper,
         "containers": engine.containers,
         "systemd": host.systemd,
@@ -67,8 +80,38 @@ def _packages(host: Any, wanted: dict, *, there: bool) -> list[str]:
     if names and (not there or names[0] in host.packages):
         return [name for name in names if name not in host.packages]
     if not there:
-        raise RefusalError(f"no engine is known for {host.os_id}; install Docker there by hand and run this again")
+        elsewhere = "" if wanted["repositories"] else "set docker_engine_source to docker, or "
+        raise RefusalError(
+            f"no engine is known for {host.os_id}; {elsewhere}install Docker there by hand, and run this again"
+        )
     return []
+
+
+def _repository_changes(host: Any, wanted: dict, *, missing: bool) -> list[dict[str, str]]:
+    """What is off about Docker's repository, where a package comes from it or it was set up by us before.
+
+    One that a person has set up in another way stays as it is while nothing is missing.
+    """
+    if not wanted["repositories"]:
+        return []
+    repository = signed.pick(host, wanted["repositories"])
+    ours = any(os.path.lexists(repository[name]) for name in ("keyring", "source"))
+    return list(signed.look(host, repository)) if missing or ours else []
+
+
+def _is_member(user: str, group: str) -> bool:
+    """Whether `user` is in `group`, which may not be there yet."""
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        raise RefusalError(
+            f"there is no user {user} on the host; make it, or take it out of docker_engine_users"
+        ) from None
+    try:
+        found = grp.getgrnam(group)
+    except KeyError:
+        return False
+    return user in found.gr_mem or entry.pw_gid == found.gr_gid
 
 
 def _unit_changes(unit: dict, version: str) -> list[dict[str, str]]:

@@ -6,17 +6,18 @@ wanted branch is left alone, whoever installed it; only what a package manager m
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import platform
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils import provisioner_signed_repository as signed
 from ansible.module_utils.provisioner_host import change
 
 NVIDIA, DISPLAY = "0x10de", "0x03"
+# Why a role that is for GPUs leaves a host alone.
+NO_GPU = "no NVIDIA GPU on the PCI bus"
 
 PCI = Path("/sys/bus/pci/devices")
 LOADED = Path("/sys/module")
@@ -42,14 +43,14 @@ def look(host: Any, wanted: dict) -> dict:
     """Return what is off, and what the tasks need to mend it.
 
     `changes` is empty where nothing is to be done. `skipped` says why a host is none of the role's business, `refused`
-    why it cannot be served, `restart` why the host wants a restart ('' each where it does not apply).
+    why it cannot be served, `restart` why the host wants a restart ('' each where it does not apply);
+    `reboot_required` tells whether that restart is left to a person who wants to hear of it.
     """
     found = {"changes": [], "notes": [], "skipped": "", "refused": "", "restart": "", **driver(host)}
     found["hardware"] = hardware()
     # Where a GPU is lent to a container the PCI bus may not be seen, and what nvidia-smi says tells.
     if not (found["hardware"] or found["answers"] or found["mismatch"] or wanted["force"]):
-        why = "gpu_driver: skipped, no NVIDIA GPU on the PCI bus (gpu_driver_force installs the driver nevertheless)"
-        return {**found, "skipped": why, "notes": [why]}
+        return {**found, "skipped": NO_GPU}
     found["local"] = is_controller(host, wanted)
     try:
         found.update(upkeep(host, wanted, found))
@@ -58,7 +59,9 @@ def look(host: Any, wanted: dict) -> dict:
         found["changes"] = [change("driver", described(found), "branch " + (wanted["branch"] or "of the source"))]
     if found["mismatch"]:
         found["notes"].append(f"gpu_driver: driver/library version mismatch: {found['mismatch']}")
-    if found["restart"] and not found["restart_now"]:
+    left = bool(found["restart"]) and not found["restart_now"]
+    found["reboot_required"] = left and wanted["reboot"] != "never"
+    if left:
         found["notes"].append(f"gpu_driver: the host wants a restart: {found['restart']}{why_not(wanted)}")
     return found
 
@@ -196,31 +199,29 @@ def packages(host: Any, wanted: dict, entry: dict, found: dict) -> dict:
     if version and not of_branch(version, branch):
         missing = [*names]
         changes.append(change(f"package {telling}", version, f"branch {branch}"))
-    plan = {"missing": missing, "source_off": False, "module": module, "branch": branch, "key": {}, "source_text": ""}
+    plan = {"missing": missing, "module": module, "branch": branch, "repositories": {}, "source_text": ""}
     plan["stream"] = source.get("stream", {}).get(module, "").format(**words)
     plan["source_file"] = entry["source_file"]
     if "repository" in source:
-        pinned = wanted["fingerprint"] or source["fingerprint"]
-        if not re.fullmatch("[0-9A-F]{40}", pinned):
+        repository = {
+            key: value.format(**words) if key in {"url", "key_url"} else value
+            for key, value in source["repository"].items()
+        }
+        repository["source"] = plan["source_file"]
+        if not repository["fingerprints"]:
             raise RefusalError(
                 f"the fingerprint of NVIDIA's key for {name} is not known; "
                 "set gpu_driver_key_fingerprint to its 40 hexadecimal digits, from a place that you trust"
             )
-        base = f"{wanted['repository']}/{source['repository'].format(**words)}"
-        keyring = f"{entry['keyrings']}/provisioner-nvidia.asc"
-        plan["key"] = {"url": f"{base}/{source['key']}", "path": keyring, "fingerprint": pinned}
-        plan["source_text"] = source["text"].format(url=base, keyring=keyring)
-        there = fingerprints(text(Path(keyring)))
-        if there != {pinned}:
-            plan["source_off"] = True
-            changes.insert(0, change(f"key {keyring}", ", ".join(sorted(there)) or "absent", pinned))
-    elif entry["manager"] == "apt":
+        plan["repositories"] = {host.os_id: repository}
+        off = signed.look(host, repository)
+    else:
         plan["source_text"] = components(APT, plan["source_file"], source["components"], host)
-    present = text(Path(plan["source_file"]))
-    if present != plan["source_text"].strip():
-        plan["source_off"] = True
-        changes.insert(0, change(plan["source_file"], "other" if present else "absent", "as wanted"))
-    return {**plan, "changes": changes}
+        present = text(plan["source_file"])
+        off = []
+        if present != plan["source_text"].strip():
+            off = [change(plan["source_file"], "other" if present else "absent", "as wanted")]
+    return {**plan, "source_off": bool(off), "changes": [*off, *changes]}
 
 
 def headers(entry: dict, found: dict, words: dict) -> list[str]:
@@ -347,44 +348,6 @@ def sources(apt: Path, own: str) -> Iterator[dict]:
                 found = re.findall(r"^([\w-]+):[ \t]*(.*(?:\n[ \t].*)*)", plain, re.MULTILINE)
                 if found:
                     yield dict(found)
-
-
-def fingerprints(armoured: str) -> set[str]:
-    """Return the fingerprints of an armoured OpenPGP file's version 4 primary keys; empty where it is none."""
-    found = set()
-    for block in re.findall(r"-----BEGIN PGP PUBLIC KEY BLOCK-----(.*?)-----END", armoured, re.DOTALL):
-        body = re.sub(r"\A.*?\n\s*\n", "", block, count=1, flags=re.DOTALL)
-        lines = [line for line in body.split() if not line.startswith("=")]
-        try:
-            found |= primary_keys(base64.b64decode("".join(lines)))
-        except (ValueError, IndexError):
-            return set()
-    return found
-
-
-def primary_keys(data: bytes) -> set[str]:
-    """Return the fingerprints of the public-key packets (tag 6) in OpenPGP data (RFC 4880, sections 4.2 and 12.2)."""
-    found, place = set(), 0
-    while place < len(data):
-        head = data[place]
-        if head & 0x40:
-            tag, first = head & 0x3F, data[place + 1]
-            if first < 192:
-                length, place = first, place + 2
-            elif first < 224:
-                length, place = ((first - 192) << 8) + data[place + 2] + 192, place + 3
-            else:
-                length, place = int.from_bytes(data[place + 2 : place + 6], "big"), place + 6
-        else:
-            tag, size = (head >> 2) & 0xF, 1 << (head & 3)
-            length, place = int.from_bytes(data[place + 1 : place + 1 + size], "big"), place + 1 + size
-        if tag == 6 and data[place] == 4:
-            packet = data[place : place + length]
-            # Version 4 fingerprints are SHA-1 by their standard; a key is pinned by nothing else.
-            digest = hashlib.sha1(b"\x99" + len(packet).to_bytes(2, "big") + packet)  # noqa: S324
-            found.add(digest.hexdigest().upper())
-        place += length
-    return found
 
 
 def has_module(kernel: str) -> bool:

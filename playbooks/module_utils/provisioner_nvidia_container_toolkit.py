@@ -8,7 +8,7 @@ from typing import Any
 from ansible.module_utils import provisioner_docker_daemon as daemon
 from ansible.module_utils import provisioner_packages, provisioner_signed_repository
 from ansible.module_utils.provisioner_engine import SERVICE, Engine
-from ansible.module_utils.provisioner_gpu_driver import hardware
+from ansible.module_utils.provisioner_gpu_driver import NO_GPU, hardware
 from ansible.module_utils.provisioner_host import change
 
 Changes = list[dict[str, str]]
@@ -17,14 +17,14 @@ Changes = list[dict[str, str]]
 def look(host: Any, wanted: dict) -> dict:
     """How `host` differs from `wanted`, which is the role's `nvidia_container_toolkit_wanted`.
 
-    Beside `changes` and `notes`: `wanted`, whether the toolkit belongs here at all; `broken`, what is wrong with a
-    daemon.json that cannot be read; `runtimes` and `features`, for daemon.json; `engine`, what is to be done with the
-    engine, as `engine_action` says; `containers`, the names of those that a restart reaches; `cdi_spec`, the path of
-    the CDI specification that has to be generated, or ''. Raises RefusalError where the distribution is not known.
+    Beside `changes` and `notes`: `skipped`, why the toolkit does not belong here, or ''; `runtimes` and `features`, for
+    daemon.json; `engine`, what is to be done with the engine, as `engine_action` says; `containers`, the names of those
+    that a restart reaches; `cdi_spec`, the path of the CDI specification that has to be generated, or ''. Raises
+    RefusalError where the distribution is not known, and where daemon.json cannot be read.
     """
     driver = host.read(wanted["driver_version"]).strip()
     if not (wanted["force"] or driver or hardware()):
-        return {"changes": [], "notes": [], "wanted": False}
+        return {"changes": [], "notes": [], "skipped": NO_GPU}
 
     repositories = wanted["repositories"]
     changes = []
@@ -38,8 +38,7 @@ def look(host: Any, wanted: dict) -> dict:
     has_cdi = wanted["cdi"] and daemon.major(version) >= wanted["cdi_engine"]
     features = {"cdi": True} if has_cdi else {}
     found = {
-        "wanted": True,
-        "broken": "",
+        "skipped": "",
         "notes": [],
         "runtimes": wanted["runtimes"],
         "features": features,
@@ -48,17 +47,9 @@ def look(host: Any, wanted: dict) -> dict:
         "cdi_spec": "",
     }
 
-    path, text = wanted["daemon_json"], host.read(wanted["daemon_json"])
-    try:
-        settings = daemon.parse(text)
-    except daemon.BrokenSettingsError as error:
-        return {
-            **found,
-            "broken": str(error),
-            "changes": [*changes, change(path, f"broken, {error}", "mended by hand")],
-        }
+    settings = daemon.settings(host, wanted["daemon_json"])
     target = daemon.merged(settings, wanted["runtimes"], features, host.which)
-    changes += daemon_changes(path, settings, target)
+    changes += daemon_changes(wanted["daemon_json"], settings, target)
 
     if "ServerVersion" in info:
         found["engine"], why, found["notes"] = engine_action(host, wanted, info, target)

@@ -8,7 +8,7 @@ from provisioner.errors import Exit, ProvisionerError
 from provisioner.inputs import Target
 from provisioner.job import Job
 
-__all__ = ["explain", "print_json", "raise_if_stopped", "say", "say_restarts"]
+__all__ = ["explain", "print_json", "raise_if_stopped", "say", "say_looks", "say_restarts"]
 
 
 def say(line: str) -> None:
@@ -52,9 +52,23 @@ def explain(job: Job, told: frozenset[str] = frozenset()) -> None:
         say(f"Ansible's own output is in {job.log}")
 
 
+def say_looks(job: Job) -> None:
+    """Say what a person should know of the hosts as they were last seen, and which roles are not for which of them."""
+    skipped: dict[str, dict[str, list[str]]] = {}
+    for name, looks in sorted(job.looks.items()):
+        for look in looks.values():
+            for note in look.notes:
+                say(f"{name}: {note}")
+            if look.skipped:
+                skipped.setdefault(look.skipped, {}).setdefault(name, []).append(look.role)
+    for reason, hosts in skipped.items():
+        roles = sorted({role for skipping in hosts.values() for role in skipping})
+        say(f"{', '.join(hosts)}: {reason}; skipped: {', '.join(roles)}")
+
+
 def say_restarts(job: Job, target: Target) -> None:
     """Say which hosts want a restart; provisioner restarts none, least of all the machine that it runs on."""
     for name, host in sorted(job.hosts.items()):
         if host.reboot_required:
             which = "this machine, which provisioner never restarts" if name in target.local else "it"
-            say(f"{name}: its packages want a restart; restart {which}, then run this again")
+            say(f"{name}: its packages or its driver want a restart; restart {which}, then run this again")

@@ -22,7 +22,7 @@ def main(options: Namespace) -> int:
     form = options.output or ("json" if options.json else "table")
     store = Store(state_dir(options.state_dir))
     runs = store.list(selection.of_options(options))
-    for line in store.broken:
+    for line in store.warnings:
         say(line)
     document = facts.document(runs)
     if not runs and options.query is None and form == "table":

@@ -4,7 +4,7 @@ from argparse import Namespace
 from typing import Any
 
 from provisioner import inputs, progress
-from provisioner.commands.common import explain, print_json, raise_if_stopped, say, say_restarts
+from provisioner.commands.common import explain, print_json, raise_if_stopped, say, say_looks, say_restarts
 from provisioner.errors import Exit
 from provisioner.job import Job, run_playbook
 from provisioner.text import table
@@ -30,6 +30,7 @@ def main(options: Namespace) -> int:
         print_json({"hosts": hosts})
     else:
         _show(hosts)
+    say_looks(job)
     say_restarts(job, target)
     explain(job)
     return exit_code(job, hosts)
@@ -41,7 +42,7 @@ def document(job: Job) -> dict[str, Any]:
     for name, looks in sorted(job.looks.items()):
         planned = job.planned.get(name)
         hosts[name] = {
-            "changes": [{"role": look.role, **change} for look in looks for change in look.changes],
+            "changes": [{"role": look.role, **change} for look in looks.values() for change in look.changes],
             "run": {"would": planned.would, "detail": planned.detail} if planned else None,
         }
     return hosts

@@ -4,7 +4,7 @@ import sys
 from argparse import Namespace
 
 from provisioner import inputs, progress
-from provisioner.commands.common import explain, print_json, raise_if_stopped, say_restarts
+from provisioner.commands.common import explain, print_json, raise_if_stopped, say_looks, say_restarts
 from provisioner.job import run_playbook
 from provisioner.text import table
 
@@ -39,6 +39,7 @@ def main(options: Namespace) -> int:
             for name, h in hosts.items()
         ]
         print(table(["host", "changed", "failed", "unreachable", "reboot required"], rows), file=sys.stderr)
+    say_looks(job)
     say_restarts(job, target)
     explain(job)
     return job.code

@@ -5,7 +5,7 @@ from argparse import Namespace
 from typing import Any
 
 from provisioner import facts, inputs, progress
-from provisioner.commands.common import explain, print_json, raise_if_stopped, say, say_restarts
+from provisioner.commands.common import explain, print_json, raise_if_stopped, say, say_looks, say_restarts
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.inflight import Notes
 from provisioner.job import Job, run_playbook
@@ -33,6 +33,7 @@ def main(options: Namespace) -> int:
     if options.json:
         print_json(facts.document(runs))
     raise_if_stopped(jobs[-1])
+    say_looks(jobs[-1])
     say_restarts(jobs[-1], target)
     explain(jobs[-1], told=frozenset(run.host for run in failed))
     without_gpu = [run for run in runs if options.require_gpu and not run.record["machine"]["gpus"]]
@@ -75,7 +76,7 @@ def _runs(store: Store, jobs: list[Job]) -> list[Run]:
     """Give the runs that came back from `jobs`, newest first."""
     wanted = {str(record.get("run_id")) for job in jobs for record in job.records}
     runs = [run for run in store.list() if run.run_id in wanted]
-    for line in store.broken:
+    for line in store.warnings:
         say(line)
     missing = wanted - {run.run_id for run in runs}
     if missing:

@@ -17,7 +17,7 @@ def main(options: Namespace) -> int:
     state = state_dir(options.state_dir)
     store = Store(state)
     runs = store.list()
-    for line in store.broken:
+    for line in store.warnings:
         say(line)
     finished = {run.run_id for run in runs}
     flying = [note for note in inflight.seen(state) if note.get("run_id") not in finished]

@@ -4,7 +4,7 @@ two keys. All packages in them are stand-ins, and their descriptions say so.
 
     toolkit/deb/ARCH      the NVIDIA Container Toolkit's four, at versions 1.0-1 and 2.0-1, signed with the first key
     stranger/deb/ARCH     the same, signed with the second key
-    docker/linux/debian   Docker's, with suite and component, signed with the first key
+    docker/linux/debian   Docker's, with suite and component, signed with the first key; its engine brings Debian's
     one.asc, two.gpg      the keys
 """
 
@@ -38,19 +38,21 @@ TOOLKIT = (
     "libnvidia-container-tools",
     "libnvidia-container1",
 )
+DOCKER = ("docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin")
 
 
 def run(*command):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def build(name, version, folder, programs=()):
-    """Make a package in `folder`; gives its entry in Packages, without the path."""
+def build(name, version, folder, programs=(), depends=""):
+    """Make a package in `folder`; gives its file."""
     tree = ROOT / "package"
     (tree / "DEBIAN").mkdir(parents=True)
     (tree / "DEBIAN/control").write_text(
         f"Package: {name}\nVersion: {version}\nArchitecture: {ARCH}\nMaintainer: Nobody <nobody@localhost>\n"
-        f"Description: stand-in for {name}, made by a test\n"
+        + (f"Depends: {depends}\n" if depends else "")
+        + f"Description: stand-in for {name}, made by a test\n"
     )
     for program in programs:
         path = tree / "usr/bin" / program
@@ -105,7 +107,9 @@ def main():
     index = suite / f"stable/binary-{ARCH}/Packages"
     index.parent.mkdir(parents=True)
     (docker / "pool").mkdir()
-    index.write_text(entry(build("docker-ce", "5:99.0-1", docker / "pool"), docker))
+    depends = dict.fromkeys(DOCKER, "") | {"docker-ce": "docker.io"}
+    files = [build(name, "5:99.0-1", docker / "pool", depends=needs) for name, needs in depends.items()]
+    index.write_text("".join(entry(file, docker) for file in files))
     fields = {"Suite": CODENAME, "Codename": CODENAME, "Components": "stable", "Architectures": ARCH}
     release(suite, f"stable/binary-{ARCH}/Packages", fingerprints[0], **fields)
 

@@ -3,6 +3,7 @@
 Nothing here skips: where hosts cannot be made, the tests fail and say why.
 """
 
+import json
 import os
 import shlex
 import shutil
@@ -153,3 +154,42 @@ def ansible() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def play() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a playbook on a lab as `ansible-playbook` in this checkout does: `play(lab, path, variables, *options)`."""
+
+    def run(lab: Lab, playbook: Path, variables: dict[str, object], *options: str) -> subprocess.CompletedProcess[str]:
+        command = [Path(sys.executable).parent / "ansible-playbook", "-i", lab.inventory, *options]
+        done = subprocess.run(
+            [*command, "-e", json.dumps(variables), playbook],
+            env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        print(done.stdout, done.stderr)
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def serve_repositories(ask: Ask) -> Callable[[Lab, str], tuple[str, str]]:
+    """Have a host serve signed apt repositories to itself, at http://127.0.0.1:8000: see apt_repository.py.
+
+    Gives the fingerprints of the key that signs most of them, and of the other one.
+    """
+
+    def serve(lab: Lab, host: str) -> tuple[str, str]:
+        install = "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends"
+        ask(lab, host, f"apt-get -qq update && {install} gpg gpg-agent")
+        script = (Path(__file__).parent / "apt_repository.py").read_text(encoding="utf-8")
+        key, other = ask(lab, host, f"python3 - <<'END'\n{script}\nEND").stdout.split()
+        server = "python3 -m http.server --bind 127.0.0.1 --directory /srv/repository 8000"
+        ask(lab, host, f"systemd-run --quiet --unit=repository {server}")
+        return key, other
+
+    return serve

@@ -32,7 +32,7 @@ PLAY = """
   roles: [gpu_driver]
   post_tasks:
     - ansible.builtin.debug:
-        msg: "restart required: {{{{ gpu_driver_reboot_required | default(false) }}}}"
+        msg: "restart required: {{{{ provisioner_reboot_required | default(false) }}}}"
 """
 
 # It stands in for the one of a driver that was upgraded under a loaded module: until the host has restarted (/run is
@@ -177,7 +177,7 @@ def test_a_key_that_is_not_the_pinned_one_is_refused(hosts: Lab, spare: str, pla
     ask(hosts, spare, f"mkdir -p /srv/debian12/x86_64 && cat > /srv/debian12/x86_64/3bf863cc.pub <<'END'\n{key}END")
     done = play(hosts, spare, force="true", source="nvidia", repository="file:///srv")
     assert done.code == 2
-    assert "not EB693B3035CD5710E231E123A4B469963BF863CC: it is not taken" in done.text
+    assert "not EB693B3035CD5710E231E123A4B469963BF863CC; nothing was changed" in done.text
     assert ask(hosts, spare, "ls /etc/apt/keyrings /etc/apt/sources.list.d").stdout.count("provisioner") == 0
 
 

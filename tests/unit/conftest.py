@@ -1,15 +1,22 @@
 """What the unit tests share: a state directory with runs in it, and the command line as a function."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ansible.module_utils
 import pytest
 
 from provisioner.__main__ import main
 
 DATA = Path(__file__).parent / "data"
+PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
+
+# What runs on a host: there Ansible puts the probes beside its own files, and each module is a program.
+ansible.module_utils.__path__.append(str(PLAYBOOKS / "module_utils"))
+sys.path.append(str(PLAYBOOKS / "library"))
 
 
 @pytest.fixture(autouse=True)

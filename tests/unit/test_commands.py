@@ -165,7 +165,7 @@ def test_prepare_s_document(cli, job, inventory):
             "h3": {"changed": 0, "failed": 0, "unreachable": False, "reboot_required": True},
         }
     }
-    assert "h3: its packages want a restart" in err
+    assert "h3: its packages or its driver want a restart" in err
 
 
 DRIFT = {"what": "docker.service", "from": "disabled", "to": "enabled"}
@@ -175,7 +175,14 @@ def looked(name, *changes, would="measure"):
     """What a job knows of a host that was looked at."""
     return {
         "hosts": {name: Host(ok=2)},
-        "looks": {name: [Looked(name, "site", ()), Looked(name, "docker_engine", changes)]},
+        "looks": {
+            name: {
+                "site": Looked(name, "site", ()),
+                "docker_engine": Looked(name, "docker_engine", changes, ("mind it",)),
+                "gpu_driver": Looked(name, "gpu_driver", (), skipped="no GPU"),
+                "other": Looked(name, "other", (), skipped="no GPU"),
+            }
+        },
         "planned": {name: Planned(name, would, "r1")},
     }
 
@@ -200,6 +207,14 @@ def test_a_plan_without_drift_is_0_and_says_so(cli, job, inventory):
     code, out, err = cli("plan", "-i", inventory)
     assert (code, out) == (0, "")
     assert "h1: `prepare` would change nothing" in err and "would give run r1 back" in err
+
+
+def test_what_a_person_should_know_of_a_host_is_told(cli, job, inventory):
+    for command in ("plan", "prepare"):
+        job(a_job(**looked("h1")))
+        _, _, err = cli(command, "-i", inventory)
+        assert "provisioner: h1: mind it\n" in err
+        assert "provisioner: h1: no GPU; skipped: gpu_driver, other\n" in err
 
 
 def test_a_plan_that_missed_a_host_does_not_pass_for_one_of_all(cli, job, inventory):

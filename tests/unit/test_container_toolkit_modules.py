@@ -1,24 +1,9 @@
 """The modules that the container toolkit's role changes a host with: what they would run, and what they refuse."""
 
 import importlib
-import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def module_utils():
-    """Ansible finds these as ansible.module_utils.NAME; so does this process, while this module's tests run."""
-    import ansible.module_utils  # noqa: PLC0415
-
-    ansible.module_utils.__path__.append(str(ROOT / "playbooks/module_utils"))
-    sys.path.append(str(ROOT / "playbooks/library"))
-    yield
-    ansible.module_utils.__path__.remove(str(ROOT / "playbooks/module_utils"))
-    sys.path.remove(str(ROOT / "playbooks/library"))
 
 
 class Host:

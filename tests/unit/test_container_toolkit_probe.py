@@ -15,18 +15,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def module_utils():
-    """Ansible finds these as ansible.module_utils.NAME; so does this process, while this module's tests run."""
-    import ansible.module_utils  # noqa: PLC0415
-
-    ansible.module_utils.__path__.append(str(ROOT / "playbooks/module_utils"))
-    sys.path.append(str(ROOT / "playbooks/library"))
-    yield
-    ansible.module_utils.__path__.remove(str(ROOT / "playbooks/module_utils"))
-    sys.path.remove(str(ROOT / "playbooks/library"))
-
-
 def of(name):
     return importlib.import_module(f"ansible.module_utils.provisioner_{name}")
 
@@ -332,17 +320,17 @@ def test_a_host_that_has_all_needs_nothing(look):
 
 
 def test_a_host_without_a_gpu_is_left_alone(look, tmp_path):
-    assert look(force=False, packages=["absent"]) == {"changes": [], "notes": [], "wanted": False}
+    assert look(force=False, packages=["absent"]) == {"changes": [], "notes": [], "skipped": of("gpu_driver").NO_GPU}
     device = tmp_path / "pci/0000:01:00.0"
     device.mkdir(parents=True)
     (device / "vendor").write_text("0x10de\n")
     (device / "class").write_text("0x040300\n")  # the sound on a graphics card
-    assert not look(force=False)["wanted"]
+    assert look(force=False)["skipped"]
     (device / "class").write_text("0x030200\n")
-    assert look(force=False)["wanted"]
+    assert not look(force=False)["skipped"]
     device.joinpath("vendor").unlink()
     (tmp_path / "version").write_text("580.1\n")  # a container host, say, whose PCI bus is not shown
-    assert look(force=False)["wanted"]
+    assert not look(force=False)["skipped"]
 
 
 def test_a_distribution_that_has_no_repository(look, host):
@@ -355,11 +343,12 @@ def test_a_package_of_another_version(look):
     assert look(version="2.0-1")["changes"][0] == {"what": f"package {NAMES[0]}", "from": "1.0-1", "to": "2.0-1"}
 
 
-def test_a_broken_daemon_json_is_told_and_nothing_asked_of_the_engine(look, tmp_path):
+def test_a_broken_daemon_json_is_refused_with_the_place(look, tmp_path):
     (tmp_path / "daemon.json").write_text('{"a": }')
-    found = look()
-    assert found["broken"] == "line 1, column 7: Expecting value"
-    assert found["changes"][0]["from"].startswith("broken") and found["engine"] == ""
+    with pytest.raises(
+        of("host").RefusalError, match=r"daemon.json is broken: line 1, column 7: Expecting value; .*mend"
+    ):
+        look()
 
 
 @pytest.mark.parametrize(
@@ -427,11 +416,12 @@ PLAY = """
   gather_facts: false
   vars:
     profile: {}
-    everything: {toolkit: "{{ nvidia_container_toolkit_wanted }}", docker: "{{ docker_engine_docker_repositories }}"}
+    everything: {toolkit: "{{ nvidia_container_toolkit_wanted }}", docker: "{{ docker_engine_repositories }}"}
   vars_files:
     - ROOT/roles/nvidia_container_toolkit/defaults/main.yml
     - ROOT/roles/nvidia_container_toolkit/vars/main.yml
-    - ROOT/roles/docker_engine/vars/docker_repository.yml
+    - ROOT/roles/docker_engine/defaults/main.yml
+    - ROOT/roles/docker_engine/vars/main/docker_repository.yml
   tasks:
     - ansible.builtin.copy:
         content: "{{ everything | to_json }}"

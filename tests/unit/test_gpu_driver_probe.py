@@ -8,17 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from ansible.module_utils import provisioner_gpu_driver as probe
+from ansible.module_utils import provisioner_signed_repository as signed
+from ansible.module_utils.provisioner_host import Host
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "playbooks" / "module_utils"))
-
-import provisioner_host  # noqa: E402
-
-# As Ansible has it on a host.
-sys.modules.setdefault("ansible.module_utils.provisioner_host", provisioner_host)
-
-import provisioner_gpu_driver as probe  # noqa: E402
-
 KEY = (Path(__file__).parent / "data" / "gpu_driver" / "key.asc").read_text()
 FINGERPRINT = "6E8C4A4018ED8DA70A91E4B21B70CAE588C3A08E"
 
@@ -87,7 +81,7 @@ def data(tmp_path_factory):
     return json.loads((folder / "wanted.json").read_text())
 
 
-class Machine(provisioner_host.Host):
+class Machine(Host):
     """A made-up host: files below a folder, and an nvidia-smi that says what the test wants."""
 
     systemd = True
@@ -156,7 +150,7 @@ def machine(tmp_path, monkeypatch, data):
         distributions = json.loads(json.dumps(data["distributions"]))
         for entry in distributions.values():
             entry["source_file"] = str(tmp_path / "own.sources")
-            entry["keyrings"] = str(tmp_path / "keyrings")
+            entry["sources"]["nvidia"]["repository"]["keyring"] = str(tmp_path / "keyring")
         host.wanted = {**data, "distributions": distributions, "modprobe_file": str(tmp_path / "modprobe.conf")}
         host.wanted.update(local=False, controller={"machine_id": "x", "boot_id": "y"})
         host.write("apt/sources.list", DEBIAN_SOURCES)
@@ -188,7 +182,11 @@ def test_every_distribution_is_whole(machine, name, source, module, arch):
         headers = [each.replace("x86_64", arch).replace("amd64", "arm64") for each in headers]
     host = machine(name, kernel, arch)
     host.gpu()
-    found = host.look(source=source, module=module, fingerprint="A" * 40 if name == "debian13" else "")
+    repository = host.wanted["distributions"][name]["sources"]["nvidia"]["repository"]
+    if name == "debian13":
+        assert repository["fingerprints"] == []
+        repository["fingerprints"] = ["A" * 40]
+    found = host.look(source=source, module=module)
     if source == "distribution" and name.endswith("9"):
         assert found["refused"] == "RHEL 9 has no driver of its own; set gpu_driver_source to nvidia"
         return
@@ -202,14 +200,13 @@ def test_every_distribution_is_whole(machine, name, source, module, arch):
     assert not re.search(host.wanted["distributions"][name]["hold"], "nvidia-container-toolkit")
     assert not re.search(host.wanted["distributions"][name]["hold"], "libnvidia-container1")
     if source == "nvidia":
-        assert re.fullmatch("[0-9A-F]{40}", found["key"]["fingerprint"])
+        (repository,) = found["repositories"].values()
+        assert re.fullmatch("[0-9A-F]{40}", *repository["fingerprints"])
         machine_name = {"x86_64": "x86_64", "aarch64": "sbsa"}[arch]
-        assert (
-            f"{name.replace('.', '').replace('rocky', 'rhel').replace('almalinux', 'rhel')}/{machine_name}/"
-            in (found["key"]["url"])
-        )
-        assert found["key"]["url"].rsplit("/", 1)[0] in found["source_text"]
-        assert found["key"]["path"] in found["source_text"]
+        folder = f"/{name.replace('.', '').replace('rocky', 'rhel').replace('almalinux', 'rhel')}/{machine_name}/"
+        assert folder in repository["key_url"] and folder in f"{repository['url']}/"
+        text = signed.source_text(repository, "name")
+        assert repository["url"] in text and repository["keyring"] in text
 
 
 # --- what is left alone ---
@@ -219,7 +216,7 @@ def test_without_a_gpu_nothing_is_done_and_it_is_said(machine):
     found = machine().look()
     assert found["changes"] == []
     assert "no NVIDIA GPU" in found["skipped"]
-    assert found["notes"] == [found["skipped"]]
+    assert found["notes"] == []
 
 
 def test_a_bridge_or_switch_of_nvidia_is_no_gpu(machine):
@@ -393,6 +390,7 @@ def test_a_restart_is_made_only_where_it_is_allowed(machine, why, policy):
     assert whats(found) == (["restart"] if policy == "auto" else [])
     assert found["restart_now"] is (policy == "auto")
     assert any("wants a restart" in note for note in found["notes"]) is (policy != "auto")
+    assert found["reboot_required"] is (policy == "report")
 
 
 def test_the_machine_that_this_runs_on_is_never_restarted(machine):
@@ -405,7 +403,7 @@ def test_the_machine_that_this_runs_on_is_never_restarted(machine):
     }
     for wanted in ({"local": True}, {"controller": here}):
         found = host.look(reboot="auto", **wanted)
-        assert (found["changes"], found["restart_now"]) == ([], False)
+        assert (found["changes"], found["restart_now"], found["reboot_required"]) == ([], False, True)
         assert "it is the machine that this runs on" in found["notes"][-1]
 
 
@@ -485,25 +483,13 @@ def test_a_gpu_that_does_not_answer_though_all_is_there_is_told(machine):
     assert "does not answer (No devices were found)" in found["refused"]
 
 
-# --- the key ---
-
-
-def test_a_key_has_the_fingerprint_that_gnupg_says():
-    assert probe.fingerprints(KEY) == {FINGERPRINT}
-    assert probe.fingerprints(KEY + "\n" + KEY) == {FINGERPRINT}
-
-
-@pytest.mark.parametrize("broken", ["", "<html>", KEY[:90], KEY.replace("PUBLIC", "PRIVATE")])
-def test_what_is_no_key_has_no_fingerprint(broken):
-    assert probe.fingerprints(broken) == set()
-
-
 def test_another_key_on_the_host_is_drift(machine):
     host = machine()
     host.gpu()
-    host.write("keyrings/provisioner-nvidia.asc", KEY)
+    host.write("keyring", KEY)
+    what = "signing key of nvidia-cuda"
     found = host.look(source="nvidia")
-    assert any(each["what"].startswith("key ") and each["from"] == FINGERPRINT for each in found["changes"])
+    assert any(FINGERPRINT in each["from"] for each in found["changes"] if each["what"] == what)
     assert found["source_off"]
-    found = host.look(source="nvidia", fingerprint=FINGERPRINT)
-    assert not any(each["what"].startswith("key ") for each in found["changes"])
+    host.wanted["distributions"]["debian12"]["sources"]["nvidia"]["repository"]["fingerprints"] = [FINGERPRINT]
+    assert what not in whats(host.look(source="nvidia"))

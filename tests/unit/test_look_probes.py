@@ -1,23 +1,17 @@
 """What the probes say of hosts that tests make up: trees in a temporary folder, and commands that answer as told."""
 
 import hashlib
+from collections import namedtuple
 from pathlib import Path
 
-import ansible.module_utils
 import pytest
-
-# As on a host, where Ansible puts these files beside its own.
-MODULE_UTILS = Path(__file__).parents[2] / "playbooks" / "module_utils"
-if str(MODULE_UTILS) not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(str(MODULE_UTILS))
-
-from ansible.module_utils import (  # noqa: E402
+from ansible.module_utils import (
     provisioner_devcontainer_cli,
     provisioner_docker_engine,
     provisioner_engine,
     provisioner_local_sources,
 )
-from ansible.module_utils.provisioner_host import Host, RefusalError  # noqa: E402
+from ansible.module_utils.provisioner_host import Host, RefusalError
 
 
 class Fake(Host):
@@ -44,12 +38,17 @@ class Fake(Host):
 
 def engine_wanted(tmp_path, **changes):
     return {
+        "source": "distribution",
         "packages": {"debian12": ["docker.io", "iptables"]},
+        "repositories": {},
+        "group": "docker",
+        "users": [],
         "environment": {},
         "drop_in": str(tmp_path / "docker.service.d" / "provisioner.conf"),
         "drop_in_sha256": "",
         "ca_bundle": "",
         "ca_bundle_sha256": "",
+        "daemon_json": str(tmp_path / "daemon.json"),
         "pid_file": str(tmp_path / "pid"),
         **changes,
     }
@@ -63,11 +62,71 @@ def test_a_host_without_an_engine_gets_its_distribution_s_packages(tmp_path):
 
 def test_a_distribution_without_a_known_engine_is_refused_only_where_one_is_missing(tmp_path, monkeypatch):
     host = Fake("ID=strange\nVERSION_ID=1\n")
-    with pytest.raises(RefusalError, match="no engine is known for strange1; install Docker"):
+    with pytest.raises(RefusalError, match="no engine is known for strange1; set docker_engine_source to docker"):
         provisioner_docker_engine.look(host, engine_wanted(tmp_path))
     monkeypatch.setattr(provisioner_engine, "_get", lambda path: {"Version": "27.1"} if path == "/version" else [])
     host.answers = {"docker": "", "dockerd": ""}
     assert provisioner_docker_engine.look(host, engine_wanted(tmp_path))["changes"] == []
+
+
+REPOSITORY = {
+    "name": "docker",
+    "kind": "deb",
+    "url": "http://localhost",
+    "suites": "/",
+    "fingerprints": ["A" * 40],
+}
+
+
+def test_docker_s_repository_is_looked_at_where_something_comes_from_it(tmp_path, monkeypatch):
+    files = {"keyring": str(tmp_path / "docker.gpg"), "source": str(tmp_path / "docker.sources")}
+    wanted = engine_wanted(
+        tmp_path, source="docker", packages={"debian": ["docker-ce"]}, repositories={"debian": {**REPOSITORY, **files}}
+    )
+    host = Fake("ID=ubuntu\nVERSION_ID=24.04\nID_LIKE=debian\n")
+    found = provisioner_docker_engine.look(host, wanted)
+    assert found["install"] and found["packages"] == ["docker-ce"]
+    assert {"signing key of docker", "source list of docker", "package docker-ce"} <= {
+        c["what"] for c in found["changes"]
+    }
+
+    # An engine that is there is kept, whoever brought it, and so is the repository that it came from.
+    monkeypatch.setattr(provisioner_engine, "_get", lambda path: {"Version": "27.1"} if path == "/version" else [])
+    for package in ("docker.io", "docker-ce"):
+        there = Fake("ID=debian\nVERSION_ID=12\n", [package], answers={"docker": "", "dockerd": ""})
+        found = provisioner_docker_engine.look(there, wanted)
+        assert (found["changes"], found["install"]) == ([], False)
+
+    # What we have set up is kept as it is wanted.
+    Path(files["source"]).touch()
+    found = provisioner_docker_engine.look(there, wanted)
+    assert found["install"] and "signing key of docker" in {change["what"] for change in found["changes"]}
+
+
+def test_a_source_that_is_not_known_is_refused(tmp_path):
+    with pytest.raises(RefusalError, match="docker_engine_source is 'snap'; set it to distribution or docker"):
+        provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path, source="snap", packages={}))
+
+
+def test_its_users_are_in_its_group(tmp_path, monkeypatch):
+    passwd = namedtuple("passwd", "pw_gid")
+    monkeypatch.setattr(provisioner_docker_engine.pwd, "getpwnam", {"in": passwd(1), "out": passwd(1)}.__getitem__)
+    wanted = engine_wanted(tmp_path, users=["in", "out"])
+    group = namedtuple("group", "gr_gid gr_mem")
+    monkeypatch.setattr(provisioner_docker_engine.grp, "getgrnam", {"docker": group(9, ["in"])}.__getitem__)
+    assert provisioner_docker_engine.look(Fake(), wanted)["users"] == ["out"]
+    monkeypatch.setattr(provisioner_docker_engine.grp, "getgrnam", {}.__getitem__)
+    assert provisioner_docker_engine.look(Fake(), wanted)["users"] == ["in", "out"]
+    with pytest.raises(RefusalError, match="no user gone on the host; make it, or take it out of docker_engine_users"):
+        provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path, users=["gone"]))
+
+
+def test_a_broken_daemon_json_is_refused_before_anything_is_changed(tmp_path):
+    (tmp_path / "daemon.json").write_text("{ broken")
+    with pytest.raises(RefusalError, match=r"daemon.json is broken: line 1, column 3: .*; the file stays as it is"):
+        provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path))
+    (tmp_path / "daemon.json").write_text("")
+    assert provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path))["changes"]
 
 
 def test_an_engine_that_systemd_has_stopped_is_not_asked_since_its_socket_would_start_it(tmp_path, monkeypatch):

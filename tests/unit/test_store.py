@@ -34,7 +34,7 @@ def test_a_broken_record_is_named_and_left_alone(state, keep, text):
     path.write_text(text)
     store = Store(state)
     assert [run.run_id for run in store.list()] == ["good"]
-    (line,) = store.broken
+    (line,) = store.warnings
     assert str(path) in line and "\n" not in line
     assert path.read_text() == text
 
@@ -42,7 +42,7 @@ def test_a_broken_record_is_named_and_left_alone(state, keep, text):
 def test_another_schema_is_not_taken_for_this_one(state, keep):
     keep(schema="scenario-a/2")
     store = Store(state)
-    assert store.list() == [] and len(store.broken) == 1
+    assert store.list() == [] and len(store.warnings) == 1
 
 
 def test_a_run_by_its_id_or_a_beginning_of_it(state, keep):

@@ -6,7 +6,8 @@
 #   XFORMERS_FORK_URL     clone this instead of the user's fork on GitHub
 #   TORCH_CUDA_ARCH_LIST  what to compile for (12.0)
 #   MAX_JOBS              compilers at once (ninja decides)
-#   SCENARIO_A_EVIDENCE   a folder for phases, pip's output and ninja's logs; without it none are kept
+#   SCENARIO_A_EVIDENCE   a folder for phases, pip's output, ninja's logs and what was here before; without it none
+#                         are kept
 set -Eeuo pipefail
 
 readonly DEFAULT_USERNAME=alexchesser
@@ -78,6 +79,19 @@ compile() {
     python3 -m pip install --verbose --no-cache-dir --no-build-isolation --no-deps -e "$XFORMERS_PATH" 2>&1 | tee "$log"
 }
 
+# What is here of xformers before anything is cloned: nothing, on a fresh machine.
+look_before() {
+  [ -z "${SCENARIO_A_EVIDENCE-}" ] || python3 .devcontainer/environment_facts.py --before \
+    >"${SCENARIO_A_EVIDENCE}/environment_before.json" || echo "evidence: what was here before is not known"
+}
+
+# The extension as this compile left it. A sum would take its time; a file that is written again changes these.
+look_at_extension() {
+  [ -z "${SCENARIO_A_EVIDENCE-}" ] || stat --printf \
+    '{"path":"%n","size":%s,"inode":%i,"modified":"%.9Y","changed":"%.9Z"}\n' "$XFORMERS_PATH"/xformers/_C*.so \
+    >"${SCENARIO_A_EVIDENCE}/extensions.jsonl" || echo "evidence: the compile left no extension"
+}
+
 pre_commit() {
   run python3 -m pip install --no-cache-dir pre-commit
   cd "$XFORMERS_PATH"
@@ -85,12 +99,14 @@ pre_commit() {
 }
 
 url=$(fork_url)
+look_before
 begin clone
 clone "$url"
 end
 begin compile
 compile
 end
+look_at_extension
 begin pre_commit
 pre_commit
 end

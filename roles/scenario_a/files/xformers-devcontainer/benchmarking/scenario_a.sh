@@ -27,7 +27,7 @@ base=$(dirname "$here")
 root=$(dirname "$base")
 work=$base-scenario-a
 
-# ---- settings ----------------------------------------------------------------------------------------------------
+# ---- settings ------------------------------------------------------------------------------------------------------
 
 # Read, never sourced: a value is only ever a value. The environment wins.
 settings=$here/scenario_a.env
@@ -63,7 +63,7 @@ max_jobs() {
   printf '%s\n' "$jobs"
 }
 
-# ---- log, events, phases -----------------------------------------------------------------------------------------
+# ---- log, events, phases -------------------------------------------------------------------------------------------
 
 # stamp: each line with the time it came, without the passwords that a URL may hold, into the log and onto stdout.
 stamp() {
@@ -111,116 +111,53 @@ keep() {
   [ -s "$file.stderr" ] || rm -f "$file.stderr"
 }
 
-# ---- phases ------------------------------------------------------------------------------------------------------
-
-# Images that would shorten the build: the devcontainer's own, the builders', and an earlier run's.
-SHORTCUTS='(^|/)(xformers-devcontainer|xformers-dependency-downloader|xformers-builder)(:|$)|^vsc-xformers-devcontainer-scenario-a-'
-
-shortcut_images() {
-  docker image ls --format '{{.Repository}}:{{.Tag}}' | grep -E "$SHORTCUTS" || true
+# seal: the SHA-256 of each file of the evidence becomes manifest.sha256, in sha256sum's own form, so that a file that is
+# edited, added or removed later shows. The result is among them, which takes its name only then.
+seal() {
+  (
+    cd "$evidence" || exit
+    find . -type f ! -name 'manifest.sha256*' ! -path ./result.json.part -printf '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum
+    sha256sum result.json.part | sed 's/\.part$//'
+  ) >"$evidence/manifest.sha256.part" && mv "$evidence/manifest.sha256.part" "$evidence/manifest.sha256"
 }
 
-base_image() { awk '$1 == "FROM" { print $2; exit }' "$base/.devcontainer/Dockerfile.scenario-a"; }
+# ---- the runtime ---------------------------------------------------------------------------------------------------
 
-clean() {
-  local containers images
-  mapfile -t containers < <(docker container ls --all --quiet --filter "label=devcontainer.local_folder=$work")
-  [ "${#containers[@]}" -eq 0 ] || run docker container rm --force --volumes "${containers[@]}"
-  mapfile -t images < <(shortcut_images)
-  if [ -n "${SCENARIO_A_COLD_BASE-}" ] && docker image inspect "$(base_image)" >/dev/null 2>&1; then
-    images+=("$(base_image)")
-  fi
-  [ "${#images[@]}" -eq 0 ] || run docker image rm --force "${images[@]}"
-  run rm -rf -- "$work"
-}
+# Gives the phases clean, lay_down, image_build, container_up and attention_test; base_image; watch, unwatch and
+# runtime_lost; and runtime_evidence_before, _at_build and _after.
+# shellcheck source=runtime_devcontainer.sh
+. "$here/runtime_devcontainer.sh"
 
-lay_down() {
-  local options=(--env "SCENARIO_A_EVIDENCE=/scenario-a-evidence" --env "TORCH_CUDA_ARCH_LIST=$TORCH_CUDA_ARCH_LIST"
-    --env "MAX_JOBS=$MAX_JOBS" --mount "$evidence/container:/scenario-a-evidence")
-  local name mount
-  for name in XFORMERS_USERNAME XFORMERS_FORK_URL; do
-    [ -z "${!name-}" ] || options+=(--env "$name=${!name}")
-  done
-  for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
-    [ -z "${!name-}" ] || options+=(--local-env "$name")
-  done
-  for mount in ${SCENARIO_A_MOUNTS-}; do options+=(--mount "$mount"); done
-  [ -z "$(gpus)" ] || options+=(--gpus)
+# ---- evidence that is not part of the log --------------------------------------------------------------------------
 
-  run mkdir "$work"
-  run cp -R -- "$base/." "$work/"
-  run python3 -B "$here/devcontainer_json.py" "$base/.devcontainer/devcontainer.json" "${options[@]}" \
-    --output "$work/.devcontainer/devcontainer.json"
-  cp -R -- "$work/.devcontainer" "$work/benchmarking" "$work/attention_test.py" "$evidence/files/"
-}
-
-image_build() {
-  run "$devcontainer" build --workspace-folder "$work" --no-cache --log-format text | tee "$evidence/build.json"
-}
-
-container_up() {
-  local user image
-  image=$(built_image)
-  user=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1])).get("remoteUser", "vscode"))' "$work/.devcontainer/devcontainer.json")
-  # The Dev Container CLI gives the container's user this user's number, so that both may write the workspace; but
-  # not root's. Then the workspace is given to the container's user instead.
-  if [ "$(id -u)" -eq 0 ]; then
-    run chown -R "$(docker run --rm --entrypoint id "$image" -u "$user")" "$work" "$evidence/container"
-  fi
-  run "$devcontainer" up --workspace-folder "$work" --remove-existing-container --log-format text | tee "$evidence/up.json"
-}
-
-attention_test() {
-  run "$devcontainer" exec --workspace-folder "$work" python3 attention_test.py | tee "$evidence/attention_test.log"
-}
-
-built_image() {
-  python3 -c 'import json, sys; print(json.loads(open(sys.argv[1]).read().splitlines()[-1])["imageName"][0])' "$evidence/build.json"
-}
-
-# ---- evidence that is not part of the log ------------------------------------------------------------------------
-
-images() { docker image ls --all --digests --no-trunc --format '{{json .}}'; }
-
-evidence_before() {
-  keep machine.json python3 -B "$here/machine_facts.py"
-  keep images_before.jsonl images
-  keep docker_version.json docker version --format '{{json .}}'
-  keep devcontainer_version.txt "$devcontainer" --version
+# What the run is, before anything of it happens: a folder without run.json is none. It is synced, so that a host that
+# loses its power in the middle still knows of it.
+describe_run() {
   python3 -c 'import json, sys; json.dump(dict(pair.split("=", 1) for pair in sys.argv[1:]), sys.stdout, indent=2)' \
     "run_id=$run_id" "started_at=$(date -u +%FT%TZ)" "boot_id=$(cat /proc/sys/kernel/random/boot_id)" \
     "input_hash=${SCENARIO_A_INPUT_HASH-}" "profile=${SCENARIO_A_PROFILE-}" "base_image=$(base_image)" \
     "username=${XFORMERS_USERNAME-}" "xformers_url=${XFORMERS_FORK_URL-}" \
-    "arch_list=$TORCH_CUDA_ARCH_LIST" "max_jobs=$MAX_JOBS" "workspace=$work" >"$evidence/run.json"
+    "arch_list=$TORCH_CUDA_ARCH_LIST" "max_jobs=$MAX_JOBS" "workspace=$work" >"$evidence/run.json.part"
+  sync "$evidence/run.json.part"
+  mv "$evidence/run.json.part" "$evidence/run.json"
 }
 
-evidence_after() {
-  local container
-  container=$(docker container ls --all --quiet --filter "label=devcontainer.local_folder=$work" | head -n 1)
-  keep images_after.jsonl images
-  keep base_image.json docker image inspect "$(base_image)"
-  [ ! -s "$evidence/build.json" ] || keep image_inspect.json docker image inspect "$(built_image)"
-  [ ! -s "$evidence/build.json" ] || keep image_history.jsonl docker image history --no-trunc --format '{{json .}}' "$(built_image)"
-  [ ! -e "$work" ] || keep devcontainer_configuration.json "$devcontainer" read-configuration --workspace-folder "$work" --include-merged-configuration
-  if [ -n "$container" ]; then
-    keep container_inspect.json docker container inspect "$container"
-    # As the container's own user, whose packages and repository they are.
-    local inside=("$devcontainer" exec --workspace-folder "$work")
-    keep packages.json "${inside[@]}" python3 -m pip list --format json
-    keep commit.txt "${inside[@]}" git -C xformers rev-parse HEAD
-    keep extension.txt "${inside[@]}" find xformers/xformers -maxdepth 1 -name '_C*.so' -exec sha256sum {} +
-  fi
+evidence_before() {
+  keep machine.json python3 -B "$here/machine_facts.py"
+  runtime_evidence_before
 }
 
-# ---- one run at a time -------------------------------------------------------------------------------------------
+# ---- one run at a time ---------------------------------------------------------------------------------------------
 
-# Held until this script ends, however it ends: whoever finds it held knows that a run is under way.
-exec 9>"$root/lock"
-if ! flock --wait 2 9; then
-  echo "scenario_a.sh: another run is under way in $root; wait for it" >&2
+# Held until this script ends, however it ends: whoever finds it held knows that a run is under way, and reads in it
+# which. Those who only look hold it for a moment.
+exec 9>>"$root/lock"
+if ! flock --wait 10 9; then
+  echo "scenario_a.sh: another run is under way in $root: $(cat "$root/lock"); wait for it" >&2
   exit 75 # EX_TEMPFAIL
 fi
 if [ "${1-}" = --clean ]; then
+  echo "a clean-up" >"$root/lock"
   clean
   exit
 elif [ $# -gt 0 ]; then
@@ -230,18 +167,47 @@ elif [ -e "$evidence" ]; then
   echo "scenario_a.sh: there is a run $run_id already: choose another SCENARIO_A_RUN_ID" >&2
   exit 2
 fi
+echo "$run_id" >"$root/lock"
 mkdir -p "$evidence/files" "$evidence/container"
+# On a full disk a run can still say how it ended: the result is written over blocks that it has from here on, and the
+# reserve makes room for the end of the log.
+printf '%*s' 2048 '' >"$evidence/result.json.part"
+head --bytes=256K /dev/urandom >"$evidence/reserve"
 
-# ---- the run -----------------------------------------------------------------------------------------------------
+# ---- the run -------------------------------------------------------------------------------------------------------
 
 exec 3>&1
-exec > >(stamp >&3) 2>&1 </dev/null
+# A signal to all of this script's processes must not end the log before the script has said how it ended.
+exec > >(trap '' INT TERM HUP; stamp >&3) 2>&1 </dev/null
 stamper=$!
 
+# result OUTCOME EXIT_CODE PHASE CAUSE: writes result.json, whole or not at all, and seals the evidence with it; what is
+# not known is null.
+result() {
+  python3 -c '
+import json, sys
+outcome, code, phase, cause = sys.argv[1:]
+print(json.dumps({"outcome": outcome, "exit_code": int(code), "phase": phase or None, "cause": cause or None}))' \
+    "$@" 1<>"$evidence/result.json.part" || return
+  seal
+  mv "$evidence/result.json.part" "$evidence/result.json"
+}
+
+# logged TEXT: waits until the stamper, which may lag behind, has brought TEXT into the log; 5 s at most.
+logged() {
+  local look
+  for ((look = 0; look < 50; look++)); do
+    if tail -n 5 "$evidence/scenario_a.log" | grep -qF -- "$1"; then return; fi
+    sleep 0.1
+  done
+}
+
 finish() {
-  local code=$? outcome=ok failed_in
-  trap - EXIT INT TERM HUP
+  local code=$? outcome=ok failed_in cause='' lost=()
+  trap - EXIT
+  trap '' INT TERM HUP PIPE # once is enough: what is left takes seconds
   set +e
+  rm -f "$evidence/reserve"
   case $code in
     0) event end run ;;
     129 | 130 | 143) outcome=interrupted; event fail "${phase:-run}"; event fail run ;;
@@ -251,19 +217,27 @@ finish() {
   failed_in=$(sed -n 's/^{"event":"fail","phase":"\([a-z_]*\)".*/\1/p' "$evidence/container/events.jsonl" 2>/dev/null | tail -n 1)
   failed_in=${failed_in:-$phase}
   printf '\n=== evidence ===\n'
-  kill "$docker_events" 2>/dev/null
-  evidence_after
+  if runtime_lost; then lost=(--engine-lost); fi
+  unwatch
+  if [ "$outcome" != ok ]; then
+    logged '=== evidence ==='
+    cause=$(python3 -B "$here/failure_cause.py" "$evidence" --exit-code "$code" --max-jobs "$MAX_JOBS" \
+      --oom-kills-before "${oom_kills_before:-0}" "${lost[@]}")
+  fi
+  # A host that shuts down does not wait, and what it stops has nothing more to tell.
+  [ "$outcome" = interrupted ] || runtime_evidence_after
   if [ "$outcome" = ok ]; then
     printf '\nScenario A is done: run %s\n' "$run_id"
   else
+    [ -z "$cause" ] || printf '\n%s\n' "$cause"
     printf '\nScenario A %s in %s (exit code %s): run %s\n' "$outcome" "${failed_in:-no phase}" "$code" "$run_id"
   fi
   exec >&3 2>&3 # the stamper's input ends here, so the log is whole before the result says so
   wait "$stamper"
-  printf '{"outcome":"%s","exit_code":%s,"phase":"%s"}\n' "$outcome" "$code" "$failed_in" >"$evidence/result.json.part"
-  mv "$evidence/result.json.part" "$evidence/result.json"
+  result "$outcome" "$code" "$failed_in" "$cause"
   exit "$code"
 }
+oom_kills_before=$(awk '$1 == "oom_kill" { print $2 }' /proc/vmstat)
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -273,14 +247,13 @@ TORCH_CUDA_ARCH_LIST=${TORCH_CUDA_ARCH_LIST:-$(arch_list)}
 MAX_JOBS=${MAX_JOBS:-$(max_jobs)}
 export TORCH_CUDA_ARCH_LIST MAX_JOBS
 echo "Scenario A: run $run_id in $root"
-docker events --filter type=image --format '{{json .}}' >"$evidence/docker_events.jsonl" 2>/dev/null 9>&- &
-docker_events=$!
+describe_run
+watch
 evidence_before
 
 event begin run
 timed clean clean
-keep images_at_build.jsonl images
-keep base_image_before.json docker image inspect "$(base_image)"
+runtime_evidence_at_build
 timed lay_down lay_down
 timed image_build image_build
 timed container_up container_up

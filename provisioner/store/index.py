@@ -1,0 +1,148 @@
+"""Keeps the index in step with the record files, <state>/runs/<host>/<run_id>/record.json: they are the truth.
+
+A file that is new or has changed is read and checked, once; one that is gone leaves the index. So whoever writes a
+record, a plain ansible-playbook too, need not know of the index, and a kill at any time leaves nothing to mend.
+"""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC
+from pathlib import Path
+from typing import Any, NoReturn
+
+from provisioner import __version__
+
+__all__ = ["bring_up_to_date"]
+
+BATCH = 500
+"""So many records are written at once: others wait for no longer than that takes, and a kill loses no more."""
+
+RECORD = "record.json"
+
+
+@dataclass(frozen=True)
+class _File:
+    """A record file as it was found: its folder, below the state directory, and what tells that it has changed."""
+
+    folder: str
+    modified: int
+    size: int
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What was read of a record file; `broken` says why it is no record."""
+
+    file: _File
+    record: dict[str, Any]
+    started: float = 0.0
+    broken: str | None = None
+
+
+def bring_up_to_date(connection: sqlite3.Connection, state: Path) -> None:
+    """Make the index tell what the record files below `state` say. Raises sqlite3.DatabaseError."""
+    # What an earlier version of provisioner did not take for a record is looked at again.
+    known = {
+        _File(os.fsdecode(folder), modified, size): refused_by in {None, __version__}
+        for folder, modified, size, refused_by in connection.execute(
+            "SELECT folder, modified, size, refused_by FROM runs"
+        )
+    }
+    found = set(_record_files(state))
+    new = sorted((file for file in found if not known.get(file)), key=lambda file: file.folder)
+    for start in range(0, len(new), BATCH):
+        entries = [entry for file in new[start : start + BATCH] if (entry := _read(state, file))]
+        with _writing(connection):
+            for entry in entries:
+                _put(connection, entry)
+    gone = {file.folder for file in known} - {file.folder for file in found}
+    if gone:
+        with _writing(connection):
+            for folder in gone:
+                # Another process may have put it there, and into the index, since the files were listed.
+                if not (state / folder / RECORD).exists():
+                    connection.execute("DELETE FROM runs WHERE folder = ?", [os.fsencode(folder)])
+
+
+def _record_files(state: Path) -> Iterator[_File]:
+    runs = str(state / "runs")
+    for host in _names(runs):
+        for run_id in _names(f"{runs}/{host}"):
+            try:
+                status = os.stat(f"{runs}/{host}/{run_id}/{RECORD}")  # noqa: PTH116 - a Path each costs thrice as much
+            except OSError:
+                continue  # a run in flight, or one that was never collected
+            yield _File(f"runs/{host}/{run_id}", status.st_mtime_ns, status.st_size)
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - as above
+    except OSError:
+        return []
+
+
+def _read(state: Path, file: _File) -> _Entry | None:
+    """Read and check a record; None where it has just been deleted."""
+    from provisioner.record import Record  # noqa: PLC0415 - slow, and needed only where there is something new
+
+    try:
+        text = (state / file.folder / RECORD).read_text(encoding="utf-8")
+        started = Record.model_validate_json(text).started_at
+        record = json.loads(text, parse_constant=_refuse)
+        # Without a zone it is UTC, as the schema says.
+        return _Entry(file, record, (started if started.tzinfo else started.replace(tzinfo=UTC)).timestamp())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, OverflowError) as error:
+        return _Entry(file, {}, broken=" ".join(" ".join(str(error).splitlines()[:3]).split()))
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+@contextmanager
+def _writing(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    with connection:  # commits, or rolls back where it fails
+        yield
+
+
+def _put(connection: sqlite3.Connection, entry: _Entry) -> None:
+    file, record = entry.file, entry.record
+    folder = os.fsencode(file.folder)  # not every name is text
+    connection.execute("DELETE FROM runs WHERE folder = ?", [folder])
+    if entry.broken is not None:
+        connection.execute(
+            "INSERT INTO runs (folder, modified, size, broken, refused_by) VALUES (?, ?, ?, ?, ?)",
+            [folder, file.modified, file.size, entry.broken, __version__],
+        )
+        return
+    run = connection.execute(
+        "INSERT INTO runs (folder, modified, size, run_id, host, started) VALUES (?, ?, ?, ?, ?, ?)",
+        [folder, file.modified, file.size, record["run_id"], record["host"], entry.started],
+    ).lastrowid
+    connection.execute("INSERT INTO records VALUES (?, ?)", [run, json.dumps(record)])
+    connection.executemany(
+        "INSERT INTO fields VALUES (?, ?, ?)", [(path, run, json.dumps(value)) for path, value in _fields(record)]
+    )
+
+
+def _fields(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Give each field under its name, and what a field holds of lists and objects apart, as FIELD.NAME.
+
+    So `audit` is the verdict without its checks, `compile` the figures without each object's. A name with a dot in
+    it is left out: it is in the whole record.
+    """
+    for name, value in record.items():
+        if "." in name:
+            continue
+        parts = value if isinstance(value, dict) else {}
+        apart = [part for part in parts if isinstance(parts[part], dict | list) and "." not in part]
+        yield name, {part: parts[part] for part in parts if part not in apart} if apart else value
+        yield from ((f"{name}.{part}", parts[part]) for part in apart)

@@ -1,0 +1,115 @@
+"""Asks the index; one connection for each question, so nothing is held open between them."""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Collection
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from provisioner.errors import Exit, ProvisionerError
+from provisioner.selection import EVERYTHING, Selection
+from provisioner.store import database, reading
+from provisioner.store.index import bring_up_to_date
+from provisioner.store.run import Run
+
+__all__ = ["Store"]
+
+Answer = TypeVar("Answer")
+
+
+@dataclass
+class Store:
+    """The runs below a state directory, which need not exist.
+
+    After each question `warnings` has a line for each record that could not be read, which is left alone and not
+    counted, and what was wrong with the index itself.
+    """
+
+    state: Path
+    warnings: list[str] = field(default_factory=list)
+
+    def list(self, which: Selection = EVERYTHING, fields: Collection[str] | None = None) -> list[Run]:
+        """Give the runs that are meant, newest first.
+
+        `fields` names what of their records is wanted, as FIELD or FIELD.NAME; a record then has these, null where
+        it does not know them, and always `run_id` and `host`. It is quick where whole records are not. Raises
+        ProvisionerError (code 2) where a newer version wrote the index.
+        """
+        rows = self._ask(lambda connection: reading.runs(connection, which, fields))
+        return [Run(row.record, self.state / row.folder, row.started) for row in rows]
+
+    def json_lines(self, which: Selection = EVERYTHING) -> tuple[str, ...]:
+        """Give the records that are meant as JSON, a line each, newest first. Raises as list() does."""
+        return self._ask(lambda connection: reading.texts(connection, which))
+
+    def get(self, run_id: str) -> Run:
+        """Give the run whose id is, or uniquely begins with, `run_id`; raises ProvisionerError (code 2)."""
+        names = self._ask(lambda connection: reading.ids_beginning(connection, run_id))
+        if len(names) == 1:
+            (run,) = self.list(Selection(run_ids=tuple(names)))[:1]
+            return run
+        if names:
+            raise ProvisionerError(
+                f"{run_id!r} begins more than one run's id: {', '.join(names[:5])}", "give more of it", Exit.BAD_INPUT
+            )
+        raise ProvisionerError(f"no run {run_id!r}", "`provisioner facts` lists them", Exit.BAD_INPUT)
+
+    def delete(self, run: Run) -> None:
+        """Remove a run's record and evidence from this machine. Raises ProvisionerError.
+
+        It is gone at once, by a rename; what a kill leaves of it after that goes with the next one that is deleted.
+        """
+        trash = self.state / "deleted"
+        try:
+            trash.mkdir(mode=0o700, exist_ok=True)
+            run.folder.rename(trash / f"{run.folder.parent.name}-{run.folder.name}")
+            shutil.rmtree(trash)
+        except OSError as error:
+            raise ProvisionerError(f"cannot delete run {run.run_id}: {error}", f"look at {run.folder}") from error
+        with suppress(OSError):
+            run.folder.parent.rmdir()  # its host's last run
+
+    # --- the connection ---
+
+    def _ask(self, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """Answer from the index; where it is corrupt from a new one, where there can be none from memory."""
+        self.warnings = []
+        if not (self.state / "runs").is_dir():
+            return self._answer(database.open_memory, question)  # looking makes nothing
+        path = self.state / "store.db"
+        try:
+            return self._from_file(path, question)
+        except (sqlite3.DatabaseError, OSError) as error:
+            self.warnings = [
+                f"the index {path} cannot be used ({error}); the records are read from their files, which is slower"
+            ]
+            return self._answer(database.open_memory, question)
+
+    def _from_file(self, path: Path, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        before = database.inode(path)
+        try:
+            return self._answer(lambda: database.open_file(path), question)
+        except (sqlite3.DatabaseError, ValueError) as error:
+            if not database.is_corrupt(error):
+                raise
+            kept = database.keep_aside(path, before)
+            if kept:
+                self.warnings = [f"the index {path} was corrupt; it is kept as {kept.name}, and made anew"]
+            return self._answer(lambda: database.open_file(path), question)
+
+    def _answer(
+        self, connect: Callable[[], sqlite3.Connection], question: Callable[[sqlite3.Connection], Answer]
+    ) -> Answer:
+        with closing(connect()) as connection:
+            bring_up_to_date(connection, self.state)
+            connection.execute("BEGIN")  # what is read is of one moment
+            answer = question(connection)
+            broken = connection.execute("SELECT folder, broken FROM runs WHERE broken IS NOT NULL ORDER BY folder")
+            self.warnings += [
+                f"{self.state / os.fsdecode(folder) / 'record.json'} is not a record and is left out: {why}"
+                for folder, why in broken
+            ]
+        return answer

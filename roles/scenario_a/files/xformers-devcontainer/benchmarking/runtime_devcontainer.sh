@@ -1,0 +1,150 @@
+# shellcheck shell=bash
+# The runtime "devcontainer" of scenario_a.sh, which sources this file: the phases that the host runs and the evidence
+# that only Docker and the Dev Container CLI can give. Another runtime is another file with the functions that
+# scenario_a.sh names under "the runtime".
+#
+# From scenario_a.sh: root, base, work, here, evidence, devcontainer, the settings, and run, keep, gpus.
+# shellcheck disable=SC2154 # assigned there
+
+# ---- phases --------------------------------------------------------------------------------------------------------
+
+# Images that would shorten the build: the devcontainer's own, the builders', and an earlier run's.
+SHORTCUTS='(^|/)(xformers-devcontainer|xformers-dependency-downloader|xformers-builder)(:|$)|^vsc-xformers-devcontainer-scenario-a-'
+
+shortcut_images() {
+  docker image ls --format '{{.Repository}}:{{.Tag}}' | grep -E "$SHORTCUTS" || true
+}
+
+base_image() { awk '$1 == "FROM" { print $2; exit }' "$base/.devcontainer/Dockerfile.scenario-a"; }
+
+# of_builds: those of the ids on stdin that a build of an earlier run named in its log (`---> ID`, `---> Running in ID`).
+of_builds() {
+  grep -xF -f <(cat "$root"/runs/*/scenario_a.log 2>/dev/null | sed -nE 's/.* ---> (Running in )?([0-9a-f]{12})$/\2/p') || true
+}
+
+clean() {
+  local containers images
+  mapfile -t containers < <(
+    docker container ls --all --quiet --filter "label=devcontainer.local_folder=$work"
+    # A build that was cut short leaves the container of its last step, and layers that no image has a name for.
+    docker container ls --quiet --filter status=exited | of_builds
+  )
+  [ "${#containers[@]}" -eq 0 ] || run docker container rm --force --volumes "${containers[@]}"
+  mapfile -t images < <(
+    shortcut_images
+    docker image ls --quiet --filter dangling=true | of_builds
+  )
+  if [ -n "${SCENARIO_A_COLD_BASE-}" ] && docker image inspect "$(base_image)" >/dev/null 2>&1; then
+    images+=("$(base_image)")
+  fi
+  [ "${#images[@]}" -eq 0 ] || run docker image rm --force "${images[@]}"
+  run rm -rf -- "$work"
+}
+
+lay_down() {
+  local options=(--env "SCENARIO_A_EVIDENCE=/scenario-a-evidence" --env "TORCH_CUDA_ARCH_LIST=$TORCH_CUDA_ARCH_LIST"
+    --env "MAX_JOBS=$MAX_JOBS" --mount "$evidence/container:/scenario-a-evidence")
+  local name mount laid_down_for
+  for name in XFORMERS_USERNAME XFORMERS_FORK_URL; do
+    [ -z "${!name-}" ] || options+=(--env "$name=${!name}")
+  done
+  for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
+    [ -z "${!name-}" ] || options+=(--local-env "$name")
+  done
+  for mount in ${SCENARIO_A_MOUNTS-}; do options+=(--mount "$mount"); done
+  [ -z "$(gpus)" ] || options+=(--gpus)
+
+  run mkdir "$work"
+  run cp -R -- "$base/." "$work/"
+  laid_down_for=$(sed -n 's/^SCENARIO_A_INPUT_HASH=//p' "$work/benchmarking/scenario_a.env" 2>/dev/null) || true
+  if [ -n "$laid_down_for" ] && [ "$laid_down_for" != "${SCENARIO_A_INPUT_HASH-}" ]; then
+    echo "the base was laid down anew, for other inputs, while this run began: run again"
+    return 1
+  fi
+  run python3 -B "$here/devcontainer_json.py" "$base/.devcontainer/devcontainer.json" "${options[@]}" \
+    --output "$work/.devcontainer/devcontainer.json"
+  cp -R -- "$work/.devcontainer" "$work/benchmarking" "$work/attention_test.py" "$evidence/files/"
+}
+
+image_build() {
+  run "$devcontainer" build --workspace-folder "$work" --no-cache --log-format text | tee "$evidence/build.json"
+}
+
+container_up() {
+  local user image
+  image=$(built_image)
+  user=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1])).get("remoteUser", "vscode"))' "$work/.devcontainer/devcontainer.json")
+  # The Dev Container CLI gives the container's user this user's number, so that both may write the workspace; but
+  # not root's. Then the workspace is given to the container's user instead.
+  if [ "$(id -u)" -eq 0 ]; then
+    run chown -R "$(docker run --rm --entrypoint id "$image" -u "$user")" "$work" "$evidence/container"
+  fi
+  run "$devcontainer" up --workspace-folder "$work" --remove-existing-container --log-format text | tee "$evidence/up.json"
+}
+
+attention_test() {
+  run "$devcontainer" exec --workspace-folder "$work" python3 attention_test.py | tee "$evidence/attention_test.log"
+}
+
+built_image() {
+  python3 -c 'import json, sys; print(json.loads(open(sys.argv[1]).read().splitlines()[-1])["imageName"][0])' "$evidence/build.json"
+}
+
+# ---- evidence ------------------------------------------------------------------------------------------------------
+
+# Every image, those without a name too, by what cannot be renamed: its id and its layers. One JSON object a line.
+images() {
+  docker image ls --all --quiet --no-trunc | sort -u | xargs -r docker image inspect --format \
+    '{"id":{{json .Id}},"tags":{{json .RepoTags}},"digests":{{json .RepoDigests}},"created":{{json .Created}},"layers":{{json .RootFS.Layers}}}'
+}
+
+layers() { docker image history --no-trunc --format '{{json .}}' "$1"; }
+
+# What comes to the host while the run is under way; stopped by unwatch. That containers are created is kept as well:
+# the run's own shows that the watch was on.
+watch() {
+  docker events --filter type=image --filter type=container --filter event=pull --filter event=load \
+    --filter event=import --filter event=tag --filter event=create --format '{{json .}}' \
+    >"$evidence/docker_events.jsonl" 2>/dev/null 9>&- &
+  docker_events=$!
+}
+unwatch() { kill "$docker_events" 2>/dev/null; }
+# Whether the engine went away meanwhile: the watching ends with it, also where it has been restarted since.
+runtime_lost() { ! kill -0 "$docker_events" 2>/dev/null; }
+
+runtime_evidence_before() {
+  keep images_before.jsonl images
+  keep docker_version.json docker version --format '{{json .}}'
+  keep devcontainer_version.txt "$devcontainer" --version
+}
+
+# After the clean-up, before the build.
+runtime_evidence_at_build() {
+  keep images_at_build.jsonl images
+  keep base_image_before.json docker image inspect "$(base_image)"
+}
+
+runtime_evidence_after() {
+  local container image
+  container=$(docker container ls --all --quiet --filter "label=devcontainer.local_folder=$work" | head -n 1)
+  keep images_after.jsonl images
+  keep base_image.json docker image inspect "$(base_image)"
+  keep base_image_history.jsonl layers "$(base_image)"
+  if [ -s "$evidence/build.json" ]; then
+    keep image_inspect.json docker image inspect "$(built_image)"
+    keep image_history.jsonl layers "$(built_image)"
+  fi
+  [ ! -e "$work" ] || keep devcontainer_configuration.json "$devcontainer" read-configuration --workspace-folder "$work" --include-merged-configuration
+  if [ -n "$container" ]; then
+    keep container_inspect.json docker container inspect "$container"
+    image=$(docker container inspect --format '{{.Image}}' "$container")
+    keep container_image.json docker image inspect "$image"
+    keep container_image_history.jsonl layers "$image"
+    keep container_diff.txt docker container diff "$container"
+    # As the container's own user, whose packages and repository they are.
+    local inside=("$devcontainer" exec --workspace-folder "$work")
+    keep packages.json "${inside[@]}" python3 -m pip list --format json
+    keep commit.txt "${inside[@]}" git -C xformers rev-parse HEAD
+    keep environment.json "${inside[@]}" python3 .devcontainer/environment_facts.py
+  fi
+}
