@@ -21,7 +21,7 @@ def main(options: Namespace) -> int:
     _check(asked)
     store = Store(state_dir(options.state_dir))
     report = model.build(store.list(of_options(options)))
-    for line in store.broken:
+    for line in store.warnings:
         say(line)
     if not report.samples:
         say(f"no runs in {store.state} are meant; `provisioner facts` lists those that there are")
