@@ -54,7 +54,7 @@ COMMON = (
 )
 
 WHICH_RUNS = (
-    option("--host", metavar="PATTERN", action="append", help="only runs on these hosts; with -i, or a group of its"),
+    option("--host", metavar="PATTERN", action="append", help="only runs on these hosts; with -i, a group of it too"),
     option("--since", metavar="TIME", help="only runs since then: 12h, 7d, or a date such as 2026-11-23 (UTC)"),
     option("--last", metavar="N", type=int, help="only the newest N of them"),
 )
@@ -131,6 +131,41 @@ COMMANDS = (
         "provisioner audit 20261123T090807Z",
         "audit",
         (option("run", metavar="RUN", help="the run_id, or as much of its beginning as is unique"),),
+    ),
+    Command(
+        "compare",
+        "compare two sets of runs, phase by phase; exit 1 where --fail-if-slower says so",
+        "provisioner compare gpu-01@14d..7d gpu-01@7d.. --fail-if-slower 10%",
+        "compare",
+        (
+            option("a", metavar="A", help="a run, host, group (-i), SINCE..UNTIL, HOST@SINCE..UNTIL, baseline or file"),
+            option("b", metavar="B", nargs="?", help="the same, to be set against A; may be left out to save A"),
+            option("--save-baseline", metavar="NAME", help="keep A's runs under this name"),
+            option("--fail-if-slower", metavar="SHARE", help="exit 1 where B is slower than A by more, such as 10%%"),
+            option("--phase", metavar="NAME", default="total", help="what --fail-if-slower looks at (default: total)"),
+            option(
+                "--allow-different",
+                action="store_true",
+                help="compare although inputs differ, and rejected runs too",
+            ),
+        ),
+    ),
+    Command(
+        "export",
+        "write the records of finished runs as JSON lines; `import` and `compare` read them",
+        "provisioner export --since 7d runs.jsonl",
+        "export",
+        (*WHICH_RUNS, option("file", metavar="FILE", help="where to; - is stdout")),
+    ),
+    Command(
+        "delete",
+        "forget runs: remove their records and evidence from this machine",
+        "provisioner delete 20261123T090807Z-a1b2c3 --yes",
+        "delete",
+        (
+            option("run", metavar="RUN", nargs="+", help="a run_id, or as much of its beginning as is unique"),
+            option("--yes", action="store_true", help="do not ask"),
+        ),
     ),
     Command(
         "doctor",

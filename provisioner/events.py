@@ -18,6 +18,7 @@ __all__ = [
     "RecordFound",
     "Started",
     "Stats",
+    "Waiting",
     "translate",
 ]
 
@@ -119,6 +120,14 @@ class RebootRequired:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """A host cannot go on before `what` is over."""
+
+    host: str
+    what: str
+
+
+@dataclass(frozen=True)
 class Stats:
     """Ansible's counts at its end, each by host."""
 
@@ -128,7 +137,9 @@ class Stats:
     unreachable: Mapping[str, int]
 
 
-Event = Output | Started | Failure | Progress | RecordFound | Finding | Looked | Planned | RebootRequired | Stats
+Event = (
+    Output | Started | Failure | Progress | RecordFound | Finding | Looked | Planned | RebootRequired | Waiting | Stats
+)
 
 
 def translate(raw: Mapping[str, Any]) -> Iterator[Event]:
@@ -146,6 +157,8 @@ def translate(raw: Mapping[str, Any]) -> Iterator[Event]:
         result = data.get("res") or {}
         unreachable = kind == "runner_on_unreachable"
         yield Failure(host, data.get("play", ""), data.get("task", ""), unreachable, message(result))
+    if kind == "runner_retry" and (waiting_for := (data.get("res") or {}).get("waiting_for")):
+        yield Waiting(host, str(waiting_for))
     if kind in {"runner_on_ok", "runner_on_failed", "runner_retry", "runner_item_on_ok"}:
         yield from _results(host, data.get("res") or {})
 

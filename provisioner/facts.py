@@ -1,36 +1,40 @@
-"""Records as a document to query, and the ways to print it: one function of one shape for each format."""
+"""Records as a document to query, and the ways to print it: one function of one shape for each format.
 
-import csv
-import io
+What a format or a query needs is imported there: most uses need none of it, and start-up would pay for all.
+"""
+# ruff: noqa: PLC0415
+
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
-
-import jmespath
-import jmespath.exceptions
-import yaml
 
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.phases import PHASES
-from provisioner.store import Run
 from provisioner.text import table
 
-__all__ = ["FORMATS", "check_query", "document", "runs_table", "search"]
+__all__ = ["FORMATS", "TABLE_FIELDS", "document", "fields_of", "runs_table", "search"]
 
 
-def document(runs: Iterable[Run]) -> dict[str, Any]:
-    """Give {"hosts": {NAME: its newest record}, "runs": [records]} of `runs`, which come newest first."""
-    records = [run.record for run in runs]
+TABLE_FIELDS = ("host", "started_at", "outcome", "audit.verdict", "total_seconds", "timings", "run_id")
+"""What runs_table() needs of a record."""
+
+
+def document(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Give {"hosts": {NAME: its newest record}, "runs": [records]} of records that come newest first."""
     hosts: dict[str, Any] = {}
     for record in records:
         hosts.setdefault(record["host"], record)
-    return {"hosts": hosts, "runs": records}
+    return {"hosts": hosts, "runs": list(records)}
 
 
-def check_query(expression: str) -> None:
-    """Raise ProvisionerError (code 2) where `expression` is not JMESPath."""
+def fields_of(expression: str) -> frozenset[str] | None:
+    """Give the fields of a record that the query may look at, None for all; raises ProvisionerError (code 2)."""
+    import jmespath.exceptions
+
+    from provisioner import query
+
     try:
-        jmespath.compile(expression)
+        return query.fields_of(expression)
     except jmespath.exceptions.JMESPathError as error:
         reason = " ".join(str(error).split()) or "it is empty"
         raise ProvisionerError(
@@ -42,6 +46,8 @@ def check_query(expression: str) -> None:
 
 def search(expression: str, value: Any) -> Any:
     """Give what `expression` selects of `value`, None for nothing; raises ProvisionerError (code 2)."""
+    import jmespath.exceptions
+
     try:
         return jmespath.search(expression, value)
     except jmespath.exceptions.JMESPathError as error:
@@ -64,6 +70,8 @@ def as_json(value: Any) -> str:
 
 def as_yaml(value: Any) -> str:
     """Give any value as YAML."""
+    import yaml
+
     text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
     return text.removesuffix("...\n").rstrip("\n")
 
@@ -80,6 +88,9 @@ def as_table(value: Any) -> str:
 
 def as_csv(value: Any) -> str:
     """Give the same as CSV, with every field of a record as a column."""
+    import csv
+    import io
+
     header, rows = _rows(value["runs"] if _is_document(value) else value)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

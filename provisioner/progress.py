@@ -54,6 +54,87 @@ def show(
         view.close()
 
 
+<<<<<<< HEAD
+=======
+@dataclass
+class _Host:
+    """What is known of a host, and since when by our own monotonic clock."""
+
+    play: str = ""
+    task: str = ""
+    since: float = 0.0
+    progress: events.Progress | None = None
+    received: float = 0.0
+    failure: str = ""
+    waiting: str = ""
+    told: float = 0.0
+
+    def take(self, event: events.Event, now: float) -> bool:
+        """Take note of `event` and say whether something new has begun."""
+        match event:
+            case events.Started():
+                new = event.play != self.play
+                self.play, self.task, self.failure, self.waiting = event.play, event.task, "", ""
+                if new:
+                    self.since, self.progress = now, None
+                return new
+            case events.Progress():
+                before = self.progress
+                self.progress, self.received = event, now
+                return before is None or (before.phase, before.state) != (event.phase, event.state)
+            case events.Waiting():
+                new = event.what != self.waiting
+                self.waiting = event.what
+                return new
+            case events.Failure():
+                self.failure = event.task  # why, the command says at the end
+                return True
+        return False
+
+    def what(self) -> str:
+        """Say what the host is doing."""
+        if self.failure:
+            return f"failed in '{self.failure}'"
+        if self.waiting:
+            return f"waiting for {self.waiting}"
+        if self.progress is None:
+            return self.play
+        if self.progress.state == "finished":
+            return "finished"
+        count = f" {self.progress.done}/{self.progress.total}" if self.progress.total else ""
+        between = "starting" if self.progress.elapsed < 1 else "keeping the evidence"
+        return f"{self.progress.phase or between}{count}"
+
+    def clock(self, now: float) -> str:
+        """Say for how long: the run's own clock, carried on by ours between two looks at it."""
+        if self.failure:
+            return ""
+        if self.progress is None:
+            return duration(now - self.since) if now - self.since >= 1 else ""
+        if self.progress.state == "finished":
+            return duration(self.progress.elapsed)
+        ahead = now - self.received
+        inside, whole = self.progress.phase_elapsed + ahead, self.progress.elapsed + ahead
+        return f"{duration(inside)} of {duration(whole)}"
+
+
+class Hosts:
+    """What is known of all hosts; `clock` gives monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.all: dict[str, _Host] = {}
+
+    def take(self, event: events.Event) -> tuple[str, _Host, bool] | None:
+        """Take note of `event` and give its host, by name and state, and whether something new has begun there."""
+        name = getattr(event, "host", None)
+        if name is None:
+            return None
+        host = self.all.setdefault(name, _Host(since=self.clock()))
+        return name, host, host.take(event, self.clock())
+
+
+>>>>>>> main
 class Lines:
     """Plain lines: at once when a host begins something new, else one in INTERVAL seconds."""
 

@@ -84,19 +84,39 @@ class Gpu(Model):
     uuid: str | None
     compute_capability: str | None
     memory_bytes: int | None
+    mig: str | None = Field(default=None, description="Enabled, Disabled, or null where the card has no such mode")
+    ecc: str | None = Field(default=None, description="Enabled, Disabled, or null where the card has none")
+    power_limit_watts: float | None = None
+    pcie_generation: int | None = Field(default=None, description="the fastest that card and slot agree on")
+    pcie_width: int | None = Field(default=None, description="lanes, the most that card and slot agree on")
+    pcie_address: str | None = None
+
+
+class MigDevice(Model):
+    """A slice of a GPU."""
+
+    profile: str
+    uuid: str
 
 
 class Machine(Model):
     """The host that was measured."""
 
     cpu_model: str | None = None
-    cores: int | None = None
+    cores: int | None = Field(default=None, description="that a process may use, threads of one core counted each")
+    physical_cores: int | None = Field(default=None, description="in the machine, threads of one core counted once")
     memory_bytes: int | None = None
+    disk: Literal["nvme", "ssd", "hdd"] | None = Field(default=None, description="what /var/lib lies on")
     os: str | None = None
     kernel: str | None = None
+    virtualisation: str | None = Field(default=None, description="as systemd names it; none on bare metal")
     docker: str | None = None
     driver: str | None = None
+    driver_cuda: str | None = Field(default=None, description="the newest CUDA that the driver knows")
+    driver_module: Literal["open", "proprietary"] | None = None
+    driver_fault: str | None = Field(default=None, description="what nvidia-smi complains of")
     gpus: list[Gpu] = []
+    mig_devices: list[MigDevice] = []
 
 
 class Failure(Model):

@@ -2,12 +2,13 @@
 
 import re
 from argparse import Namespace
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from provisioner.errors import Exit, ProvisionerError
 
-__all__ = ["EVERYTHING", "Selection", "instant", "of_options"]
+__all__ = ["EVERYTHING", "Selection", "group", "hosts", "instant", "of_options"]
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -36,14 +37,18 @@ def of_options(options: Namespace) -> Selection:
 
     Raises ProvisionerError (code 2).
     """
-    given = [*(options.host or ()), *filter(None, [options.limit])]
-    names = [name for text in given for name in re.split(r"[,:]", text) if name]
-    if names and options.inventory:
-        names = _members(options.inventory, names)
     if options.last is not None and options.last < 1:
         raise ProvisionerError(f"--last {options.last} is not 1 or more", "try --last 10", Exit.BAD_INPUT)
     since = instant(options.since, "--since") if options.since is not None else None
-    return Selection(hosts=tuple(names), since=since, last=options.last)
+    return Selection(
+        hosts=hosts([*(options.host or ()), options.limit or ""], options.inventory), since=since, last=options.last
+    )
+
+
+def hosts(patterns: Iterable[str], source: str | None) -> tuple[str, ...]:
+    """Give the patterns of host names apart; with an inventory at `source`, each group of it replaced by its hosts."""
+    names = [name for text in patterns for name in re.split(r"[,:]", text) if name]
+    return tuple(host for name in names for host in (source and group(source, name)) or (name,))
 
 
 def instant(text: str, option: str, now: datetime | None = None) -> datetime:
@@ -62,9 +67,8 @@ def instant(text: str, option: str, now: datetime | None = None) -> datetime:
     return then if then.tzinfo else then.replace(tzinfo=UTC)
 
 
-def _members(source: str, names: list[str]) -> list[str]:
-    """Give the names, each group of the inventory replaced by its hosts."""
+def group(source: str, name: str) -> tuple[str, ...]:
+    """Give the hosts of a group of the inventory at `source`; none where there is no such group."""
     from provisioner import inventory  # noqa: PLC0415 - it imports YAML, and most queries name no inventory
 
-    groups = inventory.read(source).groups
-    return [member for name in names for member in sorted(groups.get(name, {name}))]
+    return tuple(sorted(inventory.read(source).groups.get(name, ())))

@@ -19,18 +19,18 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
     The lines are as long as they need to be: a terminal wraps them, and a program finds the columns.
     """
-    cells = [[_cell(value) for value in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
-    right = [
-        bool(rows) and all(value is None or isinstance(value, int | float) for value in column)
-        for column in zip(*rows, strict=True)
-    ] or [False] * len(header)
+    columns = list(zip(*rows, strict=True)) or [()] * len(header)
+    lines = zip(*map(_column, header, columns), strict=True)
+    return "\n".join("  ".join(cells).rstrip() for cells in lines)
 
-    def line(texts: Sequence[str]) -> str:
-        parts = zip(texts, widths, right, strict=True)
-        return "  ".join(t.rjust(w) if r else t.ljust(w) for t, w, r in parts).rstrip()
 
-    return "\n".join(line(texts) for texts in (header, *cells))
+def _column(title: str, values: Sequence[object]) -> list[str]:
+    """Give the title and the values as texts of one width."""
+    texts = [title, *map(_cell, values)]
+    width = max(map(len, texts))
+    numbers = values and set(map(type, values)) <= {int, float, bool, type(None)}
+    justify = str.rjust if numbers else str.ljust
+    return [justify(text, width) for text in texts]
 
 
 def _cell(value: object) -> str:

@@ -41,17 +41,21 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from ansible.module_utils import provisioner_gpu_driver as gpu_driver
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.provisioner_host import Host as Probed
+from ansible.module_utils.provisioner_packages import lock_holder
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 PREPARE = "`provisioner prepare` installs it"
 SUPPORTED = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
-# A run works there; what it needs is not installed for them yet.
-BY_HAND = {"rhel": "9", "rocky": "9"}
+# A run works there; not all that it needs is installed for them.
+IN_PART = {"rhel": "9", "rocky": "9", "almalinux": "9"}
+# What the probes of the roles are written for.
+OLDEST_PYTHON = (3, 9)
 STATE = "/var/lib/provisioner"
 DEVCONTAINER = "/opt/provisioner/bin/devcontainer"
-APT_LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock")
-NVIDIA, DISPLAY = "0x10de", "0x03"
+RESTART = "/run/reboot-required"
 MAXIMUM_SKEW_SECONDS = 60
 TIMEOUT_SECONDS = 10
 # What a profile takes things from, beside what the host itself is configured with.
@@ -103,8 +107,13 @@ def root(host):
 
 
 def python(_host):
-    """Which Python Ansible found; one that is too old could not have run this."""
-    return finding("python", OK, ".".join(map(str, sys.version_info[:3])))
+    """Whether the Python that Ansible found is new enough."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info < OLDEST_PYTHON:
+        wanted = ".".join(map(str, OLDEST_PYTHON))
+        remedy = f"install Python {wanted} or newer, and set ansible_python_interpreter to it"
+        return finding("python", FAIL, f"{version} is too old", remedy)
+    return finding("python", OK, version)
 
 
 def system(_host):
@@ -115,8 +124,9 @@ def system(_host):
     detail = release.get("PRETTY_NAME", f"{name} {version}".strip())
     if version in SUPPORTED.get(name, ()):
         return finding("os", OK, detail)
-    if version.split(".")[0] == BY_HAND.get(name):
-        return finding("os", WARN, detail, "install Docker and the Dev Container CLI by hand: `prepare` cannot here")
+    if version.split(".")[0] == IN_PART.get(name):
+        remedy = "set docker_engine_source to docker, and install Node 20 with npm; `prepare` was not tried there"
+        return finding("os", WARN, detail, remedy)
     return finding("os", FAIL, detail, "use Debian 12 or 13, or Ubuntu 22.04 or 24.04")
 
 
@@ -146,24 +156,11 @@ def apt(_host):
     """Whether another program holds apt's lock; None where there is no apt."""
     if not shutil.which("apt-get"):
         return None
-    held = held_lock(read("/proc/locks"), APT_LOCKS)
-    if held:
+    path, holder = lock_holder(Probed())
+    if path:
         remedy = "wait until it is done; `prepare` and `run` wait for it too"
-        return finding("apt", WARN, f"another program holds {held}", remedy)
+        return finding("apt", WARN, f"{holder} holds {path}", remedy)
     return finding("apt", OK, "no other program holds its lock")
-
-
-def held_lock(locks, paths):
-    """First of `paths` that is locked by the kernel's table `locks`, which anyone may read; empty for none."""
-    for path in paths:
-        try:
-            status = Path(path).stat()
-        except OSError:
-            continue
-        device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
-        if f"{device}:{status.st_ino} " in locks:
-            return path
-    return ""
 
 
 def engine(host):
@@ -194,22 +191,44 @@ def devcontainer_cli(host):
 
 def gpu(host):
     """Whether there is an NVIDIA GPU whose driver works."""
-    devices = Path("/sys/bus/pci/devices")
-    nvidia = [path for path in devices.glob("*") if read(path / "vendor") == NVIDIA]
-    found = [path for path in nvidia if read(path / "class").startswith(DISPLAY)]
-    names = host.ask("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
-    if not found and not names:
+    hardware, found = gpu_driver.hardware(), gpu_driver.driver(Probed())
+    loaded, mismatch = found["loaded"], found["mismatch"]
+    if found["answers"]:
+        names = host.ask("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()
+        return finding("gpu", OK, f"{', '.join(names)}; driver {found['version']}")
+    if mismatch:
+        remedy = "restart the host; with gpu_driver_reboot=auto `provisioner prepare` does it"
+        return finding("gpu", FAIL, f"driver/library version mismatch: {mismatch}", remedy)
+    if not hardware:
         return finding("gpu", WARN, "no NVIDIA GPU", "none is needed to compile; the attention test will be skipped")
-    loaded, installed = read("/sys/module/nvidia/version"), host.ask("modinfo", "-F", "version", "nvidia")
-    if names:
-        return finding("gpu", OK, f"{', '.join(names.splitlines())}; driver {loaded or 'unknown'}")
-    if loaded and installed and loaded != installed:
-        return finding("gpu", FAIL, f"driver {loaded} is loaded and {installed} is installed", "restart the host")
+    there = f"{len(hardware)} on the PCI bus"
     if loaded:
-        return finding("gpu", FAIL, f"driver {loaded} is loaded, nvidia-smi does not answer", "install its nvidia-smi")
-    state = f"driver {installed} is installed and not loaded" if installed else "no driver"
-    remedy = "restart the host" if installed else "install the NVIDIA driver"
-    return finding("gpu", FAIL, f"{len(found)} on the PCI bus; {state}", remedy)
+        remedy = "read 'dmesg | grep -i nvidia' on the host, and run `provisioner prepare`"
+        return finding(
+            "gpu", FAIL, f"{there}; driver {loaded} is loaded and does not answer: {found['complaint']}", remedy
+        )
+    installed = host.ask("modinfo", "-F", "version", "nvidia")
+    if installed:
+        remedy = "`provisioner prepare` loads it, or says what is in the way"
+        return finding("gpu", WARN, f"{there}; driver {installed} is installed and not loaded", remedy)
+    return finding("gpu", WARN, f"{there}; no driver", PREPARE)
+
+
+def container_toolkit(host):
+    """Whether the engine can give a container the GPUs; None where there are none."""
+    if not (gpu_driver.hardware() or gpu_driver.driver(Probed())["answers"]):
+        return None
+    if "nvidia" in host.ask("docker", "info", "--format", "{{json .Runtimes}}", root=True):
+        return finding("container_toolkit", OK, "the Docker engine knows the runtime nvidia")
+    return finding("container_toolkit", WARN, "the Docker engine does not know the runtime nvidia", PREPARE)
+
+
+def restart(_host):
+    """Whether packages that were upgraded want a restart; None where they do not."""
+    if not Path(RESTART).exists():
+        return None
+    names = ", ".join(dict.fromkeys(read(f"{RESTART}.pkgs").split())) or "its packages"
+    return finding("restart", WARN, f"the host is to be restarted for {names}", "restart it before a run")
 
 
 # --- where packages come from ---
@@ -293,7 +312,7 @@ def reached(host, names=None):
         return list(pool.map(lambda entry: reach(entry, context), wanted))
 
 
-CHECKS = (root, python, system, disk, clock, apt, engine, devcontainer_cli, gpu)
+CHECKS = (root, python, system, disk, clock, apt, restart, engine, devcontainer_cli, gpu, container_toolkit)
 
 
 def main():

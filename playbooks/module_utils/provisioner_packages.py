@@ -1,20 +1,23 @@
-"""Packages at a wanted version that stay there: what is off about them, and how apt is called."""
+"""Packages at a wanted version that stay there: what is off about them, how apt is called, and who else has it."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.provisioner_host import change
 
 # How long to wait, in seconds, while another program (a first boot's upgrade, say) holds apt's lock.
 LOCK_TIMEOUT = 600
+APT_LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock")
 QUIET = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1", "LC_ALL": "C"}
 
 
 def look(host: Any, names: list[str], version: str = "", hold: bool = False) -> list[dict[str, str]]:
-    """What `pinned_packages` would change: packages of `names` that are missing, that are of another version than
+    """What `host_packages` would change: packages of `names` that are missing, that are of another version than
     `version` (empty for any), or that an upgrade could change although they should be held.
     """
     found = []
@@ -28,10 +31,8 @@ def look(host: Any, names: list[str], version: str = "", hold: bool = False) -> 
 
 
 def apt(command: str, *arguments: str, **settings: str) -> list[str]:
-    """The words that call apt-get, waiting for its lock and trusting the site's CA bundle where the play names one."""
-    # apt reads no SSL_CERT_FILE by itself.
-    bundle = os.environ.get("SSL_CERT_FILE")
-    fixed = {"DPkg::Lock::Timeout": str(LOCK_TIMEOUT), **({"Acquire::https::CAInfo": bundle} if bundle else {})}
+    """The words that call apt-get, waiting for its lock. That it trusts a site's CA bundle is role site's doing."""
+    fixed = {"DPkg::Lock::Timeout": str(LOCK_TIMEOUT)}
     if command == "update":
         fixed["APT::Update::Error-Mode"] = "any"  # without, a source that cannot be read counts as a success
     options = [word for key, value in {**fixed, **settings}.items() for word in ("-o", f"{key}={value}")]
@@ -59,3 +60,28 @@ def complaint(*outputs: str) -> str:
             if mark in line:
                 return line.split(": ", 1)[-1] if line[:2] in {"E:", "W:"} else line
     return lines[-1] if lines else "no message"
+
+
+def remedy_of(why: str) -> str:
+    """How to mend what a package manager complains of."""
+    if re.search("No space left|enough free space", why, re.IGNORECASE):
+        return "make room on the host and run this again"
+    if "Could not get lock" in why:
+        return "wait until that program is done, or stop it, and run this again"
+    return "mend the host's sources or network and run this again"
+
+
+def lock_holder(host: Any, paths: tuple[str, ...] = APT_LOCKS) -> tuple[str, str]:
+    """First of `paths` that is locked by the kernel's table, which anyone may read, and its holder; or two ''."""
+    locks = host.read("/proc/locks")
+    for path in paths:
+        try:
+            status = Path(path).stat()
+        except OSError:
+            continue
+        place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+        held = re.search(rf"(\d+) {place} ", locks)
+        if held:
+            name = host.read(f"/proc/{held[1]}/comm").strip()
+            return path, f"{name} (process {held[1]})" if name else "another program"
+    return "", ""

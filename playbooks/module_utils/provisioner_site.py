@@ -10,16 +10,22 @@ from ansible.module_utils.provisioner_host import RefusalError, change
 
 
 def look(host: Any, wanted: dict) -> dict:
-    """`wanted` is site_wanted: `path` of the bundle on the host, where the controller has it, and its `sha256`."""
-    path = wanted["path"]
+    """`wanted` is site_wanted: the bundle on the controller, where it and apt's settings go on the host, and the sums.
+
+    Beside `changes`: `apt`, whether the host has apt, which must be told of the bundle.
+    """
+    path, settings = wanted["path"], wanted["apt_settings_path"]
     if wanted["bundle"] and not wanted["sha256"]:
         raise RefusalError(
             f"the CA bundle {wanted['bundle']} is not on the controller; set site_ca_bundle to a PEM file, "
             "or to '' for none"
         )
+    apt = bool(host.which("apt-get"))
     if not wanted["sha256"]:
-        return {"changes": [change(path, "present", "absent")] if os.path.lexists(path) else []}
-    folder = host.file_changes(str(Path(path).parent), mode="0755", kind="directory")
-    return {
-        "changes": folder + host.file_changes(path, mode="0644", sha256=wanted["sha256"], what="the site's CA bundle")
-    }
+        left = [change(each, "present", "absent") for each in (settings, path) if os.path.lexists(each)]
+        return {"changes": left, "apt": apt}
+    changes = host.file_changes(str(Path(path).parent), mode="0755", kind="directory")
+    changes += host.file_changes(path, mode="0644", sha256=wanted["sha256"], what="the site's CA bundle")
+    if apt:
+        changes += host.file_changes(settings, mode="0644", sha256=wanted["apt_settings_sha256"])
+    return {"changes": changes, "apt": apt}

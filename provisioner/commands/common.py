@@ -1,12 +1,16 @@
 """What several commands say in the same way."""
 
+from __future__ import annotations
+
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.inputs import Target
-from provisioner.job import Job
+
+if TYPE_CHECKING:  # commands that only read the store need not pay for them
+    from provisioner.inputs import Target
+    from provisioner.job import Job
 
 __all__ = ["explain", "print_json", "raise_if_stopped", "say", "say_looks", "say_restarts"]
 

@@ -1,6 +1,7 @@
 """`provisioner facts`: prints the records of finished runs, or what a query makes of them."""
 
 from argparse import Namespace
+from collections.abc import Collection
 
 from provisioner import facts, selection
 from provisioner.commands.common import say
@@ -17,15 +18,13 @@ def main(options: Namespace) -> int:
         raise ProvisionerError(
             f"--json and -o {options.output} contradict each other", "give one of them", Exit.BAD_INPUT
         )
-    if options.query is not None:
-        facts.check_query(options.query)
     form = options.output or ("json" if options.json else "table")
     store = Store(state_dir(options.state_dir))
-    runs = store.list(selection.of_options(options))
+    records = store.records(selection.of_options(options), _fields(options.query, form))
     for line in store.warnings:
         say(line)
-    document = facts.document(runs)
-    if not runs and options.query is None and form == "table":
+    document = facts.document(records)
+    if not records and options.query is None and form == "table":
         say(f"no runs in {store.state}; `provisioner run` makes one")
         return Exit.DONE
     value = document if options.query is None else facts.search(options.query, document)
@@ -34,3 +33,10 @@ def main(options: Namespace) -> int:
         return Exit.DONE
     print(facts.FORMATS[form](value))
     return Exit.DONE
+
+
+def _fields(query: str | None, form: str) -> Collection[str] | None:
+    """Give what is needed of each record, None for all of it."""
+    if query is not None:
+        return facts.fields_of(query)
+    return facts.TABLE_FIELDS if form == "table" else None

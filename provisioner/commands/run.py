@@ -9,6 +9,7 @@ from provisioner.commands.common import explain, print_json, raise_if_stopped, s
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.inflight import Notes
 from provisioner.job import Job, run_playbook
+from provisioner.selection import Selection
 from provisioner.store import Run, Store
 
 __all__ = ["main"]
@@ -33,7 +34,7 @@ def main(options: Namespace) -> int:
     for run in failed:
         _show_failure(run)
     if options.json:
-        print_json(facts.document(runs))
+        print_json(facts.document([run.record for run in runs]))
     raise_if_stopped(jobs[-1])
     say_looks(jobs[-1])
     say_restarts(jobs[-1], target)
@@ -77,7 +78,7 @@ def _variables(options: Namespace) -> dict[str, Any]:
 def _runs(store: Store, jobs: list[Job]) -> list[Run]:
     """Give the runs that came back from `jobs`, newest first."""
     wanted = {str(record.get("run_id")) for job in jobs for record in job.records}
-    runs = [run for run in store.list() if run.run_id in wanted]
+    runs = store.list(Selection(run_ids=tuple(wanted)))
     for line in store.warnings:
         say(line)
     missing = wanted - {run.run_id for run in runs}

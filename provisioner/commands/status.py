@@ -16,13 +16,13 @@ def main(options: Namespace) -> int:
     """List what this machine knows of; no host is asked."""
     state = state_dir(options.state_dir)
     store = Store(state)
-    runs = store.list()
+    records = store.records(fields=None if options.json else facts.TABLE_FIELDS)
     for line in store.warnings:
         say(line)
-    finished = {run.run_id for run in runs}
+    finished = {record["run_id"] for record in records}
     flying = [note for note in inflight.seen(state) if note.get("run_id") not in finished]
     if options.json:
-        print_json({"in_flight": flying, "runs": [run.record for run in runs]})
+        print_json({"in_flight": flying, "runs": records})
         return Exit.DONE
     if flying:
         rows = [
@@ -37,9 +37,9 @@ def main(options: Namespace) -> int:
             for note in flying
         ]
         print(table(["host", "phase", "objects", "elapsed", "last seen", "run in flight"], rows), end="\n\n")
-    if runs:
-        print(facts.runs_table([run.record for run in runs]))
-    if not runs and not flying:
+    if records:
+        print(facts.runs_table(records))
+    if not records and not flying:
         say(f"no runs in {state}; `provisioner run` makes one")
     return Exit.DONE
 

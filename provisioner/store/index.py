@@ -21,23 +21,17 @@ __all__ = ["bring_up_to_date"]
 BATCH = 500
 """So many records are written at once: others wait for no longer than that takes, and a kill loses no more."""
 
-RECORD = "record.json"
 
-
-@dataclass(frozen=True)
-class _File:
-    """A record file as it was found: its folder, below the state directory, and what tells that it has changed."""
-
-    folder: str
-    modified: int
-    size: int
+File = tuple[bytes, int, int]
+"""A record file as it was found: its folder, below the state directory (not every name is text), when it was
+modified (ns) and its size, which tell whether it has changed. A plain tuple: every question compares thousands."""
 
 
 @dataclass(frozen=True)
 class _Entry:
     """What was read of a record file; `broken` says why it is no record."""
 
-    file: _File
+    file: File
     record: dict[str, Any]
     started: float = 0.0
     broken: str | None = None
@@ -45,53 +39,59 @@ class _Entry:
 
 def bring_up_to_date(connection: sqlite3.Connection, state: Path) -> None:
     """Make the index tell what the record files below `state` say. Raises sqlite3.DatabaseError."""
-    # What an earlier version of provisioner did not take for a record is looked at again.
-    known = {
-        _File(os.fsdecode(folder), modified, size): refused_by in {None, __version__}
-        for folder, modified, size, refused_by in connection.execute(
-            "SELECT folder, modified, size, refused_by FROM runs"
+    found = set(_record_files(os.fsencode(state)))
+    # What another version of provisioner did not take for a record is looked at again.
+    known = set(
+        connection.execute(
+            "SELECT folder, modified, size FROM runs WHERE refused_by IS NULL OR refused_by = ?", [__version__]
         )
-    }
-    found = set(_record_files(state))
-    new = sorted((file for file in found if not known.get(file)), key=lambda file: file.folder)
+    )
+    if found == known:
+        return
+    new = sorted(found - known)
     for start in range(0, len(new), BATCH):
         entries = [entry for file in new[start : start + BATCH] if (entry := _read(state, file))]
         with _writing(connection):
             for entry in entries:
                 _put(connection, entry)
-    gone = {file.folder for file in known} - {file.folder for file in found}
+    folders = {folder for (folder,) in connection.execute("SELECT folder FROM runs")}
+    gone = folders - {folder for folder, _, _ in found}
     if gone:
         with _writing(connection):
             for folder in gone:
                 # Another process may have put it there, and into the index, since the files were listed.
-                if not (state / folder / RECORD).exists():
-                    connection.execute("DELETE FROM runs WHERE folder = ?", [os.fsencode(folder)])
+                if not _record_file(state, folder).exists():
+                    connection.execute("DELETE FROM runs WHERE folder = ?", [folder])
 
 
-def _record_files(state: Path) -> Iterator[_File]:
-    runs = str(state / "runs")
-    for host in _names(runs):
-        for run_id in _names(f"{runs}/{host}"):
+def _record_files(state: bytes) -> Iterator[File]:
+    for host in _names(state + b"/runs"):
+        for run_id in _names(b"%s/runs/%s" % (state, host)):
+            folder = b"runs/%s/%s" % (host, run_id)
             try:
-                status = os.stat(f"{runs}/{host}/{run_id}/{RECORD}")  # noqa: PTH116 - a Path each costs thrice as much
+                status = os.stat(b"%s/%s/record.json" % (state, folder))  # noqa: PTH116 - a Path costs thrice as much
             except OSError:
                 continue  # a run in flight, or one that was never collected
-            yield _File(f"runs/{host}/{run_id}", status.st_mtime_ns, status.st_size)
+            yield folder, status.st_mtime_ns, status.st_size
 
 
-def _names(folder: str) -> list[str]:
+def _names(folder: bytes) -> list[bytes]:
     try:
         return os.listdir(folder)  # noqa: PTH208 - as above
     except OSError:
         return []
 
 
-def _read(state: Path, file: _File) -> _Entry | None:
+def _record_file(state: Path, folder: bytes) -> Path:
+    return state / os.fsdecode(folder) / "record.json"
+
+
+def _read(state: Path, file: File) -> _Entry | None:
     """Read and check a record; None where it has just been deleted."""
     from provisioner.record import Record  # noqa: PLC0415 - slow, and needed only where there is something new
 
     try:
-        text = (state / file.folder / RECORD).read_text(encoding="utf-8")
+        text = _record_file(state, file[0]).read_text(encoding="utf-8")
         started = Record.model_validate_json(text).started_at
         record = json.loads(text, parse_constant=_refuse)
         # Without a zone it is UTC, as the schema says.
@@ -114,18 +114,17 @@ def _writing(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _put(connection: sqlite3.Connection, entry: _Entry) -> None:
-    file, record = entry.file, entry.record
-    folder = os.fsencode(file.folder)  # not every name is text
-    connection.execute("DELETE FROM runs WHERE folder = ?", [folder])
+    record = entry.record
+    connection.execute("DELETE FROM runs WHERE folder = ?", [entry.file[0]])
     if entry.broken is not None:
         connection.execute(
             "INSERT INTO runs (folder, modified, size, broken, refused_by) VALUES (?, ?, ?, ?, ?)",
-            [folder, file.modified, file.size, entry.broken, __version__],
+            [*entry.file, entry.broken, __version__],
         )
         return
     run = connection.execute(
         "INSERT INTO runs (folder, modified, size, run_id, host, started) VALUES (?, ?, ?, ?, ?, ?)",
-        [folder, file.modified, file.size, record["run_id"], record["host"], entry.started],
+        [*entry.file, record["run_id"], record["host"], entry.started],
     ).lastrowid
     connection.execute("INSERT INTO records VALUES (?, ?)", [run, json.dumps(record)])
     connection.executemany(

@@ -3,11 +3,11 @@
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.selection import EVERYTHING, Selection
@@ -38,23 +38,33 @@ class Store:
         it does not know them, and always `run_id` and `host`. It is quick where whole records are not. Raises
         ProvisionerError (code 2) where a newer version wrote the index.
         """
-        rows = self._ask(lambda connection: reading.runs(connection, which, fields))
-        return [Run(row.record, self.state / row.folder, row.started) for row in rows]
 
-    def json_lines(self, which: Selection = EVERYTHING) -> tuple[str, ...]:
+        def read(connection: sqlite3.Connection) -> list[Run]:
+            places = reading.places(connection)
+            return [
+                Run(record, self.state / place.folder, place.started)
+                for place, record in zip(places, reading.records(connection, fields), strict=True)
+            ]
+
+        return self._ask(which, read)
+
+    def records(self, which: Selection = EVERYTHING, fields: Collection[str] | None = None) -> Sequence[dict[str, Any]]:
+        """Give the records that list() would, without what is around them."""
+        return self._ask(which, lambda connection: reading.records(connection, fields))
+
+    def json_lines(self, which: Selection = EVERYTHING) -> Sequence[str]:
         """Give the records that are meant as JSON, a line each, newest first. Raises as list() does."""
-        return self._ask(lambda connection: reading.texts(connection, which))
+        return self._ask(which, reading.texts)
 
     def get(self, run_id: str) -> Run:
         """Give the run whose id is, or uniquely begins with, `run_id`; raises ProvisionerError (code 2)."""
-        names = self._ask(lambda connection: reading.ids_beginning(connection, run_id))
-        if len(names) == 1:
-            (run,) = self.list(Selection(run_ids=tuple(names)))[:1]
-            return run
-        if names:
+        ids = self._ask(EVERYTHING, lambda connection: reading.ids_beginning(connection, run_id))
+        if len(ids) > 1:
             raise ProvisionerError(
-                f"{run_id!r} begins more than one run's id: {', '.join(names[:5])}", "give more of it", Exit.BAD_INPUT
+                f"{run_id!r} begins more than one run's id: {', '.join(ids[:5])}", "give more of it", Exit.BAD_INPUT
             )
+        for run in self.list(Selection(run_ids=tuple(ids))):
+            return run
         raise ProvisionerError(f"no run {run_id!r}", "`provisioner facts` lists them", Exit.BAD_INPUT)
 
     def delete(self, run: Run) -> None:
@@ -74,19 +84,27 @@ class Store:
 
     # --- the connection ---
 
-    def _ask(self, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        """Answer from the index; where it is corrupt from a new one, where there can be none from memory."""
+    def _ask(self, which: Selection, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """Answer a question about the runs that are meant.
+
+        From the index; where that is corrupt from a new one, where there can be none from one in memory.
+        """
+
+        def answer(connection: sqlite3.Connection) -> Answer:
+            reading.choose(connection, which)
+            return question(connection)
+
         self.warnings = []
         if not (self.state / "runs").is_dir():
-            return self._answer(database.open_memory, question)  # looking makes nothing
+            return self._answer(database.open_memory, answer)  # looking makes nothing
         path = self.state / "store.db"
         try:
-            return self._from_file(path, question)
+            return self._from_file(path, answer)
         except (sqlite3.DatabaseError, OSError) as error:
             self.warnings = [
                 f"the index {path} cannot be used ({error}); the records are read from their files, which is slower"
             ]
-            return self._answer(database.open_memory, question)
+            return self._answer(database.open_memory, answer)
 
     def _from_file(self, path: Path, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
         before = database.inode(path)

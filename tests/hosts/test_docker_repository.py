@@ -1,7 +1,8 @@
 """Role docker_engine with docker_engine_source: docker, from a signed apt repository that the host itself serves.
 
 The packages in it are stand-ins (tests/hosts/apt_repository.py), of which the engine's brings Debian's own: Docker's
-repository is reached from few places. apt, the keys and the engine are real.
+repository is reached from few places. apt, the keys and the engine are real. Then from a mirror whose TLS is signed by
+an authority that only the site knows.
 """
 
 import re
@@ -75,3 +76,46 @@ def test_the_engine_comes_from_there_and_drift_is_mended(host):
     assert (code, changed) == (0, 3)
     assert sh(STATE) == before
     assert run()[:2] == (0, 0)
+
+
+# A certificate of the host's own making, and the repository behind it.
+SERVE_TLS = """
+cd /srv && openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out ca.pem -days 2 -subj /CN=localhost \\
+  -addext subjectAltName=DNS:localhost 2>/dev/null
+cat >serve.py <<'END'
+import functools, http.server, ssl
+handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory="/srv/repository")
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 8443), handler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("/srv/ca.pem", "/srv/key.pem")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+END
+systemd-run --quiet --unit=mirror python3 /srv/serve.py; cat ca.pem
+"""
+APT_SETTINGS = "/etc/apt/apt.conf.d/90provisioner-site-ca"
+
+
+def test_a_mirror_behind_the_site_s_own_authority(host, tmp_path):
+    run, sh = host
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text(sh(SERVE_TLS), encoding="utf-8")
+    mirror = {
+        "docker_engine_repository_url": "https://localhost:8443/docker/linux",
+        "docker_engine_repository_key_url": "https://localhost:8443/one.asc",
+    }
+    sh(f"rm {KEYRING}")
+    code, changed, said = run(**mirror)
+    assert (code, changed) == (2, 0) and "CERTIFICATE_VERIFY_FAILED" in said
+
+    code, _, said = run(**mirror, site_ca_bundle=str(bundle))
+    assert code == 0, said
+    assert sh(f"cat {APT_SETTINGS}").splitlines()[1] == 'Acquire::https::CAInfo "/etc/provisioner/site-ca.crt";'
+    assert sh("apt-get update 2>&1").count("https://localhost:8443") >= 1
+    assert run(**mirror, site_ca_bundle=str(bundle))[:2] == (0, 0)
+
+    # Without the site's bundle no trace of it is left, and apt no longer trusts that mirror.
+    code, changed, _ = run(**mirror, site_ca_bundle="")
+    assert code == 0 and changed
+    assert sh(f"ls {APT_SETTINGS} /etc/provisioner", check=False) == "/etc/provisioner:\n"
+    assert "certificate" in sh("apt-get update 2>&1", check=False)

@@ -10,13 +10,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from provisioner.lab import Lab
-
-# Each part was seen to pass, the whole not yet, and the role is not part of `prepare` yet either.
-pytestmark = pytest.mark.skip(reason="not seen to pass as a whole yet; run it with this line removed")
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,16 +67,10 @@ def begin(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.
     file.write_text(PLAY.format(root=ROOT), encoding="utf-8")
 
     def start(lab: Lab, host: str, *options: str, **variables: str) -> subprocess.Popen[str]:
-        folders = {
-            "ANSIBLE_CONFIG": ROOT / "ansible.cfg",
-            "ANSIBLE_ROLES_PATH": ROOT / "roles",
-            "ANSIBLE_LIBRARY": ROOT / "playbooks/library",
-            "ANSIBLE_MODULE_UTILS": ROOT / "playbooks/module_utils",
-        }
         given = [word for name, value in variables.items() for word in ("-e", f"gpu_driver_{name}={value}")]
         return subprocess.Popen(
             [Path(sys.executable).parent / "ansible-playbook", "-i", lab.inventory, "-l", host, *given, *options, file],
-            env={**os.environ, **{name: str(folder) for name, folder in folders.items()}},
+            env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -242,7 +234,9 @@ def test_the_driver_is_built_held_and_kept(hosts: Lab, converged: Played, play: 
     assert again.changed == 0
 
 
-def test_drift_is_seen_and_mended_and_nothing_else_touched(hosts: Lab, converged: Played, play: Play, ask: Ask) -> None:
+def test_drift_is_seen_and_mended_and_nothing_else_touched(
+    hosts: Lab, converged: Played, play: Play, ask: Ask, provisioner: Callable[..., Any]
+) -> None:
     host = hosts.hosts[0].name
     assert converged.code == 0
     files = "cat /etc/apt/sources.list.d/provisioner* /etc/modprobe.d/provisioner*; apt-mark showhold; dkms status"
@@ -250,10 +244,17 @@ def test_drift_is_seen_and_mended_and_nothing_else_touched(hosts: Lab, converged
     ask(hosts, host, "apt-mark unhold libcuda1 nvidia-smi && rm /etc/modprobe.d/provisioner-gpu-driver.conf")
     ask(hosts, host, "echo '# other' > /etc/apt/sources.list.d/provisioner-gpu-driver.sources")
     ask(hosts, host, "systemctl mask nvidia-persistenced && dpkg --remove --force-depends nvidia-smi")
-    seen = play(hosts, host, "--check", force="true")
-    assert seen.changed == 1
-    for what in ("provisioner-gpu-driver.sources", "provisioner-gpu-driver.conf", "package nvidia-smi", "libcuda1"):
-        assert what in seen.text
+    options = ("--limit", host, "--profile", "registries", "-e", "gpu_driver_force=true", "--json")
+    planned = provisioner("plan", "-i", hosts.inventory, *options)
+    assert planned.code == 5
+    changes = [change for change in planned.json["hosts"][host]["changes"] if change["role"] == "gpu_driver"]
+    assert {change["what"] for change in changes} == {
+        "/etc/apt/sources.list.d/provisioner-gpu-driver.sources",
+        "/etc/modprobe.d/provisioner-gpu-driver.conf",
+        "package nvidia-smi",
+        "hold",
+    }
+    assert {change["to"] for change in changes if change["what"] == "hold"} >= {"libcuda1"}
     assert play(hosts, host, force="true").changed > 0
     assert ask(hosts, host, files).stdout == wanted
     assert ask(hosts, host, "systemctl is-enabled nvidia-persistenced").stdout == "enabled\n"

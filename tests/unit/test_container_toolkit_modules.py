@@ -1,6 +1,7 @@
 """The modules that the container toolkit's role changes a host with: what they would run, and what they refuse."""
 
 import importlib
+import os
 from pathlib import Path
 
 import pytest
@@ -26,15 +27,19 @@ class Host:
 
 
 @pytest.fixture
-def mend(monkeypatch):
+def mend(monkeypatch, tmp_path):
     """Mend a host that has nothing, and suppose that it then has everything."""
-    modules = importlib.import_module("pinned_packages")
+    modules = importlib.import_module("host_packages")
+    monkeypatch.setattr(modules, "STAMP", tmp_path / "stamp")
+    monkeypatch.setattr(modules, "SOURCES", tmp_path / "sources")
+    monkeypatch.setattr(modules, "JOURNAL", tmp_path / "journal")
 
-    def run(host, version="1-1", hold=True):
+    def run(host, version="1-1", hold=True, upgrade=False):
         after = Host()
         after.packages, after.held = dict.fromkeys("ab", version), {"a", "b"}
         monkeypatch.setattr(modules, "Host", lambda: after)
-        return modules.mend(host, host.run, {"names": ["a", "b"], "version": version, "hold": hold}, "some_variable")
+        wanted = {"names": ["a", "b"], "version": version, "hold": hold}
+        return modules.mend(host, host.run, wanted, upgrade, "some_variable")
 
     return run
 
@@ -68,8 +73,63 @@ def test_apt_s_complaint_is_passed_on(mend):
     assert "run this again" in said and "\n" not in said
 
 
-def test_a_lock_is_waited_for(monkeypatch):
-    modules = importlib.import_module("pinned_packages")
+def test_a_full_disk_has_its_own_remedy(mend):
+    host = Host(["apt-get"], {"apt-get": (100, "", "E: You don't have enough free space in /var/cache/apt/archives/.")})
+    assert mend(host, version="").endswith("; make room on the host and run this again")
+
+
+def test_a_host_without_a_package_manager_is_told(mend):
+    host = Host()
+    host.os_id = "arch"
+    assert mend(host) == "a b cannot be installed: arch has neither apt nor dnf; install them by hand"
+
+
+def apts(host):
+    """What apt-get and dpkg were asked to do."""
+    return [next(word for word in words if word in {"update", "install", "--configure"}) for words in host.ran]
+
+
+def test_lists_are_refreshed_once_in_a_while_and_when_sources_change(mend, tmp_path):
+    (tmp_path / "sources").mkdir()
+    for expected in (["update", "install"], ["install"]):
+        host = Host(["apt-get"])
+        assert mend(host, version="", hold=False) == ""
+        assert apts(host) == expected
+    os.utime(tmp_path / "stamp", (0, 0))
+    host = Host(["apt-get"])
+    mend(host, version="", hold=False)
+    assert apts(host) == ["update", "install"]
+
+    # What cannot be installed with lists that are there is tried again with new ones.
+    host = Host(["apt-get"], {"apt-get --quiet -o DPkg::Lock::Timeout=600 install": (100, "", "E: 404")})
+    assert "404" in mend(host, version="", hold=False)
+    assert apts(host) == ["install", "update", "install"]
+
+
+def test_what_was_broken_off_is_finished_first(mend, tmp_path):
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "journal/0001").touch()
+    host = Host(["apt-get"])
+    assert mend(host, version="", hold=False) == ""
+    assert apts(host)[0] == "--configure"
+    host = Host(["apt-get"], {"dpkg": (1, "", "dpkg: error processing package a\n")})
+    assert "cannot be finished: dpkg --configure -a: dpkg: error processing" in mend(host, version="", hold=False)
+
+
+def test_what_is_there_is_upgraded_where_that_is_wanted(mend):
+    host = Host(["apt-get"])
+    host.packages = {"a": "1-1", "b": "1-1"}
+    assert mend(host, version="", hold=False, upgrade=True) == ""
+    assert apts(host) == ["update", "install"]
+    upgrades = importlib.import_module("host_packages").upgrades
+    assert upgrades(["a", "b", "c"], {"a": "1", "b": "1"}, {"a": "2", "b": "1", "c": "1"}) == [
+        {"what": "package a", "from": "1", "to": "2"}
+    ]
+
+
+def test_a_lock_is_waited_for(monkeypatch, tmp_path):
+    modules = importlib.import_module("host_packages")
+    monkeypatch.setattr(modules, "STAMP", tmp_path / "stamp")
     monkeypatch.setattr(modules.time, "sleep", lambda _: None)
     answers = iter([(100, "", "E: Could not get lock /var/lib/apt/lists/lock."), (0, "", "")])
     assert modules.Apt(None, lambda *_: next(answers)).refresh() == ""

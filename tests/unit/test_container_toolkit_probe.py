@@ -236,13 +236,6 @@ def test_the_line_that_says_what_is_wrong(said, line):
     assert of("packages").complaint(said) == line
 
 
-def test_apt_trusts_the_bundle_that_the_play_names(monkeypatch):
-    monkeypatch.setenv("SSL_CERT_FILE", "/ca.crt")
-    assert "Acquire::https::CAInfo=/ca.crt" in of("packages").apt("update")
-    monkeypatch.delenv("SSL_CERT_FILE")
-    assert not any("CAInfo" in word for word in of("packages").apt("install", "a"))
-
-
 # --- the probe ---
 
 INFO = {

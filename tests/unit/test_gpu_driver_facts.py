@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from provisioner.record import Gpu, Machine
+
 FILE = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/benchmarking/machine_facts.py"
 spec = importlib.util.spec_from_file_location("machine_facts", FILE)
 facts = importlib.util.module_from_spec(spec)
@@ -84,6 +86,11 @@ def test_this_machine_for_real():
     assert found["kernel"] == os.uname().release
     assert found["disk"] in {"nvme", "ssd", "hdd", None}
     assert {"virtualisation", "docker", "driver", "driver_cuda", "gpus", "mig_devices"} <= set(found)
+
+
+def test_the_record_has_a_field_for_each_fact():
+    assert set(facts.machine()) <= set(Machine.model_fields)
+    assert set(facts.GPU_FIGURES) == set(Gpu.model_fields)
 
 
 def test_it_needs_the_standard_library_alone():

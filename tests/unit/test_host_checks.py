@@ -1,21 +1,18 @@
 """The doctor's module: each check against a host that is made up, or this one."""
 
 import fcntl
-import importlib.util
+import os
 import shutil
 import ssl
 import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
+import host_checks as checks
 import pytest
-
-ROOT = Path(__file__).parents[2]
-spec = importlib.util.spec_from_file_location("host_checks", ROOT / "playbooks" / "library" / "host_checks.py")
-checks = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(checks)
+from ansible.module_utils.provisioner_host import Host
+from ansible.module_utils.provisioner_packages import lock_holder
 
 
 class Module:
@@ -72,6 +69,7 @@ def test_this_host_for_real():
         ('ID=ubuntu\nVERSION_ID="22.04"\n', "ok"),
         ('ID=ubuntu\nVERSION_ID="20.04"\n', "fail"),
         ('ID="rocky"\nVERSION_ID="9.4"\n', "warn"),
+        ('ID="almalinux"\nVERSION_ID="9.4"\n', "warn"),
         ('ID="rhel"\nVERSION_ID="8.10"\n', "fail"),
         ("", "fail"),
     ],
@@ -103,10 +101,11 @@ def test_the_clock(host, skew, outcome):
 def test_a_lock_is_seen_by_whoever_looks(tmp_path):
     path = tmp_path / "lock"
     path.touch()
-    assert checks.held_lock(checks.read("/proc/locks"), [str(path), "/nonexistent"]) == ""
+    assert lock_holder(Host(), (str(path), "/nonexistent")) == ("", "")
     with path.open("w") as file:
         fcntl.lockf(file, fcntl.LOCK_EX)
-        assert checks.held_lock(checks.read("/proc/locks"), ["/nonexistent", str(path)]) == str(path)
+        found, holder = lock_holder(Host(), ("/nonexistent", str(path)))
+        assert found == str(path) and f"(process {os.getpid()})" in holder
 
 
 def test_the_engine(host, monkeypatch):
@@ -131,35 +130,68 @@ def test_the_dev_container_cli(host, answers, outcome, said):
     assert found["outcome"] == outcome and said in found["detail"]
 
 
-def test_no_gpu_is_no_failure(host, monkeypatch):
-    monkeypatch.setattr(checks, "read", lambda _: "")
+NOTHING = {"answers": False, "version": "", "loaded": "", "mismatch": "", "complaint": "nvidia-smi is missing"}
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """A GPU on the PCI bus, and a driver in the state that is told."""
+
+    def make(*cards, **driver):
+        monkeypatch.setattr(checks.gpu_driver, "hardware", lambda: list(cards))
+        monkeypatch.setattr(checks.gpu_driver, "driver", lambda _: NOTHING | driver)
+
+    return make
+
+
+def test_no_gpu_is_no_failure(host, card):
+    card()
     assert checks.gpu(host())["outcome"] == "warn"
+    assert checks.container_toolkit(host()) is None
 
 
-def test_a_gpu_that_works(host):
-    assert checks.gpu(host({"nvidia-smi": "NVIDIA H200\nNVIDIA H200"}))["outcome"] == "ok"
+def test_a_gpu_that_works(host, card):
+    card("0000:01:00.0", answers=True, version="580.95", loaded="580.95")
+    found = checks.gpu(host({"nvidia-smi": "NVIDIA H200\nNVIDIA H200"}))
+    assert (found["outcome"], found["detail"]) == ("ok", "NVIDIA H200, NVIDIA H200; driver 580.95")
 
 
 @pytest.mark.parametrize(
-    ("loaded", "installed", "said", "remedy"),
+    ("driver", "installed", "outcome", "said", "remedy"),
     [
-        ("", "", "no driver", "install the NVIDIA driver"),
-        ("", "535.1", "not loaded", "restart"),
-        ("535.1", "550.2", "535.1 is loaded and 550.2", "restart"),
-        ("535.1", "535.1", "nvidia-smi does not answer", "nvidia-smi"),
+        ({}, "", "warn", "1 on the PCI bus; no driver", "prepare` installs it"),
+        ({}, "535.1", "warn", "driver 535.1 is installed and not loaded", "prepare` loads it"),
+        ({"loaded": "535.1", "mismatch": "module 535.1 is loaded"}, "", "fail", "mismatch: module 535.1", "restart"),
+        ({"loaded": "535.1"}, "", "fail", "does not answer: nvidia-smi is missing", "dmesg"),
     ],
 )
-def test_a_gpu_that_does_not_work(*, host, monkeypatch, loaded, installed, said, remedy):
-    def read(path):
-        path = str(path)
-        values = {"vendor": checks.NVIDIA, "class": "0x030200", "version": loaded}
-        return values.get(path.rsplit("/", 1)[1], "")
-
-    monkeypatch.setattr(checks, "read", read)
-    monkeypatch.setattr(Path, "glob", lambda *_: [Path("/sys/bus/pci/devices/0000:01:00.0")])
+def test_a_gpu_that_does_not_work(*, host, card, driver, installed, outcome, said, remedy):
+    card("0000:01:00.0", **driver)
     found = checks.gpu(host({"modinfo": installed}))
-    assert found["outcome"] == "fail"
+    assert found["outcome"] == outcome
     assert said in found["detail"] and remedy in found["remedy"]
+
+
+def test_whether_containers_can_have_the_gpu(host, card):
+    card("0000:01:00.0")
+    assert checks.container_toolkit(host({"docker info": '{"runc": {}}'}))["remedy"] == checks.PREPARE
+    assert checks.container_toolkit(host({"docker info": '{"nvidia": {}}'}))["outcome"] == "ok"
+
+
+def test_a_restart_that_packages_want(host, tmp_path, monkeypatch):
+    monkeypatch.setattr(checks, "RESTART", str(tmp_path / "reboot-required"))
+    assert checks.restart(host()) is None
+    (tmp_path / "reboot-required").touch()
+    assert "its packages" in checks.restart(host())["detail"]
+    (tmp_path / "reboot-required.pkgs").write_text("linux-image\nlibc6\nlibc6\n")
+    assert "for linux-image, libc6" in checks.restart(host())["detail"]
+
+
+def test_a_python_that_is_too_old(monkeypatch):
+    assert checks.python(None)["outcome"] == "ok"
+    monkeypatch.setattr(checks.sys, "version_info", (3, 8, 10))
+    found = checks.python(None)
+    assert (found["outcome"], found["detail"]) == ("fail", "3.8.10 is too old")
 
 
 # --- where packages come from ---

@@ -140,12 +140,16 @@ def look(wanted, tmp_path):
     return json.loads((tmp_path / "looked.json").read_text()) if done.returncode == 0 else done.stdout + done.stderr
 
 
+# A site that asks nothing of its hosts.
+SITE = {"path": "/nonexistent", "bundle": "", "sha256": "", "apt_settings_path": "/nonexistent"}
+
+
 def test_the_module_asks_each_probe(tmp_path):
     bundle = tmp_path / "there"
-    looked = look({"site": {"path": str(tmp_path / "none"), "bundle": "", "sha256": ""}}, tmp_path)
-    assert looked["looks"] == {"site": {"changes": []}} and not looked["changed"]
+    looked = look({"site": SITE}, tmp_path)
+    assert looked["looks"]["site"]["changes"] == [] and not looked["changed"]
     bundle.touch()
-    looked = look({"site": {"path": str(bundle), "bundle": "", "sha256": ""}}, tmp_path)
+    looked = look({"site": SITE | {"path": str(bundle)}}, tmp_path)
     assert looked["looks"]["site"]["changes"] == [{"what": str(bundle), "from": "present", "to": "absent"}]
 
 
@@ -155,6 +159,6 @@ def test_a_probe_that_breaks_is_one_line_with_its_role(tmp_path):
 
 
 def test_what_a_probe_refuses_is_told_in_its_own_words(tmp_path):
-    said = look({"site": {"path": "/p", "bundle": "/nowhere.pem", "sha256": ""}}, tmp_path)
+    said = look({"site": SITE | {"bundle": "/nowhere.pem"}}, tmp_path)
     assert "the CA bundle /nowhere.pem is not on the controller; set site_ca_bundle" in said
     assert "looking at" not in said

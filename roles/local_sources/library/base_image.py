@@ -64,6 +64,14 @@ def package_sources(module: AnsibleModule) -> list[str]:
     raise AssertionError("fail_json does not return")
 
 
+def ways_to_mirrors(module: AnsibleModule, work: Path) -> list[str]:
+    """Options of mmdebstrap by which its apt uses the host's own proxies and CA bundle; nothing of them stays."""
+    command = ["apt-config", "dump", "Acquire::http", "Acquire::https"]
+    settings, place = work / "acquire.conf", "$1/etc/apt/apt.conf.d/acquire"
+    settings.write_text(run(module, "asking apt for its settings", command, MIRROR), encoding="utf-8")
+    return [f'--setup-hook=cp {settings} "{place}"', f'--customize-hook=rm "{place}"']
+
+
 def make(module: AnsibleModule, work: Path) -> None:
     """Make the image in the folder `work`."""
     params, rootfs = module.params, work / "rootfs.tar"
@@ -75,6 +83,7 @@ def make(module: AnsibleModule, work: Path) -> None:
     bootstrap = ["unshare", "--mount", "mmdebstrap", "--quiet", "--variant=minbase"]
     bootstrap += [f"--dpkgopt={option}" for option in params["dpkg_options"]]
     bootstrap += [f"--customize-hook={hook}" for hook in params["hooks"]]
+    bootstrap += ways_to_mirrors(module, work)
     tree = [*bootstrap, params["release"], str(rootfs), *package_sources(module)]
     # Its temporary files go with the folder, even when it is killed.
     run(module, "mmdebstrap", tree, MIRROR, cwd=str(work), environ_update={"TMPDIR": str(work)})

@@ -1,0 +1,143 @@
+"""`provisioner compare A B`: sets two groups of runs against each other, with statistics."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from provisioner import comparable, sides
+from provisioner.commands.common import print_json, say
+from provisioner.errors import Exit, ProvisionerError
+from provisioner.paths import state_dir
+from provisioner.phases import PHASES
+from provisioner.sides import Side
+from provisioner.store import Store
+from provisioner.text import table
+
+if TYPE_CHECKING:
+    from provisioner.compare import Comparison
+
+__all__ = ["main"]
+
+
+def main(options: Namespace) -> int:
+    """Compare; the exit code is 1 where --fail-if-slower was given and B is slower by more than that."""
+    share = _share(options.fail_if_slower)
+    if options.phase not in {*PHASES, "total"}:
+        raise _bad(f"--phase {options.phase} is no phase", f"there are {', '.join(PHASES)} and total")
+    if options.b is None and (options.save_baseline is None or share is not None):
+        raise _bad("there is nothing to set A against", "give B, or --save-baseline NAME alone")
+    store = Store(state_dir(options.state_dir))
+    a = sides.of_text(options.a, store, options)
+    for line in store.warnings:
+        say(line)
+    if options.save_baseline is not None:
+        path = sides.save_baseline(store, options.save_baseline, a)
+        say(f"{len(a.records)} runs are kept as the baseline {options.save_baseline}, in {path}")
+        if options.b is None:
+            return Exit.DONE
+    a, b = (_honest(side, options) for side in (a, sides.of_text(options.b, store, options)))
+    differences = comparable.differences(a.records, b.records)
+    if differences and not options.allow_different:
+        raise _bad(
+            f"{a.name} and {b.name} did not measure the same: {', '.join(map(str, differences))}",
+            "--allow-different compares them all the same",
+        )
+    return _compare(a, b, differences, options, share)
+
+
+def _compare(
+    a: Side, b: Side, differences: list[comparable.Difference], options: Namespace, share: float | None
+) -> int:
+    from provisioner import compare  # noqa: PLC0415 - it imports numpy and scipy, and nothing so far needed them
+
+    phases = compare.compare(a.records, b.records)
+    slower = None
+    if share is not None:
+        judged = phases.get(options.phase)
+        if judged is None or judged.ratio is None:
+            raise _bad(f"--fail-if-slower: not both sides have {options.phase}", "name another with --phase")
+        slower = compare.is_slower(judged, share)
+    remarks = comparable.remarks(a.records, b.records)
+    if options.json:
+        print_json(
+            {
+                "a": _described(a),
+                "b": _described(b),
+                "differences": [asdict(difference) for difference in differences],
+                "remarks": [asdict(remark) for remark in remarks],
+                "methods": compare.METHODS,
+                "phases": {name: asdict(phase) for name, phase in phases.items()},
+                "slower": slower,
+            }
+        )
+    else:
+        print(f"A: {a.name}, {len(a.records)} runs\nB: {b.name}, {len(b.records)} runs")
+        print(_table(phases))
+        for line in (*_outliers(phases), *_few(phases), *(f"{name}: {how}" for name, how in compare.METHODS.items())):
+            print(line)
+        for remark in (*differences, *remarks):
+            say(f"not the same: {remark}")
+    if slower:
+        say(f"{options.phase} is slower by more than {options.fail_if_slower}")
+    return Exit.FAILED if slower else Exit.DONE
+
+
+def _table(phases: dict[str, Comparison]) -> str:
+    header = ["phase", "n A", "median A", "IQR A", "n B", "median B", "IQR B", "B/A", "95 % interval", "p"]
+    rows = []
+    for name, phase in phases.items():
+        figures = [value for side in (phase.a, phase.b) for value in (side.n, _digits(side.median), _digits(side.iqr))]
+        interval = "-".join(f"{end:.3f}" for end in phase.interval) if phase.interval else None
+        rows.append([name, *figures, _digits(phase.ratio, 3), interval, _digits(phase.p, 3)])
+    return table(header, rows)
+
+
+def _digits(value: float | None, digits: int = 2) -> str | None:
+    return None if value is None else f"{value:.{digits}f}"
+
+
+def _outliers(phases: dict[str, Comparison]) -> list[str]:
+    found: dict[str, list[str]] = {}
+    for name, phase in phases.items():
+        for side, summary in (("A", phase.a), ("B", phase.b)):
+            for run_id, seconds in summary.outliers.items():
+                found.setdefault(f"outlier: {run_id} ({side})", []).append(f"{name} {seconds:.2f} s")
+    return [f"{run}: {', '.join(times)}" for run, times in found.items()]
+
+
+def _few(phases: dict[str, Comparison]) -> list[str]:
+    few = [name for name, phase in phases.items() if phase.too_few]
+    return [f"too few samples to tell from chance: {', '.join(few)}; `run --repeat` makes more"] if few else []
+
+
+def _honest(side: Side, options: Namespace) -> Side:
+    """Give the side without the runs that the audit rejected: their times are none of what they claim to be."""
+    rejected = {record["run_id"] for record in side.records if record["audit"]["verdict"] == "rejected"}
+    if not rejected or options.allow_different:
+        return side
+    say(f"{side.name}: left out {len(rejected)} that the audit rejected: {', '.join(sorted(rejected))}")
+    kept = [record for record in side.records if record["run_id"] not in rejected]
+    if not kept:
+        raise _bad(f"the audit rejected every run of {side.name}", "--allow-different compares them all the same")
+    return replace(side, records=kept)
+
+
+def _described(side: Side) -> dict[str, Any]:
+    return {"name": side.name, "runs": [record["run_id"] for record in side.records]}
+
+
+def _share(text: str | None) -> float | None:
+    """Read --fail-if-slower: 10% is 0.1."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text)
+    if not found:
+        raise _bad(f"--fail-if-slower {text!r} is no percentage", "try --fail-if-slower 10%")
+    return float(found[1]) / 100
+
+
+def _bad(message: str, remedy: str) -> ProvisionerError:
+    return ProvisionerError(message, remedy, Exit.BAD_INPUT)

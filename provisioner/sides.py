@@ -1,0 +1,143 @@
+"""What a side of a comparison means: a run, a host, a group, a span of time, a saved baseline, an exported file."""
+
+import json
+import re
+from argparse import Namespace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from provisioner import files, selection
+from provisioner.errors import Exit, ProvisionerError
+from provisioner.paths import ensure_state_dir
+from provisioner.selection import Selection
+from provisioner.store import Store
+
+__all__ = ["Side", "of_text", "save_baseline"]
+
+
+@dataclass(frozen=True)
+class Side:
+    """A side: what the user called it, and the records that this means."""
+
+    name: str
+    records: Sequence[Mapping[str, Any]]
+
+
+def of_text(text: str, store: Store, options: Namespace, fields: Collection[str] | None = None) -> Side:
+    """Give the side that `text` names, with `fields` of its records at least; docs/compare.md lists the forms.
+
+    Raises ProvisionerError (code 2) where it names nothing, or more than one thing, or no run.
+    """
+    name, since, until = _span(text)
+    meant = (
+        _meant(name, store, options)
+        if name
+        else Selection(hosts=selection.hosts([options.limit or ""], options.inventory))
+    )
+    if isinstance(meant, Path):
+        if name != text:
+            raise _bad(f"{text!r}: a file takes no span of time", f"give {name!r}, or a host with the span")
+        records: Sequence[Mapping[str, Any]] = _read(meant)
+    else:
+        records = store.records(replace(meant, since=since, until=until), fields)
+    if not records:
+        raise _bad(f"{text!r} means no run", "`provisioner facts` lists those there are")
+    return Side(text, records)
+
+
+def save_baseline(store: Store, name: str, side: Side) -> Path:
+    """Keep a side's whole records under a name, as exported files are; gives the file. Raises ProvisionerError."""
+    path = _baseline(store, name)
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise _bad(f"{name!r} is no name for a baseline", "use letters, digits, '.', '_' and '-'")
+    ensure_state_dir(store.state)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    files.write(path, "".join(f"{json.dumps(record)}\n" for record in side.records))
+    return path
+
+
+def _span(text: str) -> tuple[str, datetime | None, datetime | None]:
+    """Take NAME@SINCE..UNTIL apart; either time may be left out, and NAME@ too."""
+    found = re.fullmatch(r"(?:(?P<name>.+)@)?(?P<since>[^@]*)\.\.(?P<until>[^@]*)", text)
+    if not found or "/" in found["since"]:
+        return text, None, None  # ../runs.jsonl is a file
+    since, until = (selection.instant(found[end], end) if found[end] else None for end in ("since", "until"))
+    return found["name"] or "", since, until
+
+
+def _meant(text: str, store: Store, options: Namespace) -> Selection | Path:
+    """Give the one thing that `text` names: the runs that it selects, or the file that has them."""
+    finders = {
+        "baseline": _find_baseline,
+        "file": _find_file,
+        "run": _find_run,
+        "host": _find_host,
+        "group": _find_group,
+    }
+    kind, colon, name = text.partition(":")
+    kinds = [kind] if colon and kind in finders else list(finders)
+    name = name if len(kinds) == 1 else text
+    found = {kind: meant for kind in kinds if (meant := finders[kind](name, store, options))}
+    if len(found) > 1:
+        raise _bad(f"{name!r} is a {' and a '.join(found)}", f"say which, as {next(iter(found))}:{name}")
+    for meant in found.values():
+        return meant
+    if "run" in kinds and any(record["run_id"].startswith(name) for record in store.records(fields=())):
+        store.get(name)  # it begins several runs' ids, and this says so
+    raise _bad(f"there is no {' or '.join(kinds)} {name!r}", "`provisioner facts` lists runs and hosts")
+
+
+def _find_baseline(name: str, store: Store, _options: Namespace) -> Path | None:
+    path = _baseline(store, name)
+    return path if path.is_file() else None
+
+
+def _find_file(name: str, _store: Store, _options: Namespace) -> Path | None:
+    path = Path(name).expanduser()
+    return path if path.is_file() else None
+
+
+def _find_run(name: str, store: Store, _options: Namespace) -> Selection | None:
+    ids = {record["run_id"] for record in store.records(fields=())}
+    found = {name} & ids or {run_id for run_id in ids if run_id.startswith(name)}
+    return Selection(run_ids=tuple(found)) if len(found) == 1 else None
+
+
+def _find_host(name: str, store: Store, _options: Namespace) -> Selection | None:
+    known = {record["host"] for record in store.records(fields=())}
+    return Selection(hosts=(name,)) if any(fnmatchcase(host, name) for host in known) else None
+
+
+def _find_group(name: str, _store: Store, options: Namespace) -> Selection | None:
+    if not options.inventory:
+        return None
+    hosts = selection.group(options.inventory, name)
+    return Selection(hosts=hosts) if hosts else None
+
+
+def _baseline(store: Store, name: str) -> Path:
+    return store.state / "baselines" / f"{name}.jsonl"
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """Read what `provisioner export` wrote."""
+    from provisioner.record import Record  # noqa: PLC0415 - slow, and most sides are in the store
+
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _bad(f"cannot read {path}: {getattr(error, 'strerror', error)}", "give another file") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            Record.model_validate_json(line)
+        except ValueError as error:
+            raise _bad(f"{path}:{number} is no record", "give a file that `provisioner export` wrote") from error
+    return list(map(json.loads, lines))
+
+
+def _bad(message: str, remedy: str) -> ProvisionerError:
+    return ProvisionerError(message, remedy, Exit.BAD_INPUT)
