@@ -32,6 +32,10 @@ class Standing:
     received: float = 0.0
     """When `progress` came."""
     failure: events.Failure | None = None
+    silent: events.Silent | None = None
+    """Set while it does not answer."""
+    waiting: str = ""
+    """What has to be over before it can go on."""
     outcome: str = ""
     """That of the record that came back; '' before."""
 
@@ -58,14 +62,23 @@ class Standing:
         match event:
             case events.Started():
                 new = event.play != self.play
-                self.play, self.task, self.failure = event.play, event.task, None
+                self.play, self.task, self.failure, self.waiting = event.play, event.task, None, ""
                 if new:
-                    self.since, self.progress = now, None
+                    self.since, self.progress, self.silent = now, None, None
                 return new
             case events.Progress():
-                before = self.progress
-                self.progress, self.received = event, now
-                return before is None or (before.phase, before.state) != (event.phase, event.state)
+                before, silent = self.progress, self.silent
+                self.progress, self.received, self.silent = event, now, None
+                new_phase = before is None or (before.phase, before.state) != (event.phase, event.state)
+                return new_phase or silent is not None
+            case events.Silent():
+                new = self.silent is None
+                self.silent = event
+                return new
+            case events.Waiting():
+                new = event.what != self.waiting
+                self.waiting = event.what
+                return new
             case events.Failure():
                 self.failure = event
                 return True
@@ -77,6 +90,10 @@ class Standing:
         """Say what the host is doing."""
         if self.failure:
             return "unreachable" if self.failure.unreachable else f"failed in '{self.failure.task}'"
+        if self.waiting:
+            return f"waiting for {self.waiting}"
+        if self.silent:
+            return f"no answer for {duration(self.silent.seconds)}; its run goes on, waiting for it to answer"
         if self.progress is None:
             return self.play
         if self._finished:
@@ -87,7 +104,7 @@ class Standing:
 
     def clock(self, now: float) -> str:
         """Say for how long: the run's own clock, carried on by ours between two looks at it."""
-        if self.failure:
+        if self.failure or self.silent:
             return ""
         if self.progress is None:
             return duration(now - self.since) if self.play and now - self.since >= 1 else ""
@@ -101,6 +118,8 @@ class Standing:
         """Say what it waits for; of a run, for how long still, where `left` tells the seconds."""
         if self.failure:
             return self.failure.message
+        if self.silent:
+            return self.silent.message
         if self.state == "waiting":
             return "its turn"
         if self.progress is None or self._finished:

@@ -62,7 +62,7 @@ def _unfinished(report: Report) -> Iterable[str]:
         yield "### Not finished"
     for sample in failed:
         where = f" in {_escape(sample.failed_in)}" if sample.failed_in else ""
-        yield f"- {_escape(sample.host)}: {sample.outcome}{where}: {_escape(' / '.join(sample.last_lines[-2:]))}"
+        yield f"- {_escape(sample.host)}: {sample.outcome}{where}: {_escape(sample.why or 'nothing is known of why')}"
 
 
 def _findings(report: Report) -> Iterable[str]:
@@ -81,10 +81,7 @@ def _groups(report: Report) -> Iterable[str]:
     yield "### Not comparable with the rest"
     yield "\n".join(
         f"- {_count(group.samples, 'run')} ({_some(group.hosts)}): "
-        + "; ".join(
-            f"{_escape(name)} is {_escape(after or 'unknown')}, not {_escape(before or 'unknown')}"
-            for name, before, after in group.differences
-        )
+        + "; ".join(_escape(str(difference)) for difference in group.differences)
         for group in report.groups[1:]
     )
 

@@ -8,7 +8,9 @@ import pytest
 
 from provisioner import inflight
 from provisioner.events import VALIDATION_PLAY, Failure, Output, Progress, RecordFound, Started
-from provisioner.live import REFRESH
+from provisioner.fleet import Fleet
+from provisioner.history import History
+from provisioner.live import REFRESH, picture
 from provisioner.progress import Lines, show
 
 
@@ -34,7 +36,7 @@ def stream():
 
 @pytest.fixture
 def lines(stream, clock):
-    return Lines(stream, clock=clock)
+    return Lines(stream, Fleet(clock=clock))
 
 
 def at(phase, elapsed, inside=0.0, done=None, total=None, *, state="running", host="h1"):
