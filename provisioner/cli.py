@@ -92,9 +92,10 @@ COMMANDS = (
     ),
     Command(
         "status",
-        "list the runs that this machine knows of, those in flight first",
-        "provisioner status",
+        "ask the hosts for runs in flight and runs that nobody has collected; list those kept here",
+        "provisioner status -i fleet.yml",
         "status",
+        (option("--offline", action="store_true", help="ask no host: where each run was last seen from here"),),
     ),
     Command(
         "facts",

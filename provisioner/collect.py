@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ def of_evidence(folder: Path, host: str) -> Record:
     if kept.exists():
         return load(kept)
     record = build(Evidence(folder), host)
-    part = kept.with_suffix(".json.part")
+    part = kept.with_suffix(f".json.{os.getpid()}")  # another command may do the same
     part.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
     part.replace(kept)
     return record
@@ -95,7 +96,9 @@ def failure(evidence: Evidence, phases: list[Phase]) -> Failure:
     lines = [line.partition(" ")[2].strip() for line in evidence.log]
     end = next((at for at, line in enumerate(lines) if line == "=== evidence ==="), len(lines))
     return Failure(
-        phase=phase, last_lines=[line for line in lines[:end] if line and not NOISE.match(line)][-LAST_LINES:]
+        phase=phase,
+        cause=(evidence.json("result.json") or {}).get("cause"),
+        last_lines=[line for line in lines[:end] if line and not NOISE.match(line)][-LAST_LINES:],
     )
 
 

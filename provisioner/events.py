@@ -7,6 +7,7 @@ from typing import Any
 
 __all__ = [
     "VALIDATION_PLAY",
+    "Ended",
     "Event",
     "Failure",
     "Finding",
@@ -16,6 +17,8 @@ __all__ = [
     "Progress",
     "RebootRequired",
     "RecordFound",
+    "Recovered",
+    "Silent",
     "Started",
     "Stats",
     "Waiting",
@@ -68,6 +71,32 @@ class Progress:
     phase_elapsed: float
     done: int | None = None
     total: int | None = None
+
+
+@dataclass(frozen=True)
+class Silent:
+    """A host whose run is watched has not answered for `seconds`; the run goes on there, if the host does."""
+
+    host: str
+    run_id: str
+    seconds: float
+    message: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The runs that have ended on a host: run_id, started_at, outcome, phase, cause and collected of each."""
+
+    host: str
+    runs: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """Earlier runs of a host that nobody had collected: run_id, and outcome and phase, or error, of each."""
+
+    host: str
+    runs: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -138,7 +167,20 @@ class Stats:
 
 
 Event = (
-    Output | Started | Failure | Progress | RecordFound | Finding | Looked | Planned | RebootRequired | Waiting | Stats
+    Output
+    | Started
+    | Failure
+    | Progress
+    | Silent
+    | Ended
+    | Recovered
+    | RecordFound
+    | Finding
+    | Looked
+    | Planned
+    | RebootRequired
+    | Waiting
+    | Stats
 )
 
 
@@ -165,6 +207,12 @@ def translate(raw: Mapping[str, Any]) -> Iterator[Event]:
 
 def _results(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
     """Give what our own roles and modules put into a task's result."""
+    if "scenario_a_ended" in result:
+        yield Ended(host, tuple(result["scenario_a_ended"]))
+    if silent := result.get("scenario_a_silent"):
+        yield Silent(host, str(silent["run_id"]), float(silent["seconds"]), str(silent["message"]))
+    if recovered := result.get("scenario_a_recovered"):
+        yield Recovered(host, tuple(recovered))
     progress = result.get("scenario_a_progress")
     if isinstance(progress, dict):
         yield Progress(

@@ -22,7 +22,8 @@ class Notes:
     def event(self, event: events.Event) -> None:
         """Note a run's progress; forget it when it has finished."""
         match event:
-            case events.Progress(state="finished") | events.RecordFound():
+            case events.Progress(state="finished") | events.RecordFound() | events.Ended():
+                # A host that tells of ended runs tells of one in flight right after.
                 self._path(event.host).unlink(missing_ok=True)
             case events.Progress():
                 self._write(event)

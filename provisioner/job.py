@@ -69,6 +69,7 @@ class Job:
     looks: dict[str, dict[str, events.Looked]] = field(default_factory=dict)
     """What was found off on each host that was looked at, by role, when it was last looked at."""
     planned: dict[str, events.Planned] = field(default_factory=dict)
+    recovered: list[events.Recovered] = field(default_factory=list)
     running: dict[str, str] = field(default_factory=dict)
     """The run_id of each host on which a run was started and has not been seen to finish."""
     invalid: str = ""
@@ -112,6 +113,8 @@ class Job:
             case events.RecordFound():
                 self.running.pop(event.host, None)
                 self.records.append(event.record)
+            case events.Recovered():
+                self.recovered.append(event)
             case events.Finding():
                 self.findings.append(event)
             case events.Looked():

@@ -123,6 +123,9 @@ class Failure(Model):
     """Where a run that is not ok stopped, and the last lines of its log."""
 
     phase: str | None
+    cause: str | None = Field(
+        default=None, description="why, and what mends it, in one line; null where it is not known"
+    )
     last_lines: list[str]
 
 

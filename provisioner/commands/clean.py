@@ -3,7 +3,7 @@
 from argparse import Namespace
 
 from provisioner import inputs, progress
-from provisioner.commands.common import explain, print_json, raise_if_stopped, say
+from provisioner.commands.common import explain, print_json, raise_if_stopped, say, say_recovered
 from provisioner.job import run_playbook
 
 __all__ = ["main"]
@@ -21,6 +21,7 @@ def main(options: Namespace) -> int:
             for name, host in sorted(job.hosts.items())
         }
         print_json({"hosts": hosts})
+    say_recovered(job)
     for name, host in sorted(job.hosts.items()):
         if not host.failed and not host.unreachable:
             say(f"{name}: {'cleaned' if host.changed else 'nothing to clean'}")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # commands that only read the store need not pay for them
     from provisioner.inputs import Target
     from provisioner.job import Job
 
-__all__ = ["explain", "print_json", "raise_if_stopped", "say", "say_looks", "say_restarts"]
+__all__ = ["explain", "print_json", "raise_if_stopped", "say", "say_looks", "say_recovered", "say_restarts"]
 
 
 def say(line: str) -> None:
@@ -50,6 +50,8 @@ def explain(job: Job, told: frozenset[str] = frozenset()) -> None:
             say(f"{name}: failed")
         elif host.unreachable:
             say(f"{name}: unreachable: {host.failure.message}")
+            if name in job.running:
+                say(f"{name}: run {job.running[name]} goes on there; the same command attaches to it")
         elif name not in told:
             say(f"{name}: failed in '{host.failure.task}': {host.failure.message}")
     if failed:
@@ -68,6 +70,15 @@ def say_looks(job: Job) -> None:
     for reason, hosts in skipped.items():
         roles = sorted({role for skipping in hosts.values() for role in skipping})
         say(f"{', '.join(hosts)}: {reason}; skipped: {', '.join(roles)}")
+
+
+def say_recovered(job: Job) -> None:
+    """Say which earlier runs came along that nobody had collected."""
+    for found in job.recovered:
+        for run in found.runs:
+            where = f" in {run['phase']}" if run.get("phase") else ""
+            what = run.get("error") or f"run {run['run_id']} {run['outcome']}{where}: not collected before, kept now"
+            say(f"{found.host}: {what}")
 
 
 def say_restarts(job: Job, target: Target) -> None:

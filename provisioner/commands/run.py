@@ -5,7 +5,15 @@ from argparse import Namespace
 from typing import Any
 
 from provisioner import facts, history, inputs, progress
-from provisioner.commands.common import explain, print_json, raise_if_stopped, say, say_looks, say_restarts
+from provisioner.commands.common import (
+    explain,
+    print_json,
+    raise_if_stopped,
+    say,
+    say_looks,
+    say_recovered,
+    say_restarts,
+)
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.inflight import Notes
 from provisioner.job import Job, run_playbook
@@ -37,6 +45,8 @@ def main(options: Namespace) -> int:
         print_json(facts.document([run.record for run in runs]))
     raise_if_stopped(jobs[-1])
     say_looks(jobs[-1])
+    for job in jobs:
+        say_recovered(job)
     say_restarts(jobs[-1], target)
     explain(jobs[-1], told=frozenset(run.host for run in failed))
     without_gpu = [run for run in runs if options.require_gpu and not run.record["machine"]["gpus"]]
@@ -102,5 +112,7 @@ def _show_failure(run: Run) -> None:
     failure = run.record.get("failure") or {}
     log = run.folder / "scenario_a.log"
     say(f"{run.host}: the run {run.record['outcome']} in phase {failure.get('phase') or 'unknown'}; see {log}")
+    if failure.get("cause"):
+        say(f"{run.host}: {failure['cause']}")
     for line in failure.get("last_lines") or ():
         print(f"  {line}", file=sys.stderr)

@@ -1,48 +1,116 @@
-"""`provisioner status`: the runs in flight, where they were last seen, and those that have finished."""
+"""`provisioner status`: the runs in flight, those that have ended and wait to be collected, and those kept here."""
 
 from argparse import Namespace
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from provisioner import facts, inflight
-from provisioner.commands.common import print_json, say
+from provisioner import events, facts, inflight, inputs
+from provisioner.commands.common import explain, print_json, raise_if_stopped, say
 from provisioner.errors import Exit
+from provisioner.job import Job, run_playbook
 from provisioner.paths import state_dir
 from provisioner.store import Store
 from provisioner.text import duration, table
 
 __all__ = ["main"]
 
+SCENARIO = Path("/var/lib/provisioner/scenario_a")
+"""Where runs of this machine are, by the roles' defaults."""
+SECONDS_TO_ANSWER = 10
+"""A host that takes longer to let us in counts as one that does not answer."""
+
+
+@dataclass
+class _Answers:
+    """A watcher that keeps what the hosts answer."""
+
+    in_flight: dict[str, events.Progress] = field(default_factory=dict)
+    ended: dict[str, tuple[dict[str, Any], ...]] = field(default_factory=dict)
+
+    def event(self, event: events.Event) -> None:
+        """Take note of `event`."""
+        match event:
+            case events.Ended():
+                self.ended[event.host] = event.runs
+            case events.Progress(state="running"):
+                self.in_flight[event.host] = event
+
+    def tick(self) -> None:
+        """Nothing happens between events."""
+
 
 def main(options: Namespace) -> int:
-    """List what this machine knows of; no host is asked."""
+    """List the runs. Without an inventory only this machine is asked, and only where it has had a run."""
     state = state_dir(options.state_dir)
+    answers = _Answers()
+    ask = not options.offline and (options.inventory or SCENARIO.is_dir())
+    job = _ask(options, answers) if ask else None
     store = Store(state)
     records = store.records(fields=None if options.json else facts.TABLE_FIELDS)
     for line in store.warnings:
         say(line)
-    finished = {record["run_id"] for record in records}
-    flying = [note for note in inflight.seen(state) if note.get("run_id") not in finished]
+    kept = {record["run_id"] for record in records}
+    # Where a host did not answer, or was not asked, it is told where its run was last seen.
+    flying = [note for note in inflight.seen(state) if note["run_id"] not in kept]
+    waiting = [
+        {"host": host, **run}
+        for host, ended in sorted(answers.ended.items())
+        for run in ended
+        if not run["collected"] and run["run_id"] not in kept
+    ]
+    unanswered = {name: host.failure.message if host.failure else "" for name, host in _silent(job)}
     if options.json:
-        print_json({"in_flight": flying, "runs": records})
+        print_json(
+            {
+                "in_flight": [note | {"answered": note["host"] in answers.in_flight} for note in flying],
+                "uncollected": waiting,
+                "unanswered": unanswered,
+                "runs": records,
+            }
+        )
+    else:
+        _show(flying, waiting, answers)
+        if records:
+            print(facts.runs_table(records))
+        elif not flying and not waiting:
+            say(f"no runs in {state}; `provisioner run` makes one")
+    if job is None:
         return Exit.DONE
+    explain(job)
+    return job.code
+
+
+def _ask(options: Namespace, answers: _Answers) -> Job:
+    """Ask all hosts at once, for a bounded time."""
+    target = inputs.check(options, {"ansible_ssh_timeout": SECONDS_TO_ANSWER}, root=False)
+    job = run_playbook("status.yml", target, (inflight.Notes(target.state), answers))
+    raise_if_stopped(job)
+    return job
+
+
+def _silent(job: Job | None) -> list[tuple[str, Any]]:
+    """Give the hosts that did not answer, by name."""
+    hosts = sorted(job.hosts.items()) if job else []
+    return [(name, host) for name, host in hosts if host.unreachable or host.failed]
+
+
+def _show(flying: list[dict[str, Any]], waiting: list[dict[str, Any]], answers: _Answers) -> None:
+    """Print the runs that are not kept here."""
     if flying:
         rows = [
             [
                 note["host"],
                 note["phase"],
-                _objects(note),
+                f"{note['done']}/{note['total']}" if note.get("total") else None,
                 duration(note["elapsed"]),
-                note["seen_at"],
+                "now" if note["host"] in answers.in_flight else note["seen_at"],
                 note["run_id"],
             ]
             for note in flying
         ]
         print(table(["host", "phase", "objects", "elapsed", "last seen", "run in flight"], rows), end="\n\n")
-    if records:
-        print(facts.runs_table(records))
-    if not records and not flying:
-        say(f"no runs in {state}; `provisioner run` makes one")
-    return Exit.DONE
-
-
-def _objects(note: dict[str, object]) -> str | None:
-    return f"{note['done']}/{note['total']}" if note.get("total") else None
+    if waiting:
+        rows = [[run["host"], run["started_at"], run["outcome"], run["phase"], run["run_id"]] for run in waiting]
+        print(table(["host", "started", "outcome", "phase", "run not collected yet"], rows), end="\n\n")
+        say("`provisioner run` or `provisioner clean` collects what is not collected yet")

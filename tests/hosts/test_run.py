@@ -7,11 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
+import short
 
 ROOT = Path(__file__).parents[2]
-SHORT = Path(__file__).parent / "short_workload"
-OPTIONS = ("--profile", "registries", "--arch-list", "9.0", "--max-jobs", "2")
 
 
 @pytest.fixture(scope="module")
@@ -19,28 +17,8 @@ def host(make_lab, ask, ansible, tmp_path_factory):
     """A bare host with the short workload as a git repository to clone; gives the inventory and a way to ask it."""
     lab = make_lab("run")
     name = lab.hosts[0].name
-    repository = tmp_path_factory.mktemp("short") / "xformers.git"
-    tree = tmp_path_factory.mktemp("tree")
-    subprocess.run(["cp", "-R", f"{SHORT}/.", tree], check=True)
-    identity = ["-c", "user.name=t", "-c", "user.email=t@example.invalid"]
-    for command in (["init", "-qb", "main"], ["add", "."], ["commit", "-qm", "short"], ["gc", "-q"]):
-        subprocess.run(["git", *identity, *command], cwd=tree, check=True)
-    subprocess.run(["git", "clone", "-q", "--bare", tree, repository], check=True)
-    inventory = yaml.safe_load(lab.inventory.read_text())
-    inventory["all"]["vars"] = {
-        "scenario_a_system_packages": ["python3-pip", "build-essential", "git", "ninja-build"],
-        "scenario_a_python_packages": [["setuptools==80.9.0", "wheel==0.45.1"]],
-        "scenario_a_mounts": [{"source": "/srv/short", "target": "/sources"}],
-        "scenario_a_minimum_free_bytes": 5_000_000_000,
-        "scenario_a_look_seconds": 2,
-    }
-    path = tmp_path_factory.mktemp("inventory") / "hosts.yml"
-    path.write_text(yaml.safe_dump(inventory))
-    archive = tmp_path_factory.mktemp("archive") / "short.tar"
-    subprocess.run(["tar", "-C", repository.parent, "-cf", archive, repository.name], check=True)
-    ask(lab, name, "mkdir -p /srv/short")
-    done = ansible(lab, "all", "-m", "ansible.builtin.unarchive", "-a", f"src={archive} dest=/srv/short owner=root")
-    assert done.returncode == 0, done.stdout + done.stderr
+    short.install(lab, ansible)
+    path = short.inventory(lab.inventory, tmp_path_factory.mktemp("inventory") / "hosts.yml")
     return path, name, lambda command, **options: ask(lab, name, command, **options)
 
 
@@ -52,7 +30,7 @@ def state(tmp_path_factory):
 @pytest.fixture(scope="module")
 def first(host, state, provisioner):
     inventory, _, _ = host
-    return provisioner("run", "-i", inventory, *OPTIONS, "--state-dir", state, "--json")
+    return provisioner("run", "-i", inventory, *short.OPTIONS, "--state-dir", state, "--json")
 
 
 def test_a_bare_host_is_prepared_and_measured(first, host):
@@ -60,7 +38,8 @@ def test_a_bare_host_is_prepared_and_measured(first, host):
     assert first.code == 0, first
     record = first.json["hosts"][name]
     assert record["outcome"] == "ok"
-    assert (record["compile"]["count"], record["compile"]["objects"], record["compile"]["max_jobs"]) == (1, 3, 2)
+    assert (record["compile"]["count"], record["compile"]["objects"]) == (1, short.OBJECTS)
+    assert record["compile"]["max_jobs"] == 2
     assert not [check for check in record["audit"]["checks"] if check["outcome"] == "fail"]
     fact = json.loads(ask("cat /etc/ansible/facts.d/scenario_a.fact").stdout)
     assert fact == record
@@ -73,7 +52,7 @@ def test_a_bare_host_is_prepared_and_measured(first, host):
 def test_a_second_run_compiles_nothing_and_gives_the_record_back(first, host, state, provisioner):
     inventory, name, ask = host
     before = ask("ls /var/lib/provisioner/scenario_a/runs; docker ps -q --no-trunc").stdout
-    again = provisioner("run", "-i", inventory, *OPTIONS, "--state-dir", state, "--json")
+    again = provisioner("run", "-i", inventory, *short.OPTIONS, "--state-dir", state, "--json")
     assert again.code == 0, again
     assert again.json["hosts"][name] == first.json["hosts"][name]
     assert ask("ls /var/lib/provisioner/scenario_a/runs; docker ps -q --no-trunc").stdout == before
@@ -82,7 +61,7 @@ def test_a_second_run_compiles_nothing_and_gives_the_record_back(first, host, st
 def test_a_run_survives_its_controller_and_the_next_command_attaches(first, host, state, provisioner):
     """The controller and all of its processes are killed in the middle of a run."""
     inventory, name, ask = host
-    command = [ROOT / "bin/provisioner", "run", "--fresh", "-i", inventory, *OPTIONS, "--state-dir", state]
+    command = [ROOT / "bin/provisioner", "run", "--fresh", "-i", inventory, *short.OPTIONS, "--state-dir", state]
     controller = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     for line in controller.stderr:
         if "image_build" in line:
@@ -94,7 +73,7 @@ def test_a_run_survives_its_controller_and_the_next_command_attaches(first, host
     controller.wait()
     controller.stderr.close()
     time.sleep(2)
-    again = provisioner("run", "-i", inventory, *OPTIONS, "--state-dir", state, "--json")
+    again = provisioner("run", "-i", inventory, *short.OPTIONS, "--state-dir", state, "--json")
     assert again.code == 0, again
     record = again.json["hosts"][name]
     assert record["run_id"] != first.json["hosts"][name]["run_id"]
@@ -105,7 +84,17 @@ def test_a_run_survives_its_controller_and_the_next_command_attaches(first, host
 
 def test_a_run_that_is_killed_on_its_host_is_interrupted_and_the_next_one_measures(host, state, provisioner):
     inventory, name, ask = host
-    command = [ROOT / "bin/provisioner", "run", "--fresh", "-i", inventory, *OPTIONS, "--state-dir", state, "--json"]
+    command = [
+        ROOT / "bin/provisioner",
+        "run",
+        "--fresh",
+        "-i",
+        inventory,
+        *short.OPTIONS,
+        "--state-dir",
+        state,
+        "--json",
+    ]
     controller = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -116,7 +105,7 @@ def test_a_run_that_is_killed_on_its_host_is_interrupted_and_the_next_one_measur
     out, err = controller.communicate(timeout=300)
     assert controller.returncode == 1, err
     assert json.loads(out)["hosts"][name]["outcome"] == "interrupted"
-    again = provisioner("run", "-i", inventory, *OPTIONS, "--state-dir", state, "--fresh", "--json")
+    again = provisioner("run", "-i", inventory, *short.OPTIONS, "--state-dir", state, "--fresh", "--json")
     assert again.code == 0, again
     assert again.json["hosts"][name]["outcome"] == "ok"
 

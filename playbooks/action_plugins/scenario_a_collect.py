@@ -1,0 +1,83 @@
+"""Bring the runs of a host to the controller: the one that is asked for, and those that nobody has collected yet.
+
+    scenario_a_collect:
+      root: the scenario's folder on the host
+      state_dir: where the controller keeps runs
+      run_id: the run whose record becomes the fact scenario_a_record; '' is the newest
+
+Returns the fact, where that run has ended, and `scenario_a_recovered`: the other runs that came along, each with
+`run_id`, `outcome` and `phase`, or with `error` where no record can be made of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+try:
+    from provisioner import arrival
+except ImportError:  # a plain ansible-playbook in a checkout, where the package is not installed
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
+    from provisioner import arrival
+
+
+class ActionModule(ActionBase):
+    """What Ansible calls."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Collect, oldest first. Raises AnsibleActionFail where the run that is asked for cannot be collected."""
+        result = super().run(tmp, task_vars)
+        self._vars = task_vars or {}
+        host = self._vars["inventory_hostname"]
+        self._runs = Path(self._task.args["state_dir"]).expanduser() / "runs" / host
+
+        found = self._module(state="listed")
+        wanted = self._task.args.get("run_id") or found["run_id"]
+        recovered = []
+        changed = False
+        for run in reversed(found["scenario_a_ended"]):
+            if run["run_id"] != wanted and run["collected"]:
+                continue
+            try:
+                changed = self._bring(run) or changed
+                record = arrival.record(self._runs / run["run_id"], host)
+            except (OSError, ValueError) as error:
+                message = f"run {run['run_id']} {run['outcome']} but cannot be collected: {error}"
+                if run["run_id"] == wanted:
+                    cause = f" ({run['cause']})" if run["cause"] else ""
+                    raise AnsibleActionFail(f"{message}{cause}") from error
+                recovered.append({"run_id": run["run_id"], "error": message})
+                continue
+            if run["run_id"] == wanted:
+                result["ansible_facts"] = {"scenario_a_record": record}
+            else:
+                recovered.append({"run_id": run["run_id"], "outcome": run["outcome"], "phase": run["phase"]})
+        return result | {"changed": changed, "scenario_a_recovered": recovered}
+
+    def _bring(self, run: dict[str, Any]) -> bool:
+        """Make sure that the run's evidence is here and that its host knows; say whether it had to be brought."""
+        folder = self._runs / run["run_id"]
+        missing = not arrival.is_here(folder)
+        if missing:
+            packed = self._module(state="packed", run_id=run["run_id"])
+            arrival.bring_in(base64.b64decode(packed["archive"]), folder)
+        if not run["collected"]:
+            # A host without room for that is asked once more by the next command.
+            with suppress(AnsibleActionFail):
+                self._module(state="collected", run_id=run["run_id"])
+        return missing
+
+    def _module(self, **options: Any) -> dict[str, Any]:
+        """Ask the host; raises AnsibleActionFail with what it says."""
+        answer = self._execute_module(
+            "scenario_a_run", {"root": self._task.args["root"], **options}, task_vars=self._vars
+        )
+        if answer.get("failed"):
+            raise AnsibleActionFail(str(answer.get("msg")), result=answer)
+        return answer

@@ -1,0 +1,59 @@
+"""Start a run of Scenario A, detached from whoever asks for it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ansible.module_utils.provisioner_runs import Runs
+
+# A run is started with these and no other of the environment that Ansible happens to bring.
+ENVIRONMENT = ["PATH", "HOME", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"] + [
+    name for proxy in ("http_proxy", "https_proxy", "no_proxy") for name in (proxy, proxy.upper())
+]
+
+
+def start(runs: Runs, run: str, input_hash: str, timeout: float = 30) -> str:
+    """Start a detached run and return its id, or that of one which was quicker.
+
+    Raises RuntimeError, OSError and subprocess.CalledProcessError where none began in `timeout` seconds.
+    """
+    script = runs.root / "xformers-devcontainer" / "benchmarking" / "scenario_a.sh"
+    environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    environment |= {"LANG": "C.UTF-8", "HOME": environment.get("HOME", "/root")}
+    environment |= {"SCENARIO_A_RUN_ID": run, "SCENARIO_A_INPUT_HASH": input_hash}
+    if Path("/run/systemd/system").is_dir():
+        # A unit of its own: logind ends what is left of a session when the session ends.
+        unit = ["systemd-run", "--quiet", "--collect", f"--unit=provisioner-scenario-a-{run}"]
+        unit += ["--property=StandardOutput=null", *(f"--setenv={name}" for name in environment), str(script)]
+        subprocess.run(unit, env=environment, check=True, capture_output=True, text=True)
+    else:
+        nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        subprocess.Popen([str(script)], env=environment, start_new_session=True, cwd="/", **nowhere)
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if runs.described(run):
+            return run
+        other = runs.holder()
+        if other and runs.described(other):
+            return other
+        time.sleep(0.2)
+    raise RuntimeError(f"{script} did not start; run it by hand to see why")
+
+
+def too_full(paths: list[Path], minimum: int) -> str | None:
+    """Return a message about the first path with less than `minimum` bytes free."""
+    for path in paths:
+        there = next(folder for folder in (path, *path.parents) if folder.exists())
+        free = shutil.disk_usage(there).free
+        if free < minimum:
+            return (
+                f"{free / 1e9:.0f} GB are free at {there}, and Scenario A needs {minimum / 1e9:.0f} GB for its "
+                "image and torch; free some, or set scenario_a_minimum_free_bytes if you know better"
+            )
+    return None

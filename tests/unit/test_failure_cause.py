@@ -1,0 +1,80 @@
+"""Why a run failed, from what logs say and the host shows."""
+
+import importlib.util
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+FILE = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/benchmarking/failure_cause.py"
+spec = importlib.util.spec_from_file_location("failure_cause", FILE)
+failure_cause = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(failure_cause)
+
+NOTHING = failure_cause.Seen(
+    text="error: something of its own\n",
+    exit_code=1,
+    max_jobs="8",
+    oom_kills=0,
+    engine_lost=False,
+    engine_answers=True,
+    full=(),
+)
+
+
+def cause(**seen):
+    return failure_cause.cause(replace(NOTHING, **seen))
+
+
+def test_what_nothing_shows_is_not_guessed():
+    assert cause() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "who"),
+    [
+        ("2026-11-23T07:00:00.000Z g++: fatal error: Killed signal terminated program cc1plus\n", "compiler (cc1plus)"),
+        ("nvcc error   : 'cicc' died due to signal 9 (Kill signal)\n", "compiler (cicc)"),
+        ("setup.sh: line 7: 4711 Killed    nvcc -c x.cu\n", "a process"),
+        ("error: subprocess-exited-with-error, exit code: 137\n", "a process"),
+    ],
+)
+def test_a_compiler_that_the_kernel_killed(text, who):
+    said = cause(text=text, oom_kills=1)
+    assert who in said and "kernel killed" in said and "lower --max-jobs (it was 8)" in said
+    assert "not by the kernel" in cause(text=text)
+
+
+def test_the_exit_code_alone_tells_of_a_kill():
+    assert "kernel killed a process" in cause(exit_code=137, oom_kills=1)
+
+
+def test_a_kill_elsewhere_on_the_host_is_not_this_run_s():
+    assert cause(oom_kills=3) is None
+
+
+def test_a_full_disk_by_what_is_said_or_by_what_is_so():
+    assert "free some" in cause(text="cp: error writing 'x': No space left on device\n")
+    assert "0 MB are free at /x" in cause(full=("0 MB are free at /x",))
+
+
+def test_docker_that_went_away_and_docker_that_is_away():
+    # Its containers were killed with it, which is no lack of memory.
+    assert "went away during the run" in cause(engine_lost=True, text="exit code: 137")
+    assert "start it" in cause(engine_lost=True, engine_answers=False)
+
+
+def test_a_signal_to_the_run():
+    assert "SIGTERM" in cause(exit_code=143, full=("full",))
+
+
+def test_little_room_is_seen(tmp_path, monkeypatch):
+    assert failure_cause.full(tmp_path) == ""
+    monkeypatch.setattr(failure_cause, "LITTLE", 1 << 62)
+    assert f"MB are free at {tmp_path}" in failure_cause.full(tmp_path)
+    assert failure_cause.full(tmp_path / "none") == ""
+
+
+def test_the_kernel_s_count_is_read():
+    assert failure_cause.oom_kills() >= 0

@@ -1,0 +1,159 @@
+"""What the host's side knows of its runs: the lock, runs that were cut short, what was collected, and evidence."""
+
+import base64
+import fcntl
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import ansible.module_utils
+import pytest
+
+# As on a host, where Ansible puts these files beside its own.
+MODULE_UTILS = Path(__file__).parents[2] / "playbooks" / "module_utils"
+if str(MODULE_UTILS) not in ansible.module_utils.__path__:
+    ansible.module_utils.__path__.append(str(MODULE_UTILS))
+
+from ansible.module_utils import provisioner_runs  # noqa: E402
+
+BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+DESCRIBED = {"started_at": "2026-11-23T07:00:00Z", "boot_id": BOOT, "input_hash": "h"}
+UPTIME = float(Path("/proc/uptime").read_text().split()[0])
+
+
+@pytest.fixture(autouse=True)
+def no_docker(monkeypatch):
+    monkeypatch.setattr(provisioner_runs.shutil, "which", lambda _: None)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    (tmp_path / "lock").touch()
+    return provisioner_runs.Runs(str(tmp_path))
+
+
+@pytest.fixture
+def keep(runs):
+    def put(run, *events, result=None, **described):
+        folder = runs.folder / run
+        folder.mkdir(parents=True)
+        described = {
+            "run_id": run,
+            "started_at": "2026-11-23T07:00:00Z",
+            "boot_id": BOOT,
+            "input_hash": "h",
+        } | described
+        (folder / "run.json").write_text(json.dumps(described))
+        lines = [{"event": what, "phase": phase, "uptime": at} for what, phase, at in events]
+        (folder / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        if result:
+            (folder / "result.json").write_text(json.dumps({"outcome": result}))
+        return folder
+
+    return put
+
+
+@pytest.fixture
+def held(runs):
+    """Hold the lock, as the script does, in the name of a run."""
+    files = []
+
+    def hold(run):
+        lock = (runs.root / "lock").open("w")
+        files.append(lock)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write(f"{run}\n")
+        lock.flush()
+
+    yield hold
+    for lock in files:
+        lock.close()
+
+
+IN_COMPILE = (("begin", "run", UPTIME - 9), ("begin", "container_up", UPTIME - 8), ("begin", "compile", UPTIME - 5))
+
+
+def test_the_lock_names_the_run_that_is_under_way(runs, keep, held):
+    assert runs.under_way() is None
+    keep("other", result="ok")
+    keep("mine", *IN_COMPILE)
+    held("mine")
+    assert runs.under_way() == "mine"
+    runs.settle()
+    assert runs.result("mine") is None, "a run under way is not one that was cut short"
+    now = runs.progress("mine")
+    assert (now["state"], now["phase"]) == ("running", "compile")
+    assert 5 <= now["phase_elapsed"] < now["elapsed"]
+
+
+@pytest.mark.parametrize("holder", ["", "a clean-up", "finished"])
+def test_who_holds_the_lock_without_a_run_under_way_is_waited_for_and_then_named(runs, keep, held, holder):
+    keep("finished", result="ok")
+    held(holder)
+    with pytest.raises(RuntimeError, match=holder or "something"):
+        runs.under_way(patience=0)
+
+
+def test_a_run_without_an_end_and_without_the_lock_was_cut_short(runs, keep):
+    keep("r", *IN_COMPILE)
+    runs.settle()
+    result = runs.result("r")
+    assert (result["outcome"], result["exit_code"], result["phase"]) == ("interrupted", None, "compile")
+    assert "killed on its host" in result["cause"]
+    assert runs.progress("r")["state"] == "finished"
+    assert runs.finished_well("h") is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"described": {"boot_id": "another"}, "events": IN_COMPILE},
+        # A container with an init of its own: the kernel's boot id stays, process 1 is younger than the run.
+        {"described": {}, "events": [(what, phase, 0.0) for what, phase, _ in IN_COMPILE]},
+    ],
+)
+def test_a_restart_of_the_host_is_named(runs, keep, changes):
+    keep("r", *changes["events"], **changes["described"])
+    runs.settle()
+    assert "restarted" in runs.result("r")["cause"]
+
+
+def test_what_never_began_is_no_run(runs):
+    (runs.folder / "half").mkdir(parents=True)
+    assert runs.interruption("half")["phase"] is None
+    runs.settle()
+    assert runs.newest_first() == []
+
+
+def test_a_run_of_these_inputs_that_went_well_is_found_and_the_newest_first(runs, keep):
+    keep("a", result="ok", started_at="2026-11-23T07:00:00Z")
+    keep("b", result="ok", started_at="2026-11-23T08:00:00Z")
+    keep("c", result="failed", started_at="2026-11-23T09:00:00Z")
+    keep("d", result="ok", started_at="2026-11-23T10:00:00Z", input_hash="other")
+    assert runs.newest_first() == ["d", "c", "b", "a"]
+    assert runs.finished_well("h") == "b"
+
+
+def test_evidence_travels_whole(runs, keep):
+    folder = keep("r", *IN_COMPILE, result="ok")
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(runs.packed("r")))) as tar:
+        assert tar.extractfile("r/run.json").read() == (folder / "run.json").read_bytes()
+
+
+def test_that_a_run_was_collected_is_remembered_beside_its_evidence(runs, keep):
+    folder = keep("r", result="ok")
+    before = sorted(folder.iterdir())
+    assert not runs.is_collected("r")
+    assert runs.note_collected("r") and not runs.note_collected("r")
+    assert runs.is_collected("r") and sorted(folder.iterdir()) == before
+    assert runs.newest_first() == ["r"]
+
+
+def test_a_half_line_of_events_and_a_cut_off_file_are_nothing(runs, keep):
+    folder = keep("r", *IN_COMPILE)
+    with (folder / "events.jsonl").open("a") as events:
+        events.write('{"event":"end","ph')
+    (folder / "result.json").write_text("")
+    assert runs.result("r") is None
+    assert runs.progress("r")["phase"] == "compile"
