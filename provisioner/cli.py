@@ -115,6 +115,19 @@ COMMANDS = (
         ),
     ),
     Command(
+        "report",
+        "show finished runs as a page to look at, or as files for a pull request, CI or monitoring",
+        "provisioner report --html report.html --since 30d",
+        "report",
+        (
+            option("--html", metavar="FILE", help="one HTML page, which opens offline"),
+            option("--markdown", metavar="FILE", help="Markdown; without any of these it is printed"),
+            option("--junit", metavar="FILE", help="JUnit XML: a test case for each check of each run's audit"),
+            option("--openmetrics", metavar="FILE", help="the newest run of each host, for a textfile collector"),
+            *WHICH_RUNS,
+        ),
+    ),
+    Command(
         "audit",
         "judge a run's evidence again, check by check",
         "provisioner audit 20261123T090807Z",

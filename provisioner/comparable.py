@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["FIELDS", "Difference", "differences", "remarks"]
+__all__ = ["FIELDS", "Difference", "differences", "measured", "remarks"]
 
 MUST_AGREE = {
     "scenario": "scenario",
@@ -45,6 +45,11 @@ class Difference:
 def differences(a: Iterable[Mapping[str, Any]], b: Iterable[Mapping[str, Any]]) -> list[Difference]:
     """Give why records must not be compared: what differs between two sets of them, or within one."""
     return _differing(MUST_AGREE, list(a), list(b))
+
+
+def measured(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what a record measured, by the words for it: the same in all runs that may be compared."""
+    return {what: _values(path, [record])[0] for what, path in MUST_AGREE.items()}
 
 
 def remarks(a: Iterable[Mapping[str, Any]], b: Iterable[Mapping[str, Any]]) -> list[Difference]:

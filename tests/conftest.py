@@ -19,7 +19,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Quick tests first, the main job last: what is wrong is known as soon as it can be."""
-    items.sort(key=lambda item: ("main_job" in item.keywords) * 2 + ("hosts" in item.keywords))
+    slow = ("browser", "hosts", "main_job")
+    items.sort(key=lambda item: max((slow.index(name) + 1 for name in slow if name in item.keywords), default=0))
 
 
 class Done:

@@ -12,7 +12,7 @@ __all__ = ["main"]
 def main(options: Namespace) -> int:
     """Clean the hosts; the runs kept on this machine stay."""
     target = inputs.check(options)
-    with progress.show(verbosity=options.verbose, plain=options.json) as view:
+    with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
         job = run_playbook("clean.yml", target, (view,))
     raise_if_stopped(job)
     if options.json:

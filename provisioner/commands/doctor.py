@@ -17,7 +17,7 @@ def main(options: Namespace) -> int:
     """Look at everything, change nothing, and print what was found."""
     target = inputs.check(options, root=False)
     findings = doctor.controller(target)
-    with progress.show(verbosity=options.verbose, plain=options.json) as view:
+    with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
         job = run_playbook("doctor.yml", target, (view,), {"doctor_pip_index": doctor.pip_index()})
     raise_if_stopped(job)
     findings += doctor.of_job(job)

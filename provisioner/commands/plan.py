@@ -22,7 +22,7 @@ WOULD = {
 def main(options: Namespace) -> int:
     """Look at the hosts and print what is off: the change that `prepare` would make of it is in the last column."""
     target = inputs.check(options)
-    with progress.show(verbosity=options.verbose, plain=options.json) as view:
+    with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
         job = run_playbook("plan.yml", target, (view,))
     raise_if_stopped(job)
     hosts = document(job)

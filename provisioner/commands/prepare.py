@@ -14,7 +14,7 @@ __all__ = ["main"]
 def main(options: Namespace) -> int:
     """Prepare the hosts and tell what was changed on each."""
     target = inputs.check(options)
-    with progress.show(verbosity=options.verbose, plain=options.json) as view:
+    with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
         job = run_playbook("prepare.yml", target, (view,))
     raise_if_stopped(job)
     hosts = {

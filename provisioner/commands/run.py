@@ -4,7 +4,7 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from provisioner import audit, facts, inputs, progress
+from provisioner import audit, facts, history, inputs, progress
 from provisioner.commands.common import (
     explain,
     print_json,
@@ -29,12 +29,14 @@ def main(options: Namespace) -> int:
         raise ProvisionerError(f"--repeat {options.repeat} is not between 1 and 1000", "try --repeat 5", Exit.BAD_INPUT)
     target = inputs.check(options, _variables(options))
     jobs: list[Job] = []
-    with progress.show(verbosity=options.verbose, plain=options.json) as view:
+    store = Store(target.state)
+    past = history.of_store(store)
+    with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json, history=past) as view:
         for _ in range(options.repeat):
             jobs.append(run_playbook("site.yml", target, (view, Notes(target.state))))
             if jobs[-1].code != Exit.DONE:
                 break
-    runs = _runs(Store(target.state), jobs)
+    runs = _runs(store, jobs)
     failed = [run for run in runs if run.record["outcome"] != "ok"]
     _show(runs)
     for run in failed:

@@ -8,16 +8,16 @@ from __future__ import annotations
 import base64
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from provisioner.report import comparable
+from provisioner import comparable
 from provisioner.text import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from provisioner.report.model import Report, Sample, Spread
 
@@ -124,7 +124,7 @@ def history(samples: Sequence[Sample]) -> History:
     lefts = [step * (number + 0.5) for number in range(len(shown))]
     marks: list[Mark] = []
     for number in range(1, len(shown)):
-        changes = comparable.changes(shown[number - 1].record, shown[number].record)
+        changes = _changes(shown[number - 1].record, shown[number].record)
         if changes:
             marks.append(Mark(len(marks) + 1, step * number, shown[number], changes))
     return History(
@@ -139,13 +139,22 @@ def history(samples: Sequence[Sample]) -> History:
     )
 
 
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[comparable.Difference]:
+    """What changed from one run to the next; the input hash is named where it alone tells that something did."""
+    found = [*comparable.differences([before], [after]), *comparable.remarks([before], [after])]
+    hashes = [record["inputs"].get("input_hash") for record in (before, after)]
+    if not found and hashes[0] != hashes[1]:
+        found.append(comparable.Difference("input hash", (hashes[0],), (hashes[1],)))
+    return found
+
+
 def _trend(samples: Sequence[Sample]) -> float | None:
     newest = samples[-1]
-    alike = comparable.inputs(newest.record)
+    alike = comparable.measured(newest.record)
     before = sorted(
         sample.total
         for sample in samples[:-1]
-        if sample.counts and sample.total and comparable.inputs(sample.record) == alike
+        if sample.counts and sample.total and comparable.measured(sample.record) == alike
     )
     if not before or not newest.counts or not newest.total:
         return None
@@ -189,7 +198,7 @@ def box(spread: Spread, among: Sequence[Spread]) -> Box:
 
 
 def _gibibytes(size: int | None) -> str:
-    return "–" if size is None else f"{size / 2**30:.0f} GiB"
+    return "-" if size is None else f"{size / 2**30:.0f} GiB"
 
 
 def _percent(value: float) -> str:

@@ -53,7 +53,7 @@ def _times(sample: Sample, phases: Iterable[str]) -> list[str]:
 
 
 def _time(seconds: float | None) -> str:
-    return "–" if seconds is None else duration(seconds)
+    return "-" if seconds is None else duration(seconds)
 
 
 def _unfinished(report: Report) -> Iterable[str]:
@@ -61,9 +61,8 @@ def _unfinished(report: Report) -> Iterable[str]:
     if failed:
         yield "### Not finished"
     for sample in failed:
-        lines = (sample.record.get("failure") or {}).get("last_lines") or ["no lines are known"]
         where = f" in {_escape(sample.failed_in)}" if sample.failed_in else ""
-        yield f"- {_escape(sample.host)}: {sample.outcome}{where}: {_escape(' / '.join(lines[-2:]))}"
+        yield f"- {_escape(sample.host)}: {sample.outcome}{where}: {_escape(sample.why or 'nothing is known of why')}"
 
 
 def _findings(report: Report) -> Iterable[str]:
@@ -82,10 +81,7 @@ def _groups(report: Report) -> Iterable[str]:
     yield "### Not comparable with the rest"
     yield "\n".join(
         f"- {_count(group.samples, 'run')} ({_some(group.hosts)}): "
-        + "; ".join(
-            f"{_escape(name)} is {_escape(after or 'unknown')}, not {_escape(before or 'unknown')}"
-            for name, before, after in group.differences
-        )
+        + "; ".join(_escape(str(difference)) for difference in group.differences)
         for group in report.groups[1:]
     )
 

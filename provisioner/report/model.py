@@ -13,8 +13,8 @@ from functools import cached_property
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
 
-from provisioner.record import PHASES
-from provisioner.report import comparable
+from provisioner import comparable
+from provisioner.phases import PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from provisioner.store import Run
 
 __all__ = ["CompileTimeline", "Finding", "Group", "MachineKind", "Object", "Report", "Sample", "Spread", "build"]
+
+MACHINE = ("cpu_model", "cores", "memory_bytes", "os", "kernel", "docker", "driver")
+"""What a report tells of a machine, besides its GPUs."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,17 @@ class Sample:
         """The phase in which a run stopped that is not ok; '' where none is known."""
         return str((self.record.get("failure") or {}).get("phase") or "")
 
+    @property
+    def why(self) -> str:
+        """Why a run is not ok, in one line; '' where nothing is known."""
+        failure = self.record.get("failure") or {}
+        return str(failure.get("cause") or "; ".join((failure.get("last_lines") or [])[-2:]))
+
+    @property
+    def last_lines(self) -> list[str]:
+        """The last lines of the log of a run that is not ok."""
+        return list((self.record.get("failure") or {}).get("last_lines") or [])
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -102,7 +116,8 @@ class Group:
 
     name: str
     """A letter, or letters where there are many groups."""
-    inputs: Mapping[str, str | None]
+    inputs: Mapping[str, Any]
+    """What its runs measured, by the words of `comparable`."""
     differences: tuple[comparable.Difference, ...]
     """In what it differs from the report's first group."""
     samples: tuple[Sample, ...]
@@ -147,9 +162,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class MachineKind:
-    """Hosts that are alike in all that a record tells of a machine, by their newest run."""
+    """Hosts that are alike in all that a report tells of a machine, by their newest run."""
 
-    machine: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    """All of MACHINE; None is unknown."""
+    gpus: Mapping[str, int]
+    """How many there are of each name."""
     hosts: tuple[str, ...]
 
 
@@ -252,17 +270,14 @@ class Report:
     @cached_property
     def machines(self) -> tuple[MachineKind, ...]:
         """The machines, alike ones together; most hosts first."""
-        kinds: list[tuple[Mapping[str, Any], list[str]]] = []
+        alike: dict[tuple[Any, ...], list[str]] = {}
         for sample in self.newest:
-            machine = _without_serials(sample.record["machine"])
-            same = next((hosts for known, hosts in kinds if known == machine), None)
-            if same is None:
-                kinds.append((machine, [sample.host]))
-            else:
-                same.append(sample.host)
-        return tuple(
-            MachineKind(machine, tuple(hosts)) for machine, hosts in sorted(kinds, key=lambda kind: -len(kind[1]))
-        )
+            machine = sample.record["machine"]
+            gpus = Counter(str(gpu.get("name") or "unknown") for gpu in machine.get("gpus") or [])
+            key = (*((name, machine.get(name)) for name in MACHINE), ("gpus", tuple(sorted(gpus.items()))))
+            alike.setdefault(key, []).append(sample.host)
+        kinds = [(dict(key), hosts) for key, hosts in sorted(alike.items(), key=lambda item: -len(item[1]))]
+        return tuple(MachineKind(facts, dict(facts.pop("gpus")), tuple(hosts)) for facts, hosts in kinds)
 
     @cached_property
     def timelines(self) -> tuple[CompileTimeline, ...]:
@@ -278,19 +293,19 @@ def build(runs: Iterable[Run], made: datetime | None = None) -> Report:
 
 
 def _groups(samples: Sequence[Sample]) -> tuple[Group, ...]:
-    by_inputs: dict[tuple[tuple[str, str | None], ...], list[Sample]] = {}
+    alike: dict[tuple[Any, ...], list[Sample]] = {}
     for sample in samples:
-        by_inputs.setdefault(tuple(comparable.inputs(sample.record).items()), []).append(sample)
+        alike.setdefault(tuple(comparable.measured(sample.record).values()), []).append(sample)
     # sorted() is stable: of groups with as many measurements the one with the newest run stays first.
-    ranked = sorted(by_inputs.items(), key=lambda item: -sum(sample.counts for sample in item[1]))
+    ranked = sorted(alike.values(), key=lambda members: -sum(sample.counts for sample in members))
     return tuple(
         Group(
             name=_letters(number),
-            inputs=dict(key),
-            differences=tuple(comparable.differences(dict(ranked[0][0]), dict(key))),
+            inputs=comparable.measured(members[0].record),
+            differences=tuple(comparable.differences([ranked[0][0].record], [members[0].record])),
             samples=tuple(members),
         )
-        for number, (key, members) in enumerate(ranked)
+        for number, members in enumerate(ranked)
     )
 
 
@@ -303,12 +318,6 @@ def _letters(number: int) -> str:
 def _in_order(names: Iterable[str]) -> list[str]:
     """Phases as they follow on one another; those that are not ours come last."""
     return sorted(names, key=lambda name: (PHASES.index(name) if name in PHASES else len(PHASES), name))
-
-
-def _without_serials(machine: Mapping[str, Any]) -> dict[str, Any]:
-    """A machine without what no other one can have: its GPUs' UUIDs."""
-    gpus = [{key: value for key, value in gpu.items() if key != "uuid"} for gpu in machine.get("gpus") or []]
-    return {**machine, "gpus": gpus}
 
 
 def _timeline(sample: Sample) -> CompileTimeline | None:

@@ -6,10 +6,13 @@ import time
 
 import pytest
 
-from provisioner import inflight
+from provisioner import history, inflight
 from provisioner.events import VALIDATION_PLAY, Failure, Output, Progress, RecordFound, Started
-from provisioner.live import REFRESH
+from provisioner.fleet import Fleet
+from provisioner.history import History
+from provisioner.live import REFRESH, picture
 from provisioner.progress import Lines, show
+from provisioner.store import Store
 
 
 class Clock:
@@ -34,7 +37,7 @@ def stream():
 
 @pytest.fixture
 def lines(stream, clock):
-    return Lines(stream, clock=clock)
+    return Lines(stream, Fleet(clock=clock))
 
 
 def at(phase, elapsed, inside=0.0, done=None, total=None, *, state="running", host="h1"):
@@ -111,13 +114,14 @@ def test_ansibles_own_output_only_when_asked_for(stream):
     assert stream.getvalue() == "TASK [x]\n"
 
 
-def test_a_terminal_shows_a_live_line(clock):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
+
+def test_a_terminal_shows_a_live_line():
     terminal = Terminal()
-    with show(stream=terminal) as view:
+    with show(("h1", "h2"), stream=terminal) as view:
         view.event(Started("h1", "Prepare [the] hosts", "[red]task"))
         view.tick()
         time.sleep(REFRESH)
@@ -126,19 +130,105 @@ def test_a_terminal_shows_a_live_line(clock):
     shown = terminal.getvalue()
     assert "Prepare [the] hosts" in shown and "[red]task" in shown
     assert "compile 3/13" in shown and "30.0s of 1m00s" in shown
+    assert "h2" in shown and "its turn" in shown
+    assert "1 running · 1 waiting" in shown
 
 
-@pytest.mark.parametrize("options", [{"verbosity": 1}, {"plain": True}])
-def test_a_terminal_with_other_output_on_it_gets_plain_lines(options):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
+def test_a_terminal_with_other_output_on_it_gets_plain_lines():
     terminal = Terminal()
-    with show(stream=terminal, **options) as view:
+    with show(stream=terminal, verbosity=1) as view:
         view.event(at("clean", 1.0))
         view.tick()
     assert terminal.getvalue() == "h1: clean, 0.0s of 1.0s\n"
+
+
+def test_a_program_gets_json_lines(record):
+    terminal = Terminal()
+    with show(("h1",), stream=terminal, as_json=True, verbosity=1) as view:
+        view.event(Output("TASK [x]"))
+        view.event(at("compile", 60.0, 30.0, 3, 13))
+        view.event(Failure("h1", "p", "t", unreachable=True, message="away"))
+        view.event(RecordFound("h1", record))
+        view.tick()
+    told = [json.loads(line) for line in terminal.getvalue().splitlines()]
+    assert [line["event"] for line in told] == ["Progress", "Failure", "RecordFound"]
+    assert (told[0]["phase"], told[0]["done"], told[0]["total"], told[0]["elapsed"]) == ("compile", 3, 13, 60.0)
+    assert (told[1]["unreachable"], told[1]["message"]) == (True, "away")
+    assert (told[2]["run_id"], told[2]["outcome"]) == (record["run_id"], "ok")
+    assert all(line["host"] == "h1" and line["time"] > 1e9 for line in told)
+
+
+# --- many hosts ---
+
+
+def pictured(fleet, width=100, height=24):
+    lines = [line.plain for line in picture(fleet, width, height)]
+    assert len(lines) < height, "the cursor needs a line, or the terminal scrolls"
+    assert max(map(len, lines)) <= width
+    return lines
+
+
+def test_hosts_are_in_their_order_where_there_is_room(clock):
+    fleet = Fleet(["b", "a"], clock=clock)
+    fleet.take(Failure("a", "p", "t", unreachable=True, message="no route to host"))
+    fleet.take(at("compile", 60.0, 30.0, 3, 13, host="b"))
+    assert pictured(fleet) == [
+        "● b  compile 3/13  30.0s of 1m00s",
+        "✗ a  unreachable                   no route to host",
+        "1 running · 1 unreachable",
+    ]
+
+
+def test_more_hosts_than_lines_show_those_that_matter_and_count_the_rest(clock, record):
+    fleet = Fleet([f"h{number}" for number in range(200)], clock=clock)
+    for number in range(190):
+        fleet.take(at("image_build" if number == 150 else "compile", 60.0, host=f"h{number}"))
+    for number in range(100):
+        fleet.take(at(None, 90.0, state="finished", host=f"h{number}"))
+        fleet.take(RecordFound(f"h{number}", record))
+    fleet.take(Failure("h180", "p", "Check", unreachable=False, message="no room"))
+    lines = pictured(fleet, height=12)
+    assert len(lines) == 11
+    assert lines[0].startswith("✗ h180") and "no room" in lines[0]
+    assert lines[1].startswith("● h150"), "it is furthest behind"
+    assert lines[-1].startswith("190 more not shown · 100 done · 89 running · 10 waiting · 1 failed")
+
+
+@pytest.mark.parametrize(("width", "height"), [(20, 3), (1, 1), (40, 10), (300, 80)])
+def test_any_terminal_will_do(clock, width, height):
+    fleet = Fleet(["a-rather-long-name-of-a-host.example.org", "ホスト"], clock=clock)
+    fleet.take(Started("ホスト", "Prepare the hosts", "Install what is missing"))
+    for line in picture(fleet, width, height):
+        assert line.cell_len <= max(width, 2)
+
+
+def test_of_many_hosts_one_line_tells_how_they_are(stream, clock):
+    lines = Lines(stream, Fleet([f"h{number}" for number in range(30)], clock=clock))
+    lines.event(at("compile", 60.0))
+    clock.now += 31
+    lines.tick()
+    lines.tick()
+    assert stream.getvalue().splitlines() == ["h1: compile, 0.0s of 1m00s", "1 running · 29 waiting"]
+
+
+def test_what_earlier_runs_took_tells_how_long_it_will_be(clock, keep, state):
+    """The phases of the kept record: image_build 170.1, container_up 8.5, clone 2, compile 138, pre_commit 12."""
+    keep(run_id="a", timings={"compile": 100.0, "pre_commit": 10.0})
+    keep(run_id="b", timings={"compile": 140.0, "pre_commit": 12.0})
+    keep(run_id="c", timings={"compile": 1.0}, outcome="failed")
+    keep(run_id="d", host="h2", timings={"compile": 30.0, "attention_test": None})
+    past = history.of_store(Store(state))
+    assert past.remaining("h1", "compile", 20.0) == 111.0
+    assert past.remaining("h1", "compile", 500.0) == 11.0
+    assert past.remaining("h1") == 131.0
+    assert past.remaining("h2", "clone", 1.0) == 30.0
+    assert past.remaining("new", "compile", 0.0) == 111.0, "by all hosts' runs"
+    assert History().remaining("h1") is None
+    fleet = Fleet(["h1", "h2"], past, clock)
+    fleet.take(at("compile", 60.0, 20.0))
+    clock.now += 11
+    assert "about 1m40s more" in pictured(fleet)[0]
+    assert pictured(fleet)[-1] == "1 running · 1 waiting · about 1m40s left"
 
 
 def test_a_run_in_flight_is_remembered_until_its_end_was_seen(tmp_path, record):

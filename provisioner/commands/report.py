@@ -1,0 +1,47 @@
+"""`provisioner report`: the finished runs as a page to look at, and as files for other programs."""
+
+import importlib
+from argparse import Namespace
+from pathlib import Path
+
+from provisioner.commands.common import print_json, say
+from provisioner.errors import Exit, ProvisionerError
+from provisioner.paths import state_dir
+from provisioner.report import FORMATS, model
+from provisioner.report.files import write
+from provisioner.selection import of_options
+from provisioner.store import Store
+
+__all__ = ["main"]
+
+
+def main(options: Namespace) -> int:
+    """Write each format that was asked for to its file; where none was, print Markdown."""
+    asked = {name: path for name in FORMATS if (path := getattr(options, name))}
+    _check(asked)
+    store = Store(state_dir(options.state_dir))
+    report = model.build(store.list(of_options(options)))
+    for line in store.warnings:
+        say(line)
+    if not report.samples:
+        say(f"no runs in {store.state} are meant; `provisioner facts` lists those that there are")
+    for name, path in asked.items():
+        write(Path(path).expanduser(), _render(name, report))
+    if options.json:
+        print_json({"hosts": len(report.by_host), "runs": len(report.samples), "files": asked})
+    elif not asked:
+        print(_render("markdown", report), end="")
+    return Exit.DONE
+
+
+def _check(asked: dict[str, str]) -> None:
+    paths = [Path(path).expanduser().absolute() for path in asked.values()]
+    twice = next((path for path in paths if paths.count(path) > 1), None)
+    if twice:
+        raise ProvisionerError(f"{twice} is named for two formats", "give each a file of its own", Exit.BAD_INPUT)
+
+
+def _render(name: str, report: model.Report) -> str:
+    # Each format is a module of its own, and brings in only what it needs.
+    text: str = importlib.import_module(f"provisioner.report.{name}").render(report)
+    return text
