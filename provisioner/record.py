@@ -74,6 +74,7 @@ class Inputs(Model):
     xformers_commit: str | None
     arch_list: str | None
     max_jobs: int | None
+    nvcc_threads: int | None = Field(default=None, description="of each nvcc; null is xformers' own number")
     input_hash: str | None = None
 
 
@@ -114,7 +115,7 @@ class Record(Model):
     host: str
     scenario: Literal["a", "b", "c"] = "a"
     profile: str | None
-    runtime: Literal["devcontainer"] = "devcontainer"
+    runtime: Literal["devcontainer", "native"] = "devcontainer"
     started_at: datetime
     outcome: Literal["ok", "failed", "interrupted"]
     failure: Failure | None = None
