@@ -76,7 +76,7 @@ def _waits(fleet: Fleet, host: Standing, now: float) -> str:
 
 
 def _widths(rows: list[tuple[str, ...]], room: int) -> list[int]:
-    """The width of each column: as wide as its widest cell, the name a third of the room at most; the last has the rest."""
+    """Give the width of each column: its widest cell, the name a third of the room at most; the last has the rest."""
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     widths[0] = min(widths[0], max(8, room // 3))
     for column in range(1, len(widths)):
