@@ -88,7 +88,7 @@ class Crasher:
         crash = Crash(self.number, kind, "", round(self.random.uniform(0, self.usual_seconds), 1))
         process = self._command(label)
         time.sleep(crash.after_seconds)
-        crash.phase = self._phase()
+        crash.phase = self.phase()
         crash.how = getattr(self, f"_{kind}")(process)
         said = [process.communicate()[1]]
         crash.codes.append(process.returncode)
@@ -113,14 +113,14 @@ class Crasher:
 
     def _sshd(self, _: subprocess.Popen[str]) -> str:
         seconds = round(self.random.uniform(0, AWAY_SECONDS), 1)
-        self._on_host("systemctl stop ssh; pkill -KILL sshd")
+        self.on_host("systemctl stop ssh; pkill -KILL sshd")
         time.sleep(seconds)
-        self._on_host("systemctl start ssh")
+        self.on_host("systemctl start ssh")
         return f"away for {seconds} s"
 
     def _restart(self, _: subprocess.Popen[str]) -> str:
         if self.random.random() < 0.5:
-            self._on_host("systemctl reboot")
+            self.on_host("systemctl reboot")
             return "systemctl reboot"
         self.host.restart(timeout=0)
         return "power cut"
@@ -128,7 +128,7 @@ class Crasher:
     # ---- what must be true -------------------------------------------------------------------------------------------
 
     def _judge(self, crash: Crash, label: str) -> None:
-        on_host = self._runs(label)
+        on_host = self.runs_of(label)
         store = Store(self.state)
         kept = {run.run_id: run for run in store.list()}
         crash.wrong += [f"the store: {line}" for line in store.warnings]
@@ -146,18 +146,18 @@ class Crasher:
             crash.wrong.append(f"{crash.outcomes.count('ok')} runs went well")
         if crash.kind != "restart" and len(on_host) != 1:
             crash.wrong.append(f"{len(on_host)} runs where nothing ended the first")
-        if len(self._on_host("docker ps --all --quiet").split()) > 1:
+        if len(self.on_host("docker ps --all --quiet").split()) > 1:
             crash.wrong.append("containers of an earlier run are left")
 
-    def _runs(self, label: str) -> list[str]:
+    def runs_of(self, label: str) -> list[str]:
         """Give the ids of the host's runs with this label, oldest first."""
-        found = self._on_host(f"cat {RUNS}/*/run.json").replace("}{", "}\n{")
+        found = self.on_host(f"cat {RUNS}/*/run.json").replace("}{", "}\n{")
         runs = list(_documents(found))
         return [run["run_id"] for run in sorted(runs, key=lambda run: run["started_at"]) if run["username"] == label]
 
-    def _phase(self) -> str | None:
+    def phase(self) -> str | None:
         """Give the phase of the run under way."""
-        said = self._on_host(
+        said = self.on_host(
             f"flock --nonblock --shared {RUNS}/../lock true || cat {RUNS}/$(cat {RUNS}/../lock)/events.jsonl "
             f"{RUNS}/$(cat {RUNS}/../lock)/container/events.jsonl"
         )
@@ -177,7 +177,7 @@ class Crasher:
         command += ["--state-dir", str(self.state), "--username", label]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
-    def _on_host(self, command: str) -> str:
+    def on_host(self, command: str) -> str:
         """Ask the host, not over SSH; what it prints on stdout."""
         return self.host.exec_run(["sh", "-c", command], stderr=False).output.decode(errors="replace")
 
@@ -186,7 +186,7 @@ class Crasher:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             self.host.reload()
-            if self.host.status == "running" and "active" in self._on_host("systemctl is-active ssh").split():
+            if self.host.status == "running" and "active" in self.on_host("systemctl is-active ssh").split():
                 return
             time.sleep(0.5)
 
