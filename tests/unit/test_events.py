@@ -40,6 +40,23 @@ def test_a_record(record):
     assert only(event("runner_on_ok", {"ansible_facts": {"scenario_a_record": record}})).record == record
 
 
+def test_a_host_that_does_not_answer_while_its_run_is_watched():
+    silent = {"run_id": "r1", "seconds": 61, "message": "no route to host", "since": 5.0}
+    found = only(event("runner_retry", {"scenario_a_silent": silent}))
+    assert found == events.Silent("h1", "r1", 61.0, "no route to host")
+
+
+def test_runs_that_have_ended_come_before_the_one_in_flight():
+    listed = {"scenario_a_ended": [{"run_id": "a"}], "scenario_a_progress": {"run_id": "b", "state": "running"}}
+    ended, progress = translate(event("runner_on_ok", listed))
+    assert (ended.runs, progress.run_id) == (({"run_id": "a"},), "b")
+
+
+def test_runs_that_came_along():
+    assert only(event("runner_on_ok", {"scenario_a_recovered": [{"run_id": "a"}]})).runs == ({"run_id": "a"},)
+    assert list(translate(event("runner_on_ok", {"scenario_a_recovered": []}))) == []
+
+
 def test_findings_and_a_needed_restart():
     finding = {"check": "disk", "outcome": "fail", "detail": "d", "remedy": "r"}
     assert only(event("runner_on_ok", {"host_findings": [finding]})) == events.Finding("h1", "disk", "fail", "d", "r")
