@@ -39,7 +39,8 @@ def option(*flags: str, **settings: Any) -> Option:
 COMMON = (
     option("-i", "--inventory", metavar="PATH", help="an Ansible inventory (default: this machine)"),
     option("-l", "--limit", metavar="PATTERN", help="only these hosts of the inventory"),
-    option("--profile", metavar="NAME", help="where things come from: seed (default) or registries"),
+    option("--profile", metavar="NAME", help="where things come from: seed (default), registries or offline"),
+    option("--runtime", metavar="NAME", help="what a run happens in: devcontainer or native (default: the profile's)"),
     option(
         "-e",
         "--extra-vars",
@@ -154,6 +155,22 @@ COMMANDS = (
         (
             option("run", metavar="RUN", nargs="+", help="a run_id, or as much of its beginning as is unique"),
             option("--yes", action="store_true", help="do not ask"),
+        ),
+    ),
+    Command(
+        "bundle",
+        "make one archive of all that hosts without a network need, for the profile offline",
+        "provisioner bundle --python 3.12 && provisioner run --profile offline",
+        "bundle",
+        (
+            option("-o", "--output", metavar="FILE", help="where to (default: where the profile looks for it)"),
+            option("--python", metavar="X.Y", help="the hosts' Python (default: this machine's)"),
+            option(
+                "--platform",
+                metavar="TAG",
+                default="manylinux_2_28_x86_64",
+                help="the hosts' platform, as wheels name it (default: manylinux_2_28_x86_64)",
+            ),
         ),
     ),
     Command(

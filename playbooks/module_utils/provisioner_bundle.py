@@ -34,13 +34,14 @@ def contents(archive: str | Path, known: Collection[str]) -> tuple[dict, dict[st
     not the manifest's or none of `known`: the sums of what the profile pins.
     """
     try:
-        with tarfile.open(archive) as tar:
+        with tarfile.open(archive, "r:") as tar:
             found = {member.name: tar.extractfile(member).read() for member in tar if member.isreg()}
             others = [member.name for member in tar if not member.isreg()]
         manifest = json.loads(found.pop(MANIFEST))
         sums = dict(manifest["files"])
     except (OSError, tarfile.TarError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{archive} is no bundle, or cut off ({type(error).__name__}: {error}); {AGAIN}") from error
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise BundleError(f"{archive} is no bundle, or cut off ({why}); {AGAIN}") from error
     if manifest.get("schema") != SCHEMA:
         raise BundleError(f"{archive} is of schema {manifest.get('schema')}, not {SCHEMA}; {AGAIN}")
     strange = [*others, *(set(found) ^ set(sums)), *(name for name in sums if not NAME.fullmatch(name))]

@@ -22,8 +22,8 @@ def look(host: Any, wanted: dict) -> dict:
     if wanted["bundle"]:
         if not wanted["bundle_sha256"]:
             raise RefusalError(
-                f"there is no bundle {wanted['bundle']} on the controller; make it with `provisioner bundle` where there "
-                "is a network, or name another by local_sources_bundle"
+                f"there is no bundle {wanted['bundle']} on the controller; make it with `provisioner bundle` where "
+                "there is a network, or name another by local_sources_bundle"
             )
         if not intact(wanted["bundle_folder"], wanted["bundle_sha256"]):
             before = "other, or not whole" if Path(wanted["bundle_folder"]).exists() else "absent"

@@ -115,6 +115,16 @@ def test_the_original_benchmark_s_case_is_the_first():
     assert {dtype for _, dtype in test.CASES} == {"float32", "float16", "bfloat16"}
 
 
+def test_the_worst_case_is_told():
+    def case(error, tolerance, passed=True):
+        return {"passed": passed, "max_abs_error": error, "tolerance": tolerance}
+
+    cases = [case(0.1, 1), case(0.2, 3), case(1e-3, 1e-3), case(None, 1, passed=False), case(2, 1, passed=False)]
+    assert max(cases[:3], key=test.badness) is cases[2]
+    assert max([*cases[:3], cases[4]], key=test.badness) is cases[4]
+    assert max(cases, key=test.badness) is cases[3]
+
+
 def test_without_a_gpu_it_says_so(monkeypatch, capsys):
     torch = SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: False))
     operators = SimpleNamespace()

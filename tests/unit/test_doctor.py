@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner import doctor
+from provisioner import doctor, environment
 from provisioner.commands.doctor import exit_code
 from provisioner.events import Failure, Finding
 from provisioner.inputs import Target
@@ -67,7 +67,7 @@ def test_the_controller(state, monkeypatch):
 
 def test_pip_says_which_index_it_uses(monkeypatch):
     monkeypatch.setenv("PIP_INDEX_URL", "https://index.site/simple")
-    assert doctor.pip_index() == "https://index.site/simple"
+    assert environment.pip_index() == "https://index.site/simple"
 
 
 def test_for_real_on_this_machine(cli):

@@ -19,7 +19,7 @@ description:
 options:
   archive: {description: The archive on the host., type: path, required: true}
   sha256: {description: Its sum on the controller., type: str, required: true}
-  known: {description: The sums of what the profile pins; any other file is refused., type: list, elements: str, required: true}
+  known: {description: Sums of the only files that are taken., type: list, elements: str, required: true}
   path: {description: The folder to unpack to., type: path, required: true}
   work: {description: A folder to unpack it in; removed in the end., type: path, required: true}
 """

@@ -1,7 +1,8 @@
 """Scenario A's test: xformers' memory-efficient attention on the GPU, against a float64 reference.
 
 Exit code: 0 every result is right, 1 one is not, 2 the test could not run (no GPU, no xformers).
-The last line printed is a JSON object: the worst case at its top, and all `cases` with how far each was off. `reference` and `compare` are written for torch and for numpy alike, so that they can be tested without a GPU.
+The last line printed is a JSON object: the worst case at its top, and all `cases` with how far each was off.
+`reference` and `compare` are written for torch and for numpy alike, so that they can be tested without a GPU.
 """
 
 import importlib.util
