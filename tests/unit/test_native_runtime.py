@@ -261,6 +261,7 @@ def test_the_compile_sees_the_site_s_torch_and_nothing_of_the_caller(run, site):
     assert environment["HOME"] == str(run.work / "home")
     path = environment["PATH"].split(":")
     assert path[:2] == [str(run.work / ".devcontainer/bin"), str(run.work / ".venv/bin")]
+    assert str(site.cuda / "bin") in path
     asked = subprocess.run(
         [run.work / ".venv/bin/python3", "-c", "import torch; print(torch.__version__)"],
         capture_output=True,

@@ -54,7 +54,8 @@ inside() {
   if [ -n "${SCENARIO_A_WHEELS-}" ]; then kept+=(PIP_NO_INDEX=1 "PIP_FIND_LINKS=$SCENARIO_A_WHEELS"); fi
   (
     cd "$work" || exit
-    exec env -i "${kept[@]}" LANG=C.UTF-8 "HOME=$work/home" "PATH=$environment/bin:$PATH" \
+    exec env -i "${kept[@]}" LANG=C.UTF-8 "HOME=$work/home" \
+      "PATH=$environment/bin:$PATH:${CUDA_HOME:-/usr/local/cuda}/bin" \
       "XFORMERS_FORK_URL=$(as_mounted "${XFORMERS_FORK_URL-}")" "SCENARIO_A_EVIDENCE=$evidence/container" \
       PIP_DISABLE_PIP_VERSION_CHECK=1 "$@"
   )
