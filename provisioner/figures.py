@@ -35,7 +35,7 @@ def of(evidence: Evidence) -> dict[str, Any]:
     return {
         "run_id": run["run_id"],
         "profile": run.get("profile") or None,
-        "runtime": run.get("runtime") or "devcontainer",
+        "runtime": evidence.runtime,
         "started_at": run["started_at"],
         "outcome": outcome,
         "failure": None if outcome == "ok" else failure(evidence, phases),
