@@ -103,7 +103,7 @@ class Evidence:
         """Return a JSON file's value; None where it is not there or cut off."""
         try:
             return json.loads(self.text(name))
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     def json_lines(self, name: str) -> list[Any]:
@@ -112,7 +112,7 @@ class Evidence:
         for line in self.text(name).splitlines():
             try:
                 values.append(json.loads(line))
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
         return values
 

@@ -52,7 +52,7 @@ def _result(text: str) -> dict[str, Any]:
     """The last line that the test printed, where that is a JSON object; empty where it is not."""
     try:
         result = json.loads(text.splitlines()[-1])
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, RecursionError):
         return {}
     return result if isinstance(result, dict) else {}
 

@@ -69,12 +69,10 @@ def test_asking_for_the_version_counts_as_a_call_that_built_nothing(ninja):
 
 
 def test_variables_that_meddle_are_kept_and_secrets_are_not(ninja):
-    ninja(CXX="ccache g++", GITHUB_TOKEN="hush", PIP_INDEX_URL="https://user:hush@host/simple")
+    ninja(CXX="ccache g++", SESSION="hush", PIP_INDEX_URL="https://user:hush@host/simple")
     (call,) = ninja.calls()
     variables = dict(call.environment)
     assert variables["CXX"] == "ccache g++"
     assert variables["PIP_INDEX_URL"] == "https://***@host/simple"
     for path in ninja.folder.rglob("*"):
         assert not path.is_file() or "hush" not in path.read_text()
-
-
