@@ -38,8 +38,14 @@ def no_cached_layer(evidence: Evidence) -> Findings:
     lines = list(_phase(evidence, "image_build"))
     if not lines:
         yield skipped("the image was not built", LOG)
+    steps: dict[str, str] = {}
     for number, line in lines:
-        if re.search(r"---> Using cache|\bCACHED\b", line):
+        named = re.search(r"#(\d+) (\[.*)", line)
+        if named:
+            steps.setdefault(named[1], named[2])
+        cached = re.search(r"---> Using cache|#(\d+) CACHED|CACHED (\[.*)", line)
+        # BuildKit calls a base that is on the host cached as well; that it may be, and the record tells.
+        if cached and not re.match(r"\[[^]]*\] FROM ", cached[2] or steps.get(cached[1], "")):
             yield failed("a layer came from the cache", f"{LOG}:{number}")
         if re.search(r"\bUsing cached \S+\.(?:whl|tar\.gz|zip)\b", line):
             yield failed("pip took a package from its cache", f"{LOG}:{number}")

@@ -394,6 +394,32 @@ def _(folder):
     )
 
 
+def buildkit(folder, *lines):
+    """Let the build have been BuildKit's, with these lines of its output."""
+    path = folder / "scenario_a.log"
+    text = path.read_text()
+    (first,) = re.findall(r"^(\S+) \[?.*Step 1/.*$", text.partition("=== container_up ===")[0], re.MULTILINE)
+    path.write_text(text.replace(first, "".join(f"{first} {line}\n" for line in lines) + first, 1))
+
+
+@cheat("a step from BuildKit's cache", "no_cached_layer")
+def _(folder):
+    buildkit(folder, "#7 [dev_container_auto_added_stage_label 3/6] RUN apt-get update", "#7 CACHED")
+
+
+@cheat("a step from BuildKit's cache, as a terminal shows it", "no_cached_layer")
+def _(folder):
+    buildkit(folder, " => CACHED [3/6] RUN apt-get update 0.0s")
+
+
+def test_a_base_on_the_host_is_no_cached_layer(folder):
+    """The base is an input: whether it was there is in the record."""
+    buildkit(folder, "#5 [stage 1/6] FROM docker.io/provisioner/cuda:13.0-devel", "#5 CACHED")
+    buildkit(folder, " => CACHED [stage 1/6] FROM docker.io/provisioner/cuda:13.0-devel")
+    evidence_sample.seal(folder)
+    assert failed(folder) == []
+
+
 @cheat("--no-cache dropped, so that layers come from an earlier build", "layers_are_new")
 def _(folder):
     image = json.loads((folder / "image_inspect.json").read_text())[0]
