@@ -151,6 +151,10 @@ class Evidence:
         begins = (event for event in self.events if event["phase"] == phase and event["event"] == "begin")
         return next((float(event["uptime"]) for event in begins), None)
 
+    def ended(self, phase: str) -> bool:
+        """Tell whether a phase ended well, as far as the run knew."""
+        return any(event["phase"] == phase and event["event"] == "end" for event in self.events)
+
     def window(self, phase: str) -> tuple[float, float] | None:
         """Return when a phase began and ended, in uptime; None where it did not do both."""
         times = {event["event"]: float(event["uptime"]) for event in self.events if event["phase"] == phase}

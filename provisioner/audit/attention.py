@@ -26,8 +26,8 @@ def attention_test_passed(evidence: Evidence) -> Findings:
         yield skipped("no NVIDIA GPU answered on the host", EVENTS)
     if "skip" in events:
         yield failed(f"it was skipped, and the host has {gpus[0].get('name')}", EVENTS)
-    if not events:
-        yield skipped("the run did not get to it", EVENTS)
+    if not {"end", "fail"} & set(events):
+        yield skipped("the run did not get to its end", EVENTS)
     if "end" not in events or "fail" in events:
         yield failed("it did not end well", EVENTS)
     result = _result(evidence.text(LOG))

@@ -6,6 +6,7 @@ The sample's host has no GPU. What the attention test would have left there is m
 
 import json
 import re
+import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -629,6 +630,52 @@ def test_on_a_runtime_without_an_image_its_checks_count_for_nothing(folder):
     evidence_sample.seal(folder)
     assert {name for name, check in checks.items() if check.outcome == "fail"} <= {"evidence_is_whole"}
     assert checks["compiled_once"].outcome == "pass" and verdict == "rejected"
+
+
+def cut_off(folder, uptime):
+    """Make the evidence that of a run which was interrupted at this uptime, by the host's restart."""
+    first = json.loads((folder / "events.jsonl").read_text().splitlines()[0])
+    until = datetime.fromisoformat(first["time"]) + timedelta(seconds=uptime - first["uptime"])
+    for name in ("events.jsonl", "container/events.jsonl"):
+        lines = (folder / name).read_text().splitlines()
+        (folder / name).write_text("".join(f"{line}\n" for line in lines if json.loads(line)["uptime"] <= uptime))
+    lines = (folder / "scenario_a.log").read_text().splitlines()
+    before = [line for line in lines if datetime.fromisoformat(line.split()[0]) <= until]
+    (folder / "scenario_a.log").write_text("".join(f"{line}\n" for line in before) + "2026-11-2")
+    ends = {"base_image*.json*", "image_*.json*", "container_*", "environment.json", "packages.json", "commit.txt"}
+    for path in [path for end in ends for path in folder.glob(end)]:
+        path.unlink()  # written when a run ends
+    for name in ("devcontainer_configuration.json", "images_after.jsonl", "manifest.sha256"):
+        (folder / name).unlink()
+    (folder / "result.json").write_text('{"outcome": "interrupted", "exit_code": null, "phase": null}')
+
+
+def test_a_run_that_was_interrupted_anywhere_is_incomplete_and_accused_of_nothing(folder, tmp_path):
+    events = Evidence(folder).events
+    for number, event in enumerate(events):
+        cut = evidence_sample.copy(tmp_path / f"cut{number}")
+        if event["uptime"] < Evidence(folder).begun("compile"):
+            shutil.rmtree(cut / "container/ninja")
+        if event["uptime"] < events[0]["uptime"] + 0.5:
+            shutil.rmtree(cut / "files")
+        cut_off(cut, event["uptime"])
+        assert failed(cut) == [], event
+        assert judge(cut)[0] == "incomplete"
+
+
+def test_a_compile_that_failed_is_incomplete_and_accused_of_nothing(folder):
+    edit(folder / "container/events.jsonl", '"end","phase":"compile"', '"fail","phase":"compile"')
+    lines = (folder / "container/events.jsonl").read_text().splitlines()
+    (folder / "container/events.jsonl").write_text("".join(f"{line}\n" for line in lines[:4]))
+    edit(folder / "events.jsonl", '"end","phase":"container_up"', '"fail","phase":"container_up"')
+    (folder / "result.json").write_text('{"outcome": "failed", "exit_code": 1, "phase": "compile"}')
+    (folder / "container/extensions.jsonl").unlink()
+    edit_json(folder / "environment.json", lambda now: now.update(extensions=[], installed=[], package=[]))
+    edit(folder / "packages.json", '"xformers"', '"something"')
+    log = build_folder(folder) / "ninja_log"
+    log.write_text("".join(f"{line}\n" for line in log.read_text().splitlines()[:5]))
+    evidence_sample.seal(folder)
+    assert failed(folder) == []
 
 
 @pytest.mark.parametrize("nonsense", ["", "7", '{"a": 1}', '[{"Config": 3}]', "[" * 9999])
