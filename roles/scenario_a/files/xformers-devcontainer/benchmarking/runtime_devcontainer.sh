@@ -61,6 +61,9 @@ lay_down() {
 }
 
 image_build() {
+  # As part of what is timed, whichever builder follows: BuildKit would pull it too, but keep no image of it, so that
+  # nothing could tell its layers from those of this build.
+  docker image inspect "$(base_image)" >/dev/null 2>&1 || run docker image pull "$(base_image)"
   run "$devcontainer" build --workspace-folder "$work" --no-cache --log-format text | tee "$evidence/build.json"
 }
 
