@@ -63,6 +63,13 @@ def test_a_failure_that_is_ignored_is_none():
         ),
         ({"msg": "items", "results": [{"msg": "fine"}, {"failed": True, "msg": "this one"}]}, "this one"),
         ({"msg": "no room; make some", "stderr": "noise"}, "no room; make some"),
+        (
+            {
+                "msg": "Failed to connect to the host via ssh: @@@@@@\r\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @"
+            },
+            next(iter(events.EXPLAINED.values())),
+        ),
+        ({"msg": "MODULE FAILURE", "module_stderr": "/bin/sh: 1: /usr/bin/python3: not found\n"}, events.NO_PYTHON),
         ({"module_stderr": "Shared connection closed"}, "Shared connection closed"),
         ({"msg": "Task failed: Missing sudo password"}, events.NO_SUDO),
         (
