@@ -90,8 +90,8 @@ def known_hosts(lab):
 
 
 def test_a_user_whose_sudo_asks_for_a_password(act, hosts, sh):
-    sh("useradd --create-home asks; cp -r /root/.ssh /home/asks; chown -R asks /home/asks/.ssh; usermod -p '*' asks")
-    sh("echo 'asks ALL=(ALL) ALL' >/etc/sudoers.d/asks")
+    sh("useradd --create-home asks; cp -r /root/.ssh /home/asks; chown -R asks /home/asks/.ssh")
+    sh("echo asks:secret | chpasswd; echo 'asks ALL=(ALL) ALL' >/etc/sudoers.d/asks")
     asks = {hosts[0]: {"ansible_user": "asks"}}
     for command in ("plan", "prepare"):
         done = act(command, "--limit", hosts[0], **asks)
@@ -100,6 +100,10 @@ def test_a_user_whose_sudo_asks_for_a_password(act, hosts, sh):
     found = act("doctor", "--limit", hosts[0], "--json", **asks).json["findings"]
     (root,) = [finding for finding in found if (finding["host"], finding["check"]) == (hosts[0], "root")]
     assert root["outcome"] == "fail" and "ansible_become_password" in root["remedy"]
+    asks[hosts[0]]["ansible_become_password"] = "secret"  # noqa: S105
+    found = act("doctor", "--limit", hosts[0], "--json", **asks).json["findings"]
+    assert {"root": "ok"}.items() <= {finding["check"]: finding["outcome"] for finding in found}.items()
+    assert act("plan", "--limit", hosts[0], **asks).code == 5
 
 
 def test_a_host_without_python(act, hosts, sh):
