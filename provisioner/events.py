@@ -30,7 +30,7 @@ VALIDATION_PLAY = "Validate the inputs"
 
 
 NO_SUDO = "sudo asks for a password there; allow it without, or set ansible_become_password in the inventory"
-NO_PYTHON = "python3 was not found there; install it, or set ansible_python_interpreter in the inventory"
+NO_PYTHON = "no Python 3 on the host; install it there (apt-get install python3), or set ansible_python_interpreter"
 EXPLAINED = {
     r"REMOTE HOST IDENTIFICATION HAS CHANGED": "its SSH host key is not the one in known_hosts; find out why, and"
     " where it is another machine now, remove the old key with `ssh-keygen -R ADDRESS`",

@@ -84,7 +84,12 @@ def _ledger(slow: float, chance: random.Random, jobs: int = 4) -> list[dict[str,
         seconds = slow * chance.uniform(3, 14) * (3 if place == 0 else 1)
         begun, free[lane] = free[lane], free[lane] + seconds
         ledger.append(
-            {"name": f"csrc/{name}.o", "start": round(begun, 3), "end": round(free[lane], 3), "seconds": round(seconds, 3)}
+            {
+                "name": f"csrc/{name}.o",
+                "start": round(begun, 3),
+                "end": round(free[lane], 3),
+                "seconds": round(seconds, 3),
+            }
         )
     return ledger
 
@@ -93,7 +98,10 @@ def _fail(record: dict[str, Any]) -> None:
     record |= {
         "outcome": "failed",
         "total_seconds": None,
-        "failure": {"phase": "compile", "last_lines": ["nvcc: error: a <cudafe++> ended by signal 9", "ninja: build stopped"]},
+        "failure": {
+            "phase": "compile",
+            "last_lines": ["nvcc: error: a <cudafe++> ended by signal 9", "ninja: build stopped"],
+        },
     }
     record["audit"]["verdict"] = "incomplete"
     record["audit"]["checks"].append(
