@@ -227,6 +227,10 @@ def test_packages(host):
     [
         ("Hit:1\nW: GPG error: x InRelease: NO_PUBKEY 1\nE: It is not signed.", "GPG error: x InRelease: NO_PUBKEY 1"),
         ("W: x\nE: Unable to locate package a", "Unable to locate package a"),
+        (
+            "E: held broken packages.\n a : Depends: b but it is not installable",
+            "a : Depends: b but it is not installable",
+        ),
         ("Error: Failed to download metadata", "Error: Failed to download metadata"),
         ("something", "something"),
         ("", "no message"),
