@@ -8,7 +8,7 @@ from pathlib import Path
 from provisioner import bundle
 from provisioner.environment import ansible_environment
 from provisioner.errors import ProvisionerError
-from provisioner.events import Finding
+from provisioner.events import NO_PYTHON, Finding
 from provisioner.inputs import Target
 from provisioner.job import Job
 
@@ -43,8 +43,9 @@ def of_job(job: Job) -> list[Finding]:
             findings.append(Finding(name, "reachable", "fail", said, remedy))
         elif name in seen:
             findings.append(Finding(name, "reachable", "ok", "answers", ""))
-        elif "python" in said and "not found" in said:
-            findings.append(Finding(name, "python", "fail", said, "install python3 there"))
+        elif said == NO_PYTHON:
+            what, _, remedy = said.partition("; ")
+            findings.append(Finding(name, "python", "fail", what, remedy))
         else:
             findings.append(Finding(name, "reachable", "fail", said or "no answer", f"see {job.log}"))
         findings += [finding for finding in job.findings if finding.host == name]

@@ -115,7 +115,7 @@ def read(path):
 def root(host):
     """Whether what needs root can be done."""
     if os.geteuid() == 0:
-        return finding("root", OK, "logged in as root")
+        return finding("root", OK, "root, by login or by sudo")
     if host.ask("id", "-u", root=True) == "0":
         return finding("root", OK, "sudo asks for no password")
     remedy = "allow this user sudo without a password, or set ansible_become_password in the inventory"

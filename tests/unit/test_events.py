@@ -80,6 +80,11 @@ def test_a_failure_that_is_ignored_is_none():
         ),
         ({"msg": "items", "results": [{"msg": "fine"}, {"failed": True, "msg": "this one"}]}, "this one"),
         ({"msg": "no room; make some", "stderr": "noise"}, "no room; make some"),
+        (
+            {"msg": "Failed to connect to the host via ssh: @@@\r\n@ REMOTE HOST IDENTIFICATION HAS CHANGED! @"},
+            next(iter(events.EXPLAINED.values())),
+        ),
+        ({"msg": "MODULE FAILURE", "module_stderr": "/bin/sh: 1: /usr/bin/python3: not found\n"}, events.NO_PYTHON),
         ({"module_stderr": "Shared connection closed"}, "Shared connection closed"),
         ({"msg": "Task failed: Missing sudo password"}, events.NO_SUDO),
         (
@@ -114,3 +119,10 @@ def test_why_a_task_failed_is_bounded():
 )
 def test_events_that_mean_nothing(raw):
     assert list(translate(raw)) == []
+
+
+def test_what_a_host_waits_for_is_told():
+    result = {"waiting_for": "dpkg (process 7), which has the lock", "attempts": 1}
+    found = list(events.translate(event("runner_retry", result)))
+    assert events.Waiting("h1", "dpkg (process 7), which has the lock") in found
+    assert not list(events.translate(event("runner_retry", {"waiting_for": ""})))

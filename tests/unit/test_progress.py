@@ -7,7 +7,7 @@ import time
 import pytest
 
 from provisioner import history, inflight
-from provisioner.events import VALIDATION_PLAY, Failure, Output, Progress, RecordFound, Silent, Started
+from provisioner.events import VALIDATION_PLAY, Failure, Output, Progress, RecordFound, Silent, Started, Waiting
 from provisioner.fleet import Fleet
 from provisioner.history import History
 from provisioner.live import REFRESH, picture
@@ -82,6 +82,17 @@ def test_before_the_run_the_play_is_told_and_then_the_task(lines, stream, clock)
     assert stream.getvalue().splitlines() == [
         "h1: Prepare the hosts",
         "h1: Prepare the hosts (three), 31.0s",
+    ]
+
+
+def test_what_a_host_waits_for_is_told_once_and_forgotten_when_it_goes_on(lines, stream, clock):
+    lines.event(Started("h1", "Prepare the hosts", "Wait"))
+    for _ in range(2):
+        lines.event(Waiting("h1", "dpkg (process 7), which has the lock"))
+    lines.event(Started("h1", "Run Scenario A", "Lay down"))
+    assert stream.getvalue().splitlines()[1:] == [
+        "h1: waiting for dpkg (process 7), which has the lock",
+        "h1: Run Scenario A",
     ]
 
 
