@@ -29,7 +29,7 @@ FENCE = 1.5
 ENOUGH_FOR_QUARTILES = 5
 
 METHODS = {
-    "interval": f"{CONFIDENCE:.0%}, of the ratio of medians B/A: percentile bootstrap, {RESAMPLES} resamples, seed {SEED}",
+    "interval": f"{CONFIDENCE:.0%}, of the ratio of medians B/A: percentile bootstrap, {RESAMPLES} resamples",
     "test": "Mann-Whitney U, two-sided, not corrected for the number of phases",
     "outliers": f"{FENCE} interquartile ranges outside the quartiles (Tukey), from {ENOUGH_FOR_QUARTILES} samples on",
 }

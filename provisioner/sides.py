@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from provisioner import files, selection
+from provisioner import exported, files, selection
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.paths import ensure_state_dir
 from provisioner.selection import Selection
@@ -124,19 +124,10 @@ def _baseline(store: Store, name: str) -> Path:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    """Read what `provisioner export` wrote."""
-    from provisioner.record import Record  # noqa: PLC0415 - slow, and most sides are in the store
-
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        return exported.read(path.read_text(encoding="utf-8"), path)
     except (OSError, UnicodeDecodeError) as error:
         raise _bad(f"cannot read {path}: {getattr(error, 'strerror', error)}", "give another file") from error
-    for number, line in enumerate(lines, 1):
-        try:
-            Record.model_validate_json(line)
-        except ValueError as error:
-            raise _bad(f"{path}:{number} is no record", "give a file that `provisioner export` wrote") from error
-    return list(map(json.loads, lines))
 
 
 def _bad(message: str, remedy: str) -> ProvisionerError:
