@@ -87,7 +87,7 @@ def _meant(text: str, store: Store, options: Namespace) -> Selection | Path:
     for meant in found.values():
         return meant
     if "run" in kinds and any(record["run_id"].startswith(name) for record in store.records(fields=())):
-        store.get(name)  # it begins several runs' ids, and this says so
+        return Selection(run_ids=(store.get(name).run_id,))
     raise _bad(f"there is no {' or '.join(kinds)} {name!r}", "`provisioner facts` lists runs and hosts")
 
 
@@ -102,9 +102,8 @@ def _find_file(name: str, _store: Store, _options: Namespace) -> Path | None:
 
 
 def _find_run(name: str, store: Store, _options: Namespace) -> Selection | None:
-    ids = {record["run_id"] for record in store.records(fields=())}
-    found = {name} & ids or {run_id for run_id in ids if run_id.startswith(name)}
-    return Selection(run_ids=tuple(found)) if len(found) == 1 else None
+    meant = Selection(run_ids=(name,))
+    return meant if store.records(meant, fields=()) else None
 
 
 def _find_host(name: str, store: Store, _options: Namespace) -> Selection | None:

@@ -20,13 +20,15 @@ def main(options: Namespace) -> int:
     if not 1 <= options.repeat <= 1000:
         raise ProvisionerError(f"--repeat {options.repeat} is not between 1 and 1000", "try --repeat 5", Exit.BAD_INPUT)
     target = inputs.check(options, _variables(options))
+    store = Store(target.state)
+    store.check()
     jobs: list[Job] = []
     with progress.show(verbosity=options.verbose, plain=options.json) as view:
         for _ in range(options.repeat):
             jobs.append(run_playbook("site.yml", target, (view, Notes(target.state))))
             if jobs[-1].code != Exit.DONE:
                 break
-    runs = _runs(Store(target.state), jobs)
+    runs = _runs(store, jobs)
     failed = [run for run in runs if run.record["outcome"] != "ok"]
     _show(runs)
     for run in failed:

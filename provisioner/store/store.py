@@ -117,6 +117,10 @@ class Store:
         with suppress(OSError):
             run.folder.parent.rmdir()  # its host's last run
 
+    def check(self) -> None:
+        """Raise ProvisionerError (code 2) where the index is of a newer version: better now than after an hour."""
+        self._ask(Selection(last=1), lambda _connection: None)
+
     # --- the connection ---
 
     def _ask(self, which: Selection, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
