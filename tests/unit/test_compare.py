@@ -79,7 +79,9 @@ def test_outliers_are_flagged_and_kept(cli, runs):
     assert "outlier: a-1-4 (A): compile 100.00 s, total 200.00 s" in out
 
 
-@pytest.mark.parametrize(("n", "m", "few"), [(1, 1, True), (3, 3, True), (3, 5, False), (4, 4, False), (1, 39, True), (1, 40, False)])
+@pytest.mark.parametrize(
+    ("n", "m", "few"), [(1, 1, True), (3, 3, True), (3, 5, False), (4, 4, False), (1, 39, True), (1, 40, False)]
+)
 def test_too_few_is_when_no_outcome_could_be_significant(n, m, few):
     one, other = ({str(k): float(k + base) for k in range(count)} for base, count in ((0, n), (1000, m)))
     compared = compare._compare(Sample(one), Sample(other))
