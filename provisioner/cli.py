@@ -161,6 +161,16 @@ COMMANDS = (
         (*WHICH_RUNS, option("file", metavar="FILE", help="where to; - is stdout")),
     ),
     Command(
+        "import",
+        "make records of logs of the original shell benchmark, or take in what `export` wrote",
+        "provisioner import benchmarks/20250812_084413_scenario_a.log --host den",
+        "import_files",
+        (
+            option("file", metavar="LOG", nargs="+", help="a log of scenario_runner.sh, or an exported file"),
+            option("--host", metavar="NAME", default="upstream", help="a log's host, which it does not name"),
+        ),
+    ),
+    Command(
         "delete",
         "forget runs: remove their records and evidence from this machine",
         "provisioner delete 20261123T090807Z-a1b2c3 --yes",
