@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from provisioner import inventory
+from provisioner import inventory, retry
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.paths import ansible_dir, ensure_state_dir, state_dir
 
@@ -49,7 +49,8 @@ def check(options: Namespace, extra_vars: dict[str, Any] | None = None, *, root:
     if not 1 <= options.forks <= 1000:
         raise _bad(f"--forks {options.forks} is not between 1 and 1000", "try --forks 10")
     found = inventory.read(options.inventory or str(ansible_dir() / "inventory" / "localhost.yml"))
-    hosts = inventory.select(found, options.limit)
+    limit = retry.expand(options.limit, state, found.source)
+    hosts = inventory.select(found, limit)
     if "provisioner_profile" not in variables:
         # Of all that an inventory may set, this one picks the file that the playbooks begin with.
         for name in {found.profiles[host] for host in hosts if host in found.profiles} - {""}:
@@ -62,7 +63,7 @@ def check(options: Namespace, extra_vars: dict[str, Any] | None = None, *, root:
         inventory=found.source,
         hosts=hosts,
         state=state,
-        limit=options.limit,
+        limit=limit,
         forks=options.forks,
         verbosity=options.verbose,
         extra_vars=variables | {"provisioner_state_dir": str(state)},
