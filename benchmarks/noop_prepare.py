@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """What `provisioner prepare` costs on hosts that need nothing, beside pyinfra and plain ansible-playbook.
 
-    .venv/bin/python benchmarks/noop_prepare.py [--hosts 8] [--rounds 3] [--inventory PATH]
+    .venv/bin/python benchmarks/noop_prepare.py [--hosts 8] [--rounds 3] [--names 32] [--inventory PATH]
 
 Makes lab hosts (Debian 12; more than 12 need a higher fs.inotify.max_user_instances), prepares them once, and then
 times, in turn and several times, three tools that find nothing to do: `provisioner prepare`, pyinfra with
-pyinfra_deploy.py, and ansible-playbook as it comes with task_by_task.yml. Prints the median and the quickest of each,
-the ratios with their aims, and the controller's CPU time and memory. pyinfra is installed into a virtual environment of
-its own that is thrown away. The base image and the xformers repository, which no peer has, are left out.
+pyinfra_deploy.py, and ansible-playbook as it comes with task_by_task.yml. Each connects anew each time. Prints the
+median and the quickest of each, the ratios with their aims, and the controller's CPU time and memory, also for an
+inventory of --names hosts, which are the same hosts under several names. pyinfra is installed into a virtual
+environment of its own that is thrown away. The base image and the xformers repository, which no peer has, are left out.
 
 With --inventory the hosts are those, prepared already, with profile registries; no lab is made.
 """
@@ -79,7 +80,7 @@ def wanted_state(inventory: Path, work: Path) -> dict[str, Any]:
             {
                 "run_once": True,
                 "become": True,
-                "look": {"wanted": {"devcontainer_cli": "{{ devcontainer_cli_wanted }}"}},
+                "look": {"roles": ["devcontainer_cli"]},
                 "register": "looked",
             },
             {
@@ -136,30 +137,34 @@ def pyinfra_inventory(inventory: Path, work: Path) -> Path:
     return path
 
 
-def measure(inventory: Path, rounds: int, work: Path) -> None:
-    hosts = yaml.safe_load(inventory.read_text())["all"]["hosts"]
-    count, forks = len(hosts), str(max(10, len(hosts)))
-    (work / "state").mkdir()
-    (work / "defaults.cfg").touch()
-    wanted_state(inventory, work)
-    venv.create(work / "venv", with_pip=True)
-    subprocess.run([work / "venv/bin/pip", "install", "--quiet", "--quiet", PYINFRA], check=True)
-    prepare = [COMMAND, "prepare", "-i", inventory, "--profile", "registries", "--forks", forks]
-    peers: dict[str, tuple[list[Any], dict[str, str]]] = {
-        "provisioner prepare": (prepare, {"PROVISIONER_STATE_DIR": str(work / "state")}),
+def connecting_anew(work: Path) -> dict[str, str]:
+    """The setting by which Ansible opens connections of its own; those that linger from before are closed."""
+    for path in work.glob("connections-*/*"):
+        subprocess.run(["ssh", "-O", "exit", "-o", f"ControlPath={path}", "-"], capture_output=True, check=False)
+    return {"ANSIBLE_SSH_CONTROL_PATH_DIR": tempfile.mkdtemp(prefix="connections-", dir=work)}
+
+
+def several_names(inventory: Path, count: int, work: Path) -> Path:
+    """An inventory of `count` hosts: those of `inventory`, in turn, under several names."""
+    content = yaml.safe_load(inventory.read_text())
+    hosts = list(content["all"]["hosts"].values())
+    content["all"]["hosts"] = {f"host{number}": hosts[number % len(hosts)] for number in range(count)}
+    path = work / "several_names.yml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def tools(inventory: Path, work: Path) -> dict[str, tuple[list[Any], dict[str, str]]]:
+    """The command of each tool, with its environment."""
+    peers = [TOOLS / "ansible-playbook", "-i", inventory, "-e", "provisioner_profile=registries"]
+    return {
+        "provisioner prepare": prepare(inventory, work),
         "pyinfra": (
             [work / "venv/bin/pyinfra", "-y", pyinfra_inventory(inventory, work), HERE / "pyinfra_deploy.py"],
             {"NOOP_PREPARE_STATE": str(work / "state.json")},
         ),
         "ansible-playbook": (
-            [
-                TOOLS / "ansible-playbook",
-                "-i",
-                inventory,
-                "-e",
-                "provisioner_profile=registries",
-                HERE / "task_by_task.yml",
-            ],
+            [*peers, HERE / "task_by_task.yml"],
             {
                 "ANSIBLE_CONFIG": str(work / "defaults.cfg"),
                 "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
@@ -169,16 +174,31 @@ def measure(inventory: Path, rounds: int, work: Path) -> None:
             },
         ),
     }
+
+
+def prepare(inventory: Path, work: Path) -> tuple[list[Any], dict[str, str]]:
+    command = [COMMAND, "prepare", "-i", inventory, "--profile", "registries"]
+    return command, {"PROVISIONER_STATE_DIR": str(work / "state")}
+
+
+def measure(inventory: Path, rounds: int, names: int, work: Path) -> None:
+    count = len(yaml.safe_load(inventory.read_text())["all"]["hosts"])
+    (work / "state").mkdir()
+    (work / "defaults.cfg").touch()
+    wanted_state(inventory, work)
+    venv.create(work / "venv", with_pip=True)
+    subprocess.run([work / "venv/bin/pip", "install", "--quiet", "--quiet", PYINFRA], check=True)
+    peers = tools(inventory, work)
     walls: dict[str, list[float]] = {name: [] for name in peers}
     cpu: dict[str, list[float]] = {name: [] for name in peers}
     for number in range(rounds + 1):
         for name, (command, environment) in peers.items():
-            wall, seconds, _ = run(command, environment)
-            if number:  # the first round only warms files and connections up
+            wall, seconds, _ = run(command, environment | connecting_anew(work))
+            if number:  # the first round only warms files up
                 walls[name].append(wall)
                 cpu[name].append(seconds)
-    _, _, memory = run(*peers["provisioner prepare"], watch=True)
-    print(f"{count} hosts that need nothing, {rounds} rounds in turn")
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(f"{count} hosts that need nothing, {rounds} rounds in turn, each connecting anew; load at the end {load}")
     for name, seconds in walls.items():
         middle, quickest = statistics.median(seconds), min(seconds)
         print(
@@ -190,8 +210,12 @@ def measure(inventory: Path, rounds: int, work: Path) -> None:
     ours = statistics.median(walls["provisioner prepare"])
     for name, aim in (("pyinfra", "0.7, better 0.5"), ("ansible-playbook", "0.1")):
         print(f"ratio to {name:<18} {ours / statistics.median(walls[name]):6.3f}   (aim: at most {aim})")
-    share = statistics.median(cpu["provisioner prepare"]) / count
-    print(f"controller's CPU       {share:6.3f} s a host   (aim: at most 0.3 at 32 hosts)")
+    command, environment = prepare(several_names(inventory, names, work), work)
+    wall, seconds, _ = run(command, environment | connecting_anew(work))
+    _, _, memory = run(command, environment | connecting_anew(work), watch=True)
+    connecting_anew(work)
+    print(f"{names} names of those hosts: {wall:.2f} s")
+    print(f"controller's CPU       {seconds / names:6.3f} s a host   (aim: at most 0.3 at 32 hosts)")
     print(f"controller's memory    {memory / 1e6:6.0f} MB   (aim: under 300)")
 
 
@@ -199,12 +223,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--hosts", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--names", type=int, default=32)
     parser.add_argument("--inventory", type=Path, help="prepared hosts, of an inventory that `lab up` wrote")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="noop-prepare-") as folder:
         work = Path(folder)
         if options.inventory:
-            measure(options.inventory, options.rounds, work)
+            measure(options.inventory.absolute(), options.rounds, options.names, work)
             return 0
         lab = f"noop{os.getpid()}"
         try:
@@ -214,9 +239,8 @@ def main() -> int:
             inventory["all"]["vars"] = WITHOUT
             path = work / "hosts.yml"
             path.write_text(yaml.safe_dump(inventory))
-            prepare = [COMMAND, "prepare", "-i", path, "--profile", "registries", "--forks", str(options.hosts)]
-            subprocess.run(prepare, check=True)
-            measure(path, options.rounds, work)
+            subprocess.run(prepare(path, work)[0], check=True)
+            measure(path, options.rounds, options.names, work)
         finally:
             subprocess.run([COMMAND, "lab", "down", "--name", lab], check=False)
     return 0

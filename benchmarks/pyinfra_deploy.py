@@ -9,11 +9,15 @@ from io import StringIO
 from pathlib import Path
 
 from pyinfra import host
-from pyinfra.facts.files import FileContents
+from pyinfra.facts.files import File, FileContents
 from pyinfra.facts.server import Command
 from pyinfra.operations import apt, files, server, systemd
 
 state = json.loads(Path(os.environ["NOOP_PREPARE_STATE"]).read_text(encoding="utf-8"))
+
+# Without a GPU neither the driver nor the container toolkit is wanted.
+if "0x10de" in str(host.get_fact(Command, "cat /sys/bus/pci/devices/*/vendor 2>/dev/null || true")):
+    server.shell(commands=["exit 1"])
 
 files.directory(path="/etc/provisioner", mode="755", user="root", group="root")
 if state["ca_bundle"]:
@@ -38,3 +42,5 @@ if not str(host.get_fact(Command, f"{state['node']} --version")).startswith("v2"
 files.directory(path=str(Path(state["path"]).parent), mode="755", user="root", group="root")
 files.put(src=StringIO(state["command"]), dest=state["path"], mode="755", user="root", group="root")
 files.link(path=state["link"], target=state["path"])
+if host.get_fact(File, path="/run/reboot-required"):
+    print(f"{host.name} wants a restart")

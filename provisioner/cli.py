@@ -116,6 +116,7 @@ COMMANDS = (
                 choices=("table", "json", "yaml", "csv"),
                 help="how to print it (default: table)",
             ),
+            option("--trace", metavar="FILE", help="write phases and objects as a Chrome trace, for Perfetto"),
         ),
     ),
     Command(
@@ -136,7 +137,7 @@ COMMANDS = (
         "judge a run's evidence again, check by check",
         "provisioner audit 20261123T090807Z",
         "audit",
-        (option("run", metavar="RUN", help="the run_id, or as much of its beginning as is unique"),),
+        (option("run", metavar="RUN|DIR", help="the run_id, or as much of its beginning as is unique; or a folder"),),
     ),
     Command(
         "compare",

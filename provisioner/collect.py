@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from provisioner import audit
+from provisioner import audit, figures
 from provisioner.evidence import Evidence
-from provisioner.record import PHASES, Compile, Failure, Inputs, Machine, Phase, Record, load
+from provisioner.record import Record, load
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-# These run inside `devcontainer up`, by the post-create script.
-WITHIN_CONTAINER_UP = ("clone", "compile", "pre_commit")
-# How many lines of the log a failure shows.
-LAST_LINES = 8
-# What the Dev Container CLI says after a command of ours failed, which is said before it.
-NOISE = re.compile(r"at .*[:(]|Error: Command failed|\{\"outcome\"|(\[\S+\] )?postCreateCommand from")
 
 
 def of_evidence(folder: Path, host: str) -> Record:
@@ -38,108 +30,4 @@ def of_evidence(folder: Path, host: str) -> Record:
 
 def build(evidence: Evidence, host: str) -> Record:
     """Return the record that the evidence proves; the host is named as the inventory names it."""
-    run = evidence.run
-    outcome = (evidence.json("result.json") or {}).get("outcome", "interrupted")
-    phases, total = timeline(evidence)
-    timings = {phase.name: phase.seconds for phase in phases}
-    return Record(
-        run_id=run["run_id"],
-        host=host,
-        profile=run.get("profile") or None,
-        started_at=run["started_at"],
-        outcome=outcome,
-        failure=None if outcome == "ok" else failure(evidence, phases),
-        total_seconds=total,
-        phases=phases,
-        timings=timings,
-        compile=compile_figures(evidence, timings["compile"]),
-        audit=audit.judge(evidence),
-        inputs=inputs(evidence),
-        machine=Machine.model_validate(evidence.json("machine.json") or {}),
-    )
-
-
-def timeline(evidence: Evidence) -> tuple[list[Phase], float | None]:
-    """Return every phase in order, and the run's own seconds (None where it did not start or did not end)."""
-    begun: dict[str, float] = {}
-    ended: dict[str, float] = {}
-    failed = set()
-    for event in evidence.events:
-        (begun if event["event"] == "begin" else ended)[event["phase"]] = float(event["uptime"])
-        if event["event"] == "fail":
-            failed.add(event["phase"])
-    if failed.intersection(WITHIN_CONTAINER_UP):
-        failed.discard("container_up")  # it fails with what runs within it; that is the phase to look at
-    start = begun.get("run")
-    if start is None:
-        return [Phase(name=name, started=None, seconds=None, outcome="skipped") for name in PHASES], None
-
-    phases = []
-    for name in PHASES:
-        if name not in begun:
-            phases.append(Phase(name=name, started=None, seconds=None, outcome="skipped"))
-            continue
-        seconds = ended[name] - begun[name] if name in ended else None
-        # Begun and never ended: the run was interrupted in it.
-        outcome = "failed" if name in failed or seconds is None else "ok"
-        phases.append(Phase(name=name, started=round(begun[name] - start, 2), seconds=seconds, outcome=outcome))
-    within = sum(phase.seconds or 0 for phase in phases if phase.name in WITHIN_CONTAINER_UP)
-    for phase in phases:
-        if phase.seconds is not None:
-            phase.seconds = round(phase.seconds - (within if phase.name == "container_up" else 0), 2)
-    return phases, round(ended["run"] - start, 2) if "run" in ended else None
-
-
-def failure(evidence: Evidence, phases: list[Phase]) -> Failure:
-    """Return where the run stopped and what the log said there last."""
-    phase = next((phase.name for phase in phases if phase.outcome == "failed"), None)
-    lines = [line.partition(" ")[2].strip() for line in evidence.log]
-    end = next((at for at, line in enumerate(lines) if line == "=== evidence ==="), len(lines))
-    return Failure(
-        phase=phase,
-        cause=(evidence.json("result.json") or {}).get("cause"),
-        last_lines=[line for line in lines[:end] if line and not NOISE.match(line)][-LAST_LINES:],
-    )
-
-
-def compile_figures(evidence: Evidence, seconds: float | None) -> Compile:
-    """Return what ninja's own logs tell of the compile."""
-    built = [call for call in evidence.ninja_calls if call.steps]
-    steps = [step for call in built for step in call.steps]
-    known = [call.cpu_seconds for call in built if call.cpu_seconds is not None]
-    peaks = [call.peak_memory_bytes for call in built if call.peak_memory_bytes is not None]
-    return Compile(
-        count=len(built),
-        objects=len(steps) if built else None,
-        seconds=seconds,
-        max_jobs=_number(evidence.run.get("max_jobs")),
-        arch_list=evidence.run.get("arch_list"),
-        longest_object_seconds=max((round(step.seconds, 3) for step in steps), default=None),
-        cpu_seconds=round(sum(known), 3) if known else None,
-        peak_memory_bytes=max(peaks, default=None),
-    )
-
-
-def inputs(evidence: Evidence) -> Inputs:
-    """Return what was measured."""
-    run = evidence.run
-    before = evidence.json("base_image_before.json")
-    image = (evidence.json("base_image.json") or before or [{}])[0]
-    packages = {package["name"]: package["version"] for package in evidence.json("packages.json") or []}
-    username = run.get("username") or "alexchesser"
-    return Inputs(
-        base_image=run.get("base_image"),
-        # What was pulled has a digest in its registry; what was made here has only its own id.
-        base_image_digest=next(iter(image.get("RepoDigests") or []), image.get("Id")),
-        base_image_present=None if before is None else bool(before),
-        torch=packages.get("torch"),
-        xformers_url=run.get("xformers_url") or f"https://github.com/{username}/xformers.git",
-        xformers_commit=evidence.text("commit.txt").strip() or None,
-        arch_list=run.get("arch_list"),
-        max_jobs=_number(run.get("max_jobs")),
-        input_hash=run.get("input_hash") or None,
-    )
-
-
-def _number(text: Any) -> int | None:
-    return int(text) if str(text).isdigit() else None
+    return Record(host=host, audit=audit.judge(evidence), **figures.of(evidence))

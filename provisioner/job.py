@@ -163,12 +163,9 @@ def run_playbook(
 def _follow(job: Job, runner: "_Runner", watchers: list[Watcher]) -> None:
     """Pass the runner's events on until it has ended."""
     interrupted_at = None
-    ended = False
-    while not ended:
+    while not runner.ended:
         try:
-            raw = runner.next_event()
-            ended = raw is None and runner.ended
-            for event in events.translate(raw or {}):
+            for event in events.translate(runner.next_event() or {}):
                 job.note(event)
                 _tell(watchers, event)
             _tell(watchers, None)
@@ -214,9 +211,11 @@ class _Runner:
     def __init__(self, playbook: Path, target: Target, folder: Path, extra_vars: dict[str, Any]) -> None:
         self.rc: int | None = None
         self.error = ""
-        self._queue: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        # None comes last: waiting for more than that would make each job a moment longer.
+        self._queue: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._pid: int | None = None
         self._kill = False
+        self._over = False
         self._settings = {
             "private_data_dir": str(folder),
             "ident": "ansible",
@@ -238,14 +237,17 @@ class _Runner:
 
     @property
     def ended(self) -> bool:
-        return not self._thread.is_alive() and self._queue.empty()
+        # An interrupt can swallow the last event, but does not bring the thread back.
+        return self._over or (not self._thread.is_alive() and self._queue.empty())
 
     def next_event(self) -> dict[str, Any] | None:
-        """Give the next event, or None where none came for a moment."""
+        """Give the next event, or None where none came for a moment, or none will come."""
         try:
-            return self._queue.get(timeout=TICK)
+            event = self._queue.get(timeout=TICK)
         except queue.Empty:
             return None
+        self._over = event is None
+        return event
 
     def stop(self, *, kill: bool) -> None:
         """Ask Ansible to stop, or kill it."""
@@ -261,6 +263,8 @@ class _Runner:
             self.rc = ansible_runner.run(**self._settings).rc
         except Exception as error:  # told in the main thread, by the job
             self.error = " ".join(f"ansible-runner: {type(error).__name__}: {error}".split())
+        finally:
+            self._queue.put(None)
 
     def _take(self, event: dict[str, Any]) -> bool:
         self._pid = event.get("pid") or self._pid

@@ -32,6 +32,15 @@ class Phase(Model):
     outcome: Literal["ok", "failed", "skipped"]
 
 
+class Object(Model):
+    """One object that was compiled; `start` and `end` in seconds since the run's start."""
+
+    name: str
+    start: Seconds
+    end: Seconds
+    seconds: Seconds
+
+
 class Compile(Model):
     """The compile of xformers, by ninja's own log."""
 
@@ -43,6 +52,16 @@ class Compile(Model):
     longest_object_seconds: Seconds | None
     cpu_seconds: Seconds | None = Field(description="user and system time of ninja and all it started")
     peak_memory_bytes: int | None = Field(description="highest of one sample a second, all processes of the container")
+    ninja_seconds: Seconds | None = Field(default=None, description="wall time of ninja until its last object was made")
+    ledger: list[Object] = Field(default=[], description="every object, in the order of their starts")
+    critical_path: list[str] = Field(
+        default=[], description="the objects that decided when the compile ended, each let in by the end of the last"
+    )
+    parallel_efficiency: float | None = Field(default=None, description="CPU seconds over ninja's wall time times jobs")
+    bound_seconds: Seconds | None = Field(
+        default=None, description="what no schedule can beat: the longest object, or CPU seconds over cores"
+    )
+    wall_over_bound: float | None = Field(default=None, description="ninja's wall time over that bound")
 
 
 class Check(Model):
@@ -74,7 +93,8 @@ class Inputs(Model):
     xformers_commit: str | None
     arch_list: str | None
     max_jobs: int | None
-    input_hash: str | None = None
+    input_hash: str | None = Field(default=None, description="of what the role was told; equal where runs repeat")
+    versions: dict[str, str | None] = Field(default={}, description="of what compiled, as each tells its own")
 
 
 class Gpu(Model):
@@ -148,6 +168,7 @@ class Record(Model):
     audit: Audit
     inputs: Inputs
     machine: Machine
+    evidence_sha256: str | None = Field(default=None, description="of the evidence's manifest.sha256")
 
     model_config = ConfigDict(extra="allow", populate_by_name=True, serialize_by_alias=True)
 

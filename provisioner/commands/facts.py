@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Collection
+from pathlib import Path
 
 from provisioner import facts, selection
 from provisioner.commands.common import say
@@ -20,9 +21,15 @@ def main(options: Namespace) -> int:
         )
     form = options.output or ("json" if options.json else "table")
     store = Store(state_dir(options.state_dir))
-    records = store.records(selection.of_options(options), _fields(options.query, form))
+    records = store.records(selection.of_options(options), None if options.trace else _fields(options.query, form))
     for line in store.warnings:
         say(line)
+    if options.trace is not None:
+        from provisioner import trace  # noqa: PLC0415 - it needs the record's types, which take a while to load
+
+        trace.write(Path(options.trace), records)
+        say(f"{len(records)} runs are in {options.trace}; open it at https://ui.perfetto.dev")
+        return Exit.DONE
     document = facts.document(records)
     if not records and options.query is None and form == "table":
         say(f"no runs in {store.state}; `provisioner run` makes one")

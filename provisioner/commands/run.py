@@ -4,7 +4,7 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from provisioner import facts, history, inputs, progress, retry
+from provisioner import audit, facts, history, inputs, progress, retry
 from provisioner.commands.common import (
     explain,
     print_json,
@@ -109,6 +109,8 @@ def _show(runs: list[Run]) -> None:
     print(facts.runs_table([run.record for run in runs]), file=sys.stderr)
     for run in runs:
         print(f"evidence of {run.run_id} on {run.host}: {run.folder}", file=sys.stderr)
+        for reason in audit.reasons(run.record["audit"]):
+            print(f"  {run.record['audit']['verdict']}: {reason}", file=sys.stderr)
 
 
 def _show_failure(run: Run) -> None:

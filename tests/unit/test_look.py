@@ -1,8 +1,6 @@
-"""What probes stand on: the host as asked, and the module that asks the probes, run as Ansible runs it."""
+"""What probes stand on: the host as asked."""
 
-import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -109,56 +107,3 @@ def test_a_file_is_compared_in_kind_content_mode_and_owner(tmp_path):
     assert host.file_changes(str(tmp_path / "none"), mode="0600") == [change(tmp_path / "none", "absent", "present")]
     assert host.file_changes(str(folder), mode="0600") == [change(folder, "something else", "a file")]
     assert whats(folder, mode="0755", kind="directory") == [f"{folder}: owner"][: len(owner)]
-
-
-def look(wanted, tmp_path):
-    """The module's answer for this very machine, through Ansible."""
-    playbook = [
-        {
-            "hosts": "localhost",
-            "gather_facts": False,
-            "tasks": [
-                {"look": {"wanted": wanted}, "register": "looked"},
-                {"copy": {"content": "{{ looked | to_json }}", "dest": str(tmp_path / "looked.json"), "mode": "0600"}},
-            ],
-        }
-    ]
-    path = tmp_path / "look.yml"
-    path.write_text(json.dumps(playbook))
-    settings = {
-        "ANSIBLE_LIBRARY": str(ROOT / "playbooks" / "library"),
-        "ANSIBLE_MODULE_UTILS": str(ROOT / "playbooks" / "module_utils"),
-        "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-    }
-    done = subprocess.run(
-        [Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", "-c", "local", path],
-        env=os.environ | settings,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return json.loads((tmp_path / "looked.json").read_text()) if done.returncode == 0 else done.stdout + done.stderr
-
-
-# A site that asks nothing of its hosts.
-SITE = {"path": "/nonexistent", "bundle": "", "sha256": "", "apt_settings_path": "/nonexistent"}
-
-
-def test_the_module_asks_each_probe(tmp_path):
-    bundle = tmp_path / "there"
-    looked = look({"site": SITE}, tmp_path)
-    assert looked["looks"]["site"]["changes"] == [] and not looked["changed"]
-    bundle.touch()
-    looked = look({"site": SITE | {"path": str(bundle)}}, tmp_path)
-    assert looked["looks"]["site"]["changes"] == [{"what": str(bundle), "from": "present", "to": "absent"}]
-
-
-def test_a_probe_that_breaks_is_one_line_with_its_role(tmp_path):
-    said = look({"site": {"nonsense": 1}}, tmp_path)
-    assert "looking at site failed: KeyError: 'path'" in said and "Traceback" not in said
-
-
-def test_what_a_probe_refuses_is_told_in_its_own_words(tmp_path):
-    said = look({"site": SITE | {"bundle": "/nowhere.pem"}}, tmp_path)
-    assert "the CA bundle /nowhere.pem is not on the controller; set site_ca_bundle" in said
-    assert "looking at" not in said

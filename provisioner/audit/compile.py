@@ -1,0 +1,187 @@
+"""Checks of the compile: once, for real, by the image's own compilers, and what it made is what is in use."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from provisioner.audit.finding import Findings, failed, match, passed, skipped
+from provisioner.audit.names import LOG, PIP_LOG
+
+if TYPE_CHECKING:
+    from provisioner.evidence import Evidence, NinjaCall
+
+BEFORE = "container/environment_before.json"
+AFTER = "environment.json"
+# The files that names of compilers end in, with their target and version: x86_64-linux-gnu-g++-12, clang-19, nvcc.
+COMPILER = re.compile(r"(?:[a-z0-9_]+-linux-gnu-)?(?:gcc|g\+\+|cpp|cc|c\+\+|clang|clang\+\+|nvcc)(?:-[\d.]+)?")
+CACHES = re.compile(r"\b(?:s?ccache|distcc|icecc|buildcache|fastbuild)\b")
+# What works while a compiler compiles: the parts of GCC, Clang and nvcc that read, optimise, assemble and join.
+PARTS = frozenset(["cc1", "cc1plus", "clang", "clang++", "cudafe++", "cicc", "ptxas", "fatbinary", "nvlink", "as"])
+# Variables that put another program, or more arguments, before or after a compiler's own; torch reads PYTORCH_NVCC.
+MEDDLING = re.compile(
+    r"CC|CXX|CPP|LD|AR|CUDAHOSTCXX|CUDACXX|.*NVCC(?!_THREADS$).*|.*FLAGS(_.*)?|.*CCACHE.*|.*DISTCC.*|ICECC.*|"
+    r".*LAUNCHER.*|LD_PRELOAD|COMPILER_PATH|GCC_.*|NINJA.*|PIP_(FIND_LINKS|NO_INDEX|CACHE_DIR|CONSTRAINT|REQUIREMENT).*"
+)
+# Of the samples at one a second while ninja worked. A compiler is at work in nearly all of an honest compile's, in
+# none of one that takes its objects from a cache or another machine; half leaves room for slow starts on a busy host.
+AT_WORK = 0.5
+# What pip says where it takes a wheel, or anything from its cache, instead of building.
+READY = re.compile(r"\S*xformers\S*\.whl (?:from|\()|Using cached \S+|Processing \S*xformers\S*\.whl")
+STEP = re.compile(r"^\s*\[(\d+)/(\d+)\] (.*)$", re.MULTILINE)
+
+
+def nothing_was_there_before(evidence: Evidence) -> Findings:
+    """Before the clone nothing of xformers was installed in the container."""
+    before = evidence.json(BEFORE)
+    if not before:
+        yield skipped("the run did not get to its post-create script", BEFORE)
+    for found in (before.get("installed") or []) + (before.get("package") or []):
+        yield failed(f"xformers was there: {found}", BEFORE)
+    yield passed("no xformers was installed", BEFORE)
+
+
+def compiled_once(evidence: Evidence) -> Findings:
+    """One call of ninja, within the compile phase, made every object, each once."""
+    begun = [event["phase"] for event in evidence.events if event["event"] == "begin"].count("compile")
+    window = evidence.window("compile")
+    if window is None or not any(event == "end" for event in _outcomes(evidence, "compile")):
+        yield skipped("the compile was not finished", "container/events.jsonl")
+        return
+    if begun != 1:
+        yield failed(f"the phase began {begun} times", "container/events.jsonl")
+    if len(evidence.builds) != 1:
+        yield failed(f"{len(evidence.builds)} calls of ninja built objects", "container/ninja")
+    (call,) = evidence.builds
+    where = f"{call.folder}/ninja_log"
+    if call.rebuilt:
+        yield failed(f"{PurePosixPath(call.rebuilt[0]).name} was built more than once", where)
+    if call.window is None or not window[0] <= call.window[0] <= call.window[1] <= window[1]:
+        yield failed("ninja was not called within the compile", f"{call.folder}/call.json")
+    for step in call.steps:
+        if not evidence.within(step.modified, call.window):
+            yield failed(f"{PurePosixPath(step.output).name} was not made by this call", where)
+    told = STEP.findall(evidence.text(PIP_LOG))
+    if len(told) != len(call.steps) or {total for _, total, _ in told} != {str(len(call.steps))}:
+        yield failed(f"pip's output has {len(told)} steps, ninja's log {len(call.steps)}", PIP_LOG)
+    yield passed(f"one call of ninja built {len(call.steps)} objects", where)
+
+
+def installed_once(evidence: Evidence) -> Findings:
+    """One editable install, of the workspace's clone; no wheel, no second install, no other xformers."""
+    after = evidence.json(AFTER)
+    if not after:
+        yield skipped("the compile was not finished", AFTER)
+    installs = [line for line in evidence.log if re.search(r"\+ .*\bpip install\b.* -e ", line)]
+    if len(installs) != 1:
+        yield failed(f"{len(installs)} editable installs were echoed", LOG)
+    done = [line for line in evidence.log if re.search(r"Successfully installed\b.*\bxformers", line)]
+    if len(done) > 1:
+        yield failed(f"pip installed xformers {len(done)} times", LOG)
+    found = match(evidence.text(PIP_LOG), READY)
+    if found:
+        yield failed(f"a ready wheel was taken: {found[1]:.60}", f"{PIP_LOG}:{found[0]}")
+    listed = [package for package in evidence.json("packages.json") or [] if package["name"].lower() == "xformers"]
+    if len(listed) != 1 or not str(listed[0].get("editable_project_location", "")).endswith("/xformers"):
+        yield failed("pip does not list one editable xformers", "packages.json")
+    source = str(listed[0]["editable_project_location"])
+    for found_at in after.get("package") or ["nowhere"]:
+        if not f"{found_at}/".startswith(f"{source}/"):
+            yield failed(f"xformers is imported from {found_at}", AFTER)
+    for distribution in after.get("installed") or []:
+        own = str(distribution.get("metadata", "")).rstrip("/") == source
+        if not own and not (distribution.get("editable") and str(distribution.get("url")).endswith(source)):
+            yield failed(f"another xformers is in {distribution.get('metadata')}", AFTER)
+    yield passed(f"one editable install, of {source}", "packages.json")
+
+
+def no_compiler_cache(evidence: Evidence) -> Findings:
+    """No compiler cache, launcher or remote compiler: not installed, not in a variable, not in a command."""
+    if not evidence.builds:
+        yield skipped("nothing was compiled", "container/ninja")
+    for call in evidence.builds:
+        for name, value in call.environment:
+            if MEDDLING.fullmatch(name) or (name != "PATH" and CACHES.search(value)):
+                yield failed(f"{name} is set to {value:.60}", f"{call.folder}/environment")
+        for tool in call.tools:
+            if CACHES.search(tool.name) or not COMPILER.fullmatch(PurePosixPath(tool.real).name):
+                yield failed(f"{tool.path} is {tool.real}", f"{call.folder}/tools")
+        for name in (f"{call.folder}/build.ninja", PIP_LOG):
+            found = match(evidence.text(name), CACHES)
+            if found:
+                yield failed(f"{found[1]} appears", f"{name}:{found[0]}")
+        seen = {name for sample in call.samples for name in sample.at_work if CACHES.search(name)}
+        if seen:
+            yield failed(f"{min(seen)} was at work", f"{call.folder}/samples")
+    for number, _, command in STEP.findall(evidence.text(PIP_LOG)):
+        if not COMPILER.fullmatch(PurePosixPath(command.split(maxsplit=1)[0]).name):
+            yield failed(f"step {number} ran {command:.60}", PIP_LOG)
+    yield passed("none installed, set or called", f"{evidence.builds[0].folder}/tools")
+
+
+def compilers_are_genuine(evidence: Evidence) -> Findings:
+    """The compilers are those that came with the base or the distribution, unaltered since."""
+    compilers = (evidence.json(AFTER) or {}).get("compilers") or []
+    if not compilers or not evidence.builds:
+        yield skipped("nothing was compiled", AFTER)
+    written = {line[2:] for line in evidence.text("container_diff.txt").splitlines() if line[:1] in "AC"}
+    for compiler in compilers:
+        if compiler["altered"]:
+            yield failed(f"{compiler['real']} is not as package {compiler['package']} has it", AFTER)
+        if not compiler["binary"] and compiler["name"] != "nvcc":
+            yield failed(f"{compiler['path']} is a script", AFTER)
+        for path in {compiler["path"], compiler["real"]} & written:
+            yield failed(f"{path} was written in the container", "container_diff.txt")
+    now = {compiler["name"]: compiler["real"] for compiler in compilers}
+    for call in evidence.builds:
+        for tool in call.tools:
+            if now.get(tool.name, tool.real) != tool.real:
+                yield failed(f"{tool.path} was {tool.real} then, and is not now", f"{call.folder}/tools")
+    yield passed(f"{len(compilers)} programs as they came", AFTER)
+
+
+def compilers_were_at_work(evidence: Evidence) -> Findings:
+    """While ninja ran, compilers did: the objects were computed here, not taken from somewhere."""
+    if not evidence.builds:
+        yield skipped("nothing was compiled", "container/ninja")
+    samples = [sample for call in evidence.builds for sample in call.samples]
+    where = f"{evidence.builds[0].folder}/samples"
+    busy = sum(bool(sample.at_work & PARTS) for sample in samples)
+    if not samples or busy < AT_WORK * len(samples):
+        yield failed(f"a compiler was at work in {busy} of {len(samples)} samples", where)
+    yield passed(f"a compiler was at work in {busy} of {len(samples)} samples", where)
+
+
+def extension_is_of_this_compile(evidence: Evidence) -> Findings:
+    """The extension in use was linked by this compile, after its objects, and has not been touched since."""
+    after = (evidence.json(AFTER) or {}).get("extensions")
+    left = {extension["path"]: extension for extension in evidence.json_lines("container/extensions.jsonl")}
+    window = evidence.window("compile")
+    if after is None or window is None or not evidence.builds:
+        yield skipped("the compile was not finished", AFTER)
+        return
+    used = [extension for extension in after if extension["in_use"]]
+    if len(used) != 1:
+        yield failed("xformers._C is not an extension in the workspace", AFTER)
+    call = evidence.builds[-1]
+    for extension in after:
+        name = extension["path"]
+        then: dict[str, Any] = left.get(name, {})
+        if not then:
+            yield failed(f"{name} was not made by the compile", "container/extensions.jsonl")
+        for figure in ("size", "inode", "modified", "changed"):
+            if then[figure] != extension[figure]:
+                yield failed(f"{name} was written after the compile", AFTER)
+        if not evidence.within(float(extension["modified"]), (_last(call), window[1])):
+            yield failed(f"{name} was not linked after this compile's objects", AFTER)
+    yield passed(f"{used[0]['path']}, linked after the last object and not touched since", AFTER)
+
+
+def _last(call: NinjaCall) -> float:
+    """When the call's last object was made, in uptime."""
+    return (call.window or (0.0,))[0] + max(step.ended for step in call.steps)
+
+
+def _outcomes(evidence: Evidence, phase: str) -> list[str]:
+    return [event["event"] for event in evidence.events if event["phase"] == phase]

@@ -1,0 +1,48 @@
+"""What a check finds, and how checks look for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+__all__ = ["FAIL", "PASS", "SKIP", "Finding", "Findings", "Outcome", "failed", "match", "passed", "skipped"]
+
+Outcome = Literal["pass", "fail", "skip"]
+PASS: Outcome = "pass"  # noqa: S105
+FAIL: Outcome = "fail"
+SKIP: Outcome = "skip"
+
+
+class Finding(NamedTuple):
+    """A check's outcome, a sentence about it, and the place in the evidence that shows it."""
+
+    outcome: Outcome
+    detail: str
+    evidence: str
+
+
+Findings = Iterator[Finding]
+"""What a check gives: the first one holds, so it yields what is wrong as it comes to it, and at its end that all is
+right."""
+
+
+def passed(detail: str, evidence: str) -> Finding:
+    """What must be true is true."""
+    return Finding(PASS, detail, evidence)
+
+
+def failed(detail: str, evidence: str) -> Finding:
+    """What must be true is not."""
+    return Finding(FAIL, detail, evidence)
+
+
+def skipped(detail: str, evidence: str) -> Finding:
+    """The evidence does not tell, because the run did not get that far or this machine has no GPU."""
+    return Finding(SKIP, detail, evidence)
+
+
+def match(text: str, pattern: str | re.Pattern[str]) -> tuple[int, str] | None:
+    """Give the line number and the text of a pattern's first match; None where there is none."""
+    found = re.search(pattern, text)
+    return (text.count("\n", 0, found.start()) + 1, found[0].strip()) if found else None

@@ -1,0 +1,189 @@
+"""Checks of the image: made in this run, layer by layer, of the Dockerfile that was laid down and nothing else."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from provisioner.audit import dockerfile
+from provisioner.audit.finding import Findings, failed, passed, skipped
+from provisioner.audit.names import DOCKERFILE, LOG, SHORTCUT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from provisioner.evidence import Evidence
+
+AT_BUILD = "images_at_build.jsonl"
+# The layer of an instruction that changed no file: the same everywhere, and nothing is in it.
+EMPTY_LAYER = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
+# History has full seconds.
+SECOND = 1.0
+
+
+def no_shortcut_image(evidence: Evidence) -> Findings:
+    """No devcontainer, builder or downloader image was on the host when the build began."""
+    if not (evidence.folder / AT_BUILD).exists():
+        yield skipped("the run did not get to the build", AT_BUILD)
+    for number, image in enumerate(evidence.json_lines(AT_BUILD), 1):
+        for name in [*(image.get("tags") or ()), *(image.get("digests") or ())]:
+            if SHORTCUT.search(name):
+                yield failed(f"{name} was there", f"{AT_BUILD}:{number}")
+    yield passed("none was there", AT_BUILD)
+
+
+def no_cached_layer(evidence: Evidence) -> Findings:
+    """The build said --no-cache, and that it took nothing from a cache, of layers or of pip."""
+    lines = list(_phase(evidence, "image_build"))
+    if not lines:
+        yield skipped("the image was not built", LOG)
+    for number, line in lines:
+        if re.search(r"---> Using cache|\bCACHED\b", line):
+            yield failed("a layer came from the cache", f"{LOG}:{number}")
+        if re.search(r"\bUsing cached \S+\.(?:whl|tar\.gz|zip)\b", line):
+            yield failed("pip took a package from its cache", f"{LOG}:{number}")
+    builds = [line for _, line in lines if re.search(r" \+ \S*devcontainer\S* build ", line)]
+    if len(builds) != 1 or " --no-cache" not in builds[0]:
+        yield failed("there was not one build, with --no-cache", f"{LOG}:{lines[0][0]}")
+    yield passed("built with --no-cache, nothing from a cache", f"{LOG}:{lines[0][0]}")
+
+
+def layers_are_new(evidence: Evidence) -> Findings:
+    """Every layer above the base was made within this run's build; none was in any image before it."""
+    where = "image_inspect.json"
+    layers = _layers(evidence.inspected(where))
+    base = _layers(_base(evidence))
+    if not layers or not base:
+        yield skipped("the image was not built", where)
+    if layers[: len(base)] != base or len(layers) == len(base):
+        yield failed("the image does not stand on the base", where)
+    found = _seen_before(evidence, layers[len(base) :])
+    if found:
+        yield failed(*found)
+    rows = evidence.json_lines("image_history.jsonl")
+    above = len(rows) - len(evidence.json_lines("base_image_history.jsonl"))
+    for number, row in enumerate(rows[:above], 1):
+        if not evidence.within(_created(row), evidence.window("image_build"), SECOND):
+            yield failed(f"a layer is of {row['CreatedAt']}, not of this build", f"image_history.jsonl:{number}")
+    if above < 1:
+        yield failed("the image has nothing above its base", "image_history.jsonl")
+    yield passed(f"{len(layers) - len(base)} layers on the base, each made in this build", where)
+
+
+def image_is_of_the_dockerfile(evidence: Evidence) -> Findings:
+    """What put files into the image are the Dockerfile's instructions, all of them, in order, and no others."""
+    rows = evidence.json_lines("image_history.jsonl")
+    base = evidence.json_lines("base_image_history.jsonl")
+    wanted = [step for step in dockerfile.parse(evidence.text(DOCKERFILE)) if step.name in dockerfile.CONTENT]
+    if not rows or not base or not wanted:
+        yield skipped("the image was not built", "image_history.jsonl")
+    above = [dockerfile.built(row["CreatedBy"]) for row in reversed(rows[: len(rows) - len(base)])]
+    done = [step for step in above if step.name in dockerfile.CONTENT]
+    for is_there, should_be in zip(done, wanted, strict=False):
+        same = is_there.arguments == should_be.arguments
+        if should_be.name != "RUN":  # a file's sum stands for its name
+            same = is_there.arguments.endswith(should_be.arguments.split()[-1])
+        if is_there.name != should_be.name or not same:
+            yield failed(f"{is_there.name} {is_there.arguments:.60} was run", f"{DOCKERFILE}:{should_be.line}")
+    if len(done) != len(wanted):
+        yield failed(f"{len(done)} instructions were run, and there are {len(wanted)}", "image_history.jsonl")
+    yield passed(f"{len(wanted)} instructions, as the Dockerfile has them", "image_history.jsonl")
+
+
+def nothing_else_was_pulled(evidence: Evidence) -> Findings:
+    """While the run was under way no image came to the host but the base."""
+    where = "docker_events.jsonl"
+    container = evidence.inspected("container_inspect.json").get("Id")
+    events = [event for event in evidence.json_lines(where) if isinstance(event, dict)]
+    if not container:
+        yield skipped("the run did not get to its container", where)
+    if not any(_acted(event) == ("create", container) for event in events):
+        yield failed("the watch did not see this run's own container", where)
+    for number, event in enumerate(events, 1):
+        action, name = _acted(event)
+        if action in {"pull", "load", "import"} and not _same_image(name, str(evidence.run.get("base_image"))):
+            yield failed(f"{action} of {name}", f"{where}:{number}")
+    pulled = any(_acted(event)[0] == "pull" for event in events)
+    yield passed("the base was pulled, and nothing else" if pulled else "nothing was pulled", where)
+
+
+def container_is_of_the_image(evidence: Evidence) -> Findings:
+    """The container was created in this run, from the image that this run built."""
+    where = "container_image.json"
+    container = evidence.inspected("container_inspect.json")
+    built = _layers(evidence.inspected("image_inspect.json"))
+    layers = _layers(evidence.inspected(where))
+    if not container or not built or not layers:
+        yield skipped("there was no container", where)
+    if container.get("Image") != evidence.inspected(where).get("Id") or layers[: len(built)] != built:
+        yield failed("the container's image does not stand on the one that was built", where)
+    window = evidence.window("container_up")
+    if not evidence.within(_moment(container.get("Created")), window):
+        yield failed(f"the container is of {container.get('Created')}", "container_inspect.json")
+    # The Dev Container CLI gives the container's user the number of the host's, in a layer of its own.
+    if len(layers) > len(built) + 1:
+        yield failed(f"{len(layers) - len(built)} layers were put on the image", where)
+    found = _seen_before(evidence, layers[len(built) :])
+    if found:
+        yield failed(*found)
+    rows = evidence.json_lines("container_image_history.jsonl")
+    for row in rows[: len(rows) - len(evidence.json_lines("image_history.jsonl"))]:
+        if not evidence.within(_created(row), window, SECOND):
+            yield failed(f"a layer is of {row['CreatedAt']}", "container_image_history.jsonl")
+    yield passed("created in this run from the image that it built", where)
+
+
+def _base(evidence: Evidence) -> dict[str, Any]:
+    """The base as it was before the build, or as the build pulled it."""
+    return evidence.inspected("base_image_before.json") or evidence.inspected("base_image.json")
+
+
+def _layers(image: dict[str, Any]) -> list[str]:
+    return list(image.get("RootFS", {}).get("Layers") or [])
+
+
+def _seen_before(evidence: Evidence, layers: list[str]) -> tuple[str, str] | None:
+    """Say which image of before the build had one of these layers."""
+    for number, image in enumerate(evidence.json_lines(AT_BUILD), 1):
+        for layer in image.get("layers") or ():
+            if layer in layers and layer != EMPTY_LAYER:
+                name = next(iter(image.get("tags") or ()), image["id"])
+                return f"layer {layer[:19]} was there before, in {name}", f"{AT_BUILD}:{number}"
+    return None
+
+
+def _acted(event: dict[str, Any]) -> tuple[str, str]:
+    """An event's action and what it was done to, of the engine's older and newer words."""
+    actor = event.get("Actor") or {}
+    return str(event.get("Action") or event.get("status")), str(actor.get("ID") or event.get("id"))
+
+
+def _same_image(name: str, base: str) -> bool:
+    """Tell whether a name means the base: with or without its registry, the tag latest, or a digest of it."""
+
+    def short(image: str) -> str:
+        image = image.removeprefix("docker.io/").removeprefix("library/")
+        return image if re.search(r"[:@][^/]*$", image) else f"{image}:latest"
+
+    return short(name) == short(base) or name.partition("@")[0] == base.partition("@")[0].rpartition(":")[0]
+
+
+def _moment(text: Any) -> float:
+    """Seconds since the epoch of a time that the engine wrote; it has nine digits, Python reads six."""
+    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", str(text))).timestamp()
+
+
+def _created(row: dict[str, Any]) -> float:
+    return _moment(row["CreatedAt"])
+
+
+def _phase(evidence: Evidence, name: str) -> Iterator[tuple[int, str]]:
+    """The log's lines of a phase, with their numbers."""
+    inside = False
+    for number, line in enumerate(evidence.log, 1):
+        heading = re.search(r" === (\w+) ===$", line)
+        if heading:
+            inside = heading[1] == name
+        if inside:
+            yield number, line

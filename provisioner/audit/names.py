@@ -1,0 +1,17 @@
+"""Names that several checks look at: files of the evidence, and images that would be shortcuts."""
+
+import re
+
+CONFIGURATION = "files/.devcontainer/devcontainer.json"
+MERGED = "devcontainer_configuration.json"
+DOCKERFILE = "files/.devcontainer/Dockerfile.scenario-a"
+POST_CREATE = "files/.devcontainer/post-create-scenario-a.sh"
+SITE_CA = "files/.devcontainer/site-ca.crt"
+INPUTS = "files/benchmarking/inputs.json"
+LOG = "scenario_a.log"
+PIP_LOG = "container/pip.log"
+EVENTS = "events.jsonl"
+
+BUILDERS = re.compile(r"xformers-(?:dependency-downloader|builder)")
+# The name of an image, less its tag: the devcontainer's own, and those that its wheels were built in.
+SHORTCUT = re.compile(r"(?:^|/)xformers-(?:devcontainer|dependency-downloader|builder)(?:[:@]|$)")

@@ -1,0 +1,110 @@
+"""Checks of the evidence itself: that it is all there, as it was written, and that the record is what it says."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from provisioner import figures
+from provisioner.audit.finding import Findings, failed, passed, skipped
+from provisioner.audit.names import EVENTS, LOG
+from provisioner.record import PHASES, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from provisioner.evidence import Evidence
+
+TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z( |$)")
+# A line of the log: its time, the Dev Container CLI's own where it adds one, and a command's echo or a phase's heading.
+ECHO = re.compile(r"^\S+ (?:\[\S+\] )?\+ ")
+HEADING = re.compile(r"^\S+ (?:\[\S+\] )?=== (\w+) ===$")
+# Made from the evidence, so not of it.
+DERIVED = {figures.MANIFEST, "record.json", "record.json.part"}
+
+
+def run_went_well(evidence: Evidence) -> Findings:
+    """The script ended by itself with every phase done."""
+    if evidence.outcome == "ok":
+        yield passed("every phase was done", "result.json")
+    phase = (evidence.json("result.json") or {}).get("phase") or "no phase"
+    word = "was interrupted" if evidence.outcome == "interrupted" else evidence.outcome
+    yield skipped(f"the run {word} in {phase}", "result.json")
+
+
+def evidence_is_whole(evidence: Evidence) -> Findings:
+    """Every file is the one that the host summed at the run's end; none was edited, added or removed."""
+    sums = _sums(evidence.text(figures.MANIFEST))
+    if not sums:
+        if evidence.outcome == "ok":
+            yield failed("there is no manifest, and a run that ends by itself writes one", figures.MANIFEST)
+        yield skipped("the run ended before it could write its manifest", figures.MANIFEST)
+    here = {path.relative_to(evidence.folder).as_posix(): path for path in _files(evidence.folder)}
+    for name in sorted(sums.keys() | here.keys() - DERIVED):
+        if name not in here:
+            yield failed(f"{name} was removed", figures.MANIFEST)
+        if name not in sums:
+            yield failed(f"{name} was added", name)
+        if hashlib.sha256(here[name].read_bytes()).hexdigest() != sums[name]:
+            yield failed(f"{name} was edited", name)
+    yield passed(f"{len(sums)} files have the sums that the host gave them", figures.MANIFEST)
+
+
+def record_is_true(evidence: Evidence) -> Findings:
+    """The record beside the evidence says what the evidence says, field by field.
+
+    A field that the record has not got is one that a later version added.
+    """
+    kept = evidence.json("record.json")
+    if kept is not None:
+        made = Record(host=kept.get("host", ""), audit={"verdict": "accepted", "checks": []}, **figures.of(evidence))
+        differing = list(islice(_differences(kept, made.model_dump(mode="json") | {"audit": kept.get("audit")}), 3))
+        if differing:
+            yield failed(f"the record is not the evidence's: {'; '.join(differing)}", "record.json")
+    yield passed("each of its fields follows from the evidence", "record.json")
+
+
+def log_is_timestamped(evidence: Evidence) -> Findings:
+    """Every line of the log carries its time, and each phase that ran echoed its commands before they ran."""
+    if not evidence.log:
+        yield skipped("there is no log", LOG)
+    echoed: dict[str, int] = {}
+    phase = ""
+    for number, line in enumerate(evidence.log, 1):
+        if not TIMESTAMP.match(line):
+            yield failed("a line carries no time", f"{LOG}:{number}")
+        heading = HEADING.match(line)
+        phase = heading[1] if heading else phase
+        if heading or ECHO.match(line):
+            echoed[phase] = echoed.get(phase, 0) + (not heading)
+    for name in PHASES:
+        if evidence.begun(name) is not None and not echoed.get(name):
+            what = "echoed no command" if name in echoed else "is not in the log"
+            yield failed(f"phase {name} {what}", LOG if name in echoed else EVENTS)
+    yield passed(f"{len(evidence.log)} lines, {sum(echoed.values())} commands echoed", LOG)
+
+
+def _sums(manifest: str) -> dict[str, str]:
+    """The sums of a file that sha256sum wrote, by name."""
+    pairs = (line.split("  ", 1) for line in manifest.splitlines() if "  " in line)
+    return {name: value for value, name in pairs}
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Every file below the folder; a link counts as what it is, so that none stands in for a file."""
+    return (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+
+
+def _differences(kept: Any, made: Any, where: str = "") -> Iterator[str]:
+    """Say where a value that was kept differs from the one that the evidence makes."""
+    if isinstance(kept, dict) and isinstance(made, dict):
+        for key in kept:
+            yield from _differences(kept[key], made.get(key), f"{where}.{key}".lstrip("."))
+    elif isinstance(kept, list) and isinstance(made, list) and len(kept) == len(made):
+        for at, (before, after) in enumerate(zip(kept, made, strict=True)):
+            yield from _differences(before, after, f"{where}[{at}]")
+    elif kept != made:
+        yield f"{where} is {kept!r:.60}, by the evidence {made!r:.60}"
