@@ -76,5 +76,3 @@ def test_variables_that_meddle_are_kept_and_secrets_are_not(ninja):
     assert variables["PIP_INDEX_URL"] == "https://***@host/simple"
     for path in ninja.folder.rglob("*"):
         assert not path.is_file() or "hush" not in path.read_text()
-
-
