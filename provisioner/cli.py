@@ -38,7 +38,12 @@ def option(*flags: str, **settings: Any) -> Option:
 
 COMMON = (
     option("-i", "--inventory", metavar="PATH", help="an Ansible inventory (default: this machine)"),
-    option("-l", "--limit", metavar="PATTERN", help="only these hosts of the inventory"),
+    option(
+        "-l",
+        "--limit",
+        metavar="PATTERN",
+        help="only these hosts of the inventory; @failed: those that failed last time",
+    ),
     option("--profile", metavar="NAME", help="where things come from: seed (default), registries or offline"),
     option("--runtime", metavar="NAME", help="what a run happens in: devcontainer or native (default: the profile's)"),
     option(

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Fleet", "Standing"]
 
+SECONDS_FOR_A_RATE = 30.0
+"""Before, a rate would say nothing yet."""
+
 
 @dataclass
 class Standing:
@@ -61,7 +64,8 @@ class Standing:
         """Take note of `event` and say whether something new has begun."""
         match event:
             case events.Started():
-                new = event.play != self.play
+                # A run that is under way is what the host does, whatever play looks at it.
+                new = event.play != self.play and not (self.progress and not self._finished)
                 self.play, self.task, self.failure, self.waiting = event.play, event.task, None, ""
                 if new:
                     self.since, self.progress, self.silent = now, None, None
@@ -114,7 +118,7 @@ class Standing:
         inside, whole = self.progress.phase_elapsed + ahead, self.progress.elapsed + ahead
         return f"{duration(inside)} of {duration(whole)}"
 
-    def waits_for(self, now: float, left: float | None = None) -> str:
+    def waits_for(self, left: float | None = None) -> str:
         """Say what it waits for; of a run, for how long still, where `left` tells the seconds."""
         if self.failure:
             return self.failure.message
@@ -163,7 +167,7 @@ class Fleet:
         return host.remaining(self.history, self.clock()) if self.history else None
 
     def by_weight(self) -> list[Standing]:
-        """Give the hosts, those first that matter most: what went wrong, then who is furthest behind, done ones last."""
+        """Give the hosts, those first that matter most: what went wrong, who is furthest behind, and done ones last."""
         return sorted(self.hosts.values(), key=_weight)
 
     def summary(self) -> str:
@@ -171,9 +175,9 @@ class Fleet:
         counts = Counter(host.state for host in self.hosts.values())
         parts = [f"{counts[state]} {state}" for state in ("done", "running", "waiting", "failed", "unreachable")]
         parts = [part for part in parts if not part.startswith("0 ")]
-        hours = (self.clock() - self._began) / 3600
-        if counts["done"] > 1:
-            parts.append(f"{counts['done'] / hours:.0f} an hour")
+        seconds = self.clock() - self._began
+        if counts["done"] and seconds >= SECONDS_FOR_A_RATE:
+            parts.append(f"{3600 * counts['done'] / seconds:.0f} an hour")
         left = [self.remaining(host) for host in self.hosts.values() if not host.over]
         known = [seconds for seconds in left if seconds]
         if known:

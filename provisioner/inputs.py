@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from provisioner import inventory
+from provisioner import inventory, retry
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.paths import ansible_dir, ensure_state_dir, state_dir
 
@@ -54,7 +54,8 @@ def check(options: Namespace, extra_vars: dict[str, Any] | None = None, *, root:
     if not 1 <= options.forks <= 1000:
         raise _bad(f"--forks {options.forks} is not between 1 and 1000", "try --forks 10")
     found = inventory.read(options.inventory or str(ansible_dir() / "inventory" / "localhost.yml"))
-    hosts = inventory.select(found, options.limit)
+    limit = retry.expand(options.limit, state, found.source)
+    hosts = inventory.select(found, limit)
     # Of all that an inventory may set, this one picks the file that the playbooks begin with.
     own = {host: found.profiles.get(host) or DEFAULT_PROFILE for host in hosts}
     profiles = frozenset([variables["provisioner_profile"]] if "provisioner_profile" in variables else own.values())
@@ -68,7 +69,7 @@ def check(options: Namespace, extra_vars: dict[str, Any] | None = None, *, root:
         inventory=found.source,
         hosts=hosts,
         state=state,
-        limit=options.limit,
+        limit=limit,
         forks=options.forks,
         verbosity=options.verbose,
         extra_vars=variables | {"provisioner_state_dir": str(state)},

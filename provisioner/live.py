@@ -1,5 +1,6 @@
 """Shows how a job goes on a terminal: a line for each host and one for all of them, kept up to date in place."""
 
+from collections.abc import Sequence
 from typing import TextIO
 
 import rich.live
@@ -65,20 +66,16 @@ def picture(fleet: Fleet, width: int, height: int) -> list[Text]:
         shown = fleet.by_weight()[:room]
         footer = f"{len(fleet.hosts) - len(shown)} more not shown · {footer}"
     now = fleet.clock()
-    rows = [(host, host.what(), host.clock(now), _waits(fleet, host, now)) for host in shown]
-    widths = _widths([(host.name, *cells) for host, *cells in rows], width - 2)
-    lines = [_line(host, (host.name, *cells), widths) for host, *cells in rows]
-    return [*lines, Text(set_cell_size(footer, min(width, cell_len(footer))), "bold")] if footer else lines
+    rows = [(host.name, host.what(), host.clock(now), host.waits_for(fleet.remaining(host))) for host in shown]
+    widths = _widths(rows, max(1, width - 2))
+    lines = [_line(host, cells, widths) for host, cells in zip(shown, rows, strict=True)]
+    return [*lines, Text(_fit(footer, width).rstrip(), "bold")] if footer else lines
 
 
-def _waits(fleet: Fleet, host: Standing, now: float) -> str:
-    return " ".join(host.waits_for(now, fleet.remaining(host)).split())
-
-
-def _widths(rows: list[tuple[str, ...]], room: int) -> list[int]:
-    """Give the width of each column: its widest cell, the name a third of the room at most; the last has the rest."""
+def _widths(rows: Sequence[tuple[str, ...]], room: int) -> list[int]:
+    """The width of each column: that of its widest cell while there is room; the name takes a third of it at most."""
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    widths[0] = min(widths[0], max(8, room // 3))
+    widths[0] = min(widths[0], max(8, room // 3), room)
     for column in range(1, len(widths)):
         used = sum(widths[:column]) + column * len(GAP)
         widths[column] = max(0, min(widths[column], room - used))
@@ -92,4 +89,6 @@ def _line(host: Standing, cells: tuple[str, ...], widths: list[int]) -> Text:
 
 
 def _fit(text: str, width: int) -> str:
+    """On one line, cut or filled to the width."""
+    text = " ".join(text.split())
     return set_cell_size(text, width) if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"

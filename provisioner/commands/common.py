@@ -7,12 +7,22 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from provisioner.errors import Exit, ProvisionerError
+from provisioner.retry import FAILED
 
 if TYPE_CHECKING:  # commands that only read the store need not pay for them
     from provisioner.inputs import Target
     from provisioner.job import Job
 
-__all__ = ["explain", "print_json", "raise_if_stopped", "say", "say_looks", "say_recovered", "say_restarts"]
+__all__ = [
+    "explain",
+    "print_json",
+    "raise_if_stopped",
+    "say",
+    "say_looks",
+    "say_recovered",
+    "say_restarts",
+    "say_retry",
+]
 
 
 def say(line: str) -> None:
@@ -56,6 +66,13 @@ def explain(job: Job, told: frozenset[str] = frozenset()) -> None:
             say(f"{name}: failed in '{host.failure.task}': {host.failure.message}")
     if failed:
         say(f"Ansible's own output is in {job.log}")
+
+
+def say_retry(job: Job) -> None:
+    """Say how to do the same again where it did not go well, if it went well somewhere."""
+    bad = [host for host in job.hosts.values() if host.failed or host.unreachable]
+    if bad and len(bad) < len(job.hosts):
+        say(f"the same command with --limit {FAILED} does it again where it did not go well")
 
 
 def say_looks(job: Job) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from provisioner.commands.common import print_json, say
 from provisioner.errors import Exit, ProvisionerError
+from provisioner.files import write
 from provisioner.paths import state_dir
 from provisioner.report import FORMATS, model
-from provisioner.report.files import write
 from provisioner.selection import of_options
 from provisioner.store import Store
 

@@ -4,7 +4,7 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from provisioner import audit, facts, history, inputs, progress
+from provisioner import audit, facts, history, inputs, progress, retry
 from provisioner.commands.common import (
     explain,
     print_json,
@@ -13,6 +13,7 @@ from provisioner.commands.common import (
     say_looks,
     say_recovered,
     say_restarts,
+    say_retry,
 )
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.inflight import Notes
@@ -36,6 +37,7 @@ def main(options: Namespace) -> int:
     with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json, history=past) as view:
         for _ in range(options.repeat):
             jobs.append(run_playbook("site.yml", target, (view, Notes(target.state))))
+            retry.remember(target, jobs[-1])
             if jobs[-1].code != Exit.DONE:
                 break
     runs = _runs(store, jobs)
@@ -51,6 +53,7 @@ def main(options: Namespace) -> int:
         say_recovered(job)
     say_restarts(jobs[-1], target)
     explain(jobs[-1], told=frozenset(run.host for run in failed))
+    say_retry(jobs[-1])
     without_gpu = [run for run in runs if options.require_gpu and not run.record["machine"]["gpus"]]
     for run in without_gpu:
         say(f"{run.host}: no GPU in run {run.run_id}, and --require-gpu was given")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from provisioner import retry
 from provisioner.commands import clean, plan, prepare, run
 from provisioner.events import Failure, Looked, Planned, Recovered
 from provisioner.job import Host, Job
@@ -150,6 +151,30 @@ def test_why_hosts_failed_is_a_line_each(cli, job, inventory):
     assert "provisioner: h1: failed in 'Check': no room; make some\n" in err
     assert "provisioner: h2: unreachable: no route to host\n" in err
     assert "Ansible's own output is in /nonexistent" in err
+
+
+def test_the_hosts_that_did_not_go_well_can_be_done_again(cli, job, inventory, state):
+    hosts = {"h1": Host(), "h2": away("h2")}
+    asked = job(a_job(hosts=hosts), a_job(hosts={"h2": Host()}))
+    assert "--limit @failed" in cli("prepare", "-i", inventory)[2]
+    code, _, err = cli("run", "-i", inventory, "--limit", "@failed")
+    assert (code, asked[1][1].hosts, asked[1][1].limit) == (0, ("h2",), "h2")
+    assert "@failed" not in err
+    code, _, err = cli("prepare", "-i", inventory, "--limit", "@failed")
+    assert code == 2 and err.count("\n") == 1 and "none of" in err
+
+
+def test_what_failed_before_is_remembered_until_it_goes_well(cli, job, inventory, state):
+    job(a_job(hosts={"h1": failed("h1"), "h2": away("h2")}), a_job(hosts={"h1": Host()}), a_job(invalid="no"))
+    cli("prepare", "-i", inventory)
+    cli("prepare", "-i", inventory, "--limit", "h1")
+    cli("prepare", "-i", inventory)
+    kept = json.loads((state / "failed.json").read_text())
+    assert kept == {str(inventory): ["h2"]}
+    assert retry.expand("all:&@failed,!x", state, str(inventory)) == "all:&@failed,!x", "a term of its own, or none"
+    assert retry.expand("@failed:!x", state, str(inventory)) == "h2:!x"
+    (state / "failed.json").write_text('{"half of')
+    assert cli("prepare", "-i", inventory, "--limit", "@failed")[0] == 2
 
 
 @pytest.mark.parametrize("command", ["run", "prepare", "plan", "clean"])

@@ -154,6 +154,34 @@ def test_a_watcher_that_fails_or_dawdles_does_not_hold_up_ansible(mixed):
     assert err.count("no display") == 1
 
 
+def test_ansible_ends_while_a_watcher_hangs(target, tmp_path):
+    """ansible-runner calls its handlers in the very thread that empties Ansible's pipe: ours only queues."""
+    marker = tmp_path / "the end"
+
+    class Hangs(Seen):
+        def event(self, event):
+            super().event(event)
+            if isinstance(event, Started) and event.task == "First":
+                deadline = time.monotonic() + 60
+                while not marker.exists() and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                self.ended_meanwhile = marker.exists()
+
+    # More output than a pipe holds: were nobody to read it, Ansible would stop there.
+    chatter = [{"name": f"Say {n}", "debug": {"msg": "x" * 20_000}} for n in range(10)]
+    path = write(
+        tmp_path,
+        {"name": "First", "command": "true"},
+        *chatter,
+        {"name": "Last", "copy": {"content": "", "dest": str(marker)}},
+    )
+    watcher = Hangs()
+    job = run_playbook(path, target, (watcher,))
+    assert watcher.ended_meanwhile
+    assert job.code == Exit.DONE
+    assert [event.task for event in watcher.events if isinstance(event, Started)][-1] == "Last", "nothing was lost"
+
+
 def test_nothing_of_the_users_environment_is_kept(mixed):
     folder = mixed[0].folder
     texts = {path: path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file()}

@@ -15,8 +15,8 @@ from prometheus_client import parser as prometheus
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
 from provisioner.errors import ProvisionerError
+from provisioner.files import write
 from provisioner.report import html, junit, markdown, model, openmetrics
-from provisioner.report.files import write
 from provisioner.store import Run
 
 DATA = Path(__file__).parent / "data"

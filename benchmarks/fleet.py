@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+"""What a fleet's run takes beside its slowest host, and beside ansible-playbook's linear strategy on the same work.
+
+    .venv/bin/python benchmarks/fleet.py [--hosts 6] [--inventory PATH]
+
+Makes lab hosts on this machine, prepares them, and has each run the short workload of tests/hosts three times: by
+`provisioner run`; by plain ansible-playbook as it comes, with copies of the same playbooks in which every play has the
+linear strategy; and by `provisioner run` on the first host alone. All hosts share this machine's cores, so a host in a
+fleet is slower than one alone: that factor, the machine's contention, is printed. Run times are by the hosts' own
+clocks, from their records.
+
+With --inventory the hosts are those: a lab's, prepared already, that have the workload; no lab is made.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests/hosts")]
+
+import short  # noqa: E402
+
+from provisioner import lab as labs  # noqa: E402
+from provisioner.environment import ansible_environment  # noqa: E402
+from provisioner.paths import state_dir  # noqa: E402
+
+COMMAND = [str(ROOT / "bin/provisioner")]
+TOOLS = Path(sys.executable).parent
+
+
+def ansible(lab: labs.Lab, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(TOOLS / "ansible"), "-i", str(lab.inventory), *arguments]
+    return subprocess.run(command, env=os.environ | ansible_environment(), capture_output=True, text=True, check=False)
+
+
+def timed(command: list[Any], environment: dict[str, str], work: Path) -> float:
+    """Wall seconds of a command; what it says is in the error where it fails."""
+    began = time.monotonic()
+    with (work / "said").open("w+") as said:
+        process = subprocess.run(
+            list(map(str, command)), env=os.environ | environment, stdout=said, stderr=said, check=False
+        )
+        wall = time.monotonic() - began
+        if process.returncode:
+            said.seek(0)
+            sys.exit(f"{command[0]} ended with {process.returncode}:\n{said.read()[-3000:]}")
+    return wall
+
+
+def own_times(state: Path) -> dict[str, float]:
+    """The total of each host's run, in seconds."""
+    records = (json.loads(path.read_text()) for path in state.glob("runs/*/*/record.json"))
+    return {record["host"]: record["total_seconds"] for record in records}
+
+
+def linear(work: Path) -> Path:
+    """Copies of the playbooks as they would be without a strategy of their own."""
+    tree = work / "linear"
+    shutil.copytree(ROOT / "playbooks", tree / "playbooks")
+    for path in (tree / "playbooks").glob("*.yml"):
+        path.write_text(path.read_text().replace("  strategy: free\n", ""))
+    for name in ("roles", "inventory", "provisioner"):
+        (tree / name).symlink_to(ROOT / name)
+    return tree / "playbooks" / "site.yml"
+
+
+def measure(inventory: Path, work: Path) -> None:
+    def run(name: str, *more: str) -> tuple[float, dict[str, float]]:
+        command = [*COMMAND, "run", "--fresh", "-i", inventory, *short.OPTIONS, "--state-dir", work / name, *more]
+        return timed(command, {}, work), own_times(work / name)
+
+    wall, own = run("ours")
+    variables = {"provisioner_profile": "registries", "scenario_a_arch_list": "9.0", "scenario_a_max_jobs": "2"}
+    variables |= {"scenario_a_fresh": True, "provisioner_state_dir": str(work / "theirs")}
+    playbook = [TOOLS / "ansible-playbook", "-i", inventory, "-e", json.dumps(variables), linear(work)]
+    settings = {"ANSIBLE_ROLES_PATH": str(ROOT / "roles"), "ANSIBLE_LIBRARY": str(ROOT / "playbooks/library")}
+    settings |= {"ANSIBLE_ACTION_PLUGINS": str(ROOT / "playbooks/action_plugins"), "ANSIBLE_CONFIG": "/dev/null"}
+    settings |= {"ANSIBLE_MODULE_UTILS": str(ROOT / "playbooks/module_utils"), "PYTHONPATH": str(ROOT)}
+    their_wall = timed(playbook, settings, work)
+    theirs = own_times(work / "theirs")
+    first = sorted(own)[0]
+    _, alone = run("alone", "--limit", first)
+
+    slowest = max(own.values())
+    print(f"{len(own)} hosts on {os.cpu_count()} cores, load before {os.getloadavg()[2]:.1f} (15 minutes)")
+    print(f"a host alone                {alone[first]:7.1f} s by its own clock")
+    print(f"the slowest of the fleet    {slowest:7.1f} s: contention {slowest / alone[first]:.2f}")
+    print(f"provisioner run             {wall:7.1f} s, {wall / slowest:.3f} of its slowest host   (aim: at most 1.1)")
+    print(
+        f"ansible-playbook, linear    {their_wall:7.1f} s, {their_wall / max(theirs.values()):.3f} of its slowest host"
+    )
+    print(f"ratio                       {wall / their_wall:7.3f}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--hosts", type=int, default=6)
+    parser.add_argument("--inventory", type=Path, help="prepared hosts, of an inventory that `lab up` wrote")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fleet-") as name:
+        work = Path(name)
+        if options.inventory:
+            measure(short.inventory(options.inventory, work / "hosts.yml"), work)
+            return 0
+        lab_name = f"fleet{os.getpid()}"
+        try:
+            lab = labs.up(lab_name, options.hosts, 12, "root", state_dir(), print)
+            short.install(lab, ansible)
+            inventory = short.inventory(lab.inventory, work / "hosts.yml")
+            prepare = [*COMMAND, "prepare", "-i", inventory, *short.OPTIONS[:2], "--state-dir", work / "prepared"]
+            timed(prepare, {}, work)
+            measure(inventory, work)
+        finally:
+            labs.down(lab_name, state_dir(), report=print)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

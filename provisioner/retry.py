@@ -1,0 +1,65 @@
+"""Remembers which hosts a job left failed or unreachable, so that `--limit @failed` means just those.
+
+One file, <state>/failed.json: {inventory: [hosts]}. A host stays in it until a job on it goes well.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from provisioner.errors import Exit, ProvisionerError
+from provisioner.files import write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from provisioner.inputs import Target
+    from provisioner.job import Job
+
+__all__ = ["FAILED", "expand", "remember"]
+
+FAILED = "@failed"
+"""What --limit is given for them."""
+
+
+def expand(limit: str | None, state: Path, inventory: str) -> str | None:
+    """Give `limit`, the hosts named in the place of @failed; raises ProvisionerError (code 2) where there are none."""
+    terms = re.split(r"([,:])", limit or "")
+    if FAILED not in terms:
+        return limit
+    hosts = _read(state).get(inventory)
+    if not hosts:
+        raise ProvisionerError(
+            f"--limit {FAILED} matches no host: none of {inventory} failed the last time",
+            "leave --limit away",
+            Exit.BAD_INPUT,
+        )
+    return "".join(",".join(hosts) if term == FAILED else term for term in terms)
+
+
+def remember(target: Target, job: Job) -> None:
+    """Keep what came of `job`: its hosts that went well are forgotten, those that did not are remembered."""
+    if job.invalid:
+        return  # no host was touched
+    known = _read(target.state)
+    before = set(known.get(target.inventory, ()))
+    bad = {name for name, host in job.hosts.items() if host.failed or host.unreachable or host.failure}
+    after = sorted((before - set(job.hosts)) | bad)
+    if after != sorted(before):
+        kept = {name: hosts for name, hosts in known.items() if name != target.inventory}
+        write(_path(target.state), json.dumps(kept | ({target.inventory: after} if after else {}), indent=2) + "\n")
+
+
+def _path(state: Path) -> Path:
+    return state / "failed.json"
+
+
+def _read(state: Path) -> dict[str, list[str]]:
+    """A file that is missing or broken remembers nothing."""
+    try:
+        known = json.loads(_path(state).read_text(encoding="utf-8"))
+        return {str(inventory): [str(host) for host in hosts] for inventory, hosts in known.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
