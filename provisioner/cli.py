@@ -44,7 +44,8 @@ COMMON = (
         metavar="PATTERN",
         help="only these hosts of the inventory; @failed: those that failed last time",
     ),
-    option("--profile", metavar="NAME", help="where things come from: seed (default) or registries"),
+    option("--profile", metavar="NAME", help="where things come from: seed (default), registries or offline"),
+    option("--runtime", metavar="NAME", help="what a run happens in: devcontainer or native (default: the profile's)"),
     option(
         "-e",
         "--extra-vars",
@@ -165,6 +166,16 @@ COMMANDS = (
         (*WHICH_RUNS, option("file", metavar="FILE", help="where to; - is stdout")),
     ),
     Command(
+        "import",
+        "make records of logs of the original shell benchmark, or take in what `export` wrote",
+        "provisioner import benchmarks/20250812_084413_scenario_a.log --host den",
+        "import_files",
+        (
+            option("file", metavar="LOG", nargs="+", help="a log of scenario_runner.sh, or an exported file"),
+            option("--host", metavar="NAME", default="upstream", help="a log's host, which it does not name"),
+        ),
+    ),
+    Command(
         "delete",
         "forget runs: remove their records and evidence from this machine",
         "provisioner delete 20261123T090807Z-a1b2c3 --yes",
@@ -172,6 +183,22 @@ COMMANDS = (
         (
             option("run", metavar="RUN", nargs="+", help="a run_id, or as much of its beginning as is unique"),
             option("--yes", action="store_true", help="do not ask"),
+        ),
+    ),
+    Command(
+        "bundle",
+        "make one archive of all that hosts without a network need, for the profile offline",
+        "provisioner bundle --python 3.12 && provisioner run --profile offline",
+        "bundle",
+        (
+            option("-o", "--output", metavar="FILE", help="where to (default: where the profile looks for it)"),
+            option("--python", metavar="X.Y", help="the hosts' Python (default: this machine's)"),
+            option(
+                "--platform",
+                metavar="TAG",
+                default="manylinux_2_28_x86_64",
+                help="the hosts' platform, as wheels name it (default: manylinux_2_28_x86_64)",
+            ),
         ),
     ),
     Command(

@@ -29,7 +29,7 @@ FENCE = 1.5
 ENOUGH_FOR_QUARTILES = 5
 
 METHODS = {
-    "interval": f"{CONFIDENCE:.0%}, of the ratio of medians B/A: percentile bootstrap, {RESAMPLES} resamples, seed {SEED}",
+    "interval": f"{CONFIDENCE:.0%}, of the ratio of medians B/A: percentile bootstrap, {RESAMPLES} resamples",
     "test": "Mann-Whitney U, two-sided, not corrected for the number of phases",
     "outliers": f"{FENCE} interquartile ranges outside the quartiles (Tukey), from {ENOUGH_FOR_QUARTILES} samples on",
 }
@@ -119,7 +119,7 @@ def _compare(a: Sample, b: Sample) -> Comparison:
         interval=_interval(a.values, b.values) if ratio is not None and min(one.n, other.n) > 1 else None,
         p=_known(stats.mannwhitneyu(a.values, b.values, alternative="two-sided").pvalue) if both else None,
         # The smallest p that the exact test can give: one of all the ways to rank the samples, on either tail.
-        too_few=2 / math.comb(one.n + other.n, one.n) > SIGNIFICANCE,
+        too_few=2 / math.comb(one.n + other.n, one.n) >= SIGNIFICANCE,
     )
 
 

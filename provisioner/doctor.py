@@ -3,16 +3,16 @@
 import importlib.metadata
 import platform
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+from provisioner import bundle
 from provisioner.environment import ansible_environment
-from provisioner.events import Finding
+from provisioner.errors import ProvisionerError
+from provisioner.events import NO_PYTHON, Finding
 from provisioner.inputs import Target
 from provisioner.job import Job
 
-__all__ = ["CONTROLLER", "controller", "of_job", "pip_index"]
+__all__ = ["CONTROLLER", "controller", "of_job"]
 
 CONTROLLER = "controller"
 MINIMUM_FREE_BYTES = 1_000_000_000
@@ -25,7 +25,11 @@ def controller(target: Target) -> list[Finding]:
         _ansible(),
         _disk(target.state),
     ]
-    return [*found, _ssh()] if set(target.hosts) - target.local else found
+    if set(target.hosts) - target.local:
+        found.append(_ssh())
+    if bundle.PROFILE in target.profiles:
+        found.append(_bundle(Path(target.extra_vars.get("local_sources_bundle") or bundle.default_path(target.state))))
+    return found
 
 
 def of_job(job: Job) -> list[Finding]:
@@ -39,23 +43,13 @@ def of_job(job: Job) -> list[Finding]:
             findings.append(Finding(name, "reachable", "fail", said, remedy))
         elif name in seen:
             findings.append(Finding(name, "reachable", "ok", "answers", ""))
-        elif "python" in said and "not found" in said:
-            findings.append(Finding(name, "python", "fail", said, "install python3 there"))
+        elif said == NO_PYTHON:
+            what, _, remedy = said.partition("; ")
+            findings.append(Finding(name, "python", "fail", what, remedy))
         else:
             findings.append(Finding(name, "reachable", "fail", said or "no answer", f"see {job.log}"))
         findings += [finding for finding in job.findings if finding.host == name]
     return findings
-
-
-def pip_index() -> str:
-    """Give the index that pip takes packages from, by its own configuration or else its default; '' without pip."""
-    ask = (
-        "from pip._internal.configuration import Configuration as C; from pip._internal.models.index import PyPI;"
-        "c = C(False); c.load(); d = dict(c.items());"
-        "print(d.get(':env:.index-url') or d.get('global.index-url') or PyPI.simple_url)"
-    )
-    answer = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False)
-    return answer.stdout.strip()
 
 
 def _ansible() -> Finding:
@@ -69,6 +63,18 @@ def _ssh() -> Finding:
     if path:
         return Finding(CONTROLLER, "ssh", "ok", path, "")
     return Finding(CONTROLLER, "ssh", "fail", "no ssh client", "install the package openssh-client")
+
+
+def _bundle(path: Path) -> Finding:
+    if not path.is_file():
+        return Finding(CONTROLLER, "bundle", "fail", f"no {path}", "make it with `provisioner bundle`")
+    try:
+        manifest = bundle.check(path)
+    except ProvisionerError as error:
+        detail, _, remedy = error.message.rpartition("; ")
+        return Finding(CONTROLLER, "bundle", "fail", detail, remedy)
+    detail = f"{path}: {len(manifest['files'])} files for Python {manifest['python']}, each with its right sum"
+    return Finding(CONTROLLER, "bundle", "ok", detail, "")
 
 
 def _disk(state: Path) -> Finding:

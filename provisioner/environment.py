@@ -1,12 +1,13 @@
-"""The environment in which Ansible's own programs run."""
+"""The environment in which Ansible's own programs and pip run."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 from provisioner.paths import ansible_dir
 
-__all__ = ["ansible_environment"]
+__all__ = ["ansible_environment", "pip_index"]
 
 
 def ansible_environment() -> dict[str, str]:
@@ -33,3 +34,14 @@ def ansible_environment() -> dict[str, str]:
         "ANSIBLE_DEPRECATION_WARNINGS": "False",
         "LC_ALL": "C.UTF-8",  # Ansible refuses to start in any other encoding
     }
+
+
+def pip_index() -> str:
+    """Give the index that pip takes packages from, by its own configuration or else its default; '' without pip."""
+    ask = (
+        "from pip._internal.configuration import Configuration as C; from pip._internal.models.index import PyPI;"
+        "c = C(False); c.load(); d = dict(c.items());"
+        "print(d.get(':env:.index-url') or d.get('global.index-url') or PyPI.simple_url)"
+    )
+    answer = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False)
+    return answer.stdout.strip()

@@ -30,6 +30,15 @@ VALIDATION_PLAY = "Validate the inputs"
 
 
 NO_SUDO = "sudo asks for a password there; allow it without, or set ansible_become_password in the inventory"
+NO_PYTHON = "no Python 3 on the host; install it there (apt-get install python3), or set ansible_python_interpreter"
+EXPLAINED = {
+    r"REMOTE HOST IDENTIFICATION HAS CHANGED": "its SSH host key is not the one in known_hosts; find out why, and"
+    " where it is another machine now, remove the old key with `ssh-keygen -R ADDRESS`",
+    r"Host key verification failed": "its SSH host key is not in known_hosts; log in to it by hand once, or add it",
+    r"Missing sudo password|sudo: a password is required": NO_SUDO,
+    r"python[\d.]*['\"]?: (command )?not found|python[\d.]*: No such file": NO_PYTHON,
+}
+"""What the programs below say at length or in riddles, and what is said instead."""
 
 
 @dataclass(frozen=True)
@@ -248,11 +257,13 @@ def message(result: Mapping[str, Any]) -> str:
         if isinstance(item, dict) and item.get("failed"):
             return message(item)
     said = [str(result.get(key) or "").strip() for key in ("msg", "stderr", "module_stderr", "exception", "censored")]
+    for pattern, words in EXPLAINED.items():
+        if any(re.search(pattern, text) for text in said):
+            return words
     text = next((text.splitlines()[0] for text in said if text), "no reason given")
     # Of a command Ansible says only that it failed; the last line that it printed mostly says why.
     printed = (said[1] or said[2]).splitlines()[-1:]
     if printed and text.startswith(("non-zero return code", "MODULE FAILURE", "Module result deserialization failed")):
         text = printed[0].strip()
     text = re.sub(r"^Task failed: |Data could not be sent to remote host .* over ssh: ", "", text)
-    text = re.sub(r"^Missing sudo password$", NO_SUDO, text)
     return text if len(text) <= 500 else f"{text[:500]}…"

@@ -103,7 +103,7 @@ class Evidence:
         """Return a JSON file's value; None where it is not there or cut off."""
         try:
             return json.loads(self.text(name))
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     def json_lines(self, name: str) -> list[Any]:
@@ -112,7 +112,7 @@ class Evidence:
         for line in self.text(name).splitlines():
             try:
                 values.append(json.loads(line))
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
         return values
 
@@ -150,6 +150,10 @@ class Evidence:
         """Return when a phase began, in uptime; None where it did not."""
         begins = (event for event in self.events if event["phase"] == phase and event["event"] == "begin")
         return next((float(event["uptime"]) for event in begins), None)
+
+    def ended(self, phase: str) -> bool:
+        """Tell whether a phase ended well, as far as the run knew."""
+        return any(event["phase"] == phase and event["event"] == "end" for event in self.events)
 
     def window(self, phase: str) -> tuple[float, float] | None:
         """Return when a phase began and ended, in uptime; None where it did not do both."""

@@ -35,6 +35,7 @@ def of(evidence: Evidence) -> dict[str, Any]:
     return {
         "run_id": run["run_id"],
         "profile": run.get("profile") or None,
+        "runtime": evidence.runtime,
         "started_at": run["started_at"],
         "outcome": outcome,
         "failure": None if outcome == "ok" else failure(evidence, phases),
@@ -128,7 +129,7 @@ def inputs(evidence: Evidence) -> Inputs:
     packages = {package["name"]: package["version"] for package in evidence.json("packages.json") or []}
     username = run.get("username") or "alexchesser"
     return Inputs(
-        base_image=run.get("base_image"),
+        base_image=run.get("base_image") or None,
         # What was pulled has a digest in its registry; what was made here has only its own id.
         base_image_digest=next(iter(image.get("RepoDigests") or []), image.get("Id")),
         base_image_present=None if before is None else bool(before),
@@ -137,6 +138,7 @@ def inputs(evidence: Evidence) -> Inputs:
         xformers_commit=evidence.text("commit.txt").strip() or None,
         arch_list=run.get("arch_list"),
         max_jobs=_number(run.get("max_jobs")),
+        nvcc_threads=_number(run.get("nvcc_threads")),
         input_hash=run.get("input_hash") or None,
         versions=(evidence.json("environment.json") or {}).get("versions") or {},
     )

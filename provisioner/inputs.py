@@ -13,8 +13,9 @@ from provisioner import inventory, retry
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.paths import ansible_dir, ensure_state_dir, state_dir
 
-__all__ = ["Target", "check", "profile", "settings"]
+__all__ = ["Target", "check", "profile", "profile_data", "settings"]
 
+DEFAULT_PROFILE = "seed"
 AUTO = ("scenario_a_arch_list", "scenario_a_max_jobs")
 """Settings that the host can choose by itself."""
 
@@ -32,6 +33,8 @@ class Target:
     extra_vars: dict[str, Any] = field(default_factory=dict)
     local: frozenset[str] = frozenset()
     """Those of `hosts` that are this machine."""
+    profiles: frozenset[str] = frozenset()
+    """The profiles that `hosts` have."""
 
 
 def check(options: Namespace, extra_vars: dict[str, Any] | None = None, *, root: bool = True) -> Target:
@@ -45,16 +48,19 @@ def check(options: Namespace, extra_vars: dict[str, Any] | None = None, *, root:
         variables["provisioner_profile"] = options.profile
     if "provisioner_profile" in variables:
         profile(variables["provisioner_profile"])
+    if options.runtime is not None:
+        variables["scenario_a_runtime"] = options.runtime
     variables = settings(variables)
     if not 1 <= options.forks <= 1000:
         raise _bad(f"--forks {options.forks} is not between 1 and 1000", "try --forks 10")
     found = inventory.read(options.inventory or str(ansible_dir() / "inventory" / "localhost.yml"))
     limit = retry.expand(options.limit, state, found.source)
     hosts = inventory.select(found, limit)
-    if "provisioner_profile" not in variables:
-        # Of all that an inventory may set, this one picks the file that the playbooks begin with.
-        for name in {found.profiles[host] for host in hosts if host in found.profiles} - {""}:
-            profile(name)
+    # Of all that an inventory may set, this one picks the file that the playbooks begin with.
+    own = {host: found.profiles.get(host) or DEFAULT_PROFILE for host in hosts}
+    profiles = frozenset([variables["provisioner_profile"]] if "provisioner_profile" in variables else own.values())
+    for name in profiles:
+        profile(name)
     local = frozenset(hosts) & found.local
     become_password = {"ansible_become_password", "ansible_become_pass", "ansible_sudo_pass"} & set(variables)
     if root and local and not become_password:
@@ -68,6 +74,7 @@ def check(options: Namespace, extra_vars: dict[str, Any] | None = None, *, root:
         verbosity=options.verbose,
         extra_vars=variables | {"provisioner_state_dir": str(state)},
         local=local,
+        profiles=profiles,
     )
 
 
@@ -77,6 +84,14 @@ def profile(value: str) -> str:
     if value not in known:
         raise _bad(f"no profile named {_shown(value)}", f"there are {' and '.join(known)}")
     return value
+
+
+def profile_data(name: str) -> dict[str, Any]:
+    """Give what a profile's file holds."""
+    import yaml  # noqa: PLC0415 - only where it is asked for
+
+    path = ansible_dir() / "inventory" / "profiles" / f"{name}.yml"
+    return cast(dict[str, Any], yaml.safe_load(path.read_text(encoding="utf-8"))["profile"])
 
 
 def settings(variables: dict[str, Any]) -> dict[str, Any]:

@@ -93,6 +93,7 @@ class Inputs(Model):
     xformers_commit: str | None
     arch_list: str | None
     max_jobs: int | None
+    nvcc_threads: int | None = Field(default=None, description="of each nvcc; null is xformers' own number")
     input_hash: str | None = Field(default=None, description="of what the role was told; equal where runs repeat")
     versions: dict[str, str | None] = Field(default={}, description="of what compiled, as each tells its own")
 
@@ -157,7 +158,7 @@ class Record(Model):
     host: str
     scenario: Literal["a", "b", "c"] = "a"
     profile: str | None
-    runtime: Literal["devcontainer"] = "devcontainer"
+    runtime: Literal["devcontainer", "native"] = "devcontainer"
     started_at: datetime
     outcome: Literal["ok", "failed", "interrupted"]
     failure: Failure | None = None

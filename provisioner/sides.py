@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from provisioner import files, selection
+from provisioner import exported, files, selection
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.paths import ensure_state_dir
 from provisioner.selection import Selection
@@ -87,7 +87,7 @@ def _meant(text: str, store: Store, options: Namespace) -> Selection | Path:
     for meant in found.values():
         return meant
     if "run" in kinds and any(record["run_id"].startswith(name) for record in store.records(fields=())):
-        store.get(name)  # it begins several runs' ids, and this says so
+        return Selection(run_ids=(store.get(name).run_id,))
     raise _bad(f"there is no {' or '.join(kinds)} {name!r}", "`provisioner facts` lists runs and hosts")
 
 
@@ -102,9 +102,8 @@ def _find_file(name: str, _store: Store, _options: Namespace) -> Path | None:
 
 
 def _find_run(name: str, store: Store, _options: Namespace) -> Selection | None:
-    ids = {record["run_id"] for record in store.records(fields=())}
-    found = {name} & ids or {run_id for run_id in ids if run_id.startswith(name)}
-    return Selection(run_ids=tuple(found)) if len(found) == 1 else None
+    meant = Selection(run_ids=(name,))
+    return meant if store.records(meant, fields=()) else None
 
 
 def _find_host(name: str, store: Store, _options: Namespace) -> Selection | None:
@@ -124,19 +123,10 @@ def _baseline(store: Store, name: str) -> Path:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    """Read what `provisioner export` wrote."""
-    from provisioner.record import Record  # noqa: PLC0415 - slow, and most sides are in the store
-
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        return exported.read(path.read_text(encoding="utf-8"), path)
     except (OSError, UnicodeDecodeError) as error:
         raise _bad(f"cannot read {path}: {getattr(error, 'strerror', error)}", "give another file") from error
-    for number, line in enumerate(lines, 1):
-        try:
-            Record.model_validate_json(line)
-        except ValueError as error:
-            raise _bad(f"{path}:{number} is no record", "give a file that `provisioner export` wrote") from error
-    return list(map(json.loads, lines))
 
 
 def _bad(message: str, remedy: str) -> ProvisionerError:

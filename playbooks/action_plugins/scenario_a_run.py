@@ -25,6 +25,9 @@ class ActionModule(NormalAction):
         asked = time.monotonic()
         try:
             result = super().run(tmp, task_vars)
+        except AnsibleConnectionFailure as error:
+            reason = str(error)
+        else:
             # Without the module's answer the host was lost, or shut down, in the middle of it.
             if not patience or not (result.get("failed") and "module_stdout" in result):
                 if (result.get("scenario_a_progress") or {}).get("state") == "running":
@@ -32,12 +35,9 @@ class ActionModule(NormalAction):
                     result["msg"] = f"run {result['run_id']} goes on there; the same command attaches to it"
                 return result
             reason = str(result.get("module_stdout") or result.get("module_stderr") or result.get("msg"))
-        except AnsibleConnectionFailure as error:
-            reason = str(error)
-            since = self._silent_since(task_vars or {}, asked)
-            if time.monotonic() - since >= patience:
-                raise
         since = self._silent_since(task_vars or {}, asked)
+        if time.monotonic() - since >= patience:
+            raise AnsibleConnectionFailure(reason)
         # Where the refusal comes at once, the next look is no sooner than it would be otherwise.
         time.sleep(max(0.0, float(self._task.args.get("timeout", 10)) - (time.monotonic() - asked)))
         silent = {"since": since, "seconds": round(time.monotonic() - since, 1), "message": " ".join(reason.split())}

@@ -14,8 +14,14 @@ options:
   pip_index: {description: pip's index, where the host's own configuration names none., type: str, default: ""}
   controller_time: {description: The controller's clock, seconds since 1970., type: float, required: true}
   ca_pem: {description: Certificates to trust besides the host's own., type: str, default: ""}
+  runtime: {description: What a run happens in., type: str, choices: [devcontainer, native], default: devcontainer}
+  native_checks: {description: "For native, the program that looks at compiler and torch.", type: str, default: ""}
+  python: {description: "For native, the site's Python, which has torch.", type: str, default: python3}
+  arch_list: {description: What is compiled for; empty for the GPUs., type: str, default: ""}
   sources_only:
-    description: Only ask what the profile takes things from, and fail where something of it does not answer.
+    description:
+      - Only look at what `prepare` does not bring - what the profile takes things from and, for native, compiler and
+        torch - and fail where something of it is missing.
     type: bool
     default: false
   minimum_free_bytes: {description: Free space that a run needs., type: int, default: 20000000000}
@@ -30,6 +36,7 @@ host_findings:
 """
 
 import http.client
+import json
 import os
 import re
 import shutil
@@ -58,6 +65,8 @@ DEVCONTAINER = "/opt/provisioner/bin/devcontainer"
 RESTART = "/run/reboot-required"
 MAXIMUM_SKEW_SECONDS = 60
 TIMEOUT_SECONDS = 10
+# The first import of torch after a start reads gigabytes.
+IMPORT_TIMEOUT_SECONDS = 120
 # What a profile takes things from, beside what the host itself is configured with.
 SOURCES = ("pip", "xformers", "image")
 # An image registry asks for a token first, and has nothing at its root.
@@ -71,6 +80,13 @@ class Host:
         self.module = module
         self.params = module.params
         self.sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+
+    def say(self, *command):
+        """All that a command says, also where it fails; empty where it is not there."""
+        if not shutil.which(command[0]):
+            return ""
+        _, out, err = self.module.run_command(["timeout", str(TIMEOUT_SECONDS), *command])
+        return (out + err).strip()
 
     def ask(self, *command, root=False):
         """Standard output of a command, stripped; empty where it failed or is not there."""
@@ -99,7 +115,7 @@ def read(path):
 def root(host):
     """Whether what needs root can be done."""
     if os.geteuid() == 0:
-        return finding("root", OK, "logged in as root")
+        return finding("root", OK, "root, by login or by sudo")
     if host.ask("id", "-u", root=True) == "0":
         return finding("root", OK, "sudo asks for no password")
     remedy = "allow this user sudo without a password, or set ansible_become_password in the inventory"
@@ -139,7 +155,7 @@ def disk(host):
     free = min(shutil.disk_usage(path).free for path in (folder, Path("/var/lib")))
     detail = f"{free / 1e9:.1f} GB free at {folder}"
     if free < needed:
-        return finding("disk", FAIL, detail, f"make room: the image, torch and the compile take {needed / 1e9:.0f} GB")
+        return finding("disk", FAIL, detail, f"make room: a run takes {needed / 1e9:.0f} GB")
     return finding("disk", OK, detail)
 
 
@@ -231,11 +247,35 @@ def restart(_host):
     return finding("restart", WARN, f"the host is to be restarted for {names}", "restart it before a run")
 
 
+# --- what a run without a container needs ---
+
+
+def native(host):
+    """What the runtime native needs of the site: findings of the program that each run begins with, by its Python."""
+    params = host.params
+    if params["runtime"] != "native":
+        return []
+    python = params["python"]
+    if not shutil.which(python):
+        remedy = "install Python and a CUDA build of torch for it, or name the site's by scenario_a_python"
+        return [finding("site python", FAIL, f"no {python} on PATH", remedy)]
+    words = ["timeout", str(IMPORT_TIMEOUT_SECONDS), python, "-B", "-", params["arch_list"]]
+    code, out, err = host.module.run_command(words, data=params["native_checks"])
+    try:
+        return json.loads(out)
+    except ValueError:
+        said = (err.strip().splitlines() or [f"exit code {code}"])[-1]
+        remedy = f"see that {python} works on the host: `{python} -c 'import torch'`"
+        return [finding("site python", FAIL, f"{python} could not look: {said}", remedy)]
+
+
 # --- where packages come from ---
 
 
 def registries(host):
     """What the profile and the host's own configuration take things from: (name, URL, proxy, further good answers)."""
+    if not host.params["profile"].get("network", True):
+        return []
     wanted = []
     proxy = dict(re.findall(r'^Acquire::(https?)::[Pp]roxy "(.*)";', host.ask("apt-config", "dump"), re.M))
     # Without --no-release-info a host that was never updated has no targets.
@@ -258,7 +298,7 @@ def registries(host):
     if host.params["xformers_url"].startswith("http"):
         wanted.append(("xformers", host.params["xformers_url"], None, ()))
     profile = host.params["profile"]
-    if not profile.get("base_image_build"):
+    if host.params["runtime"] == "devcontainer" and not profile.get("base_image_build"):
         wanted += [("image", url, None, REGISTRY_ANSWERS) for url in image_registry(host, profile["base_image"])]
     return list(dict.fromkeys(wanted))
 
@@ -312,7 +352,8 @@ def reached(host, names=None):
         return list(pool.map(lambda entry: reach(entry, context), wanted))
 
 
-CHECKS = (root, python, system, disk, clock, apt, restart, engine, devcontainer_cli, gpu, container_toolkit)
+CHECKS = (root, python, system, disk, clock, apt, restart, gpu)
+CONTAINER_CHECKS = (engine, devcontainer_cli, container_toolkit)
 
 
 def main():
@@ -325,6 +366,10 @@ def main():
             "controller_time": {"type": "float", "required": True},
             # Not secret, but too long to be shown with every result.
             "ca_pem": {"type": "str", "default": "", "no_log": True},
+            "runtime": {"type": "str", "choices": ["devcontainer", "native"], "default": "devcontainer"},
+            "native_checks": {"type": "str", "default": "", "no_log": True},  # a program, too long to be shown
+            "python": {"type": "str", "default": "python3"},
+            "arch_list": {"type": "str", "default": ""},
             "sources_only": {"type": "bool", "default": False},
             "minimum_free_bytes": {"type": "int", "default": 20000000000},
         },
@@ -333,12 +378,13 @@ def main():
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
     host = Host(module)
     if module.params["sources_only"]:
-        silent = [found for found in reached(host, SOURCES) if found["outcome"] == FAIL]
-        if silent:
-            module.fail_json(msg=f"{silent[0]['detail']}; {silent[0]['remedy']}")
+        missing = [found for found in native(host) + reached(host, SOURCES) if found["outcome"] == FAIL]
+        if missing:
+            module.fail_json(msg=f"{missing[0]['detail']}; {missing[0]['remedy']}")
         module.exit_json(changed=False)
-    findings = [check(host) for check in CHECKS]
-    findings = [found for found in findings if found] + reached(host)
+    container = CONTAINER_CHECKS if module.params["runtime"] == "devcontainer" else ()
+    findings = [check(host) for check in CHECKS + container]
+    findings = [found for found in findings if found] + native(host) + reached(host)
     module.exit_json(changed=False, host_findings=findings)
 
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.provisioner_bundle import intact
 from ansible.module_utils.provisioner_engine import Engine
 from ansible.module_utils.provisioner_host import RefusalError, change
 
@@ -13,10 +14,20 @@ from ansible.module_utils.provisioner_host import RefusalError, change
 def look(host: Any, wanted: dict) -> dict:
     """`wanted` is local_sources_wanted. The facts beside `changes`:
 
+    - `bundle`: whether it is to be brought
     - `image`, `repository`: whether each is to be made; they carry the hash of what they were made from
     - `image_inputs`: that hash for this host; `release`: the entry of wanted.releases for this host
     """
-    image, repository, inputs, release = [], [], "", {}
+    bundle, image, repository, inputs, release = [], [], [], "", {}
+    if wanted["bundle"]:
+        if not wanted["bundle_sha256"]:
+            raise RefusalError(
+                f"there is no bundle {wanted['bundle']} on the controller; make it with `provisioner bundle` where "
+                "there is a network, or name another by local_sources_bundle"
+            )
+        if not intact(wanted["bundle_folder"], wanted["bundle_sha256"]):
+            before = "other, or not whole" if Path(wanted["bundle_folder"]).exists() else "absent"
+            bundle.append(change(f"bundle {wanted['bundle_folder']}", before, wanted["bundle"]))
     if wanted["image"]:
         release = host.pick(wanted["releases"])
         if not release:
@@ -35,7 +46,8 @@ def look(host: Any, wanted: dict) -> dict:
             before = "made from other inputs" if made_from else "absent"
             repository.append(change(wanted["repository"], before, "made from the profile's"))
     return {
-        "changes": image + repository,
+        "changes": bundle + image + repository,
+        "bundle": bool(bundle),
         "image": bool(image),
         "repository": bool(repository),
         "image_inputs": inputs,

@@ -55,6 +55,9 @@ def runner(module: Any) -> Callable[..., tuple[int, str, str]]:
 def complaint(*outputs: str) -> str:
     """The line of a package manager's `outputs` that says best what is wrong."""
     lines = [line.strip() for output in outputs for line in output.splitlines() if line.strip()]
+    unmet = next((line for line in lines if re.match(r"\S+ : (Pre-?)?(Depends|Conflicts|Breaks):", line)), "")
+    if unmet:  # what apt sums up as held broken packages
+        return unmet
     for mark in ("GPG error", "E:", "Error:", "W: Failed"):
         for line in lines:
             if mark in line:

@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from provisioner.audit import attention, compile, configuration, image, laid_down, whole
-from provisioner.audit.finding import FAIL, SKIP, Finding, Findings, failed
+from provisioner.audit.finding import SKIP, Finding, Findings, failed
+from provisioner.audit.verdict import NOT_APPLICABLE, reasons, verdict
 from provisioner.record import Audit, Check
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from provisioner.evidence import Evidence
 
@@ -25,7 +26,6 @@ CHECKS: dict[str, Callable[[Evidence], Findings]] = {
     for check in (
         whole.run_went_well,
         whole.evidence_is_whole,
-        whole.record_is_true,
         whole.log_is_timestamped,
         laid_down.files_are_as_shipped,
         laid_down.inputs_are_as_recorded,
@@ -53,7 +53,6 @@ CHECKS: dict[str, Callable[[Evidence], Findings]] = {
 
 # These are about an image or a container, which only this runtime has.
 DEVCONTAINER = "devcontainer"
-NOT_APPLICABLE = "does not apply"
 OF_THE_IMAGE = {
     name
     for name, check in CHECKS.items()
@@ -62,39 +61,29 @@ OF_THE_IMAGE = {
 
 
 def judge(evidence: Evidence) -> Audit:
-    """Return the verdict: rejected where a check fails, incomplete where one could not be made, else accepted.
+    """Return the verdict on a run and every check; last of them whether the record beside the evidence is true.
 
     A check that does not apply to the run's runtime is a skip that counts for nothing.
     Raises ValueError where the folder holds no run.
     """
     runtime = evidence.runtime
-    checks, outcomes = [], set()
+    checks = []
     for name, check in CHECKS.items():
         if name in OF_THE_IMAGE and runtime != DEVCONTAINER:
-            finding = Finding(SKIP, f"{NOT_APPLICABLE} to runtime {runtime}", "run.json")
+            checks.append(_named(name, Finding(SKIP, f"{NOT_APPLICABLE} to runtime {runtime}", "run.json")))
         else:
-            finding = _made(check, evidence)
-            outcomes.add(finding.outcome)
-        checks.append(Check(name=name, outcome=finding.outcome, detail=finding.detail, evidence=finding.evidence))
-    verdict = "rejected" if FAIL in outcomes else "incomplete" if SKIP in outcomes else "accepted"
-    return Audit(verdict=verdict, checks=checks)
+            checks.append(_named(name, _first(check, evidence)))
+    checks.append(_named("record_is_true", _first(whole.record_is_true, evidence, tuple(checks))))
+    return Audit(verdict=verdict(checks), checks=checks)
 
 
-def reasons(audit: Mapping[str, Any]) -> list[str]:
-    """Return why a record's audit has its verdict, a line a check; none where the run is accepted."""
-    decisive = {"rejected": FAIL, "incomplete": SKIP}.get(audit["verdict"])
-    return [
-        f"{check['name']}: {check['detail']} ({check['evidence']})"
-        for check in audit["checks"]
-        if check["outcome"] == decisive and not check["detail"].startswith(NOT_APPLICABLE)
-    ]
+def _named(name: str, finding: Finding) -> Check:
+    return Check(name=name, outcome=finding.outcome, detail=finding.detail, evidence=finding.evidence)
 
 
-def _made(check: Callable[[Evidence], Findings], evidence: Evidence) -> Finding:
+def _first(check: Callable[..., Findings], *about: Any) -> Finding:
     """Make a check; evidence of another shape than a run writes is no reason to stop."""
     try:
-        return next(check(evidence))
+        return next(check(*about))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, OSError) as error:
-        return failed(
-            f"the evidence is not of the shape that a run writes ({type(error).__name__}: {error})", "run.json"
-        )
+        return failed(f"the evidence is not of the shape that a run writes: {type(error).__name__} {error}", "run.json")

@@ -26,8 +26,8 @@ def attention_test_passed(evidence: Evidence) -> Findings:
         yield skipped("no NVIDIA GPU answered on the host", EVENTS)
     if "skip" in events:
         yield failed(f"it was skipped, and the host has {gpus[0].get('name')}", EVENTS)
-    if not events:
-        yield skipped("the run did not get to it", EVENTS)
+    if not {"end", "fail"} & set(events):
+        yield skipped("the run did not get to its end", EVENTS)
     if "end" not in events or "fail" in events:
         yield failed("it did not end well", EVENTS)
     result = _result(evidence.text(LOG))
@@ -52,7 +52,7 @@ def _result(text: str) -> dict[str, Any]:
     """The last line that the test printed, where that is a JSON object; empty where it is not."""
     try:
         result = json.loads(text.splitlines()[-1])
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, RecursionError):
         return {}
     return result if isinstance(result, dict) else {}
 

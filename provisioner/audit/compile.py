@@ -46,7 +46,7 @@ def compiled_once(evidence: Evidence) -> Findings:
     """One call of ninja, within the compile phase, made every object, each once."""
     begun = [event["phase"] for event in evidence.events if event["event"] == "begin"].count("compile")
     window = evidence.window("compile")
-    if window is None or not any(event == "end" for event in _outcomes(evidence, "compile")):
+    if window is None or not evidence.ended("compile"):
         yield skipped("the compile was not finished", "container/events.jsonl")
         return
     if begun != 1:
@@ -71,7 +71,7 @@ def compiled_once(evidence: Evidence) -> Findings:
 def installed_once(evidence: Evidence) -> Findings:
     """One editable install, of the workspace's clone; no wheel, no second install, no other xformers."""
     after = evidence.json(AFTER)
-    if not after:
+    if not after or not evidence.ended("compile"):
         yield skipped("the compile was not finished", AFTER)
     installs = [line for line in evidence.log if re.search(r"\+ .*\bpip install\b.* -e ", line)]
     if len(installs) != 1:
@@ -158,7 +158,7 @@ def extension_is_of_this_compile(evidence: Evidence) -> Findings:
     after = (evidence.json(AFTER) or {}).get("extensions")
     left = {extension["path"]: extension for extension in evidence.json_lines("container/extensions.jsonl")}
     window = evidence.window("compile")
-    if after is None or window is None or not evidence.builds:
+    if after is None or window is None or not evidence.ended("compile") or not evidence.builds:
         yield skipped("the compile was not finished", AFTER)
         return
     used = [extension for extension in after if extension["in_use"]]
@@ -181,7 +181,3 @@ def extension_is_of_this_compile(evidence: Evidence) -> Findings:
 def _last(call: NinjaCall) -> float:
     """When the call's last object was made, in uptime."""
     return (call.window or (0.0,))[0] + max(step.ended for step in call.steps)
-
-
-def _outcomes(evidence: Evidence, phase: str) -> list[str]:
-    return [event["event"] for event in evidence.events if event["phase"] == phase]

@@ -31,7 +31,7 @@ def files_are_as_shipped(evidence: Evidence) -> Findings:
     """The scripts that ran, the post-create script and the test among them, are those that provisioner ships."""
     folder = evidence.folder / "files"
     laid_down = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    if not laid_down:
+    if not laid_down or not evidence.ended("lay_down"):
         yield skipped("nothing was laid down", "files")
     versions = load()
     different = ""

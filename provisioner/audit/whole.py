@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import re
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from provisioner import figures
 from provisioner.audit.finding import Findings, failed, passed, skipped
 from provisioner.audit.names import EVENTS, LOG
-from provisioner.record import PHASES, Record
+from provisioner.audit.verdict import verdict
+from provisioner.record import PHASES, Audit, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from provisioner.evidence import Evidence
+    from provisioner.record import Check
 
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z( |$)")
 # A line of the log: its time, the Dev Container CLI's own where it adds one, and a command's echo or a phase's heading.
@@ -53,17 +54,18 @@ def evidence_is_whole(evidence: Evidence) -> Findings:
     yield passed(f"{len(sums)} files have the sums that the host gave them", figures.MANIFEST)
 
 
-def record_is_true(evidence: Evidence) -> Findings:
-    """The record beside the evidence says what the evidence says, field by field.
+def record_is_true(evidence: Evidence, checks: tuple[Check, ...]) -> Findings:
+    """The record beside the evidence says what the evidence says, field by field, and the other `checks` as well.
 
-    A field that the record has not got is one that a later version added.
+    A field or check that the record has not got is one that a later version added.
     """
     kept = evidence.json("record.json")
     if kept is not None:
-        made = Record(host=kept.get("host", ""), audit={"verdict": "accepted", "checks": []}, **figures.of(evidence))
-        differing = list(islice(_differences(kept, made.model_dump(mode="json") | {"audit": kept.get("audit")}), 3))
+        record = Record(host=kept["host"], audit=Audit(verdict="incomplete", checks=[]), **figures.of(evidence))
+        made = record.model_dump(mode="json") | {"audit": kept["audit"]}
+        differing = [*_differences(kept, made), *_judged_otherwise(Audit.model_validate(kept["audit"]), checks)]
         if differing:
-            yield failed(f"the record is not the evidence's: {'; '.join(differing)}", "record.json")
+            yield failed(f"the record is not the evidence's: {'; '.join(differing[:3])}", "record.json")
     yield passed("each of its fields follows from the evidence", "record.json")
 
 
@@ -73,7 +75,10 @@ def log_is_timestamped(evidence: Evidence) -> Findings:
         yield skipped("there is no log", LOG)
     echoed: dict[str, int] = {}
     phase = ""
-    for number, line in enumerate(evidence.log, 1):
+    # Where a host went down, the log's end did with it: half a line, or a few.
+    cut_off = evidence.outcome == "interrupted"
+    lines = evidence.log[:-1] if cut_off else evidence.log
+    for number, line in enumerate(lines, 1):
         if not TIMESTAMP.match(line):
             yield failed("a line carries no time", f"{LOG}:{number}")
         heading = HEADING.match(line)
@@ -81,7 +86,7 @@ def log_is_timestamped(evidence: Evidence) -> Findings:
         if heading or ECHO.match(line):
             echoed[phase] = echoed.get(phase, 0) + (not heading)
     for name in PHASES:
-        if evidence.begun(name) is not None and not echoed.get(name):
+        if evidence.ended(name) and not echoed.get(name) and not cut_off:
             what = "echoed no command" if name in echoed else "is not in the log"
             yield failed(f"phase {name} {what}", LOG if name in echoed else EVENTS)
     yield passed(f"{len(evidence.log)} lines, {sum(echoed.values())} commands echoed", LOG)
@@ -108,3 +113,13 @@ def _differences(kept: Any, made: Any, where: str = "") -> Iterator[str]:
             yield from _differences(before, after, f"{where}[{at}]")
     elif kept != made:
         yield f"{where} is {kept!r:.60}, by the evidence {made!r:.60}"
+
+
+def _judged_otherwise(kept: Audit, checks: tuple[Check, ...]) -> Iterator[str]:
+    """Say where the audit in the record has another outcome than the checks have now, or a verdict that is not its."""
+    now = {check.name: check.outcome for check in checks}
+    for check in kept.checks:
+        if now.get(check.name, check.outcome) != check.outcome:
+            yield f"check {check.name} is {check.outcome}, by the evidence {now[check.name]}"
+    if kept.verdict != verdict(kept.checks):
+        yield f"audit.verdict is {kept.verdict!r}, by its checks {verdict(kept.checks)!r}"

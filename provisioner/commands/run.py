@@ -29,6 +29,8 @@ def main(options: Namespace) -> int:
     if not 1 <= options.repeat <= 1000:
         raise ProvisionerError(f"--repeat {options.repeat} is not between 1 and 1000", "try --repeat 5", Exit.BAD_INPUT)
     target = inputs.check(options, _variables(options))
+    store = Store(target.state)
+    store.check()
     jobs: list[Job] = []
     store = Store(target.state)
     past = history.of_store(store)

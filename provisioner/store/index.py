@@ -94,8 +94,9 @@ def _read(state: Path, file: File) -> _Entry | None:
         text = _record_file(state, file[0]).read_text(encoding="utf-8")
         started = Record.model_validate_json(text).started_at
         record = json.loads(text, parse_constant=_refuse)
-        # Without a zone it is UTC, as the schema says.
-        return _Entry(file, record, (started if started.tzinfo else started.replace(tzinfo=UTC)).timestamp())
+        # Without a zone it is UTC, as the schema says; some times are in no year of that calendar.
+        started = started.astimezone(UTC) if started.tzinfo else started.replace(tzinfo=UTC)
+        return _Entry(file, record, started.timestamp())
     except FileNotFoundError:
         return None
     except (OSError, ValueError, OverflowError) as error:

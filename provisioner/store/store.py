@@ -1,15 +1,19 @@
 """Asks the index; one connection for each question, so nothing is held open between them."""
 
+import glob
+import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from provisioner.errors import Exit, ProvisionerError
+from provisioner.paths import ensure_state_dir
 from provisioner.selection import EVERYTHING, Selection
 from provisioner.store import database, reading
 from provisioner.store.index import bring_up_to_date
@@ -67,6 +71,37 @@ class Store:
             return run
         raise ProvisionerError(f"no run {run_id!r}", "`provisioner facts` lists them", Exit.BAD_INPUT)
 
+    def add(self, record: Mapping[str, Any], evidence: Mapping[str, bytes]) -> Run:
+        """Keep a run: its record, and its evidence as files by name. Raises ProvisionerError.
+
+        All of it is there at once, by a rename. Where the store has the run already, that one is given back as it is.
+        """
+        for name in (record["host"], record["run_id"]):
+            if name in {"", ".", ".."} or "/" in name or "\0" in name:
+                raise ProvisionerError(f"{name!r} cannot be the name of a folder", "mend the record", Exit.BAD_INPUT)
+        folder = self.state / "runs" / record["host"] / record["run_id"]
+        where = Selection(hosts=(glob.escape(record["host"]),), run_ids=(record["run_id"],))
+        if not (folder / "record.json").exists():
+            self._keep(folder, {**evidence, "record.json": f"{json.dumps(record, indent=2)}\n".encode()})
+        for run in self.list(where):
+            return run
+        raise ProvisionerError(f"{folder} is there and is no run", "move it away", Exit.BAD_INPUT)
+
+    def _keep(self, folder: Path, content: Mapping[str, bytes]) -> None:
+        ensure_state_dir(self.state)
+        try:
+            with tempfile.TemporaryDirectory(dir=self.state, prefix="incoming-") as made:
+                part = Path(made) / folder.name
+                part.mkdir(mode=0o700)
+                for name, data in content.items():
+                    (part / name).write_bytes(data)
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                part.rename(folder)
+        except OSError as error:
+            raise ProvisionerError(
+                f"cannot keep run {folder.name}: {error.strerror or error}", f"look at {folder}, or make room"
+            ) from error
+
     def delete(self, run: Run) -> None:
         """Remove a run's record and evidence from this machine. Raises ProvisionerError.
 
@@ -81,6 +116,10 @@ class Store:
             raise ProvisionerError(f"cannot delete run {run.run_id}: {error}", f"look at {run.folder}") from error
         with suppress(OSError):
             run.folder.parent.rmdir()  # its host's last run
+
+    def check(self) -> None:
+        """Raise ProvisionerError (code 2) where the index is of a newer version: better now than after an hour."""
+        self._ask(Selection(last=1), lambda _connection: None)
 
     # --- the connection ---
 

@@ -4,7 +4,8 @@ two keys. All packages in them are stand-ins, and their descriptions say so.
 
     toolkit/deb/ARCH      the NVIDIA Container Toolkit's four, at versions 1.0-1 and 2.0-1, signed with the first key
     stranger/deb/ARCH     the same, signed with the second key
-    docker/linux/debian   Docker's, with suite and component, signed with the first key; its engine brings Debian's
+    docker/linux/debian   Docker's, with suite and component, signed with the first key; with the argument `engine`
+                          its docker-ce is Debian's docker.io under that name
     one.asc, two.gpg      the keys
 """
 
@@ -12,6 +13,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from email.utils import formatdate
 from pathlib import Path
 
@@ -45,24 +47,41 @@ def run(*command):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def build(name, version, folder, programs=(), depends=""):
+def build(name, version, folder, programs=()):
     """Make a package in `folder`; gives its file."""
     tree = ROOT / "package"
     (tree / "DEBIAN").mkdir(parents=True)
     (tree / "DEBIAN/control").write_text(
         f"Package: {name}\nVersion: {version}\nArchitecture: {ARCH}\nMaintainer: Nobody <nobody@localhost>\n"
-        + (f"Depends: {depends}\n" if depends else "")
-        + f"Description: stand-in for {name}, made by a test\n"
+        f"Description: stand-in for {name}, made by a test\n"
     )
     for program in programs:
         path = tree / "usr/bin" / program
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("#!/bin/sh\n# A stand-in, made by a test.\n" + PROGRAMS[program])
         path.chmod(0o755)
-    file = folder / f"{name}_{version}_{ARCH}.deb"
+    return pack(tree, folder / f"{name}_{version}_{ARCH}.deb")
+
+
+def pack(tree, file):
+    """Make a package of a tree, which goes."""
     run("dpkg-deb", "--build", "--root-owner-group", "-Znone", str(tree), str(file))
     shutil.rmtree(tree)
     return file
+
+
+def renamed(package, name, version, folder):
+    """Make a package in `folder` that is one of Debian's under another name; gives its file."""
+    run("apt-get", "--quiet", "-o", "APT::Sandbox::User=root", "download", package)
+    (original,) = Path.cwd().glob(f"{package}_*.deb")
+    tree = ROOT / "package"
+    run("dpkg-deb", "--raw-extract", str(original), str(tree))
+    original.unlink()
+    control = tree / "DEBIAN/control"
+    lines = [line for line in control.read_text().splitlines() if not line.startswith("Conflicts:")]
+    fields = {"Package:": f"Package: {name}", "Version:": f"Version: {version}"}
+    control.write_text("".join(f"{fields.get(line.split(' ')[0], line)}\n" for line in lines))
+    return pack(tree, folder / f"{name}_{version}_{ARCH}.deb")
 
 
 def entry(file, root):
@@ -107,8 +126,9 @@ def main():
     index = suite / f"stable/binary-{ARCH}/Packages"
     index.parent.mkdir(parents=True)
     (docker / "pool").mkdir()
-    depends = dict.fromkeys(DOCKER, "") | {"docker-ce": "docker.io"}
-    files = [build(name, "5:99.0-1", docker / "pool", depends=needs) for name, needs in depends.items()]
+    files = [build(name, "5:99.0-1", docker / "pool") for name in DOCKER]
+    if "engine" in sys.argv:
+        files.append(renamed("docker.io", "docker-ce", "5:99.0-2", docker / "pool"))
     index.write_text("".join(entry(file, docker) for file in files))
     fields = {"Suite": CODENAME, "Codename": CODENAME, "Components": "stable", "Architectures": ARCH}
     release(suite, f"stable/binary-{ARCH}/Packages", fingerprints[0], **fields)

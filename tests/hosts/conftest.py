@@ -180,14 +180,14 @@ def play() -> Callable[..., subprocess.CompletedProcess[str]]:
 def serve_repositories(ask: Ask) -> Callable[[Lab, str], tuple[str, str]]:
     """Have a host serve signed apt repositories to itself, at http://127.0.0.1:8000: see apt_repository.py.
 
-    Gives the fingerprints of the key that signs most of them, and of the other one.
+    With "engine" Docker's has an engine. Gives the fingerprints of the key that signs most of them, and of the other.
     """
 
-    def serve(lab: Lab, host: str) -> tuple[str, str]:
+    def serve(lab: Lab, host: str, *arguments: str) -> tuple[str, str]:
         install = "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends"
         ask(lab, host, f"apt-get -qq update && {install} gpg gpg-agent")
         script = (Path(__file__).parent / "apt_repository.py").read_text(encoding="utf-8")
-        key, other = ask(lab, host, f"python3 - <<'END'\n{script}\nEND").stdout.split()
+        key, other = ask(lab, host, f"cd /tmp; python3 - {' '.join(arguments)} <<'END'\n{script}\nEND").stdout.split()
         server = "python3 -m http.server --bind 127.0.0.1 --directory /srv/repository 8000"
         ask(lab, host, f"systemd-run --quiet --unit=repository {server}")
         return key, other

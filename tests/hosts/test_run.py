@@ -13,11 +13,11 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def host(make_lab, ask, ansible, tmp_path_factory):
+def host(make_lab, ask, tmp_path_factory):
     """A bare host with the short workload as a git repository to clone; gives the inventory and a way to ask it."""
     lab = make_lab("run")
     name = lab.hosts[0].name
-    short.install(lab, ansible)
+    short.install(short.container(name))
     path = short.inventory(lab.inventory, tmp_path_factory.mktemp("inventory") / "hosts.yml")
     return path, name, lambda command, **options: ask(lab, name, command, **options)
 

@@ -1,21 +1,20 @@
-"""From evidence to record and verdict, on the evidence of a real run (its long logs cut to the lines that matter)."""
+"""From evidence to record, on the evidence of a real run (its long logs cut to the lines that matter)."""
 
+import hashlib
 import json
-import shutil
 from pathlib import Path
 
+import evidence_sample
 import pytest
 
-from provisioner import audit, collect
+from provisioner import collect
 from provisioner.evidence import Evidence
 from provisioner.record import PHASES, Record, json_schema, load
-
-SAMPLE = Path(__file__).parent / "data/evidence"
 
 
 @pytest.fixture
 def folder(tmp_path):
-    return Path(shutil.copytree(SAMPLE, tmp_path / "run"))
+    return evidence_sample.copy(tmp_path / "run")
 
 
 @pytest.fixture
@@ -33,21 +32,44 @@ def test_the_record_of_the_sample(build):
     record = build()
     assert (record.host, record.outcome, record.profile) == ("somehost", "ok", "registries")
     assert [phase.name for phase in record.phases] == list(PHASES)
-    assert record.total_seconds == 880.08
-    assert record.timings["compile"] == record.compile.seconds == 567.29
-    # 587.41 s of `devcontainer up`, less 12.83, 567.29 and 5.99 s of what runs within it.
-    assert record.timings["container_up"] == pytest.approx(5.4, abs=0.01)
-    assert sum(seconds for seconds in record.timings.values() if seconds) == pytest.approx(880.08, rel=0.02)
+    assert record.total_seconds == 678.43
+    assert record.timings["compile"] == record.compile.seconds == 407.71
+    # 419.58 s of `devcontainer up`, less 1.57, 407.71 and 5.06 s of what runs within it.
+    assert record.timings["container_up"] == pytest.approx(5.24, abs=0.01)
+    assert sum(seconds for seconds in record.timings.values() if seconds) == pytest.approx(678.43, rel=0.02)
     assert (record.compile.count, record.compile.objects, record.compile.max_jobs) == (1, 13, 2)
-    assert record.compile.longest_object_seconds == 361.274
-    assert record.compile.cpu_seconds == 278.64
+    assert record.compile.longest_object_seconds == 205.043
+    assert record.compile.cpu_seconds == 273.585
     assert record.inputs.torch == "2.14.1"
     assert record.inputs.xformers_commit == "7f0592073a11ebcd36287195aae7987dff1f7ee0"
     assert record.inputs.base_image_present is True
     assert record.machine.cores == 2
+    assert record.inputs.versions["gcc"].endswith("12.2.0") and record.inputs.versions["torch"] == "2.14.1"
     assert record.failure is None
     assert record.audit.verdict == "incomplete"
     assert [check.name for check in record.audit.checks if check.outcome != "pass"] == ["attention_test_passed"]
+
+
+def test_the_ledger_of_the_sample(build):
+    """Two jobs, of which one had the last and longest object from 195 s on: what the compile waited for."""
+    record = build()
+    compiled, phase = record.compile, next(phase for phase in record.phases if phase.name == "compile")
+    assert len({item.name for item in compiled.ledger}) == compiled.objects == 13
+    assert compiled.ninja_seconds == 379.602
+    assert compiled.critical_path == ["nvcc_info.o", "sparse24/gemm.o", "sparse24/sparse24_gemm_sm90.o"]
+    assert sum(item.seconds for item in compiled.ledger if item.name in compiled.critical_path) == pytest.approx(
+        compiled.ninja_seconds, abs=0.1
+    )
+    assert compiled.parallel_efficiency == pytest.approx(273.585 / (379.602 * 2), abs=0.001)
+    assert compiled.bound_seconds == compiled.longest_object_seconds  # more than 273.585 / 2
+    assert compiled.wall_over_bound == pytest.approx(379.602 / 205.043, abs=0.001)
+    # By the run's clock, within the phase.
+    assert phase.started < compiled.ledger[0].start
+    assert max(item.end for item in compiled.ledger) < phase.started + phase.seconds
+
+
+def test_the_record_has_the_sum_of_the_manifest(folder, build):
+    assert build().evidence_sha256 == hashlib.sha256((folder / "manifest.sha256").read_bytes()).hexdigest()
 
 
 def test_the_record_is_kept_and_comes_back_as_it_is(folder):
@@ -101,59 +123,3 @@ def test_a_run_that_was_cut_off_is_interrupted_and_has_no_total(folder, build):
     assert record.outcome == "interrupted"
     assert record.total_seconds is None
     assert record.failure.phase == "container_up"
-
-
-CHEATS = {
-    "configuration_has_no_shortcut": [
-        ("files/.devcontainer/devcontainer.json", '"build": {', '"image": "x", "build": {'),
-        ("files/.devcontainer/devcontainer.json", '"build": {', '"build": {"cacheFrom": "x",'),
-    ],
-    "no_builder_image": [("files/.devcontainer/Dockerfile.scenario-a", "WORKDIR", "FROM me/xformers-builder\nWORKDIR")],
-    "dockerfile_takes_nothing_ready": [
-        ("files/.devcontainer/Dockerfile.scenario-a", "WORKDIR", "COPY --from=x /wheels /wheels\nWORKDIR"),
-        ("files/.devcontainer/Dockerfile.scenario-a", "WORKDIR", "RUN pip download torch\nWORKDIR"),
-        ("files/.devcontainer/Dockerfile.scenario-a", "install --no-cache-dir --upgrade", "install --upgrade"),
-        ("files/.devcontainer/Dockerfile.scenario-a", "triton", "triton xformers"),
-    ],
-    "no_shortcut_image": [
-        ("images_at_build.jsonl", '"Repository":"provisioner/cuda"', '"Repository":"alexchesser/xformers-builder"')
-    ],
-    "no_cached_layer": [
-        (
-            "scenario_a.log",
-            "Z Step 10/13 : WORKDIR",
-            "Z  ---> Using cache\n2026-11-23T05:06:06.000Z Step 10/13 : WORKDIR",
-        ),
-        ("scenario_a.log", " --no-cache ", " "),
-    ],
-    "no_compiler_cache": [("container/pip.log", "c++ ", "ccache c++ ")],
-    "compiled_once": [("container/ninja/3/arguments", "--version", "--version")],
-    "log_is_timestamped": [("scenario_a.log", "2026-11-23T05:06:24.530Z ", "")],
-}
-
-
-@pytest.mark.parametrize(("name", "cheat"), [(name, cheat) for name, cheats in CHEATS.items() for cheat in cheats])
-def test_a_cheat_is_caught_by_the_check_that_names_it(folder, name, cheat):
-    file, old, new = cheat
-    edit(folder / file, old, new)
-    if name == "compiled_once":
-        shutil.copy(folder / "container/ninja/4/ninja_log", folder / "container/ninja/3/ninja_log")
-    verdict = audit.judge(Evidence(folder))
-    assert name in [check.name for check in verdict.checks if check.outcome == "fail"]
-    assert verdict.verdict == "rejected"
-
-
-@pytest.mark.parametrize(
-    ("printed", "event", "outcome"),
-    [
-        ('{"passed": true, "max_abs_error": 1e-7, "device": "a GPU"}', "end", "pass"),
-        ('{"passed": false, "max_abs_error": NaN, "device": "a GPU"}', "end", "fail"),
-        ("Traceback", "end", "fail"),
-        ('{"passed": true, "max_abs_error": 1e-7, "device": "a GPU"}', "fail", "fail"),
-    ],
-)
-def test_the_attention_test_counts_only_where_it_passed(folder, printed, event, outcome):
-    edit(folder / "events.jsonl", '"skip","phase":"attention_test"', f'"{event}","phase":"attention_test"')
-    (folder / "attention_test.log").write_text(f"some line\n{printed}\n")
-    checks = {check.name: check for check in audit.judge(Evidence(folder)).checks}
-    assert checks["attention_test_passed"].outcome == outcome

@@ -7,7 +7,7 @@ import pytest
 
 from provisioner import retry
 from provisioner.commands import clean, plan, prepare, run
-from provisioner.events import Failure, Looked, Planned
+from provisioner.events import Failure, Looked, Planned, Recovered
 from provisioner.job import Host, Job
 
 
@@ -94,6 +94,32 @@ def test_a_failed_run_names_its_phase_and_its_last_lines(cli, job, keep, invento
     assert "  nvcc: killed\n  pip: error\n" in err
     assert "no room" not in err, "the task that failed because the run had says nothing new"
     assert json.loads(out)["runs"] == [record]
+
+
+def test_a_failed_run_s_cause_is_said(cli, job, keep, inventory):
+    cause = "the kernel killed a compiler (cicc) for lack of memory: lower --max-jobs (it was 8)"
+    failure = {"phase": "compile", "cause": cause, "last_lines": []}
+    job(a_job(keep(outcome="failed", failure=failure), hosts={"h1": failed("h1")}))
+    assert f"provisioner: h1: {cause}\n" in cli("run", "-i", inventory)[2]
+
+
+def test_earlier_runs_that_came_along_are_said_and_decide_nothing(cli, job, keep, inventory):
+    record = keep(run_id="new")
+    keep(run_id="cut", outcome="interrupted")
+    came = Recovered(
+        "h1", ({"run_id": "cut", "outcome": "interrupted", "phase": "compile"}, {"error": "run x: broken"})
+    )
+    job(a_job(record, hosts={"h1": Host()}, recovered=[came]))
+    code, out, err = cli("run", "-i", inventory, "--json")
+    assert (code, [run["run_id"] for run in json.loads(out)["runs"]]) == (0, ["new"])
+    assert "h1: run cut interrupted in compile: not collected before, kept now" in err
+    assert "h1: run x: broken" in err
+
+
+def test_a_host_that_is_lost_while_its_run_goes_on_says_how_to_attach(cli, job, inventory):
+    job(a_job(hosts={"h1": away("h1")}, running={"h1": "r1"}))
+    code, _, err = cli("run", "-i", inventory)
+    assert code == 3 and "run r1 goes on there; the same command attaches to it" in err
 
 
 def test_a_gpu_that_is_required_and_not_there_is_a_failure(cli, job, keep, inventory):

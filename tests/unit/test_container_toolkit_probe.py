@@ -227,6 +227,10 @@ def test_packages(host):
     [
         ("Hit:1\nW: GPG error: x InRelease: NO_PUBKEY 1\nE: It is not signed.", "GPG error: x InRelease: NO_PUBKEY 1"),
         ("W: x\nE: Unable to locate package a", "Unable to locate package a"),
+        (
+            "E: held broken packages.\n a : Depends: b but it is not installable",
+            "a : Depends: b but it is not installable",
+        ),
         ("Error: Failed to download metadata", "Error: Failed to download metadata"),
         ("something", "something"),
         ("", "no message"),
@@ -409,11 +413,15 @@ PLAY = """
   gather_facts: false
   vars:
     profile: {}
-    everything: {toolkit: "{{ nvidia_container_toolkit_wanted }}", docker: "{{ docker_engine_repositories }}"}
+    everything:
+      toolkit: "{{ nvidia_container_toolkit_wanted }}"
+      docker: "{{ docker_engine_repositories }}"
+      engines: "{{ docker_engine_packages }}"
   vars_files:
     - ROOT/roles/nvidia_container_toolkit/defaults/main.yml
     - ROOT/roles/nvidia_container_toolkit/vars/main.yml
     - ROOT/roles/docker_engine/defaults/main.yml
+    - ROOT/roles/docker_engine/vars/main/main.yml
     - ROOT/roles/docker_engine/vars/main/docker_repository.yml
   tasks:
     - ansible.builtin.copy:
@@ -463,6 +471,25 @@ def test_each_distribution_has_its_repositories(*, data, host, release, toolkit,
         text = repositories.source_text(one, "name")
         assert one["url"] in text and "{" not in text
         assert text.endswith("\n") and "True" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "distribution"),
+    [
+        ("debian", "12", "docker.io"),
+        ("debian", "13", "docker.io"),
+        ("ubuntu", "22.04", "docker.io"),
+        ("ubuntu", "24.04", "docker.io"),
+        ("rhel", "9.4", None),
+        ("rocky", "9.4", None),
+        ("almalinux", "9.4", None),
+        ("debian", "11", None),
+    ],
+)
+def test_each_distribution_has_its_engine(data, host, name, version, distribution):
+    host.os_release = {"ID": name, "VERSION_ID": version, "ID_LIKE": "rhel fedora"}
+    assert (host.pick(data["engines"]["distribution"]) or [None])[0] == distribution
+    assert (host.pick(data["engines"]["docker"]) or [None])[0] == (None if version == "11" else "docker-ce")
 
 
 def test_the_role_s_types(data):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from provisioner import doctor
+from provisioner import doctor, environment
 from provisioner.commands.doctor import exit_code
-from provisioner.events import Failure, Finding
+from provisioner.events import NO_PYTHON, Failure, Finding
 from provisioner.inputs import Target
 from provisioner.job import Host, Job
 
@@ -43,9 +43,10 @@ def test_a_host_that_was_not_reached_is_a_finding_with_a_remedy():
 
 
 def test_a_host_without_python_is_told_so():
-    failure = Failure("h1", "p", "t", unreachable=False, message="/bin/sh: 1: /usr/bin/python3: not found")
+    failure = Failure("h1", "p", "t", unreachable=False, message=NO_PYTHON)
     (found,) = doctor.of_job(a_job(h1=Host(failed=1, failure=failure)))
-    assert (found.check, found.remedy) == ("python", "install python3 there")
+    assert (found.check, found.detail) == ("python", "no Python 3 on the host")
+    assert found.remedy.startswith("install it there (apt-get install python3)")
 
 
 def test_the_controller(state, monkeypatch):
@@ -67,7 +68,7 @@ def test_the_controller(state, monkeypatch):
 
 def test_pip_says_which_index_it_uses(monkeypatch):
     monkeypatch.setenv("PIP_INDEX_URL", "https://index.site/simple")
-    assert doctor.pip_index() == "https://index.site/simple"
+    assert environment.pip_index() == "https://index.site/simple"
 
 
 def test_for_real_on_this_machine(cli):

@@ -40,6 +40,23 @@ def test_a_record(record):
     assert only(event("runner_on_ok", {"ansible_facts": {"scenario_a_record": record}})).record == record
 
 
+def test_a_host_that_does_not_answer_while_its_run_is_watched():
+    silent = {"run_id": "r1", "seconds": 61, "message": "no route to host", "since": 5.0}
+    found = only(event("runner_retry", {"scenario_a_silent": silent}))
+    assert found == events.Silent("h1", "r1", 61.0, "no route to host")
+
+
+def test_runs_that_have_ended_come_before_the_one_in_flight():
+    listed = {"scenario_a_ended": [{"run_id": "a"}], "scenario_a_progress": {"run_id": "b", "state": "running"}}
+    ended, progress = translate(event("runner_on_ok", listed))
+    assert (ended.runs, progress.run_id) == (({"run_id": "a"},), "b")
+
+
+def test_runs_that_came_along():
+    assert only(event("runner_on_ok", {"scenario_a_recovered": [{"run_id": "a"}]})).runs == ({"run_id": "a"},)
+    assert list(translate(event("runner_on_ok", {"scenario_a_recovered": []}))) == []
+
+
 def test_findings_and_a_needed_restart():
     finding = {"check": "disk", "outcome": "fail", "detail": "d", "remedy": "r"}
     assert only(event("runner_on_ok", {"host_findings": [finding]})) == events.Finding("h1", "disk", "fail", "d", "r")
@@ -63,6 +80,11 @@ def test_a_failure_that_is_ignored_is_none():
         ),
         ({"msg": "items", "results": [{"msg": "fine"}, {"failed": True, "msg": "this one"}]}, "this one"),
         ({"msg": "no room; make some", "stderr": "noise"}, "no room; make some"),
+        (
+            {"msg": "Failed to connect to the host via ssh: @@@\r\n@ REMOTE HOST IDENTIFICATION HAS CHANGED! @"},
+            next(iter(events.EXPLAINED.values())),
+        ),
+        ({"msg": "MODULE FAILURE", "module_stderr": "/bin/sh: 1: /usr/bin/python3: not found\n"}, events.NO_PYTHON),
         ({"module_stderr": "Shared connection closed"}, "Shared connection closed"),
         ({"msg": "Task failed: Missing sudo password"}, events.NO_SUDO),
         (
@@ -97,3 +119,10 @@ def test_why_a_task_failed_is_bounded():
 )
 def test_events_that_mean_nothing(raw):
     assert list(translate(raw)) == []
+
+
+def test_what_a_host_waits_for_is_told():
+    result = {"waiting_for": "dpkg (process 7), which has the lock", "attempts": 1}
+    found = list(events.translate(event("runner_retry", result)))
+    assert events.Waiting("h1", "dpkg (process 7), which has the lock") in found
+    assert not list(events.translate(event("runner_retry", {"waiting_for": ""})))

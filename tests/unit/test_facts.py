@@ -91,6 +91,35 @@ def test_limit_is_of_hosts(cli, three):
     assert set(json.loads(cli("facts", "--json", "-l", "h*,x")[1])["hosts"]) == {"h1", "h2"}
 
 
+def ids(cli, *options):
+    return json.loads(cli("facts", "--json", *options, "-q", "runs[].run_id")[1])
+
+
+def test_which_runs(cli, three, tmp_path):
+    assert ids(cli, "--host", "h1") == ["new", "old"]
+    assert ids(cli, "--host", "h2", "--host", "h1") == ["new", "other", "old"]
+    assert ids(cli, "--since", "2026-11-23T11:00:00") == ["new", "other"]
+    assert ids(cli, "--last", "1") == ["new"]
+    assert ids(cli, "--host", "h1", "--since", "2026-11-23", "--last", "5") == ["new", "old"]
+    inventory = tmp_path / "inventory.yml"
+    inventory.write_text("rack2:\n  hosts:\n    h2: {}\n")
+    assert ids(cli, "-i", inventory, "--host", "rack2") == ["other"]
+
+
+@pytest.mark.parametrize(
+    "options", [("--since", "yesterday"), ("--last", "0"), ("--last", "x"), ("-i", "/none", "-l", "a")]
+)
+def test_what_means_no_runs_is_one_line(cli, three, options):
+    code, out, err = cli("facts", *options)
+    assert (code, out) == (2, "") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("query", ["runs[", "runs[].sum(@)", "", "length(@)(", "sum(runs[].host)"])
+def test_what_is_no_query_is_one_line(cli, three, query):
+    code, out, err = cli("facts", "-q", query)
+    assert (code, out) == (2, "") and err.count("\n") == 1
+
+
 def test_a_broken_record_is_a_warning(cli, three, state):
     (state / "runs" / "h1" / "old" / "record.json").write_text("{")
     code, out, err = cli("facts", "--json")

@@ -16,7 +16,7 @@ def built(**spans):
 
 
 def test_objects_are_named_below_their_folder_and_timed_by_the_runs_clock():
-    call = a_call(("/tmp/b/x/a/one.o", 2.0, 5.5), ("/tmp/b/x/two.o", 0.005, 2.0))
+    call = a_call(("/b/x/a/one.o", 2.0, 5.5), ("/b/x/two.o", 0.005, 2.0))
     assert [item.model_dump() for item in ledger.objects(call, began=100.25)] == [
         {"name": "two.o", "start": 100.255, "end": 102.25, "seconds": 1.995},
         {"name": "a/one.o", "start": 102.25, "end": 105.75, "seconds": 3.5},

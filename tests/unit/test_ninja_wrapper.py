@@ -69,7 +69,7 @@ def test_asking_for_the_version_counts_as_a_call_that_built_nothing(ninja):
 
 
 def test_variables_that_meddle_are_kept_and_secrets_are_not(ninja):
-    ninja(CXX="ccache g++", GITHUB_TOKEN="hush", PIP_INDEX_URL="https://user:hush@host/simple")
+    ninja(CXX="ccache g++", SESSION="hush", PIP_INDEX_URL="https://user:hush@host/simple")
     (call,) = ninja.calls()
     variables = dict(call.environment)
     assert variables["CXX"] == "ccache g++"

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from provisioner import history, inflight
-from provisioner.events import VALIDATION_PLAY, Failure, Output, Progress, RecordFound, Started
+from provisioner.events import VALIDATION_PLAY, Failure, Output, Progress, RecordFound, Silent, Started, Waiting
 from provisioner.fleet import Fleet
 from provisioner.history import History
 from provisioner.live import REFRESH, picture
@@ -82,6 +82,17 @@ def test_before_the_run_the_play_is_told_and_then_the_task(lines, stream, clock)
     assert stream.getvalue().splitlines() == [
         "h1: Prepare the hosts",
         "h1: Prepare the hosts (three), 31.0s",
+    ]
+
+
+def test_what_a_host_waits_for_is_told_once_and_forgotten_when_it_goes_on(lines, stream, clock):
+    lines.event(Started("h1", "Prepare the hosts", "Wait"))
+    for _ in range(2):
+        lines.event(Waiting("h1", "dpkg (process 7), which has the lock"))
+    lines.event(Started("h1", "Run Scenario A", "Lay down"))
+    assert stream.getvalue().splitlines()[1:] == [
+        "h1: waiting for dpkg (process 7), which has the lock",
+        "h1: Run Scenario A",
     ]
 
 
@@ -231,6 +242,18 @@ def test_what_earlier_runs_took_tells_how_long_it_will_be(clock, keep, state):
     assert pictured(fleet)[-1] == "1 running · 1 waiting · about 1m40s left"
 
 
+def test_a_host_that_does_not_answer_is_told_once_and_when_it_is_back(lines, stream, clock):
+    lines.event(at("compile", 60.0, 30.0, 3, 13))
+    for seconds in (10.0, 20.0):
+        lines.event(Silent("h1", "r1", seconds, "no route to host"))
+    lines.event(at("compile", 90.0, 60.0, 5, 13))
+    told = stream.getvalue().splitlines()[1:]
+    assert told == [
+        "h1: no answer for 10.0s; its run goes on, waiting for it to answer",
+        "h1: compile 5/13, 1m00s of 1m30s",
+    ]
+
+
 def test_a_run_in_flight_is_remembered_until_its_end_was_seen(tmp_path, record):
     notes = inflight.Notes(tmp_path)
     notes.event(at("compile", 60.0, 30.0, 3, 13))
@@ -242,16 +265,3 @@ def test_a_run_in_flight_is_remembered_until_its_end_was_seen(tmp_path, record):
     notes.event(RecordFound("h2", record))
     notes.event(RecordFound("h3", record))
     assert inflight.seen(tmp_path) == []
-
-
-def test_status_lists_what_is_in_flight_and_what_is_done(cli, state, keep):
-    assert "no runs" in cli("status", "--offline")[2]
-    keep(run_id="done")
-    state.mkdir(exist_ok=True)
-    inflight.Notes(state).event(at("compile", 60.0, 30.0, 3, 13))
-    _, out, _ = cli("status")
-    assert "3/13" in out and "1m00s" in out and "done" in out
-    inflight.Notes(state).event(Progress("h1", "done", "running", "compile", 1.0, 1.0))
-    document = json.loads(cli("status", "--json")[1])
-    assert document["in_flight"] == [], "its record is there: it is not in flight any more"
-    assert [run["run_id"] for run in document["runs"]] == ["done"]

@@ -85,6 +85,17 @@ def test_it_runs_by_hand_and_leaves_the_base_alone(script):
     assert int(made["containerEnv"]["MAX_JOBS"]) <= os.cpu_count()
 
 
+def test_the_manifest_is_of_every_file_and_notices_an_edit(script):
+    assert script().returncode == 0
+    check = ["sha256sum", "--check", "--quiet", "manifest.sha256"]
+    assert subprocess.run(check, cwd=script.evidence, capture_output=True, check=False).returncode == 0
+    named = {line.split("  ", 1)[1] for line in (script.evidence / "manifest.sha256").read_text().splitlines()}
+    here = {path.relative_to(script.evidence).as_posix() for path in script.evidence.rglob("*") if path.is_file()}
+    assert named == here - {"manifest.sha256"} and "result.json" in named
+    (script.evidence / "run.json").write_text("{}")
+    assert subprocess.run(check, cwd=script.evidence, capture_output=True, check=False).returncode == 1
+
+
 def test_only_shortcut_images_are_removed(script):
     assert script().returncode == 0
     (removed,) = [call for call in script.calls() if call.startswith("docker image rm")]

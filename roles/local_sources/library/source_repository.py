@@ -24,6 +24,7 @@ options:
   package: {description: The package's name., type: str, required: true}
   version: {description: Its version., type: str, required: true}
   sha256: {description: Checksum of the release's archive., type: str, required: true}
+  archive: {description: "The release's archive on the host, where it need not be fetched.", type: path}
   finder: {description: Requirement of the tool that finds a source release., type: str, required: true}
   commit_environment: {description: git's variables for the commit., type: dict, required: true}
 """
@@ -41,7 +42,7 @@ def package_index(module: AnsibleModule, pip: str) -> str:
 
 
 def fetch(module: AnsibleModule, work: Path) -> Path:
-    """Fetch the release into `work`, check it against its sum, and give its archive.
+    """Fetch the release into `work` and give its archive.
 
     pip cannot do this: to fetch a source release it runs the release's own build, which may need far more.
     """
@@ -54,11 +55,15 @@ def fetch(module: AnsibleModule, work: Path) -> Path:
     find += ["--index-url", index] if index else []
     release = f"{params['package']}=={params['version']}"
     run(module, f"fetching the source of {release}", [*find, release], NETWORK)
-    archive = work / f"{params['package']}-{params['version']}.tar.gz"
+    return work / f"{params['package']}-{params['version']}.tar.gz"
+
+
+def checked(module: AnsibleModule, archive: Path) -> Path:
+    """Give the archive where its sum is right."""
     found = hashlib.sha256(archive.read_bytes()).hexdigest() if archive.is_file() else "none"
-    if found != params["sha256"]:
+    if found != module.params["sha256"]:
         module.fail_json(
-            msg=f"the sha256 of {archive.name} is {found}, not {params['sha256']}; "
+            msg=f"the sha256 of {archive.name} is {found}, not {module.params['sha256']}; "
             "find out why before you change the one in the profile"
         )
     return archive
@@ -67,7 +72,7 @@ def fetch(module: AnsibleModule, work: Path) -> Path:
 def make(module: AnsibleModule, work: Path) -> None:
     """Make the repository in the folder `work` and put it in its place."""
     params, bare = module.params, work / "bare.git"
-    archive = fetch(module, work)
+    archive = checked(module, Path(params["archive"]) if params["archive"] else fetch(module, work))
     run(module, "unpacking", ["tar", "--no-same-owner", "-xzf", str(archive), "-C", str(work)], DISK)
     tree = work / archive.name.removesuffix(".tar.gz")
     for arguments in (
@@ -91,6 +96,7 @@ def main() -> None:
         argument_spec={
             **dict.fromkeys(("inputs", "package", "version", "sha256", "finder"), text),
             **{name: {"type": "path", "required": True} for name in ("path", "work")},
+            "archive": {"type": "path"},
             "commit_environment": {"type": "dict", "required": True},
         },
         supports_check_mode=True,

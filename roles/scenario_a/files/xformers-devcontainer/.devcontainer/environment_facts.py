@@ -31,7 +31,6 @@ VERSIONS = {
     "ninja": ("ninja", "--version"),
     "cmake": ("cmake", "--version"),
     "git": ("git", "--version"),
-    "pip": (sys.executable, "-m", "pip", "--version"),
 }
 
 
@@ -133,7 +132,7 @@ def versions() -> dict:
         # nvcc's first lines are its copyright; the one that tells the release has the word.
         lines = [line for line in lines if "release" in line] or lines
         known[name] = lines[0].strip() if lines and shutil.which(command[0]) else None
-    for name in ("setuptools", "wheel", "torch", "triton"):
+    for name in ("pip", "setuptools", "wheel", "torch", "triton"):
         try:
             known[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

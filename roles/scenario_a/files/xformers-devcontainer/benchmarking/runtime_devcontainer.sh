@@ -44,8 +44,8 @@ clean() {
 lay_down() {
   local options=(--env "SCENARIO_A_EVIDENCE=/scenario-a-evidence" --env "TORCH_CUDA_ARCH_LIST=$TORCH_CUDA_ARCH_LIST"
     --env "MAX_JOBS=$MAX_JOBS" --mount "$evidence/container:/scenario-a-evidence")
-  local name mount laid_down_for
-  for name in XFORMERS_USERNAME XFORMERS_FORK_URL; do
+  local name mount
+  for name in XFORMERS_USERNAME XFORMERS_FORK_URL NVCC_APPEND_FLAGS; do
     [ -z "${!name-}" ] || options+=(--env "$name=${!name}")
   done
   for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
@@ -54,19 +54,16 @@ lay_down() {
   for mount in ${SCENARIO_A_MOUNTS-}; do options+=(--mount "$mount"); done
   [ -z "$(gpus)" ] || options+=(--gpus)
 
-  run mkdir "$work"
-  run cp -R -- "$base/." "$work/"
-  laid_down_for=$(sed -n 's/^SCENARIO_A_INPUT_HASH=//p' "$work/benchmarking/scenario_a.env" 2>/dev/null) || true
-  if [ -n "$laid_down_for" ] && [ "$laid_down_for" != "${SCENARIO_A_INPUT_HASH-}" ]; then
-    echo "the base was laid down anew, for other inputs, while this run began: run again"
-    return 1
-  fi
+  copy_base
   run python3 -B "$here/devcontainer_json.py" "$base/.devcontainer/devcontainer.json" "${options[@]}" \
     --output "$work/.devcontainer/devcontainer.json"
-  cp -R -- "$work/.devcontainer" "$work/benchmarking" "$work/attention_test.py" "$evidence/files/"
+  keep_laid_down
 }
 
 image_build() {
+  # As part of what is timed, whichever builder follows: BuildKit would pull it too, but keep no image of it, so that
+  # nothing could tell its layers from those of this build.
+  docker image inspect "$(base_image)" >/dev/null 2>&1 || run docker image pull "$(base_image)"
   run "$devcontainer" build --workspace-folder "$work" --no-cache --log-format text | tee "$evidence/build.json"
 }
 

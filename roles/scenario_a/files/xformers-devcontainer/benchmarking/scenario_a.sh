@@ -5,7 +5,8 @@
 #   benchmarking/scenario_a.sh           runs it
 #   benchmarking/scenario_a.sh --clean   removes the containers, images and workspace of earlier runs
 #
-# Needs Docker, the Dev Container CLI, git and python3; stops, non-zero, at the first thing that fails.
+# Needs git, python3 and, for the runtime devcontainer, Docker and the Dev Container CLI; for native what
+# native_checks.py looks at. Stops, non-zero, at the first thing that fails.
 # The folder that holds this one is the base and is only read. Beside it are made
 #   BASE-scenario-a/   the scenario's own workspace, made anew by each run
 #   runs/RUN_ID/       the evidence: scenario_a.log, events.jsonl, and what was laid down and built
@@ -14,7 +15,12 @@
 #   XFORMERS_USERNAME, XFORMERS_FORK_URL  what is cloned (alexchesser's fork)
 #   TORCH_CUDA_ARCH_LIST                  what to compile for (the GPUs' compute capability, else 12.0)
 #   MAX_JOBS                              compilers at once (from cores and memory, see max_jobs)
+#   SCENARIO_A_NVCC_THREADS               threads of each nvcc (xformers' own number)
+#   SCENARIO_A_RUNTIME                    devcontainer or native (devcontainer)
 #   DEVCONTAINER                          the Dev Container CLI (devcontainer)
+#   SCENARIO_A_PYTHON                     for native: the site's Python, which has torch (python3)
+#   SCENARIO_A_PYTHON_PACKAGES            for native: what pip installs into the environment
+#   SCENARIO_A_WHEELS                     for native: a folder of wheels, from which alone pip installs
 #   SCENARIO_A_MOUNTS                     SOURCE:TARGET[:ro] ..., mounted into the container
 #   SCENARIO_A_COLD_BASE                  not empty: remove the base image first, so that its pull is timed
 #   SCENARIO_A_RUN_ID                     name of this run (time and a random part)
@@ -36,6 +42,7 @@ if [ -f "$settings" ]; then
     if [[ $name =~ ^[A-Za-z_][A-Za-z0-9_]*$ && -z ${!name-} ]]; then export "$name=$value"; fi
   done <"$settings"
 fi
+runtime=${SCENARIO_A_RUNTIME:-devcontainer}
 devcontainer=${DEVCONTAINER:-devcontainer}
 run_id=${SCENARIO_A_RUN_ID:-$(date -u +%Y%m%dT%H%M%SZ)-$(printf '%04x' $((RANDOM * 2 + RANDOM % 2)))}
 evidence=$root/runs/$run_id
@@ -123,10 +130,29 @@ seal() {
 
 # ---- the runtime ---------------------------------------------------------------------------------------------------
 
-# Gives the phases clean, lay_down, image_build, container_up and attention_test; base_image; watch, unwatch and
-# runtime_lost; and runtime_evidence_before, _at_build and _after.
+# Gives the phases clean, lay_down, image_build (where it has images), container_up and attention_test; base_image;
+# watch, unwatch and runtime_lost; and runtime_evidence_before, _at_build and _after.
+case $runtime in
+  devcontainer | native) ;;
+  *) echo "scenario_a.sh: there is no runtime $runtime; SCENARIO_A_RUNTIME is devcontainer or native" >&2; exit 2 ;;
+esac
 # shellcheck source=runtime_devcontainer.sh
-. "$here/runtime_devcontainer.sh"
+. "$here/runtime_$runtime.sh"
+
+# The workspace, made from the base.
+copy_base() {
+  local laid_down_for
+  run mkdir "$work"
+  run cp -R -- "$base/." "$work/"
+  laid_down_for=$(sed -n 's/^SCENARIO_A_INPUT_HASH=//p' "$work/benchmarking/scenario_a.env" 2>/dev/null) || true
+  if [ -n "$laid_down_for" ] && [ "$laid_down_for" != "${SCENARIO_A_INPUT_HASH-}" ]; then
+    echo "the base was laid down anew, for other inputs, while this run began: run again"
+    return 1
+  fi
+}
+
+# What was laid down in the workspace, as it is before anything runs there.
+keep_laid_down() { cp -R -- "$work/.devcontainer" "$work/benchmarking" "$work/attention_test.py" "$evidence/files/"; }
 
 # ---- evidence that is not part of the log --------------------------------------------------------------------------
 
@@ -137,7 +163,8 @@ describe_run() {
     "run_id=$run_id" "started_at=$(date -u +%FT%TZ)" "boot_id=$(cat /proc/sys/kernel/random/boot_id)" \
     "input_hash=${SCENARIO_A_INPUT_HASH-}" "profile=${SCENARIO_A_PROFILE-}" "base_image=$(base_image)" \
     "username=${XFORMERS_USERNAME-}" "xformers_url=${XFORMERS_FORK_URL-}" \
-    "arch_list=$TORCH_CUDA_ARCH_LIST" "max_jobs=$MAX_JOBS" "workspace=$work" >"$evidence/run.json.part"
+    "arch_list=$TORCH_CUDA_ARCH_LIST" "max_jobs=$MAX_JOBS" "nvcc_threads=${SCENARIO_A_NVCC_THREADS-}" \
+    "runtime=$runtime" "workspace=$work" >"$evidence/run.json.part"
   sync "$evidence/run.json.part"
   mv "$evidence/run.json.part" "$evidence/run.json"
 }
@@ -246,6 +273,8 @@ trap finish EXIT
 TORCH_CUDA_ARCH_LIST=${TORCH_CUDA_ARCH_LIST:-$(arch_list)}
 MAX_JOBS=${MAX_JOBS:-$(max_jobs)}
 export TORCH_CUDA_ARCH_LIST MAX_JOBS
+# xformers gives nvcc a number of its own; nvcc goes by the last that it is given.
+if [ -n "${SCENARIO_A_NVCC_THREADS-}" ]; then export NVCC_APPEND_FLAGS="--threads=$SCENARIO_A_NVCC_THREADS"; fi
 echo "Scenario A: run $run_id in $root"
 describe_run
 watch
@@ -255,7 +284,7 @@ event begin run
 timed clean clean
 runtime_evidence_at_build
 timed lay_down lay_down
-timed image_build image_build
+if declare -F image_build >/dev/null; then timed image_build image_build; else event skip image_build; fi
 timed container_up container_up
 if [ -n "$(gpus)" ]; then
   timed attention_test attention_test

@@ -1,0 +1,69 @@
+"""A bundle: one tar archive of all that a host without a network needs, and the sum of each file in it.
+
+    manifest.json   {"schema": "provisioner-bundle/1", "python": "3.12", "platform": "...", "files": {NAME: SHA256}}
+    sdist/          xformers' source release
+    wheels/         what pip installs
+
+`provisioner bundle` makes it; it is checked there, by `provisioner doctor`, and on each host that it is brought to.
+Python 3.9 and its standard library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tarfile
+from collections.abc import Collection
+from pathlib import Path
+
+SCHEMA = "provisioner-bundle/1"
+MANIFEST = "manifest.json"
+NAME = re.compile(r"(sdist|wheels)/[A-Za-z0-9][A-Za-z0-9._+-]*")
+AGAIN = "make it again with `provisioner bundle`"
+
+
+class BundleError(Exception):
+    """What is wrong with a bundle, in one line: what; how to mend it."""
+
+
+def contents(archive: str | Path, known: Collection[str]) -> tuple[dict, dict[str, bytes]]:
+    """The manifest, and the bytes of each file that it names.
+
+    Raises BundleError where the archive cannot be read, its files are not those of the manifest, or a file's sum is
+    not the manifest's or none of `known`: the sums of what the profile pins.
+    """
+    try:
+        with tarfile.open(archive, "r:") as tar:
+            found = {member.name: tar.extractfile(member).read() for member in tar if member.isreg()}
+            others = [member.name for member in tar if not member.isreg()]
+        manifest = json.loads(found.pop(MANIFEST))
+        sums = dict(manifest["files"])
+    except (OSError, tarfile.TarError, EOFError, ValueError, KeyError, TypeError) as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise BundleError(f"{archive} is no bundle, or cut off ({why}); {AGAIN}") from error
+    if manifest.get("schema") != SCHEMA:
+        raise BundleError(f"{archive} is of schema {manifest.get('schema')}, not {SCHEMA}; {AGAIN}")
+    strange = [*others, *(set(found) ^ set(sums)), *(name for name in sums if not NAME.fullmatch(name))]
+    if strange:
+        raise BundleError(f"{archive} was altered: {min(strange)} is not as the manifest has it; {AGAIN}")
+    for name, data in sorted(found.items()):
+        actual = hashlib.sha256(data).hexdigest()
+        if actual != sums[name]:
+            raise BundleError(f"{archive} was altered: {name} has sha256 {actual}, not {sums[name]}; {AGAIN}")
+        if actual not in known:
+            raise BundleError(f"{archive} is of other versions, or altered: {name} is not what is pinned; {AGAIN}")
+    return manifest, found
+
+
+def intact(folder: str | Path, archive_sha256: str) -> bool:
+    """Whether a folder holds what an archive of that sum was unpacked to, each file as the manifest has it."""
+    try:
+        manifest = json.loads((Path(folder) / MANIFEST).read_bytes())
+        same = (Path(folder) / "archive.sha256").read_text() == archive_sha256
+        files = manifest["files"].items()
+        return same and all(
+            hashlib.sha256((Path(folder) / name).read_bytes()).hexdigest() == expected for name, expected in files
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False

@@ -1,0 +1,163 @@
+"""Makes and checks a bundle: one archive of what a host without a network needs, described in `bundle_format`.
+
+Every file in it is pinned: the wheels by a lock with hashes beside the profile, the source release by the profile
+itself. So the same call gives the same bytes, on any day and any machine.
+"""
+
+import importlib.util
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from provisioner.environment import pip_index
+from provisioner.errors import Exit, ProvisionerError
+from provisioner.inputs import profile_data
+from provisioner.paths import ansible_dir
+
+__all__ = ["DEFAULT_PLATFORM", "PROFILE", "check", "default_path", "make"]
+
+PROFILE = "offline"
+DEFAULT_PLATFORM = "manylinux_2_28_x86_64"
+"""Any Linux with glibc 2.28 or newer, which all supported distributions have."""
+_PLATFORM = re.compile(r"manylinux_2_(\d{1,2})_(x86_64|aarch64)\Z")
+_OLD_NAMES = {"x86_64": ("manylinux2014", "manylinux2010", "manylinux1"), "aarch64": ("manylinux2014",)}
+
+
+def default_path(state: Path) -> Path:
+    """Where the profile looks for the bundle unless `local_sources_bundle` says otherwise."""
+    return state / "bundle.tar"
+
+
+def make(out: Path, python: str, platform: str, say: Callable[[str], None]) -> dict[str, Any]:
+    """Fetch everything, check it, write the archive to `out` and give its manifest.
+
+    `python` is the version on the hosts, "3.12"; `platform` a tag as wheels have it. Raises ProvisionerError.
+    """
+    tags = _tags(python, platform)
+    profile = profile_data(PROFILE)
+    with tempfile.TemporaryDirectory(prefix="provisioner-bundle-") as temporary:
+        work = Path(temporary)
+        say(f"fetching wheels for Python {python} on {platform}")
+        _pip(
+            "download", "--dest", work / "wheels", "--no-deps", "--only-binary=:all:", "--require-hashes", *tags,
+            *("--requirement", _profiles() / profile["bundle"]),
+        )  # fmt: skip
+        release = f"xformers=={profile['xformers_sdist']['version']}"
+        say(f"fetching the source of {release}")
+        _fetch_source(release, work)
+        files = {
+            f"{folder}/{path.name}": path.read_bytes()
+            for folder in ("sdist", "wheels")
+            for path in sorted((work / folder).iterdir())
+        }
+    manifest = {
+        "schema": _format().SCHEMA,
+        "python": python,
+        "platform": platform,
+        "files": {name: sha256(data).hexdigest() for name, data in sorted(files.items())},
+    }
+    _write(out, manifest, files)
+    check(out)
+    return manifest
+
+
+def check(path: Path) -> dict[str, Any]:
+    """Check every file in a bundle and give its manifest; raises ProvisionerError (code 2), one line."""
+    profile = profile_data(PROFILE)
+    lock = (_profiles() / profile["bundle"]).read_text(encoding="utf-8")
+    known = {*re.findall("sha256:([0-9a-f]{64})", lock), profile["xformers_sdist"]["sha256"]}
+    try:
+        return cast(dict[str, Any], _format().contents(path, known)[0])
+    except _format().BundleError as error:
+        raise ProvisionerError(str(error), code=Exit.BAD_INPUT) from error
+
+
+def _write(out: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> None:
+    """Write the archive: no time, owner or order in it that could differ; it appears whole or not at all."""
+    entries = {_format().MANIFEST: (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode(), **files}
+    part = out.with_name(out.name + ".part")
+    try:
+        with tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for name, data in entries.items():
+                entry = tarfile.TarInfo(name)
+                entry.size, entry.mode = len(data), 0o644
+                tar.addfile(entry, io.BytesIO(data))
+        part.replace(out)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise ProvisionerError(
+            f"cannot write {out}: {error.strerror or error}", "name another file with -o", Exit.BAD_INPUT
+        ) from error
+
+
+def _fetch_source(release: str, work: Path) -> None:
+    """Fetch a source release into work/sdist by the tool that role local_sources pins; pip would have to build it."""
+    defaults = ansible_dir() / "roles" / "local_sources" / "defaults" / "main.yml"
+    finder = yaml.safe_load(defaults.read_text(encoding="utf-8"))["local_sources_finder"]
+    _pip("install", "--target", work / "finder", "--no-cache-dir", finder)
+    (work / "sdist").mkdir()
+    index = pip_index()
+    _run(
+        sys.executable, "-m", "unearth", "--no-binary", "--download", work / "sdist",
+        *(("--index-url", index) if index else ()), release, path=work / "finder",
+    )  # fmt: skip
+
+
+def _tags(python: str, platform: str) -> list[str]:
+    """Give pip's options for wheels of a Python and a platform; raises ProvisionerError (code 2)."""
+    if not re.fullmatch(r"3\.\d{1,2}", python) or int(python[2:]) < 10:
+        raise ProvisionerError(f"--python {python!r} is not 3.10 or newer", "try --python 3.12", Exit.BAD_INPUT)
+    found = _PLATFORM.match(platform)
+    if not found:
+        raise ProvisionerError(
+            f"--platform {platform!r} is no wheel's platform", f"try --platform {DEFAULT_PLATFORM}", Exit.BAD_INPUT
+        )
+    newest, machine = int(found[1]), found[2]
+    # pip goes by the exact names, and what runs on an older glibc runs here.
+    names = [f"manylinux_2_{minor}_{machine}" for minor in range(newest, 4, -1)]
+    names += [f"{name}_{machine}" for name in _OLD_NAMES[machine]]
+    return ["--python-version", python, "--implementation", "cp", *(f"--platform={name}" for name in names)]
+
+
+def _pip(*arguments: object) -> None:
+    _run(sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments)
+
+
+def _run(*command: object, path: Path | None = None) -> None:
+    """Run a program, with `path` before what Python imports; raises ProvisionerError with its last words."""
+    environment = {**os.environ, **({"PYTHONPATH": str(path)} if path else {})}
+    done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("ERROR:")] or lines
+        raise ProvisionerError(
+            f"the bundle cannot be made: {errors[-1] if errors else f'exit code {done.returncode}'}",
+            "check that this machine reaches its package index, and that its Python has pip",
+        )
+
+
+def _profiles() -> Path:
+    return ansible_dir() / "inventory" / "profiles"
+
+
+@cache
+def _format() -> Any:
+    """The module that hosts check a bundle by: one text for both sides, which Ansible sends to them as it is."""
+    path = ansible_dir() / "playbooks" / "module_utils" / "provisioner_bundle.py"
+    spec = importlib.util.spec_from_file_location("provisioner_bundle", path)
+    assert spec and spec.loader  # noqa: S101 - for the type checker
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,108 @@
+"""Reads a log of scenario_runner.sh: its head and its end, and the commands that it timed."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+__all__ = ["Command", "Log", "NotALogError", "read"]
+
+HEAD = "--- Scenario Runner ---"
+STAMP = re.compile(r"\[(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z)\] ?")
+TIMED = re.compile(r"\(time (.*)\)$")
+REAL = re.compile(r"real\s+(\d+)m(\d+)[.,](\d+)s$")
+TOTAL = re.compile(r"Total elapsed seconds: (\d+)$")
+
+
+class NotALogError(ValueError):
+    """The text is no log of the shell benchmark; says why in a few words."""
+
+
+@dataclass
+class Command:
+    """A command that bash's `time` measured: `seconds` is its real time, None where the log ends before it did."""
+
+    text: str
+    first: int
+    """Index of the line that names it."""
+    last: int
+    """Index of the last line of what it printed."""
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Log:
+    """A run's log: `lines` without their ends, from the head to the total; what was typed after that is left out."""
+
+    scenario: str
+    started: datetime
+    ended: datetime | None
+    total: float | None
+    """In seconds; the runner counts whole ones. None where the log is cut off before it."""
+    lines: Sequence[str]
+    commands: Sequence[Command] = field(default_factory=list)
+
+    def find(self, pattern: str, first: int = 0, last: int | None = None) -> tuple[int, re.Match[str]] | None:
+        """Give the first line in [first, last] that has `pattern`, by its index, and the match."""
+        expression = re.compile(pattern)
+        for index in range(first, len(self.lines) if last is None else last + 1):
+            if match := expression.search(self.lines[index]):
+                return index, match
+        return None
+
+    def time_at(self, index: int) -> datetime | None:
+        """Give the time that the log tells last, at a line or before it."""
+        for line in reversed(self.lines[: index + 1]):
+            if stamp := STAMP.match(line):
+                return datetime.fromisoformat(stamp[1])
+        return None
+
+
+def read(text: str) -> Log:
+    """Read a log, of any line ends, cut off anywhere behind its head. Raises NotALogError."""
+    lines = re.split(r"\r\n|\n|\r", text.removeprefix("\ufeff"))
+    if lines[0].strip() != HEAD:
+        raise NotALogError(f"it does not begin with '{HEAD}'")
+    total = _first(lines, TOTAL)
+    lines = lines[: total[0] + 1] if total else lines
+    scenario = _first(lines, re.compile(r"^(?:Scenario|Log file): .*scenario_([abc])\.(?:sh|log)$"))
+    started = _time(lines, "Start")
+    if not scenario or not started:
+        raise NotALogError("it ends before it says which scenario it is of and when that started")
+    return Log(
+        scenario=scenario[1][1],
+        started=started,
+        ended=_time(lines, "End"),
+        total=float(total[1][1]) if total else None,
+        lines=lines,
+        commands=_commands(lines),
+    )
+
+
+def _first(lines: Sequence[str], pattern: re.Pattern[str]) -> tuple[int, re.Match[str]] | None:
+    return next(((index, match) for index, line in enumerate(lines) if (match := pattern.match(line))), None)
+
+
+def _time(lines: Sequence[str], name: str) -> datetime | None:
+    found = _first(lines, re.compile(rf"{name}: (\S+)$"))
+    try:
+        time = datetime.fromisoformat(found[1][1]) if found else None
+    except ValueError:
+        return None
+    return time if time and time.tzinfo else None
+
+
+def _commands(lines: Sequence[str]) -> list[Command]:
+    """Pair each `(time …)` with its `real`: a command's are within those of the command that started it."""
+    commands: list[Command] = []
+    running: list[Command] = []
+    for index, line in enumerate(lines):
+        said = STAMP.sub("", line, count=1) if STAMP.match(line) else line
+        if timed := TIMED.match(said):
+            running.append(Command(timed[1], index, len(lines) - 1))
+            commands.append(running[-1])
+        elif running and (real := REAL.match(said)):
+            command = running.pop()
+            command.last = index
+            command.seconds = int(real[1]) * 60 + float(f"{real[2]}.{real[3]}")
+    return commands

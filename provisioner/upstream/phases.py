@@ -1,0 +1,121 @@
+"""What a log proves of each phase: whether it was begun, how long it took, whether it went well."""
+
+import re
+from dataclasses import dataclass
+
+from provisioner.phases import PHASES
+from provisioner.record import Phase
+from provisioner.upstream.log import Command, Log
+
+__all__ = ["lines_of", "phases"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A phase that is one timed command: what the command looks like, and what it prints when it went well."""
+
+    command: re.Pattern[str]
+    success: str | None = None
+    failure: str | None = None
+
+
+TIMED = {
+    "clone": Rule(re.compile(r"git clone .*/xformers(?:\.git)?(?:[\"' ]|$)"), failure=r"\bfatal: "),
+    "compile": Rule(re.compile(r"\bpip3? install\b.* -e\b.*xformers"), success="Successfully installed xformers"),
+    "pre_commit": Rule(
+        re.compile(r"\bpip3? install\b.* pre-commit\b"),
+        success="Successfully installed .*pre-commit|already satisfied: pre-commit",
+    ),
+    "attention_test": Rule(re.compile(r"\battention_test\.py\b"), success="Output shape: "),
+}
+LAY_DOWN = re.compile(r"git clone .*/xformers-devcontainer\.git")
+UP = re.compile(r"devcontainer up\b")
+BUILD = r"Run: docker (?:buildx )?build (?!.*/updateUID\.Dockerfile)"
+"""How the Dev Container CLI names the build of the image; that which adapts user ids belongs to container_up."""
+
+
+def phases(log: Log) -> list[Phase]:
+    """Give every phase in order; one that the log does not show is skipped.
+
+    `clean` and `lay_down` have no time: the log does not tell where they begin and end. `container_up` is the time of
+    `devcontainer up` less the phases within it, as in runs of our own.
+    """
+    up = next((command for command in log.commands if UP.search(command.text)), None)
+    found = {
+        "clean": _between(log, "clean", "--- Cleaning the environment", "Starting benchmark run at"),
+        "lay_down": _lay_down(log, up),
+        "image_build": _image_build(log),
+        **{name: _timed(log, name, rule) for name, rule in TIMED.items()},
+    }
+    if up:
+        found["container_up"] = _container_up(log, up, found)
+    return [found.get(name) or _phase(name, None, None, "skipped") for name in PHASES]
+
+
+def lines_of(log: Log, name: str) -> list[str]:
+    """Give what the last command of a phase printed; all of the log where the phase is no single command."""
+    rule = TIMED.get(name)
+    commands = [command for command in log.commands if rule and rule.command.search(command.text)]
+    return list(log.lines[commands[-1].first + 1 : commands[-1].last] if commands else log.lines)
+
+
+def _phase(name: str, started: float | None, seconds: float | None, outcome: str) -> Phase:
+    return Phase.model_validate({"name": name, "started": started, "seconds": seconds, "outcome": outcome})
+
+
+def _offset(log: Log, index: int) -> float | None:
+    """Give the seconds from the run's start to a line; None where the log does not tell."""
+    time = log.time_at(index)
+    seconds = (time - log.started).total_seconds() if time else -1
+    return round(seconds, 3) if seconds >= 0 else None
+
+
+def _between(log: Log, name: str, begin: str, end: str) -> Phase | None:
+    begun = log.find(begin)
+    return _phase(name, None, None, "ok" if log.find(end) else "failed") if begun else None
+
+
+def _lay_down(log: Log, up: Command | None) -> Phase | None:
+    begun = any(LAY_DOWN.search(command.text) for command in log.commands)
+    return _phase("lay_down", None, None, "ok" if up else "failed") if begun else None
+
+
+def _image_build(log: Log) -> Phase | None:
+    begun = log.find(f"Start: {BUILD}")
+    if not begun:
+        return None
+    stopped = log.find(rf"Stop \((\d+) ms\): {BUILD}")
+    failed = not stopped or log.find(r"Error: Command failed: docker (?:buildx )?build", stopped[0])
+    seconds = int(stopped[1][1]) / 1000 if stopped else None
+    return _phase("image_build", _offset(log, begun[0]), seconds, "failed" if failed else "ok")
+
+
+def _timed(log: Log, name: str, rule: Rule) -> Phase | None:
+    commands = [command for command in log.commands if rule.command.search(command.text)]
+    if not commands:
+        return None
+    seconds = [command.seconds for command in commands if command.seconds is not None]
+    well = all(_went_well(log, rule, command) for command in commands)
+    whole = round(sum(seconds), 3) if len(seconds) == len(commands) else None
+    return _phase(name, _offset(log, commands[0].first), whole, "ok" if well else "failed")
+
+
+def _went_well(log: Log, rule: Rule, command: Command) -> bool:
+    span = command.first + 1, command.last
+    return (
+        command.seconds is not None
+        and (rule.success is None or log.find(rule.success, *span) is not None)
+        and (rule.failure is None or log.find(rule.failure, *span) is None)
+    )
+
+
+def _container_up(log: Log, up: Command, found: dict[str, Phase | None]) -> Phase:
+    inner = [phase for name in ("image_build", "clone", "compile", "pre_commit") if (phase := found[name])]
+    well = log.find(r'^\{"outcome":"success"', up.first, up.last)
+    # Where a phase within it failed, that is the phase to look at.
+    outcome = "ok" if well or any(phase.outcome == "failed" for phase in inner) else "failed"
+    within = [phase.seconds for phase in inner if phase.seconds is not None]
+    seconds = None
+    if up.seconds is not None and len(within) == len(inner):
+        seconds = max(0.0, round(up.seconds - sum(within), 3))
+    return _phase("container_up", _offset(log, up.first), seconds, outcome)

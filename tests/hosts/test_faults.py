@@ -1,0 +1,193 @@
+"""What goes wrong on real hosts: clear words, the right exit code, and nothing that a second run does not mend.
+
+The hosts stay as bare as their installer left them until the last test, which brings them all there.
+"""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+BARE = {
+    "local_sources_base_image_build": None,
+    "local_sources_xformers_sdist": None,
+    "provisioner_profile": "registries",
+}
+# A lock as apt takes it.
+LOCK = """
+import fcntl, time
+file = open("/var/lib/dpkg/lock-frontend", "w")
+fcntl.lockf(file, fcntl.LOCK_EX)
+time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(make_lab):
+    return make_lab("faults", count=2)
+
+
+@pytest.fixture(scope="module")
+def hosts(lab):
+    return [host.name for host in lab.hosts]
+
+
+@pytest.fixture(scope="module")
+def act(lab, provisioner, tmp_path_factory):
+    """Run a command on the lab, with changes to its inventory: `changes` of each host's variables, by name."""
+    state = tmp_path_factory.mktemp("state")
+    folder = tmp_path_factory.mktemp("inventory")
+
+    def inventory(**changes):
+        described = yaml.safe_load(lab.inventory.read_text(encoding="utf-8"))
+        for name, variables in changes.items():
+            described["all"]["hosts"].setdefault(name, {}).update(variables)
+        described["all"]["vars"] = BARE
+        path = folder / f"hosts{len(list(folder.iterdir()))}.yml"
+        path.write_text(yaml.safe_dump(described), encoding="utf-8")
+        return path
+
+    def run(command, *options, **changes):
+        return provisioner(command, "-i", inventory(**changes), "--state-dir", state, *options)
+
+    run.inventory, run.state = inventory, state
+    return run
+
+
+@pytest.fixture
+def sh(lab, hosts, ask):
+    """Ask the first host."""
+    return lambda command, **options: ask(lab, hosts[0], command, **options).stdout
+
+
+def test_a_host_that_is_away_does_not_hold_up_the_others(act, hosts):
+    done = act("plan", "--json", away={"ansible_host": "127.0.0.1", "ansible_port": 1})
+    assert done.code == 3
+    assert set(done.json["hosts"]) == set(hosts)
+    assert "provisioner: away: unreachable: ssh: connect to host 127.0.0.1 port 1: Connection refused\n" in done.stderr
+
+
+def test_a_host_with_another_key_is_not_spoken_to(act, hosts, lab, tmp_path):
+    (line,) = [line for line in known_hosts(lab) if line.startswith(lab.hosts[1].address)]
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "other"], check=True)
+    other = " ".join([line.split()[0], *(tmp_path / "other.pub").read_text().split()[:2]])
+    for name, content, words in (
+        ("another", [other], "its SSH host key is not the one in known_hosts"),
+        ("none", [], "its SSH host key is not in known_hosts"),
+    ):
+        (tmp_path / name).write_text("\n".join([*content, ""]))
+        # ControlPath: a connection that is open already would be taken without a look at the key.
+        arguments = f"-o UserKnownHostsFile={tmp_path / name} -o StrictHostKeyChecking=yes -o ControlPath=none"
+        done = act("plan", "--json", **{hosts[1]: {"ansible_ssh_common_args": arguments}})
+        assert (done.code, set(done.json["hosts"])) == (3, {hosts[0]})
+        assert f"{hosts[1]}: unreachable: {words}" in done.stderr
+
+
+def known_hosts(lab):
+    return (lab.inventory.parent / "known_hosts").read_text(encoding="utf-8").splitlines()
+
+
+def test_a_user_whose_sudo_asks_for_a_password(act, hosts, sh):
+    sh("useradd --create-home asks; cp -r /root/.ssh /home/asks; chown -R asks /home/asks/.ssh")
+    sh("echo asks:secret | chpasswd; echo 'asks ALL=(ALL) ALL' >/etc/sudoers.d/asks")
+    asks = {hosts[0]: {"ansible_user": "asks"}}
+    for command in ("plan", "prepare"):
+        done = act(command, "--limit", hosts[0], **asks)
+        assert done.code == 1
+        assert "sudo asks for a password there; allow it without, or set ansible_become_password" in done.stderr
+    found = act("doctor", "--limit", hosts[0], "--json", **asks).json["findings"]
+    (root,) = [finding for finding in found if (finding["host"], finding["check"]) == (hosts[0], "root")]
+    assert root["outcome"] == "fail" and "ansible_become_password" in root["remedy"]
+    asks[hosts[0]]["ansible_become_password"] = "secret"  # noqa: S105
+    found = act("doctor", "--limit", hosts[0], "--json", **asks).json["findings"]
+    assert {"root": "ok"}.items() <= {finding["check"]: finding["outcome"] for finding in found}.items()
+    assert act("plan", "--limit", hosts[0], **asks).code == 5
+
+
+def test_a_host_without_python(act, hosts, sh):
+    sh("cd /usr/bin; for each in python3*; do mv $each gone-$each; done")
+    try:
+        done = act("plan", "--json")
+        assert (done.code, set(done.json["hosts"])) == (1, {hosts[1]})
+        assert "no Python 3 on the host; install it there" in done.stderr
+        found = act("doctor", "--limit", hosts[0], "--json").json["findings"]
+        assert {f["check"]: f["outcome"] for f in found if f["host"] == hosts[0]} == {"python": "fail"}
+    finally:
+        sh("cd /usr/bin; for each in gone-*; do mv $each ${each#gone-}; done")
+
+
+def test_a_distribution_that_is_not_known(act, hosts, sh):
+    sh("cp /usr/lib/os-release /tmp/kept; sed -i 's/^VERSION_ID=.*/VERSION_ID=\"11\"/' /usr/lib/os-release")
+    try:
+        done = act("prepare", "--limit", hosts[0])
+        assert done.code == 1
+        assert "no engine is known for debian11; set docker_engine_source to docker, or install Docker" in done.stderr
+        assert sh("command -v dockerd; ls /etc/apt/sources.list.d /opt", check=False).count("docker") == 0
+    finally:
+        sh("cp /tmp/kept /usr/lib/os-release")
+
+
+def test_apt_s_lock_is_waited_for_and_that_is_said(act, hosts, sh):
+    sh(f"systemd-run --quiet --unit=holder python3 -c '{LOCK}'; sleep 1")
+    try:
+        found = act("doctor", "--limit", hosts[0], "--json").json["findings"]
+        (apt,) = [finding for finding in found if finding["check"] == "apt"]
+        assert apt["outcome"] == "warn" and "python3 (process" in apt["detail"]
+        done = act("prepare", "--limit", hosts[0], "-e", "provisioner_apt_lock_timeout=5")
+        assert done.code == 1
+        assert f"{hosts[0]}: waiting for python3 (process" in done.stderr
+        assert "still has /var/lib/dpkg/lock-frontend; wait until it is done, or stop it" in done.stderr
+    finally:
+        sh("systemctl stop holder")
+
+
+def test_a_full_disk(act, hosts, sh):
+    sh("mount -t tmpfs -o size=1m none /var/cache/apt/archives")
+    try:
+        done = act("prepare", "--limit", hosts[0])
+        assert done.code == 1
+        assert "enough free space in /var/cache/apt/archives" in done.stderr
+        assert "make room on the host and run this again" in done.stderr
+    finally:
+        sh("umount /var/cache/apt/archives")
+
+
+def test_a_second_run_mends_what_was_killed_in_the_middle(act, lab, hosts, ask, sh):
+    """The controller is killed while it installs on the one host; on the other dpkg was, at some time before."""
+    command = [
+        ROOT / "bin/provisioner",
+        "prepare",
+        "-i",
+        act.inventory(),
+        "--state-dir",
+        act.state,
+        "--limit",
+        hosts[0],
+    ]
+    controller = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    sh("while ! pgrep -x dpkg >/dev/null; do sleep 0.2; done")
+    subprocess.run(["pkill", "-KILL", "-f", f"ansible-playbook.*{act.state}"], check=False)
+    controller.kill()
+    controller.wait()
+    # As dpkg leaves it: what it was about to write down.
+    journal = "sed -n '/^Package: sed$/,/^$/p' /var/lib/dpkg/status >/var/lib/dpkg/updates/0001"
+    ask(lab, hosts[1], f"{journal}; ! apt-get -qq install -y busybox-static")
+
+    done = act("prepare", "--json")
+    assert done.code == 0, done
+    assert {host["failed"] for host in done.json["hosts"].values()} == {0}
+    planned = act("plan", "--json")
+    assert planned.code == 0, json.dumps(planned.json)
+    for host in hosts:
+        assert ask(lab, host, "docker info --format ok && devcontainer --version").stdout == "ok\n0.89.0\n"
+
+
+def test_a_version_that_does_not_exist(act, hosts, sh):
+    done = act("prepare", "--limit", hosts[0], "-e", "devcontainer_cli_version=9.9.9")
+    assert done.code == 1
+    assert "9.9.9" in done.stderr and "devcontainer_cli_version" in done.stderr
+    assert act("prepare", "--limit", hosts[0]).code == 0
+    assert sh("devcontainer --version") == "0.89.0\n"

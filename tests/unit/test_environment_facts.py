@@ -1,0 +1,85 @@
+"""environment_facts.py, run as the post-create script runs it, in an environment made for it."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/.devcontainer/environment_facts.py"
+
+
+@pytest.fixture
+def facts(tmp_path):
+    def run(*arguments, **environment):
+        done = subprocess.run(
+            [sys.executable, SCRIPT, *arguments],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path / "site")} | environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return json.loads(done.stdout)
+
+    return run
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """An xformers in a folder that Python looks into, which may not be imported: that would take seconds."""
+    package = tmp_path / "site/xformers"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise SystemExit('imported')\n")
+    (package / "_C.so").write_bytes(b"\x7fELF extension")
+    metadata = tmp_path / "site/XFormers-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: xformers\nVersion: 1.0\n")
+    url = {"url": f"file://{tmp_path}/site", "dir_info": {"editable": True}}
+    (metadata / "direct_url.json").write_text(json.dumps(url))
+    return package
+
+
+def test_nothing_of_xformers_is_nothing(facts, tmp_path):
+    (tmp_path / "xformers").mkdir()  # the clone, in the current folder: no package until it is installed
+    assert facts("--before") == {"host": os.uname().nodename, "installed": [], "package": []}
+
+
+def test_what_is_there_before_is_found(facts, installed, tmp_path):
+    found = facts("--before")
+    assert found["package"] == [str(installed)]
+    (distribution,) = found["installed"]
+    assert distribution["editable"] and distribution["url"] == f"file://{tmp_path}/site"
+    assert distribution["version"] == "1.0"
+
+
+def test_the_extension_in_use_is_described_as_stat_describes_it(facts, installed):
+    (extension,) = facts()["extensions"]
+    said = subprocess.run(
+        ["stat", "--printf", "%n %s %i %.9Y %.9Z", installed / "_C.so"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert [extension[key] for key in ("path", "size", "inode", "modified", "changed")] == [
+        said[0],
+        int(said[1]),
+        int(said[2]),
+        *said[3:],
+    ]
+    assert extension["sha256"] == hashlib.sha256(b"\x7fELF extension").hexdigest()
+    assert extension["in_use"]
+
+
+def test_compilers_are_followed_to_what_they_really_are(facts, tmp_path):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "launcher").write_text("#!/bin/sh\necho 'launcher 1.0'\n")
+    (tools / "launcher").chmod(0o755)
+    (tools / "gcc").symlink_to("launcher")
+    found = facts(PATH=f"{tools}:{os.environ['PATH']}")
+    gcc = next(compiler for compiler in found["compilers"] if compiler["name"] == "gcc")
+    assert (gcc["path"], gcc["real"]) == (str(tools / "gcc"), str(tools / "launcher"))
+    assert gcc["binary"] is False and gcc["package"] is None and gcc["altered"] is False
+    assert found["versions"]["gcc"] == "launcher 1.0"
+    assert found["versions"]["python"].startswith("3.")

@@ -1,0 +1,76 @@
+"""The action plugin scenario_a_run: a host that does not answer is waited for, and not for ever."""
+
+import importlib.util
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action.normal import ActionModule as NormalAction
+
+FILE = Path(__file__).parents[2] / "playbooks/action_plugins/scenario_a_run.py"
+spec = importlib.util.spec_from_file_location("action_scenario_a_run", FILE)
+plugin = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(plugin)
+
+RUNNING = {"run_id": "r1", "scenario_a_progress": {"state": "running"}}
+LOST = {"failed": True, "msg": "MODULE FAILURE", "module_stdout": "Connection to h1 closed.\r\n"}
+
+
+@pytest.fixture
+def ask(monkeypatch):
+    """Ask a host that answers as told, with what the attempt before returned."""
+
+    def run(answer, before=None, **options):
+        def answered(self, tmp, task_vars):
+            if isinstance(answer, Exception):
+                raise answer
+            return dict(answer)
+
+        monkeypatch.setattr(NormalAction, "run", answered)
+        action = object.__new__(plugin.ActionModule)
+        action._task = SimpleNamespace(args={"run_id": "r1", "timeout": 0} | options, register="found")
+        return action.run(None, {"found": before} if before else {})
+
+    return run
+
+
+def test_an_answer_is_given_as_it_is(ask):
+    finished = {"run_id": "r1", "scenario_a_progress": {"state": "finished"}}
+    assert ask(finished, patience=60) == finished
+    refused = {"failed": True, "msg": "no; mend it"}
+    assert ask(refused, patience=60) == refused
+
+
+def test_while_the_run_goes_on_there_is_a_word_for_when_attempts_are_used_up(ask):
+    assert "attaches" in ask(RUNNING, patience=60)["msg"]
+
+
+@pytest.mark.parametrize("answer", [AnsibleConnectionFailure("no route to host"), LOST])
+def test_silence_is_told_and_adds_up_over_attempts(ask, answer):
+    first = ask(answer, patience=60)
+    assert not first.get("failed")
+    silent = first["scenario_a_silent"]
+    assert silent["run_id"] == "r1" and silent["message"] in {"no route to host", "Connection to h1 closed."}
+    earlier = first | {"scenario_a_silent": silent | {"since": silent["since"] - 30}}
+    assert ask(answer, earlier, patience=60)["scenario_a_silent"]["seconds"] >= 30
+
+
+def test_patience_ends(ask):
+    before = {"scenario_a_silent": {"since": time.monotonic() - 61}}
+    with pytest.raises(AnsibleConnectionFailure):
+        ask(AnsibleConnectionFailure("no route to host"), before, patience=60)
+    with pytest.raises(AnsibleConnectionFailure):
+        ask(LOST, before, patience=60)
+
+
+def test_an_answer_ends_the_silence(ask):
+    after = ask(RUNNING, {"scenario_a_silent": {"since": time.monotonic() - 59}}, patience=60)
+    assert "scenario_a_silent" not in after
+
+
+def test_without_patience_it_is_as_ever(ask):
+    with pytest.raises(AnsibleConnectionFailure):
+        ask(AnsibleConnectionFailure("no route to host"))
+    assert ask(LOST) == LOST
