@@ -173,7 +173,7 @@ class Fleet:
     def summary(self) -> str:
         """Say how many hosts are how far, how many an hour, and how long it may still take."""
         counts = Counter(host.state for host in self.hosts.values())
-        parts = [f"{counts[state]} {state}" for state in ("done", "running", "waiting", "failed", "unreachable")]
+        parts = [f"{counts[state]} {state}" for state in ("failed", "unreachable", "running", "waiting", "done")]
         parts = [part for part in parts if not part.startswith("0 ")]
         seconds = self.clock() - self._began
         if counts["done"] and seconds >= SECONDS_FOR_A_RATE:

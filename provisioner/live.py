@@ -64,7 +64,7 @@ def picture(fleet: Fleet, width: int, height: int) -> list[Text]:
     footer = fleet.summary()
     if len(shown) > room:
         shown = fleet.by_weight()[:room]
-        footer = f"{len(fleet.hosts) - len(shown)} more not shown · {footer}"
+        footer += f" · {len(fleet.hosts) - len(shown)} not shown"
     now = fleet.clock()
     rows = [(host.name, host.what(), host.clock(now), host.waits_for(fleet.remaining(host))) for host in shown]
     widths = _widths(rows, max(1, width - 2))
@@ -73,9 +73,9 @@ def picture(fleet: Fleet, width: int, height: int) -> list[Text]:
 
 
 def _widths(rows: Sequence[tuple[str, ...]], room: int) -> list[int]:
-    """The width of each column: that of its widest cell while there is room; the name takes a third of it at most."""
+    """The width of each column: that of its widest cell while there is room; the first two take a third at most."""
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    widths[0] = min(widths[0], max(8, room // 3), room)
+    widths[:2] = [min(width, max(8, room // 3), room) for width in widths[:2]]
     for column in range(1, len(widths)):
         used = sum(widths[:column]) + column * len(GAP)
         widths[column] = max(0, min(widths[column], room - used))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,6 +27,10 @@ __all__ = ["render"]
 TEMPLATES = Path(__file__).parent / "templates"
 RECENT = 60
 """So many runs of a host are drawn in its history, the newest ones."""
+FEW = 12
+"""So many hosts, or failures, have their details unfolded."""
+MANY = 150
+"""Of more runs than so many their number is drawn, not each by itself."""
 LABELLED = 14.0
 """A part of a bar carries its name where it is at least so many percent of the width."""
 
@@ -50,10 +55,12 @@ def render(report: Report) -> str:
         script=script,
         script_sum=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         bars=bars(report),
-        histories=[history(samples) for samples in report.by_host.values() if len(samples) > 1],
+        histories=histories(report),
         alone=[name for name, samples in report.by_host.items() if len(samples) == 1],
         boxes=[box(spread, report.groups[0].spreads) for spread in report.groups[0].spreads] if report.groups else [],
         labelled=LABELLED,
+        few=FEW,
+        many=MANY,
     )
 
 
@@ -110,6 +117,12 @@ class History(NamedTuple):
     left_out: int
     trend: float | None
     """The newest total over the median of those before it that may be compared with it, less 1."""
+
+
+def histories(report: Report) -> list[History]:
+    """Give the history of each host that has one; of many hosts, those first that changed most."""
+    found = [history(samples) for samples in report.by_host.values() if len(samples) > 1]
+    return found if len(found) <= FEW else sorted(found, key=lambda item: -abs(item.trend or 0))
 
 
 def history(samples: Sequence[Sample]) -> History:
@@ -184,7 +197,7 @@ class Box(NamedTuple):
     third: float
     high: float
     dots: str
-    """An SVG path with a dot for each run."""
+    """An SVG path with a dot for each run; where there are many, a stroke as long as there are runs at its place."""
 
 
 def box(spread: Spread, among: Sequence[Spread]) -> Box:
@@ -192,9 +205,23 @@ def box(spread: Spread, among: Sequence[Spread]) -> Box:
     longest = max(other.values[-1] for other in among) or 1.0
     places = [100 * value / longest for value in spread.values]
     first, third = (100 * value / longest for value in spread.quartiles)
-    # Equal places would hide one another: dots are spread over a few rows, and one at the same spot is drawn once.
-    spots = dict.fromkeys(f"M{place:.1f} {20 + 12 * (number % 6)}h0" for number, place in enumerate(places))
-    return Box(spread, places[0], first, 100 * spread.median / longest, third, places[-1], "".join(spots))
+    draw = _dots if len(places) <= MANY else _strokes
+    return Box(spread, places[0], first, 100 * spread.median / longest, third, places[-1], draw(places))
+
+
+def _dots(places: list[float]) -> str:
+    """In a few rows, since at equal places they would hide one another; at the very same spot one is drawn."""
+    return "".join(dict.fromkeys(f"M{place:.1f} {20 + 12 * (row % 6)}h0" for row, place in enumerate(places)))
+
+
+def _strokes(places: list[float]) -> str:
+    """One at each half percent of the width, up and down from the middle."""
+    counts = Counter(round(2 * place) for place in places)
+    tallest = max(counts.values())
+    return "".join(
+        f"M{place / 2:.1f} {50 - 45 * count / tallest:.1f}v{90 * count / tallest:.1f}"
+        for place, count in counts.items()
+    )
 
 
 def _gibibytes(size: int | None) -> str:

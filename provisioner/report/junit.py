@@ -48,9 +48,7 @@ def _suite(sample: Sample) -> ET.Element:
 def _outcome(sample: Sample) -> ET.Element:
     case = _named(sample, "outcome", sample.total or 0)
     if sample.outcome != "ok":
-        message = (
-            f"the run {sample.outcome} in {sample.failed_in or 'no phase'}: {sample.why or 'nothing is known of why'}"
-        )
+        message = f"the run {sample.outcome} in {sample.failed_in or 'no phase'}: {sample.why}"
         failure = ET.SubElement(case, "failure", {"message": _text(message), "type": "outcome"})
         failure.text = _text("\n".join(sample.last_lines))
     return case

@@ -62,7 +62,7 @@ def _unfinished(report: Report) -> Iterable[str]:
         yield "### Not finished"
     for sample in failed:
         where = f" in {_escape(sample.failed_in)}" if sample.failed_in else ""
-        yield f"- {_escape(sample.host)}: {sample.outcome}{where}: {_escape(sample.why or 'nothing is known of why')}"
+        yield f"- {_escape(sample.host)}: {sample.outcome}{where}: {_escape(sample.why)}"
 
 
 def _findings(report: Report) -> Iterable[str]:

@@ -77,10 +77,14 @@ class Sample:
         return str((self.record.get("failure") or {}).get("phase") or "")
 
     @property
+    def cause(self) -> str:
+        """Why a run is not ok, as its host worked it out; '' where it could not."""
+        return str((self.record.get("failure") or {}).get("cause") or "")
+
+    @property
     def why(self) -> str:
-        """Why a run is not ok, in one line; '' where nothing is known."""
-        failure = self.record.get("failure") or {}
-        return str(failure.get("cause") or "; ".join((failure.get("last_lines") or [])[-2:]))
+        """Why a run is not ok, in one line, as far as can be told."""
+        return self.cause or "; ".join(self.last_lines[-2:]) or "nothing is known of why"
 
     @property
     def last_lines(self) -> list[str]:

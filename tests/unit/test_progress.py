@@ -2,8 +2,13 @@
 
 import io
 import json
+import os
+import re
+import sys
 import time
+from pathlib import Path
 
+import pexpect
 import pytest
 
 from provisioner import history, inflight
@@ -186,7 +191,7 @@ def test_hosts_are_in_their_order_where_there_is_room(clock):
     assert pictured(fleet) == [
         "● b  compile 3/13  30.0s of 1m00s",
         "✗ a  unreachable                   no route to host",
-        "1 running · 1 unreachable",
+        "1 unreachable · 1 running",
     ]
 
 
@@ -202,7 +207,7 @@ def test_more_hosts_than_lines_show_those_that_matter_and_count_the_rest(clock, 
     assert len(lines) == 11
     assert lines[0].startswith("✗ h180") and "no room" in lines[0]
     assert lines[1].startswith("● h150"), "it is furthest behind"
-    assert lines[-1].startswith("190 more not shown · 100 done · 89 running · 10 waiting · 1 failed")
+    assert lines[-1] == "1 failed · 89 running · 10 waiting · 100 done · 190 not shown"
 
 
 @pytest.mark.parametrize(("width", "height"), [(20, 3), (1, 1), (40, 10), (300, 80)])
@@ -211,6 +216,44 @@ def test_any_terminal_will_do(clock, width, height):
     fleet.take(Started("ホスト", "Prepare the hosts", "Install what is missing"))
     for line in picture(fleet, width, height):
         assert line.cell_len <= max(width, 3), "a mark, a space and one cell"
+
+
+SHOWS = """
+import time
+from provisioner.events import Started
+from provisioner.progress import show
+with show([f"h{number}" for number in range(200)]) as view:
+    view.event(Started("h1", "P" * 300, "t"))
+    while True:
+        view.tick()
+        time.sleep(0.1)
+"""
+
+
+def test_the_view_follows_the_terminal_s_size():
+    """On a real terminal, which changes its size while the view is on it."""
+    environment = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
+    terminal = pexpect.spawn(
+        sys.executable,
+        ["-c", SHOWS],
+        dimensions=(24, 100),
+        encoding="utf-8",
+        timeout=60,
+        env=environment | {"PYTHONPATH": str(Path(__file__).parents[2]), "TERM": "xterm-256color"},
+    )
+
+    def drawing(end):
+        terminal.expect_exact(end)
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.before.rpartition("●")[2] + end).splitlines()
+
+    try:
+        assert len(drawing("199 waiting · 178 not shown")) == 23
+        terminal.setwinsize(12, 60)
+        lines = drawing("199 waiting · 190 not shown")
+        assert len(lines) == 11
+        assert max(map(len, lines)) <= 60
+    finally:
+        terminal.close(force=True)
 
 
 def test_of_many_hosts_one_line_tells_how_they_are(stream, clock):
