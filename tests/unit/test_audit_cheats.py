@@ -251,6 +251,9 @@ CHEATS = {
         "a Dockerfile that does a little more": edited(
             DOCKERFILE, "^RUN useradd", "RUN fetch-warm-things\nRUN useradd"
         ),
+        "another fork than the inputs say": changed(
+            "run.json", lambda run: run.update(xformers_url="file:///warm.git")
+        ),
         "inputs told otherwise": edited("files/benchmarking/inputs.json", "ninja-build", "ninja"),
     },
     "files_are_as_shipped": {
@@ -322,6 +325,13 @@ CHEATS = {
         "a second compile phase": appended(
             "container/events.jsonl", '{"event":"begin","phase":"compile","uptime":14000}\n'
         ),
+    },
+    "compiled_as_told": {
+        "fewer architectures than the run says": changed("run.json", lambda run: run.update(arch_list="9.0;12.0")),
+        "compiled for another one": edited("NINJA/build.ninja", "sm_90", "sm_75"),
+        "more jobs than the run says": edited("NINJA/environment", "^MAX_JOBS=.*$", "MAX_JOBS=64"),
+        "more jobs by ninja's own option": edited("NINJA/arguments", "^2$", "64"),
+        "without CUDA": edited("NINJA/environment", "^FORCE_CUDA=.*\n", ""),
     },
     "installed_once": {
         "a second editable install in post-create": edited(
