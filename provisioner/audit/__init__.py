@@ -42,6 +42,7 @@ CHECKS: dict[str, Callable[[Evidence], Findings]] = {
         configuration.container_is_as_configured,
         compile.nothing_was_there_before,
         compile.compiled_once,
+        compile.compiled_as_told,
         compile.installed_once,
         compile.no_compiler_cache,
         compile.compilers_are_genuine,
