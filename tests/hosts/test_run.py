@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 import short
 
 ROOT = Path(__file__).parents[2]
@@ -116,7 +117,7 @@ def test_a_compiler_cache_in_a_real_run_is_found_and_the_run_rejected(host, stat
     altered["all"]["vars"]["scenario_a_system_packages"].append("ccache")
     path = tmp_path / "hosts.yml"
     path.write_text(yaml.safe_dump(altered))
-    done = provisioner("run", "-i", path, *OPTIONS, "--state-dir", state, "--json")
+    done = provisioner("run", "-i", path, *short.OPTIONS, "--state-dir", state, "--json")
     assert done.code == 4, done
     audit = done.json["hosts"][name]["audit"]
     assert [check["name"] for check in audit["checks"] if check["outcome"] == "fail"] == ["no_compiler_cache"]
