@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 import short
+import yaml
 
 ROOT = Path(__file__).parents[2]
 
