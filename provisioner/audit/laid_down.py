@@ -62,7 +62,7 @@ def inputs_are_as_recorded(evidence: Evidence) -> Findings:
         if had != told and (told or name not in CHOSEN_BY_THE_HOST):
             yield failed(f"{name} was {had}, and the inputs say {told or 'nothing'}", "run.json")
     if evidence.runtime != DEVCONTAINER:
-        yield passed("their hash is right", INPUTS)
+        yield passed("their hash is right, and the settings follow from them", INPUTS)
     try:
         wanted = _rendered(inputs, site_ca=bool(evidence.text(SITE_CA)) or "site-ca.crt" in text)
     except ProvisionerError as error:
