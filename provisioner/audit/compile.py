@@ -78,6 +78,7 @@ def compiled_as_told(evidence: Evidence) -> Findings:
             ("TORCH_CUDA_ARCH_LIST", evidence.run.get("arch_list")),
             ("MAX_JOBS", evidence.run.get("max_jobs")),
             ("FORCE_CUDA", "1"),
+            *([_threads(evidence)] if evidence.run.get("nvcc_threads") else []),
         ):
             if variables.get(name) != value:
                 yield failed(f"{name} was {variables.get(name)}, and the run has {value}", f"{call.folder}/environment")
@@ -125,7 +126,9 @@ def no_compiler_cache(evidence: Evidence) -> Findings:
         yield skipped("nothing was compiled", "container/ninja")
     for call in evidence.builds:
         for name, value in call.environment:
-            if MEDDLING.fullmatch(name) or (name != "PATH" and CACHES.search(value)):
+            if (MEDDLING.fullmatch(name) and (name, value) != _threads(evidence)) or (
+                name != "PATH" and CACHES.search(value)
+            ):
                 yield failed(f"{name} is set to {value:.60}", f"{call.folder}/environment")
         for tool in call.tools:
             if CACHES.search(tool.name) or not COMPILER.fullmatch(PurePosixPath(tool.real).name):
@@ -204,3 +207,8 @@ def extension_is_of_this_compile(evidence: Evidence) -> Findings:
 def _last(call: NinjaCall) -> float:
     """When the call's last object was made, in uptime."""
     return (call.window or (0.0,))[0] + max(step.ended for step in call.steps)
+
+
+def _threads(evidence: Evidence) -> tuple[str, str]:
+    """The variable by which the run itself tells each nvcc how many threads to use."""
+    return "NVCC_APPEND_FLAGS", f"--threads={evidence.run.get('nvcc_threads') or 0}"

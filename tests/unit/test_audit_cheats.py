@@ -4,6 +4,7 @@ catches it. And no false alarm on the evidence as it was.
 The sample's host has no GPU. What the attention test would have left there is made up here, and only that.
 """
 
+import hashlib
 import json
 import re
 import shutil
@@ -140,6 +141,23 @@ def test_every_check_points_to_evidence_that_is_there(folder):
     for check in judge(folder)[1].values():
         name = check.evidence.partition(":")[0]
         assert (folder / name).exists() or name == "record.json", check
+
+
+def test_threads_of_nvcc_that_the_run_tells_of_are_no_cheat(folder):
+    """They are an input, told by the variable that would otherwise be suspect."""
+    variable = "NVCC_APPEND_FLAGS=--threads=2"
+    appended("NINJA/environment", f"{variable}\n")(folder)
+    edit_json(folder / CONTAINER, lambda made: made[0]["Config"]["Env"].append(variable))
+    edit_json(folder / CONFIGURATION, lambda made: made["containerEnv"].update([variable.split("=", 1)]))
+    for part in ("configuration", "mergedConfiguration"):
+        edit_json(folder / MERGED, lambda read, part=part: read[part]["containerEnv"].update([variable.split("=", 1)]))
+    edit_json(folder / "files/benchmarking/inputs.json", lambda inputs: inputs.update(nvcc_threads="2"))
+    digest = hashlib.sha256((folder / "files/benchmarking/inputs.json").read_bytes()).hexdigest()
+    edit_json(folder / "run.json", lambda run: run.update(nvcc_threads="2", input_hash=digest))
+    evidence_sample.seal(folder)
+    assert failed(folder) == []
+    edit_json(folder / "run.json", lambda run: run.update(nvcc_threads="4"))
+    assert {"no_compiler_cache", "compiled_as_told", "inputs_are_as_recorded"} <= set(failed(folder))
 
 
 @pytest.mark.parametrize("moved", [-3600, 3600])
