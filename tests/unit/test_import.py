@@ -60,7 +60,7 @@ def test_a_log_becomes_a_run_of_the_store(cli, tmp_path, state):
         "pre_commit": 0.625,
         "attention_test": 11.25,
     }
-    assert [phase["started"] for phase in record["phases"]] == [None, None, 5.25, None, 70, 80.5, 180, 181.5]
+    assert [phase["started"] for phase in record["phases"]] == [None, None, 5.25, None, 70, 80.5, 180.1, 181.5]
     assert record["inputs"] | {"base_image_digest": ""} == {
         "base_image": "nvidia/cuda:12.8.0-devel-ubuntu22.04",
         "base_image_digest": "",
