@@ -79,6 +79,18 @@ def test_a_log_becomes_a_run_of_the_store(cli, tmp_path, state):
     assert json.loads(cli("facts", "--json")[1])["runs"] == [record]
 
 
+def test_it_is_judged_again_by_its_log(cli, tmp_path, state):
+    path = tmp_path / "a.log"
+    path.write_text(FAILED_TEST)
+    (record,) = json.loads(cli("import", path, "--json")[1])["runs"]
+    code, out, _ = cli("audit", record["run_id"], "--json")
+    assert (code, json.loads(out)) == (4, record["audit"])
+    assert record["run_id"] in cli("audit", state / "runs/upstream" / record["run_id"])[1]
+    (state / "runs/upstream" / record["run_id"] / "scenario_a.log").write_text("overwritten")
+    code, out, err = cli("audit", record["run_id"])
+    assert (code, out) == (2, "") and err.count("\n") == 1
+
+
 def test_importing_it_again_changes_nothing(cli, tmp_path):
     path, other = tmp_path / "a.log", tmp_path / "windows.log"
     path.write_text(TEXT)
