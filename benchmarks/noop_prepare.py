@@ -14,110 +14,29 @@ With --inventory the hosts are those, prepared already, with profile registries;
 """
 
 import argparse
-import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 import venv
 from pathlib import Path
 from typing import Any
 
 import yaml
-from memory import tree_memory
+from lab import ROOT, TOOLS, hosts, prepare, run, wanted_state
 
 HERE = Path(__file__).parent
-ROOT = HERE.parent
-COMMAND = ROOT / "bin/provisioner"
 PYINFRA = "pyinfra==3.10.0"
-WITHOUT = {"local_sources_base_image_build": None, "local_sources_xformers_sdist": None}
-TOOLS = Path(sys.executable).parent
-
-
-def run(command: list[Any], environment: dict[str, str], *, watch: bool = False) -> tuple[float, float, int]:
-    """Wall seconds, CPU seconds and, where watched, peak memory in bytes of a command with all that it starts."""
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(
-            list(map(str, command)), env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said
-        )
-        peak = [0]
-
-        def look() -> None:
-            while process.poll() is None:
-                peak[0] = max(peak[0], tree_memory(process.pid))
-                time.sleep(0.2)
-
-        watcher = threading.Thread(target=look)
-        if watch:
-            watcher.start()
-        code = process.wait()
-        wall = time.monotonic() - began
-        if watch:
-            watcher.join()
-        if code:
-            said.seek(0)
-            sys.exit(f"{command[0]} ended with {code}:\n{said.read().decode()[-3000:]}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, peak[0]
-
-
-COMMAND_TEXT = "{{ devcontainer_cli_command | replace('@NODE@', looked.looks.devcontainer_cli.node) }}"
-
-
-def wanted_state(inventory: Path, work: Path) -> dict[str, Any]:
-    """What the roles want of a host, resolved by Ansible, so that the peer keeps the very same."""
-    play = {
-        "hosts": "all",
-        "gather_facts": False,
-        "vars_files": [str(ROOT / "inventory/profiles/registries.yml")],
-        "roles": [{"role": role, "tags": "never"} for role in ("site", "docker_engine", "devcontainer_cli")],
-        "tasks": [
-            {
-                "run_once": True,
-                "become": True,
-                "look": {"roles": ["devcontainer_cli"]},
-                "register": "looked",
-            },
-            {
-                "run_once": True,
-                "delegate_to": "localhost",
-                "become": False,
-                "copy": {"content": "{{ state | to_json }}", "dest": str(work / "state.json"), "mode": "0600"},
-                "vars": {
-                    "state": {
-                        "ca_bundle": "{{ site_ca_bundle }}",
-                        "packages": "{{ docker_engine_packages.debian12 + ['python3-venv'] }}",
-                        "drop_in": "{{ docker_engine_drop_in }}",
-                        "drop_in_content": "{{ docker_engine_drop_in_content }}",
-                        "cli_version": "{{ devcontainer_cli_version }}",
-                        "prefix": "{{ devcontainer_cli_prefix }}",
-                        "path": "{{ devcontainer_cli_path }}",
-                        "link": "{{ devcontainer_cli_link }}",
-                        "node": "{{ looked.looks.devcontainer_cli.node }}",
-                        "command": COMMAND_TEXT,
-                    }
-                },
-            },
-        ],
-    }
-    path = work / "state.yml"
-    path.write_text(json.dumps([play]))
-    run([TOOLS / "ansible-playbook", "-i", inventory, path], {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")})
-    return json.loads((work / "state.json").read_text())
 
 
 def pyinfra_inventory(inventory: Path, work: Path) -> Path:
     """The lab's hosts as pyinfra takes them, with the same keys."""
-    hosts = yaml.safe_load(inventory.read_text())["all"]["hosts"]
+    known = yaml.safe_load(inventory.read_text())["all"]["hosts"].values()
     config = "".join(
         f"Host {variables['ansible_host']}\n  IdentityFile {variables['ansible_ssh_private_key_file']}\n"
         "  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n"
-        for variables in hosts.values()
+        for variables in known
     )
     (work / "ssh_config").write_text(config)
     entries = [
@@ -130,7 +49,7 @@ def pyinfra_inventory(inventory: Path, work: Path) -> Path:
                 "ssh_strict_host_key_checking": "off",
             },
         )
-        for variables in hosts.values()
+        for variables in known
     ]
     path = work / "inventory.py"
     path.write_text(f"hosts = {entries!r}\n")
@@ -147,8 +66,10 @@ def connecting_anew(work: Path) -> dict[str, str]:
 def several_names(inventory: Path, count: int, work: Path) -> Path:
     """An inventory of `count` hosts: those of `inventory`, in turn, under several names."""
     content = yaml.safe_load(inventory.read_text())
-    hosts = list(content["all"]["hosts"].values())
-    content["all"]["hosts"] = {f"host{number}": hosts[number % len(hosts)] for number in range(count)}
+    known = list(content["all"]["hosts"].values())
+    # Each name gets a connection of its own, as a host would.
+    own = {"ansible_control_path": "%(directory)s/{{ inventory_hostname }}"}
+    content["all"]["hosts"] = {f"host{number}": known[number % len(known)] | own for number in range(count)}
     path = work / "several_names.yml"
     path.write_text(yaml.safe_dump(content))
     return path
@@ -174,11 +95,6 @@ def tools(inventory: Path, work: Path) -> dict[str, tuple[list[Any], dict[str, s
             },
         ),
     }
-
-
-def prepare(inventory: Path, work: Path) -> tuple[list[Any], dict[str, str]]:
-    command = [COMMAND, "prepare", "-i", inventory, "--profile", "registries"]
-    return command, {"PROVISIONER_STATE_DIR": str(work / "state")}
 
 
 def measure(inventory: Path, rounds: int, names: int, work: Path) -> None:
@@ -231,18 +147,9 @@ def main() -> int:
         if options.inventory:
             measure(options.inventory.absolute(), options.rounds, options.names, work)
             return 0
-        lab = f"noop{os.getpid()}"
-        try:
-            up = [COMMAND, "lab", "up", "--name", lab, "-n", str(options.hosts), "--json"]
-            made = json.loads(subprocess.run(up, check=True, stdout=subprocess.PIPE).stdout)
-            inventory = yaml.safe_load(Path(made["inventory"]).read_text())
-            inventory["all"]["vars"] = WITHOUT
-            path = work / "hosts.yml"
-            path.write_text(yaml.safe_dump(inventory))
-            subprocess.run(prepare(path, work)[0], check=True)
-            measure(path, options.rounds, options.names, work)
-        finally:
-            subprocess.run([COMMAND, "lab", "down", "--name", lab], check=False)
+        with hosts(options.hosts, work) as inventory:
+            subprocess.run(prepare(inventory, work)[0], check=True)
+            measure(inventory, options.rounds, options.names, work)
     return 0
 
 

@@ -40,7 +40,13 @@ files.file(path=f"{cli}/dist/spec-node/devContainersSpecCLI.js")
 if not str(host.get_fact(Command, f"{state['node']} --version")).startswith("v2"):
     server.shell(commands=["exit 1"])
 files.directory(path=str(Path(state["path"]).parent), mode="755", user="root", group="root")
-files.put(src=StringIO(state["command"]), dest=state["path"], mode="755", user="root", group="root")
+files.put(
+    src=StringIO(state["command"].replace("@NODE@", state["node"])),
+    dest=state["path"],
+    mode="755",
+    user="root",
+    group="root",
+)
 files.link(path=state["link"], target=state["path"])
 if host.get_fact(File, path="/run/reboot-required"):
     print(f"{host.name} wants a restart")

@@ -18,6 +18,7 @@ MUST_AGREE = {
 
 WORTH_SAYING = {
     "compile jobs": "compile.max_jobs",
+    "threads of nvcc": "inputs.nvcc_threads",
     "base image there before": "inputs.base_image_present",
     "processor": "machine.cpu_model",
     "cores": "machine.cores",

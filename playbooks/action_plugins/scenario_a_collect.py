@@ -47,6 +47,7 @@ class ActionModule(ActionBase):
             try:
                 changed = self._bring(run) or changed
                 record = arrival.record(self._runs / run["run_id"], host)
+                self._note(run)
             except (OSError, ValueError) as error:
                 message = f"run {run['run_id']} {run['outcome']} but cannot be collected: {error}"
                 if run["run_id"] == wanted:
@@ -61,17 +62,19 @@ class ActionModule(ActionBase):
         return result | {"changed": changed, "scenario_a_recovered": recovered}
 
     def _bring(self, run: dict[str, Any]) -> bool:
-        """Make sure that the run's evidence is here and that its host knows; say whether it had to be brought."""
+        """Make sure that the run's evidence is here; say whether it had to be brought."""
         folder = self._runs / run["run_id"]
-        missing = not arrival.is_here(folder)
-        if missing:
-            packed = self._module(state="packed", run_id=run["run_id"])
-            arrival.bring_in(base64.b64decode(packed["archive"]), folder)
+        if arrival.is_here(folder):
+            return False
+        packed = self._module(state="packed", run_id=run["run_id"])
+        arrival.bring_in(base64.b64decode(packed["archive"]), folder)
+        return True
+
+    def _note(self, run: dict[str, Any]) -> None:
+        """Tell the host that the run is collected; one without room for that is told again by the next command."""
         if not run["collected"]:
-            # A host without room for that is asked once more by the next command.
             with suppress(AnsibleActionFail):
                 self._module(state="collected", run_id=run["run_id"])
-        return missing
 
     def _module(self, **options: Any) -> dict[str, Any]:
         """Ask the host; raises AnsibleActionFail with what it says."""

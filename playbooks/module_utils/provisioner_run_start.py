@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ansible.module_utils.provisioner_runs import Runs
 
 # A run is started with these and no other of the environment that Ansible happens to bring.
-ENVIRONMENT = ["PATH", "HOME", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"] + [
+ENVIRONMENT = ["PATH", "HOME", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "CUDA_HOME", "LD_LIBRARY_PATH"] + [
     name for proxy in ("http_proxy", "https_proxy", "no_proxy") for name in (proxy, proxy.upper())
 ]
 

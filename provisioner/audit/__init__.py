@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from provisioner.audit import attention, compile, configuration, image, laid_down, whole
 from provisioner.audit.finding import SKIP, Finding, Findings, failed
+from provisioner.audit.names import DEVCONTAINER
 from provisioner.audit.verdict import NOT_APPLICABLE, reasons, verdict
 from provisioner.record import Audit, Check
 
@@ -42,6 +43,7 @@ CHECKS: dict[str, Callable[[Evidence], Findings]] = {
         configuration.container_is_as_configured,
         compile.nothing_was_there_before,
         compile.compiled_once,
+        compile.compiled_as_told,
         compile.installed_once,
         compile.no_compiler_cache,
         compile.compilers_are_genuine,
@@ -51,8 +53,7 @@ CHECKS: dict[str, Callable[[Evidence], Findings]] = {
     )
 }
 
-# These are about an image or a container, which only this runtime has.
-DEVCONTAINER = "devcontainer"
+# These are about an image or a container, which only the runtime devcontainer has.
 OF_THE_IMAGE = {
     name
     for name, check in CHECKS.items()

@@ -68,6 +68,29 @@ def compiled_once(evidence: Evidence) -> Findings:
     yield passed(f"one call of ninja built {len(call.steps)} objects", where)
 
 
+def compiled_as_told(evidence: Evidence) -> Findings:
+    """What was compiled is what the run says: for each of its architectures, at its number of jobs, for CUDA."""
+    if not evidence.builds:
+        yield skipped("nothing was compiled", "container/ninja")
+    for call in evidence.builds:
+        variables = dict(call.environment)
+        for name, value in (
+            ("TORCH_CUDA_ARCH_LIST", evidence.run.get("arch_list")),
+            ("MAX_JOBS", evidence.run.get("max_jobs")),
+            ("FORCE_CUDA", "1"),
+        ):
+            if variables.get(name) != value:
+                yield failed(f"{name} was {variables.get(name)}, and the run has {value}", f"{call.folder}/environment")
+        if call.jobs is not None and str(call.jobs) != evidence.run.get("max_jobs"):
+            yield failed(f"ninja was told {call.jobs} jobs", f"{call.folder}/arguments")
+        where = f"{call.folder}/build.ninja"
+        for architecture in re.findall(r"[\d.]+[af]?", str(evidence.run.get("arch_list"))):
+            target = f"sm_{architecture.replace('.', '')}"
+            if not re.search(rf"\b{target}\b", evidence.text(where)):
+                yield failed(f"nothing was compiled for {target}", where)
+    yield passed(f"for {evidence.run.get('arch_list')}, {evidence.run.get('max_jobs')} jobs at a time", "run.json")
+
+
 def installed_once(evidence: Evidence) -> Findings:
     """One editable install, of the workspace's clone; no wheel, no second install, no other xformers."""
     after = evidence.json(AFTER)

@@ -127,16 +127,22 @@ def container_is_of_the_image(evidence: Evidence) -> Findings:
     window = evidence.window("container_up")
     if not evidence.within(_moment(container.get("Created")), window):
         yield failed(f"the container is of {container.get('Created')}", "container_inspect.json")
-    # The Dev Container CLI gives the container's user the number of the host's, in a layer of its own.
-    if len(layers) > len(built) + 1:
-        yield failed(f"{len(layers) - len(built)} layers were put on the image", where)
-    found = _seen_before(evidence, layers[len(built) :])
+    history = "container_image_history.jsonl"
+    rows = evidence.json_lines(history)
+    above = rows[: len(rows) - len(evidence.json_lines("image_history.jsonl"))]
+    for number, row in enumerate(above, 1):
+        step = dockerfile.built(row["CreatedBy"])
+        # The Dev Container CLI gives the container's user the number of the host's: the one thing that it adds.
+        if step.name in dockerfile.CONTENT and not (step.name == "RUN" and "NEW_UID" in step.arguments):
+            yield failed(f"{step.name} {step.arguments:.60} was put on the image", f"{history}:{number}")
+        if not evidence.within(_created(row), window, SECOND):
+            yield failed(f"a layer is of {row['CreatedAt']}", f"{history}:{number}")
+    added = [layer for layer in layers[len(built) :] if layer != EMPTY_LAYER]
+    if len(added) > sum(row["Size"] != "0B" for row in above):
+        yield failed(f"{len(added)} layers were put on the image, more than its history tells of", where)
+    found = _seen_before(evidence, added)
     if found:
         yield failed(*found)
-    rows = evidence.json_lines("container_image_history.jsonl")
-    for row in rows[: len(rows) - len(evidence.json_lines("image_history.jsonl"))]:
-        if not evidence.within(_created(row), window, SECOND):
-            yield failed(f"a layer is of {row['CreatedAt']}", "container_image_history.jsonl")
     yield passed("created in this run from the image that it built", where)
 
 

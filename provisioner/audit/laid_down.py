@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from provisioner.audit import dockerfile
 from provisioner.audit.finding import Findings, failed, match, passed, skipped
-from provisioner.audit.names import DOCKERFILE, INPUTS, SHORTCUT, SITE_CA
+from provisioner.audit.names import DEVCONTAINER, DOCKERFILE, INPUTS, SHORTCUT, SITE_CA
 from provisioner.errors import ProvisionerError
 from provisioner.shipped import load, role
 
@@ -23,6 +23,9 @@ OWN = {
     "benchmarking/inputs.json",
     "benchmarking/scenario_a.env",
 }
+# What the run had, which the environment of somebody who started it by hand may have changed.
+SETTINGS = ("base_image", "username", "xformers_url", "arch_list", "max_jobs")
+CHOSEN_BY_THE_HOST = {"arch_list", "max_jobs"}
 # Without these there was no Scenario A.
 REQUIRED = {".devcontainer/post-create-scenario-a.sh", ".devcontainer/bin/ninja", "attention_test.py"}
 
@@ -47,13 +50,19 @@ def files_are_as_shipped(evidence: Evidence) -> Findings:
 
 
 def inputs_are_as_recorded(evidence: Evidence) -> Findings:
-    """The inputs have the hash by which runs are compared, and the Dockerfile is what they make of its template."""
+    """The inputs have the hash by which runs are compared; the settings and the Dockerfile are what they make them."""
     inputs = evidence.json(INPUTS)
     text = evidence.text(DOCKERFILE)
-    if not isinstance(inputs, dict) or not text:
+    if not isinstance(inputs, dict) or (not text and evidence.runtime == DEVCONTAINER):
         yield skipped("the run was not told its inputs", INPUTS)
     if hashlib.sha256(evidence.text(INPUTS).rstrip("\n").encode()).hexdigest() != evidence.run.get("input_hash"):
         yield failed("their hash is not the one that was recorded", INPUTS)
+    for name in SETTINGS:
+        told, had = str(inputs[name]), str(evidence.run.get(name))
+        if had != told and (told or name not in CHOSEN_BY_THE_HOST):
+            yield failed(f"{name} was {had}, and the inputs say {told or 'nothing'}", "run.json")
+    if evidence.runtime != DEVCONTAINER:
+        yield passed("their hash is right", INPUTS)
     try:
         wanted = _rendered(inputs, site_ca=bool(evidence.text(SITE_CA)) or "site-ca.crt" in text)
     except ProvisionerError as error:

@@ -12,6 +12,9 @@ LOG = "scenario_a.log"
 PIP_LOG = "container/pip.log"
 EVENTS = "events.jsonl"
 
+# The runtime that has an image and a container.
+DEVCONTAINER = "devcontainer"
+
 BUILDERS = re.compile(r"xformers-(?:dependency-downloader|builder)")
 # The name of an image, less its tag: the devcontainer's own, and those that its wheels were built in.
 SHORTCUT = re.compile(r"(?:^|/)xformers-(?:devcontainer|dependency-downloader|builder)(?:[:@]|$)")

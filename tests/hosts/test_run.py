@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import short
+import yaml
 
 ROOT = Path(__file__).parents[2]
 
@@ -108,6 +109,19 @@ def test_a_run_that_is_killed_on_its_host_is_interrupted_and_the_next_one_measur
     again = provisioner("run", "-i", inventory, *short.OPTIONS, "--state-dir", state, "--fresh", "--json")
     assert again.code == 0, again
     assert again.json["hosts"][name]["outcome"] == "ok"
+
+
+def test_a_compiler_cache_in_a_real_run_is_found_and_the_run_rejected(host, state, provisioner, tmp_path):
+    inventory, name, _ = host
+    altered = yaml.safe_load(inventory.read_text())
+    altered["all"]["vars"]["scenario_a_system_packages"].append("ccache")
+    path = tmp_path / "hosts.yml"
+    path.write_text(yaml.safe_dump(altered))
+    done = provisioner("run", "-i", path, *short.OPTIONS, "--state-dir", state, "--json")
+    assert done.code == 4, done
+    audit = done.json["hosts"][name]["audit"]
+    assert [check["name"] for check in audit["checks"] if check["outcome"] == "fail"] == ["no_compiler_cache"]
+    assert "rejected: no_compiler_cache: /usr/bin/ccache" in done.stderr
 
 
 def test_clean_leaves_the_host_without_the_scenario(host, state, provisioner):

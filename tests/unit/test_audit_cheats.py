@@ -19,9 +19,10 @@ from provisioner.evidence import Evidence
 CONFIGURATION = "files/.devcontainer/devcontainer.json"
 DOCKERFILE = "files/.devcontainer/Dockerfile.scenario-a"
 POST_CREATE = "files/.devcontainer/post-create-scenario-a.sh"
+MERGED = "devcontainer_configuration.json"
+CONTAINER = "container_inspect.json"
 GPU = {"name": "NVIDIA H200", "uuid": "GPU-1", "compute_capability": "9.0", "memory_bytes": 1}
 WORKSPACE = "/workspaces/xformers-devcontainer-scenario-a"
-CHEATS = {}
 
 
 @pytest.fixture
@@ -41,20 +42,27 @@ def failed(folder):
 # ---- ways to alter evidence ------------------------------------------------------------------------------------------
 
 
-def cheat(name, check):
-    """Register a function that alters a folder, as a cheat that `check` must catch."""
-
-    def register(function):
-        CHEATS[name] = (check, function)
-        return function
-
-    return register
+def at(folder, name) -> Path:
+    """A file of the evidence; NINJA/ is the folder of the call that compiled."""
+    if name.startswith("NINJA/"):
+        (log,) = folder.glob("container/ninja/*/ninja_log")
+        return log.parent / name.removeprefix("NINJA/")
+    return folder / name
 
 
-def edit(path: Path, old, new, count=1):
-    text = path.read_text()
-    assert old in text, f"the sample has no {old!r} in {path.name}"
-    path.write_text(text.replace(old, new, count))
+def edit(path: Path, old, new):
+    """Replace the first match of a pattern, in which ^ and $ are a line's."""
+    text, count = re.subn(old, new, path.read_text(), count=1, flags=re.MULTILINE)
+    assert count, f"the sample has no {old!r} in {path.name}"
+    path.write_text(text)
+
+
+def edited(name, old, new):
+    return lambda folder: edit(at(folder, name), old, new)
+
+
+def appended(name, text):
+    return lambda folder: at(folder, name).write_text(at(folder, name).read_text() + text)
 
 
 def edit_json(path: Path, change):
@@ -63,50 +71,50 @@ def edit_json(path: Path, change):
     path.write_text(json.dumps(value))
 
 
+def changed(name, change):
+    return lambda folder: edit_json(at(folder, name), change)
+
+
 def edit_lines(path: Path, change):
-    """Alter a file of one JSON object a line."""
+    """Alter a file of one JSON object a line, as a list."""
     values = [json.loads(line) for line in path.read_text().splitlines()]
     change(values)
     path.write_text("".join(f"{json.dumps(value)}\n" for value in values))
 
 
-def build_folder(folder) -> Path:
-    """The evidence of the ninja call that compiled."""
-    (log,) = folder.glob("container/ninja/*/ninja_log")
-    return log.parent
+def lines(name, change):
+    return lambda folder: edit_lines(at(folder, name), change)
 
 
-def echo(folder, phase, command):
-    """Let the log say that a command was run in a phase."""
-    path = folder / "scenario_a.log"
-    lines = path.read_text().splitlines()
-    at = next(number for number, line in enumerate(lines) if line.endswith(f"=== {phase} ==="))
-    lines.insert(at + 1, f"{lines[at][:24]} + {command}")
-    path.write_text("\n".join(lines) + "\n")
+def both(*alterations):
+    return lambda folder: [alter(folder) for alter in alterations]
 
 
-def with_gpu(folder, event="end", **result):
-    """Make the evidence that of a host with a GPU, whose attention test printed `result`."""
-    edit_json(folder / "machine.json", lambda machine: machine.update(gpus=[GPU]))
-    container = json.loads((folder / "container_inspect.json").read_text())[0]
-    shown = {
-        "passed": True,
-        "host": container["Config"]["Hostname"],
-        "device": GPU["name"],
-        "max_abs_error": 1.2e-7,
-        "tolerance": 1e-3,
-        "extension": f"{WORKSPACE}/xformers/xformers/_C.so",
-    } | result
-    (folder / "attention_test.log").write_text("some line\n" + json.dumps(shown) + "\n")
-    path = folder / "events.jsonl"
-    (skip,) = [line for line in path.read_text().splitlines() if '"skip"' in line]
-    begin, end = skip.replace("skip", "begin"), skip.replace("skip", event)
-    edit(path, skip, f"{begin}\n{end}")
-    echo_line = "devcontainer exec --workspace-folder x python3 attention_test.py"
-    log = folder / "scenario_a.log"
-    text = log.read_text()
-    heading = re.search(r"^(\S+) No NVIDIA GPU.*$", text, re.MULTILINE)
-    log.write_text(text.replace(heading[0], f"{heading[1]} === attention_test ===\n{heading[1]} + {echo_line}"))
+def with_gpu(event="end", printed=None, **result):
+    """Make the evidence that of a host with a GPU, whose attention test printed `result`, or else `printed`."""
+
+    def alter(folder):
+        container = json.loads((folder / "container_inspect.json").read_text())[0]
+        shown = {
+            "passed": True,
+            "host": container["Config"]["Hostname"],
+            "device": GPU["name"],
+            "max_abs_error": 1.2e-7,
+            "tolerance": 1e-3,
+            "extension": f"{WORKSPACE}/xformers/xformers/_C.so",
+        } | result
+        edit_json(folder / "machine.json", lambda machine: machine.update(gpus=[GPU]))
+        (folder / "attention_test.log").write_text(f"some line\n{printed or json.dumps(shown)}\n")
+        edit(folder / "events.jsonl", r'^(.*)"skip"(.*)$', rf'\1"begin"\2\n\1"{event}"\2')
+        test = "devcontainer exec --workspace-folder x python3 attention_test.py"
+        edit(folder / "scenario_a.log", r"^(\S+) No NVIDIA GPU.*$", rf"\1 === attention_test ===\n\1 + {test}")
+
+    return alter
+
+
+def buildkit(*said):
+    """Let the build have been BuildKit's, with these lines of its output."""
+    return edited("scenario_a.log", r"^(\S+) (.*Step 1/.*)$", "".join(rf"\1 {line}\n" for line in said) + r"\1 \2")
 
 
 # ---- no false alarm --------------------------------------------------------------------------------------------------
@@ -121,7 +129,7 @@ def test_the_evidence_as_it_was_is_incomplete_for_want_of_a_gpu_only(folder):
 
 
 def test_with_a_gpu_and_its_test_the_run_is_accepted(folder):
-    with_gpu(folder)
+    with_gpu()(folder)
     evidence_sample.seal(folder)
     verdict, checks = judge(folder)
     assert not [check for check in checks.values() if check.outcome != "pass"]
@@ -147,224 +155,33 @@ def test_a_clock_that_was_set_during_the_run_is_no_cheat(folder, moved):
     assert failed(folder) == []
 
 
+def test_a_base_on_the_host_is_no_cached_layer(folder):
+    """The base is an input: whether it was there is in the record."""
+    buildkit("#5 [stage 1/6] FROM docker.io/provisioner/cuda:13.0-devel", "#5 CACHED")(folder)
+    buildkit(" => CACHED [stage 1/6] FROM docker.io/provisioner/cuda:13.0-devel")(folder)
+    evidence_sample.seal(folder)
+    assert failed(folder) == []
+
+
 # ---- the cheats ------------------------------------------------------------------------------------------------------
 
 
-@cheat("cacheFrom restored", "configuration_has_no_shortcut")
-def _(folder):
-    edit_json(folder / CONFIGURATION, lambda made: made["build"].update(cacheFrom="someone/xformers-devcontainer"))
+def second_ninja(folder):
+    shutil.copytree(at(folder, "NINJA/ninja_log").parent, folder / "container/ninja/9")
 
 
-@cheat("image set", "configuration_has_no_shortcut")
-def _(folder):
-    edit_json(folder / CONFIGURATION, lambda made: made.update(image="someone/anything:latest"))
+def older_object(folder):
+    log = at(folder, "NINJA/ninja_log")
+    fields = log.read_text().splitlines()[1].split("\t")
+    edit(log, fields[2], str(int(fields[2]) - 3600 * 10**9))
 
 
-@cheat("a feature that brings software", "configuration_has_no_shortcut")
-def _(folder):
-    edit_json(folder / CONFIGURATION, lambda made: made.update(features={"ghcr.io/someone/xformers:1": {}}))
-
-
-@cheat("a command before the timed ones", "configuration_has_no_shortcut")
-def _(folder):
-    edit_json(folder / CONFIGURATION, lambda made: made.update(onCreateCommand="pip install xformers"))
-
-
-@cheat("a volume by runArgs", "configuration_has_no_shortcut")
-def _(folder):
-    edit_json(folder / CONFIGURATION, lambda made: made.update(runArgs=["--gpus", "all", "-v", "/cache:/cache"]))
-
-
-@cheat("a build option", "configuration_has_no_shortcut")
-def _(folder):
-    edit_json(folder / CONFIGURATION, lambda made: made["build"].update(options=["--build-context", "x=/y"]))
-
-
-@cheat("metadata of an image adds a command", "configuration_in_force_is_the_one_laid_down")
-def _(folder):
-    edit_json(
-        folder / "devcontainer_configuration.json",
-        lambda read: read["mergedConfiguration"]["onCreateCommands"].append("install-it"),
-    )
-
-
-@cheat("metadata of an image adds a variable", "configuration_in_force_is_the_one_laid_down")
-def _(folder):
-    edit_json(
-        folder / "devcontainer_configuration.json",
-        lambda read: read["mergedConfiguration"]["remoteEnv"].update(CXX="ccache c++"),
-    )
-
-
-@cheat("COPY --from a builder", "dockerfile_takes_nothing_ready")
-def _(folder):
-    edit(folder / DOCKERFILE, "WORKDIR", "COPY --from=me/xformers-builder /wheels /wheels\nWORKDIR")
-
-
-@cheat("COPY --from a builder by another name", "dockerfile_takes_nothing_ready")
-def _(folder):
-    edit(folder / DOCKERFILE, "WORKDIR", "COPY --chown=1:1 --from=me/harmless /w /w\nWORKDIR")
-
-
-@cheat("a builder named in the Dockerfile", "no_builder_image")
-def _(folder):
-    edit(folder / DOCKERFILE, "WORKDIR", "LABEL from=xformers-dependency-downloader\nWORKDIR")
-
-
-@cheat("a stage before the real one", "dockerfile_takes_nothing_ready")
-def _(folder):
-    edit(folder / DOCKERFILE, "FROM ", "FROM me/harmless AS first\nFROM ")
-
-
-@cheat("another base than the recorded one", "dockerfile_takes_nothing_ready")
-def _(folder):
-    edit(folder / DOCKERFILE, "FROM provisioner/cuda:13.0-devel", "FROM provisioner/cuda:warm")
-
-
-@cheat("a bind mount in RUN", "dockerfile_takes_nothing_ready")
-def _(folder):
-    edit(folder / DOCKERFILE, "RUN useradd", "RUN --mount=type=bind,from=me/x,target=/x useradd")
-
-
-@cheat("pip download", "dockerfile_takes_nothing_ready")
-def _(folder):
-    edit(folder / DOCKERFILE, "WORKDIR", "RUN pip download torch\nWORKDIR")
-
-
-@cheat("pip with its cache", "dockerfile_takes_nothing_ready")
-def _(folder):
-    edit(folder / DOCKERFILE, "install --no-cache-dir --upgrade", "install --upgrade")
-
-
-@cheat("a Dockerfile that does a little more", "inputs_are_as_recorded")
-def _(folder):
-    edit(folder / DOCKERFILE, "RUN useradd", "RUN curl -o /opt/warm.tar https://warm.invalid/x.tar\nRUN useradd")
-
-
-@cheat("inputs told otherwise", "inputs_are_as_recorded")
-def _(folder):
-    edit(folder / "files/benchmarking/inputs.json", "ninja-build", "ninja")
-
-
-@cheat("a second editable install in post-create", "installed_once")
-def _(folder):
-    edit(folder / POST_CREATE, "begin pre_commit", 'python3 -m pip install -e "$XFORMERS_PATH"\nbegin pre_commit')
-    echo(folder, "pre_commit", f"python3 -m pip install -e {WORKSPACE}/xformers")
-
-
-@cheat("a second editable install that nothing echoes", "files_are_as_shipped")
-def _(folder):
-    edit(folder / POST_CREATE, "begin pre_commit", 'python3 -m pip install -qe "$XFORMERS_PATH"\nbegin pre_commit')
-
-
-@cheat("a file of one's own among the scripts", "files_are_as_shipped")
-def _(folder):
-    (folder / "files/.devcontainer/sitecustomize.py").write_text("")
-
-
-@cheat("a second call of ninja", "compiled_once")
-def _(folder):
-    built = build_folder(folder)
-    (folder / "container/ninja/9").mkdir()
-    for name in ("ninja_log", "call.json", "arguments"):
-        (folder / "container/ninja/9" / name).write_text((built / name).read_text())
-
-
-@cheat("an object from an earlier build", "compiled_once")
-def _(folder):
-    log = build_folder(folder) / "ninja_log"
-    first = log.read_text().splitlines()[1]
-    fields = first.split("\t")
-    fields[2] = str(int(fields[2]) - 3600 * 10**9)
-    edit(log, first, "\t".join(fields))
-
-
-@cheat("an object built twice", "compiled_once")
-def _(folder):
-    log = build_folder(folder) / "ninja_log"
+def object_again(folder):
+    log = at(folder, "NINJA/ninja_log")
     log.write_text(log.read_text() + log.read_text().splitlines()[-1] + "\n")
 
 
-@cheat("a prebuilt wheel, nothing compiled", "compiled_once")
-def _(folder):
-    (build_folder(folder) / "ninja_log").unlink()
-    edit(folder / "container/pip.log", "\n", "\nProcessing ./xformers-0.0.35-cp39-abi3-linux_x86_64.whl\n")
-
-
-@cheat("a prebuilt wheel beside a compile", "installed_once")
-def _(folder):
-    edit(folder / "container/pip.log", "\n", "\nProcessing /wheels/xformers-0.0.35-cp39-abi3-linux_x86_64.whl\n")
-
-
-@cheat("xformers imported from elsewhere", "installed_once")
-def _(folder):
-    edit_json(folder / "environment.json", lambda now: now.update(package=["/opt/warm/xformers"]))
-
-
-@cheat("xformers there before the clone", "nothing_was_there_before")
-def _(folder):
-    edit_json(
-        folder / "container/environment_before.json", lambda before: before["package"].append("/opt/warm/xformers")
-    )
-
-
-@cheat("ccache in a command", "no_compiler_cache")
-def _(folder):
-    path = folder / "container/pip.log"
-    path.write_text(re.sub(r"^(\s*\[3/\d+\]) ", r"\1 ccache ", path.read_text(), flags=re.MULTILINE))
-
-
-@cheat("ccache by its links", "no_compiler_cache")
-def _(folder):
-    edit(build_folder(folder) / "tools", "\n", "\nc++\t/usr/lib/ccache/c++\t/usr/bin/ccache\n")
-
-
-@cheat("a launcher by any other name", "no_compiler_cache")
-def _(folder):
-    edit(build_folder(folder) / "tools", "/usr/bin/x86_64-linux-gnu-g++-12", "/opt/fast/warm")
-
-
-@cheat("torch told of another nvcc", "no_compiler_cache")
-def _(folder):
-    path = build_folder(folder) / "environment"
-    path.write_text(path.read_text() + "PYTORCH_NVCC=/opt/fast/nvcc\n")
-
-
-@cheat("a step that runs something else", "no_compiler_cache")
-def _(folder):
-    path = folder / "container/pip.log"
-    path.write_text(re.sub(r"^(\s*\[3/\d+\]) \S+", r"\1 cp", path.read_text(), flags=re.MULTILINE))
-
-
-@cheat("a compiler that its package would not know", "compilers_are_genuine")
-def _(folder):
-    edit_json(folder / "environment.json", lambda now: now["compilers"][1].update(altered=True))
-
-
-@cheat("a compiler written in the container", "compilers_are_genuine")
-def _(folder):
-    path = folder / "container_diff.txt"
-    path.write_text(path.read_text() + "A /usr/bin/x86_64-linux-gnu-g++-12\n")
-
-
-@cheat("a compiler that was another during the compile", "compilers_are_genuine")
-def _(folder):
-    edit(build_folder(folder) / "tools", "/usr/bin/x86_64-linux-gnu-g++-12", "/usr/local/bin/g++")
-
-
-@cheat("objects that no compiler computed", "compilers_were_at_work")
-def _(folder):
-    path = build_folder(folder) / "samples"
-    path.write_text(re.sub(r"^(\S+ \S+) .*$", r"\1", path.read_text(), flags=re.MULTILINE))
-
-
-@cheat("the extension exchanged after the compile", "extension_is_of_this_compile")
-def _(folder):
-    edit_json(folder / "environment.json", lambda now: now["extensions"][0].update(changed="1999999999.000000000"))
-
-
-@cheat("an extension from before the compile", "extension_is_of_this_compile")
-def _(folder):
+def older_extension(folder):
     def older(extension):
         extension["modified"] = f"{float(extension['modified']) - 7200:.9f}"
 
@@ -372,187 +189,231 @@ def _(folder):
     edit_lines(folder / "container/extensions.jsonl", lambda left: older(left[0]))
 
 
-@cheat("an extension that the compile did not leave", "extension_is_of_this_compile")
-def _(folder):
-    edit_json(folder / "environment.json", lambda now: now["extensions"][0].update(path="/opt/warm/xformers/_C.so"))
+def layers_from_earlier(folder):
+    layers = json.loads((folder / "image_inspect.json").read_text())[0]["RootFS"]["Layers"][:4]
+    edit_lines(folder / "images_at_build.jsonl", lambda images: images.append({"id": "sha256:0", "layers": layers}))
 
 
-@cheat("a builder image on the host before the start", "no_shortcut_image")
-def _(folder):
-    edit_lines(folder / "images_at_build.jsonl", lambda images: images[0].update(tags=["me/xformers-builder:latest"]))
+def nothing_at_work(folder):
+    samples = at(folder, "NINJA/samples")
+    samples.write_text(re.sub(r"^(\S+ \S+) .*$", r"\1", samples.read_text(), flags=re.MULTILINE))
 
 
-@cheat("--no-cache dropped", "no_cached_layer")
-def _(folder):
-    edit(folder / "scenario_a.log", " --no-cache", "")
+SECOND_INSTALL = f"python3 -m pip install -e {WORKSPACE}/xformers"
+WHEEL = "xformers-0.0.35-cp39-abi3-linux_x86_64.whl"
+VOLUME = {"Type": "volume", "Name": "warm", "Source": "/var/lib/docker/volumes/warm/_data", "Destination": "/root"}
+PULL = {"Type": "image", "Action": "pull", "Actor": {"ID": "me/warm:latest"}}
+LONG_AGO = "2026-11-22T05:06:10.366099105Z"
+REAL = "/usr/bin/x86_64-linux-gnu-g[+][+]-12$"
+
+# By the check that must catch it: what is done, and how it shows in the evidence.
+CHEATS = {
+    "configuration_has_no_shortcut": {
+        "cacheFrom restored": changed(CONFIGURATION, lambda made: made["build"].update(cacheFrom="a/devcontainer")),
+        "image set": changed(CONFIGURATION, lambda made: made.update(image="someone/anything:latest")),
+        "a feature that brings software": changed(
+            CONFIGURATION, lambda made: made.update(features={"ghcr.io/x:1": {}})
+        ),
+        "a command before the timed ones": changed(CONFIGURATION, lambda made: made.update(onCreateCommand="warm-up")),
+        "another post-create command": changed(CONFIGURATION, lambda made: made.update(postCreateCommand="warm-up")),
+        "a volume by runArgs": changed(CONFIGURATION, lambda made: made.update(runArgs=["-v", "/cache:/cache"])),
+        "a build option": changed(
+            CONFIGURATION, lambda made: made["build"].update(options=["--build-context", "x=/y"])
+        ),
+    },
+    "configuration_in_force_is_the_one_laid_down": {
+        "metadata of an image adds a command": changed(
+            MERGED, lambda read: read["mergedConfiguration"]["onCreateCommands"].append("install-it")
+        ),
+        "metadata of an image adds a variable": changed(
+            MERGED, lambda read: read["mergedConfiguration"]["remoteEnv"].update(CXX="ccache c++")
+        ),
+    },
+    "no_builder_image": {
+        "a builder named in the Dockerfile": edited(
+            DOCKERFILE, "^WORKDIR", "LABEL from=xformers-dependency-downloader\nWORKDIR"
+        ),
+    },
+    "dockerfile_takes_nothing_ready": {
+        name: edited(DOCKERFILE, old, new)
+        for name, old, new in (
+            ("COPY --from a builder", "^WORKDIR", "COPY --from=me/xformers-builder /wheels /wheels\nWORKDIR"),
+            ("COPY --from a harmless name", "^WORKDIR", "COPY --chown=1:1 --from=me/harmless /w /w\nWORKDIR"),
+            ("a stage before the real one", "^FROM ", "FROM me/harmless AS first\nFROM "),
+            ("another base than the recorded one", "^FROM .*$", "FROM provisioner/cuda:warm"),
+            ("a mount from another image", "^RUN useradd", "RUN --mount=type=bind,from=me/x,target=/x useradd"),
+            ("pip download", "^WORKDIR", "RUN pip download torch\nWORKDIR"),
+            ("pip with its cache", "install --no-cache-dir --upgrade", "install --upgrade"),
+            ("xformers in the image", "triton", "triton xformers"),
+        )
+    },
+    "inputs_are_as_recorded": {
+        "a Dockerfile that does a little more": edited(
+            DOCKERFILE, "^RUN useradd", "RUN fetch-warm-things\nRUN useradd"
+        ),
+        "another fork than the inputs say": changed(
+            "run.json", lambda run: run.update(xformers_url="file:///warm.git")
+        ),
+        "inputs told otherwise": edited("files/benchmarking/inputs.json", "ninja-build", "ninja"),
+    },
+    "files_are_as_shipped": {
+        "a second install that nothing echoes": edited(
+            POST_CREATE, "^begin pre_commit", 'python3 -m pip install -qe "$XFORMERS_PATH"\nbegin pre_commit'
+        ),
+        "a file of one's own among the scripts": lambda folder: (
+            folder / "files/.devcontainer/sitecustomize.py"
+        ).write_text(""),
+        "an attention test of one's own": lambda folder: (folder / "files/attention_test.py").write_text("print('{}')"),
+    },
+    "no_shortcut_image": {
+        "a builder image on the host before the start": lines(
+            "images_at_build.jsonl", lambda images: images[0].update(tags=["me/xformers-builder:latest"])
+        ),
+    },
+    "no_cached_layer": {
+        "--no-cache dropped": edited("scenario_a.log", " --no-cache", ""),
+        "a step from the cache": edited("scenario_a.log", r"^(\S+) (.*Step 8/.*)$", r"\1 \2\n\1  ---> Using cache"),
+        "a step from BuildKit's cache": buildkit("#7 [stage 3/6] RUN apt-get update", "#7 CACHED"),
+        "a step from BuildKit's cache, on a terminal": buildkit(" => CACHED [3/6] RUN apt-get update 0.0s"),
+        "a package from pip's cache": buildkit("  Using cached torch-2.14.1-cp311-cp311-linux_x86_64.whl (900 MB)"),
+    },
+    "layers_are_new": {
+        "--no-cache dropped, so that layers come from an earlier build": layers_from_earlier,
+        "a layer of an image that was since removed": lines(
+            "image_history.jsonl", lambda rows: rows[2].update(CreatedAt=LONG_AGO)
+        ),
+        "another base under the image": changed(
+            "image_inspect.json", lambda image: image[0]["RootFS"]["Layers"].insert(0, "sha256:1")
+        ),
+    },
+    "image_is_of_the_dockerfile": {
+        "an instruction that the Dockerfile has not got": lines(
+            "image_history.jsonl", lambda rows: rows.insert(1, rows[1] | {"CreatedBy": "/bin/sh -c tar -xf /warm.tar"})
+        ),
+        "an instruction that did something else": edited("image_history.jsonl", "useradd -ms", "useradd --warm -ms"),
+    },
+    "nothing_else_was_pulled": {
+        "another image pulled meanwhile": lines("docker_events.jsonl", lambda events: events.append(PULL)),
+        "a watch that was off": lambda folder: (folder / "docker_events.jsonl").write_text(""),
+    },
+    "container_is_of_the_image": {
+        "a container of another image": changed(CONTAINER, lambda made: made[0].update(Image="sha256:2")),
+        "a container that was there already": changed(CONTAINER, lambda made: made[0].update(Created=LONG_AGO)),
+        "layers put on the image": changed(
+            "container_image.json", lambda image: image[0]["RootFS"]["Layers"].append("sha256:3")
+        ),
+        "an instruction after the build": lines(
+            "container_image_history.jsonl", lambda rows: rows.insert(0, rows[0] | {"CreatedBy": "RUN tar -xf /w.tar"})
+        ),
+    },
+    "container_is_as_configured": {
+        "a volume with a cache": changed(CONTAINER, lambda made: made[0]["Mounts"].append(VOLUME)),
+        "a variable that points pip to wheels": changed(
+            CONTAINER, lambda made: made[0]["Config"]["Env"].append("PIP_FIND_LINKS=/w")
+        ),
+    },
+    "nothing_was_there_before": {
+        "xformers there before the clone": changed(
+            "container/environment_before.json", lambda before: before["package"].append("/opt/warm/xformers")
+        ),
+    },
+    "compiled_once": {
+        "a second call of ninja": second_ninja,
+        "an object from an earlier build": older_object,
+        "an object built twice": object_again,
+        "a prebuilt wheel, nothing compiled": lambda folder: at(folder, "NINJA/ninja_log").unlink(),
+        "a second compile phase": appended(
+            "container/events.jsonl", '{"event":"begin","phase":"compile","uptime":14000}\n'
+        ),
+    },
+    "compiled_as_told": {
+        "fewer architectures than the run says": changed("run.json", lambda run: run.update(arch_list="9.0;12.0")),
+        "compiled for another one": edited("NINJA/build.ninja", "sm_90", "sm_75"),
+        "more jobs than the run says": edited("NINJA/environment", "^MAX_JOBS=.*$", "MAX_JOBS=64"),
+        "more jobs by ninja's own option": edited("NINJA/arguments", "^2$", "64"),
+        "without CUDA": edited("NINJA/environment", "^FORCE_CUDA=.*\n", ""),
+    },
+    "installed_once": {
+        "a second editable install in post-create": edited(
+            "scenario_a.log", r"^(\S+) (.*=== pre_commit ===)$", rf"\1 \2\n\1 + {SECOND_INSTALL}"
+        ),
+        "a second install that pip tells of": edited(
+            "scenario_a.log", r"^(\S+ .*Successfully installed xformers.*)$", r"\1\n\1"
+        ),
+        "a prebuilt wheel beside a compile": appended("container/pip.log", f"Processing /wheels/{WHEEL}\n"),
+        "xformers imported from elsewhere": changed(
+            "environment.json", lambda now: now.update(package=["/opt/warm/xformers"])
+        ),
+        "another xformers beside it": changed(
+            "environment.json", lambda now: now["installed"].append({"metadata": "/usr/lib/python3/dist-packages"})
+        ),
+    },
+    "no_compiler_cache": {
+        "ccache in a command": edited("container/pip.log", r"^(\s*\[3/\d+\]) ", r"\1 ccache "),
+        "ccache in the container": appended("NINJA/tools", "ccache\t/usr/bin/ccache\t/usr/bin/ccache\n"),
+        "ccache by its links": appended("NINJA/tools", "c++\t/usr/lib/ccache/c++\t/usr/bin/ccache\n"),
+        "a launcher by any other name": edited("NINJA/tools", REAL, "/opt/fast/warm"),
+        "torch told of another nvcc": appended("NINJA/environment", "PYTORCH_NVCC=/opt/fast/nvcc\n"),
+        "a remote compiler at work": appended("NINJA/samples", "14145.10 1 distcc cc1plus\n"),
+        "a step that runs something else": edited("container/pip.log", r"^(\s*\[3/\d+\]) \S+", r"\1 cp"),
+    },
+    "compilers_are_genuine": {
+        "a compiler that its package would not know": changed(
+            "environment.json", lambda now: now["compilers"][1].update(altered=True)
+        ),
+        "a compiler that is a script": changed(
+            "environment.json", lambda now: now["compilers"][1].update(binary=False)
+        ),
+        "a compiler written in the container": appended("container_diff.txt", "C /usr/bin/x86_64-linux-gnu-g++-12\n"),
+        "a compiler that was another during the compile": edited("NINJA/tools", REAL, "/usr/local/bin/g++"),
+    },
+    "compilers_were_at_work": {
+        "objects that no compiler computed": nothing_at_work,
+        "a compile that nobody watched": lambda folder: at(folder, "NINJA/samples").unlink(),
+    },
+    "extension_is_of_this_compile": {
+        "the extension exchanged after the compile": changed(
+            "environment.json", lambda now: now["extensions"][0].update(changed="1999999999.000000000")
+        ),
+        "an extension from before the compile": older_extension,
+        "an extension that the compile did not leave": changed(
+            "environment.json", lambda now: now["extensions"][0].update(path="/opt/warm/xformers/_C.so")
+        ),
+    },
+    "log_is_timestamped": {
+        "a line without its time": appended("scenario_a.log", "typed by hand\n"),
+        "a phase that echoes nothing": edited("scenario_a.log", r"^\S+ \+ \S+devcontainer build .*\n", ""),
+        "a phase that the log has not got": edited("scenario_a.log", r"^.*=== clone ===\n", ""),
+    },
+    "attention_test_passed": {
+        "a failure that is swallowed": with_gpu(passed=False, max_abs_error=0.7),
+        "a failure that says it passed": with_gpu(max_abs_error=0.7),
+        "a test that accepts anything": with_gpu(max_abs_error=0.7, tolerance=10.0),
+        "a test of NaN": with_gpu(max_abs_error=float("nan")),
+        "a test that printed no result": with_gpu(printed="Traceback (most recent call last):"),
+        "a test that failed after its result": with_gpu(event="fail"),
+        "a test in another container": with_gpu(host="0123456789ab"),
+        "a test on another GPU": with_gpu(device="NVIDIA Another"),
+        "a test of another extension": with_gpu(extension="/opt/warm/xformers/_C.so"),
+        "a test before the compile": both(
+            with_gpu(), edited("events.jsonl", r'("begin","phase":"attention_test","uptime":)\d+', r"\g<1>13500")
+        ),
+        "a test skipped although there is a GPU": changed("machine.json", lambda machine: machine.update(gpus=[GPU])),
+    },
+}
 
 
-@cheat("a step from the cache", "no_cached_layer")
-def _(folder):
-    path = folder / "scenario_a.log"
-    path.write_text(
-        re.sub(r"^(\S+) (.*Step 8/.*)$", r"\1 \2\n\1  ---> Using cache", path.read_text(), count=1, flags=re.MULTILINE)
-    )
-
-
-def buildkit(folder, *lines):
-    """Let the build have been BuildKit's, with these lines of its output."""
-    path = folder / "scenario_a.log"
-    text = path.read_text()
-    (first,) = re.findall(r"^(\S+) \[?.*Step 1/.*$", text.partition("=== container_up ===")[0], re.MULTILINE)
-    path.write_text(text.replace(first, "".join(f"{first} {line}\n" for line in lines) + first, 1))
-
-
-@cheat("a step from BuildKit's cache", "no_cached_layer")
-def _(folder):
-    buildkit(folder, "#7 [dev_container_auto_added_stage_label 3/6] RUN apt-get update", "#7 CACHED")
-
-
-@cheat("a step from BuildKit's cache, as a terminal shows it", "no_cached_layer")
-def _(folder):
-    buildkit(folder, " => CACHED [3/6] RUN apt-get update 0.0s")
-
-
-def test_a_base_on_the_host_is_no_cached_layer(folder):
-    """The base is an input: whether it was there is in the record."""
-    buildkit(folder, "#5 [stage 1/6] FROM docker.io/provisioner/cuda:13.0-devel", "#5 CACHED")
-    buildkit(folder, " => CACHED [stage 1/6] FROM docker.io/provisioner/cuda:13.0-devel")
-    evidence_sample.seal(folder)
-    assert failed(folder) == []
-
-
-@cheat("--no-cache dropped, so that layers come from an earlier build", "layers_are_new")
-def _(folder):
-    image = json.loads((folder / "image_inspect.json").read_text())[0]
-    earlier = {"id": "sha256:0", "tags": [], "digests": [], "created": "", "layers": image["RootFS"]["Layers"][:4]}
-    edit_lines(folder / "images_at_build.jsonl", lambda images: images.append(earlier))
-
-
-@cheat("a layer older than the build, of an image since removed", "layers_are_new")
-def _(folder):
-    edit_lines(folder / "image_history.jsonl", lambda rows: rows[2].update(CreatedAt="2026-11-22T05:05:59Z"))
-
-
-@cheat("another base under the image", "layers_are_new")
-def _(folder):
-    edit_json(folder / "image_inspect.json", lambda image: image[0]["RootFS"]["Layers"].__setitem__(0, "sha256:1"))
-
-
-@cheat("an instruction that the Dockerfile has not got", "image_is_of_the_dockerfile")
-def _(folder):
-    def add(rows):
-        rows.insert(1, rows[1] | {"CreatedBy": "/bin/sh -c tar -xf /opt/warm.tar"})
-
-    edit_lines(folder / "image_history.jsonl", add)
-
-
-@cheat("another image pulled meanwhile", "nothing_else_was_pulled")
-def _(folder):
-    pull = {"Type": "image", "Action": "pull", "Actor": {"ID": "me/warm:latest"}}
-    edit_lines(folder / "docker_events.jsonl", lambda events: events.append(pull))
-
-
-@cheat("a watch that was off", "nothing_else_was_pulled")
-def _(folder):
-    (folder / "docker_events.jsonl").write_text("")
-
-
-@cheat("a container of another image", "container_is_of_the_image")
-def _(folder):
-    edit_json(folder / "container_inspect.json", lambda made: made[0].update(Image="sha256:2"))
-
-
-@cheat("a container that was there already", "container_is_of_the_image")
-def _(folder):
-    edit_json(folder / "container_inspect.json", lambda made: made[0].update(Created="2026-11-22T05:06:10.366099105Z"))
-
-
-@cheat("a volume with a cache", "container_is_as_configured")
-def _(folder):
-    mount = {"Type": "volume", "Name": "warm", "Source": "/var/lib/docker/volumes/warm/_data", "Destination": "/root"}
-    edit_json(folder / "container_inspect.json", lambda made: made[0]["Mounts"].append(mount))
-
-
-@cheat("a variable that points pip to wheels", "container_is_as_configured")
-def _(folder):
-    edit_json(folder / "container_inspect.json", lambda made: made[0]["Config"]["Env"].append("PIP_FIND_LINKS=/w"))
-
-
-@cheat("a line without its time", "log_is_timestamped")
-def _(folder):
-    path = folder / "scenario_a.log"
-    path.write_text(path.read_text() + "typed by hand\n")
-
-
-@cheat("a phase that echoes nothing", "log_is_timestamped")
-def _(folder):
-    path = folder / "scenario_a.log"
-    path.write_text("".join(f"{line}\n" for line in path.read_text().splitlines() if "devcontainer build" not in line))
-
-
-@cheat("an attention test whose failure is swallowed", "attention_test_passed")
-def _(folder):
-    with_gpu(folder, passed=False, max_abs_error=0.7)
-
-
-@cheat("an attention test that says it passed", "attention_test_passed")
-def _(folder):
-    with_gpu(folder, passed=True, max_abs_error=0.7)
-
-
-@cheat("an attention test that accepts anything", "attention_test_passed")
-def _(folder):
-    with_gpu(folder, max_abs_error=0.7, tolerance=10.0)
-
-
-@cheat("an attention test of NaN", "attention_test_passed")
-def _(folder):
-    with_gpu(folder, max_abs_error=float("nan"))
-
-
-@cheat("an attention test that printed no result", "attention_test_passed")
-def _(folder):
-    with_gpu(folder)
-    (folder / "attention_test.log").write_text("Traceback (most recent call last):\n")
-
-
-@cheat("an attention test that failed after its result", "attention_test_passed")
-def _(folder):
-    with_gpu(folder, event="fail")
-
-
-@cheat("an attention test in another container", "attention_test_passed")
-def _(folder):
-    with_gpu(folder, host="0123456789ab")
-
-
-@cheat("an attention test on another GPU", "attention_test_passed")
-def _(folder):
-    with_gpu(folder, device="NVIDIA Another")
-
-
-@cheat("an attention test of another extension", "attention_test_passed")
-def _(folder):
-    with_gpu(folder, extension="/opt/warm/xformers/_C.so")
-
-
-@cheat("an attention test skipped although there is a GPU", "attention_test_passed")
-def _(folder):
-    edit_json(folder / "machine.json", lambda machine: machine.update(gpus=[GPU]))
-
-
-@pytest.mark.parametrize("name", CHEATS)
-def test_a_cheat_is_caught_by_the_check_that_names_it(folder, name):
-    check, alter = CHEATS[name]
-    alter(folder)
+@pytest.mark.parametrize(("check", "name"), [(check, name) for check, cheats in CHEATS.items() for name in cheats])
+def test_a_cheat_is_caught_by_the_check_that_names_it(folder, check, name):
+    CHEATS[check][name](folder)
     evidence_sample.seal(folder)
     assert check in failed(folder)
     assert judge(folder)[0] == "rejected"
 
 
 def test_every_check_that_can_fail_has_a_cheat_that_it_catches():
-    without = {"run_went_well", "evidence_is_whole"}  # of these: below
-    assert {check for check, _ in CHEATS.values()} == set(audit.CHECKS) - without
+    without = {"run_went_well", "evidence_is_whole"}  # the one never fails, the other is below
+    assert set(CHEATS) == set(audit.CHECKS) - without
 
 
 # ---- edited afterwards -----------------------------------------------------------------------------------------------
@@ -618,7 +479,7 @@ def test_a_verdict_that_was_edited_is_noticed(folder):
 
 
 def test_on_a_runtime_without_an_image_its_checks_count_for_nothing(folder):
-    with_gpu(folder)
+    with_gpu()(folder)
     edit_json(folder / "run.json", lambda run: run.update(runtime="native"))
     for name in ("container_inspect.json", "image_inspect.json", "images_at_build.jsonl", DOCKERFILE, CONFIGURATION):
         (folder / name).unlink()
@@ -672,7 +533,7 @@ def test_a_compile_that_failed_is_incomplete_and_accused_of_nothing(folder):
     (folder / "container/extensions.jsonl").unlink()
     edit_json(folder / "environment.json", lambda now: now.update(extensions=[], installed=[], package=[]))
     edit(folder / "packages.json", '"xformers"', '"something"')
-    log = build_folder(folder) / "ninja_log"
+    log = at(folder, "NINJA/ninja_log")
     log.write_text("".join(f"{line}\n" for line in log.read_text().splitlines()[:5]))
     evidence_sample.seal(folder)
     assert failed(folder) == []

@@ -50,7 +50,8 @@ def test_a_run_that_went_well(cli, job, keep, inventory):
     assert code == 0
     # Of this job only, although the store knows of more.
     assert json.loads(out) == {"hosts": {"h1": record}, "runs": [record]}
-    assert "331.2" in err and "incomplete" in err and f"runs/h1/{record['run_id']}" in err
+    assert "331.2" in err and "incomplete: attention_test: no GPU (attention_test.log)" in err
+    assert f"runs/h1/{record['run_id']}" in err
     assert [playbook for playbook, _ in asked] == ["site.yml"]
 
 

@@ -185,7 +185,14 @@ def test_a_repository_counts_only_whole(tmp_path):
 
 
 def test_an_image_cannot_be_made_on_a_distribution_that_is_not_known():
-    wanted = {"image": "i", "image_inputs": {}, "releases": {"debian12": {}}, "label": "l", "repository": ""}
+    wanted = {
+        "image": "i",
+        "image_inputs": {},
+        "releases": {"debian12": {}},
+        "label": "l",
+        "repository": "",
+        "bundle": "",
+    }
     with pytest.raises(RefusalError, match="no base image can be made on strange1; use Debian"):
         provisioner_local_sources.look(Fake("ID=strange\nVERSION_ID=1\n"), wanted)
 

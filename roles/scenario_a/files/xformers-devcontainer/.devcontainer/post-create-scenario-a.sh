@@ -6,6 +6,7 @@
 #   XFORMERS_FORK_URL     clone this instead of the user's fork on GitHub
 #   TORCH_CUDA_ARCH_LIST  what to compile for (12.0)
 #   MAX_JOBS              compilers at once (ninja decides)
+#   SCENARIO_A_WHEELS     a folder of wheels, from which alone pre-commit is installed
 #   SCENARIO_A_EVIDENCE   a folder for phases, pip's output, ninja's logs and what was here before; without it none
 #                         are kept
 set -Eeuo pipefail
@@ -93,7 +94,8 @@ look_at_extension() {
 }
 
 pre_commit() {
-  run python3 -m pip install --no-cache-dir pre-commit
+  run python3 -m pip install --no-cache-dir \
+    ${SCENARIO_A_WHEELS:+--no-index --find-links "$SCENARIO_A_WHEELS"} pre-commit
   cd "$XFORMERS_PATH"
   run pre-commit install
 }

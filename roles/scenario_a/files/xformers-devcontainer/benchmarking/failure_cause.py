@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Say in one line why a run failed, and what mends it, where that shows; print nothing where it does not.
 
-    failure_cause.py EVIDENCE --exit-code N [--max-jobs N] [--oom-kills-before N] [--engine-lost]
+    failure_cause.py EVIDENCE --runtime NAME --exit-code N [--max-jobs N] [--oom-kills-before N] [--engine-lost]
 
 Looks at the run's logs and at the host as it is right after the failure. Standard library only: it runs on the
 benchmarked host, beside scenario_a.sh.
@@ -113,16 +113,16 @@ def victim(seen: Seen) -> str | None:
 
 def look(evidence: Path, options: argparse.Namespace) -> Seen:
     """Look at the run's logs and at the host."""
-    engine = output("docker", "info", "--format", "{{.DockerRootDir}}")
-    folders = [evidence, Path(engine or "/var/lib/docker")]
+    needs_engine = options.runtime == "devcontainer"
+    engine = output("docker", "info", "--format", "{{.DockerRootDir}}") if needs_engine else None
+    folders = [evidence, Path(engine or "/var/lib/docker")] if needs_engine else [evidence]
     return Seen(
         text="\n".join(tail(evidence / name) for name in LOGS),
         exit_code=options.exit_code,
         max_jobs=options.max_jobs,
         oom_kills=oom_kills() - options.oom_kills_before,
         engine_lost=options.engine_lost,
-        # A runtime without Docker has none to lose.
-        engine_answers=bool(engine) or not (options.engine_lost or shutil.which("docker")),
+        engine_answers=bool(engine) or not needs_engine,
         full=tuple(dict.fromkeys(filter(None, map(full, folders)))),
     )
 
@@ -171,6 +171,7 @@ def main() -> None:
     """Print the cause."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("evidence", type=Path)
+    parser.add_argument("--runtime", required=True)
     parser.add_argument("--exit-code", type=int, required=True)
     parser.add_argument("--max-jobs", default="")
     parser.add_argument("--oom-kills-before", type=int, default=0)

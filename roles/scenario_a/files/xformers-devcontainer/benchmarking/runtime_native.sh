@@ -39,19 +39,20 @@ make_environment() {
   "$python" -c 'import site; [print(f"import site; site.addsitedir({folder!r})") for folder in site.getsitepackages()]' |
     tee "$(inside python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/site.pth"
   read -ra packages <<<"${SCENARIO_A_PYTHON_PACKAGES-}"
-  [ "${#packages[@]}" -eq 0 ] || run inside python3 -m pip install --no-cache-dir "${packages[@]}"
+  [ "${#packages[@]}" -eq 0 ] || run inside python3 -m pip install --no-cache-dir \
+    ${SCENARIO_A_WHEELS:+--no-index --find-links "$SCENARIO_A_WHEELS"} "${packages[@]}"
 }
 
 # inside COMMAND...: in the workspace and the environment, with an empty home and nothing of the caller's environment
 # but what is named here, so that no setting, compiler or cache of a user gets into the measurement.
 inside() {
   local name kept=()
-  for name in CUDA_HOME LD_LIBRARY_PATH MAX_JOBS NVCC_APPEND_FLAGS TORCH_CUDA_ARCH_LIST XFORMERS_USERNAME \
-    http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY \
-    SSL_CERT_FILE PIP_CERT REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GIT_SSL_CAINFO; do
+  for name in CUDA_HOME LD_LIBRARY_PATH MAX_JOBS NVCC_APPEND_FLAGS SCENARIO_A_WHEELS TORCH_CUDA_ARCH_LIST \
+    XFORMERS_USERNAME \
+    http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY SSL_CERT_FILE; do
     [ -z "${!name-}" ] || kept+=("$name=${!name}")
   done
-  if [ -n "${SCENARIO_A_WHEELS-}" ]; then kept+=(PIP_NO_INDEX=1 "PIP_FIND_LINKS=$SCENARIO_A_WHEELS"); fi
+  if [ -n "${SSL_CERT_FILE-}" ]; then kept+=("PIP_CERT=$SSL_CERT_FILE" "GIT_SSL_CAINFO=$SSL_CERT_FILE"); fi
   (
     cd "$work" || exit
     exec env -i "${kept[@]}" LANG=C.UTF-8 "HOME=$work/home" \

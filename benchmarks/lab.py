@@ -1,0 +1,125 @@
+"""Throwaway hosts to measure on, what is wanted of them, and how a command is measured: shared by the benchmarks."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from memory import tree_memory
+
+ROOT = Path(__file__).parents[1]
+COMMAND = ROOT / "bin/provisioner"
+TOOLS = Path(sys.executable).parent
+WITHOUT = {"local_sources_base_image_build": None, "local_sources_xformers_sdist": None}
+"""The base image and the xformers repository are left out: no peer has them."""
+
+
+@contextmanager
+def hosts(count: int, work: Path) -> Iterator[Path]:
+    """Make `count` lab hosts for as long as the context lasts, and give an inventory of them."""
+    lab = f"bench{os.getpid()}"
+    try:
+        up = [COMMAND, "lab", "up", "--name", lab, "-n", str(count), "--json"]
+        made = json.loads(subprocess.run(up, check=True, stdout=subprocess.PIPE).stdout)
+        inventory = yaml.safe_load(Path(made["inventory"]).read_text())
+        inventory["all"]["vars"] = WITHOUT
+        path = work / "hosts.yml"
+        path.write_text(yaml.safe_dump(inventory))
+        yield path
+    finally:
+        subprocess.run([COMMAND, "lab", "down", "--name", lab], check=False)
+
+
+def prepare(inventory: Path, work: Path, *options: str) -> tuple[list[Any], dict[str, str]]:
+    """The command `provisioner prepare` for hosts, with its environment."""
+    command = [COMMAND, "prepare", "-i", inventory, "--profile", "registries", *options]
+    return command, {"PROVISIONER_STATE_DIR": str(work / "state")}
+
+
+def run(
+    command: list[Any], environment: dict[str, str], *, watch: bool = False, given: str = ""
+) -> tuple[float, float, int]:
+    """Wall seconds, CPU seconds and, where watched, peak memory in bytes of a command with all that it starts.
+
+    `given` is its input.
+    """
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as file:
+        file.write(given.encode())
+        file.seek(0)
+        process = subprocess.Popen(
+            list(map(str, command)), env=os.environ | environment, stdin=file, stdout=said, stderr=said
+        )
+        peak = [0]
+
+        def look() -> None:
+            while process.poll() is None:
+                peak[0] = max(peak[0], tree_memory(process.pid))
+                time.sleep(0.2)
+
+        watcher = threading.Thread(target=look)
+        if watch:
+            watcher.start()
+        code = process.wait()
+        wall = time.monotonic() - began
+        if watch:
+            watcher.join()
+        if code:
+            said.seek(0)
+            sys.exit(f"{command[0]} ended with {code}:\n{said.read().decode()[-3000:]}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, peak[0]
+
+
+def wanted_state(inventory: Path, work: Path) -> dict[str, Any]:
+    """What the roles want of a host, resolved by Ansible, so that the peers keep the very same.
+
+    In `command`, @NODE@ stands for the Node that is found, which is `node` where there is one.
+    """
+    play = {
+        "hosts": "all",
+        "gather_facts": False,
+        "vars_files": [str(ROOT / "inventory/profiles/registries.yml")],
+        "roles": ["wanted"],
+        "tasks": [
+            {"run_once": True, "become": True, "look": {"roles": ["devcontainer_cli"]}, "register": "looked"},
+            {
+                "run_once": True,
+                "delegate_to": "localhost",
+                "become": False,
+                "copy": {"content": "{{ state | to_json }}", "dest": str(work / "state.json"), "mode": "0600"},
+                "vars": {
+                    "ansible_python_interpreter": sys.executable,
+                    "state": {
+                        "ca_bundle": "{{ site_ca_bundle }}",
+                        "ca_path": "{{ site_ca_path }}",
+                        "environment": "{{ site_environment }}",
+                        "packages": "{{ docker_engine_packages.debian12 + ['python3-venv'] }}",
+                        "drop_in": "{{ docker_engine_drop_in }}",
+                        "drop_in_content": "{{ docker_engine_drop_in_content }}",
+                        "node_folder": "{{ devcontainer_cli_node_folder }}",
+                        "node_version": "{{ devcontainer_cli_node_version }}",
+                        "cli_version": "{{ devcontainer_cli_version }}",
+                        "prefix": "{{ devcontainer_cli_prefix }}",
+                        "path": "{{ devcontainer_cli_path }}",
+                        "link": "{{ devcontainer_cli_link }}",
+                        "node": "{{ looked.looks.devcontainer_cli.node }}",
+                        "command": "{{ devcontainer_cli_command }}",
+                    },
+                },
+            },
+        ],
+    }
+    path = work / "state.yml"
+    path.write_text(json.dumps([play]))
+    run([TOOLS / "ansible-playbook", "-i", inventory, path], {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")})
+    return json.loads((work / "state.json").read_text())
