@@ -78,6 +78,7 @@ def _record(host: str, number: int, started: datetime, chance: random.Random) ->
         ],
     }
     record["compile"] |= {"seconds": record["timings"]["compile"], "ledger": _ledger(slow, chance)}
+    record["compile"] |= {"critical_path": [f"csrc/{OBJECTS[0]}.o"], "wall_over_bound": 1.21}
     return record
 
 

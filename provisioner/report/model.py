@@ -183,6 +183,8 @@ class Object:
     start: float
     seconds: float
     lane: int
+    decisive: bool
+    """Whether it is on the critical path: of those that decided when the compile ended."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,12 @@ class CompileTimeline:
     def lanes(self) -> int:
         """How many objects were built at once, at most."""
         return max(item.lane for item in self.objects) + 1
+
+    @property
+    def over_bound(self) -> float | None:
+        """How many times what no schedule could beat it took; None where the record does not tell."""
+        over = self.sample.record["compile"].get("wall_over_bound")
+        return None if over is None else float(over)
 
     @property
     def longest(self) -> tuple[Object, ...]:
@@ -327,6 +335,7 @@ def _in_order(names: Iterable[str]) -> list[str]:
 def _timeline(sample: Sample) -> CompileTimeline | None:
     """The lanes are filled greedily: an object goes where the one before it has ended."""
     ledger = sample.record["compile"].get("ledger") or []
+    decisive = set(sample.record["compile"].get("critical_path") or [])
     built = sorted((float(item["start"]), float(item["end"]), str(item["name"])) for item in ledger)
     if not built:
         return None
@@ -336,5 +345,5 @@ def _timeline(sample: Sample) -> CompileTimeline | None:
     for start, end, name in built:
         lane = next((lane for lane, until in enumerate(free) if until <= start), len(free))
         free[lane : lane + 1] = [end]
-        objects.append(Object(name, start - first, end - start, lane))
+        objects.append(Object(name, start - first, end - start, lane, name in decisive))
     return CompileTimeline(sample, tuple(objects))

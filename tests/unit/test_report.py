@@ -105,9 +105,10 @@ def test_an_object_is_drawn_where_the_one_before_it_has_ended(run, record):
         return {"name": name, "start": start, "end": end, "seconds": end - start}
 
     ledger = [item("a", 10, 40), item("b", 10, 20), item("c", 20, 25), item("d", 22, 50)]
-    (timeline,) = report_of(run(compile={**record["compile"], "ledger": ledger})).timelines
+    (timeline,) = report_of(run(compile={**record["compile"], "ledger": ledger, "critical_path": ["b", "c"]})).timelines
     places = {item.name: (item.start, item.seconds, item.lane) for item in timeline.objects}
     assert places == {"a": (0, 30, 1), "b": (0, 10, 0), "c": (10, 5, 0), "d": (12, 28, 2)}
+    assert [item.name for item in timeline.objects if item.decisive] == ["b", "c"]
     assert (timeline.lanes, timeline.seconds, timeline.longest[0].name) == (3, 40, "a")
 
 
