@@ -256,6 +256,8 @@ def message(result: Mapping[str, Any]) -> str:
     for item in result.get("results") or ():
         if isinstance(item, dict) and item.get("failed"):
             return message(item)
+    if errors := result.get("argument_errors"):  # of a role's variables; `msg` says only that there are some
+        return f"{'; '.join(map(str, errors))}; mend it in the inventory or in -e"
     said = [str(result.get(key) or "").strip() for key in ("msg", "stderr", "module_stderr", "exception", "censored")]
     for pattern, words in EXPLAINED.items():
         if any(re.search(pattern, text) for text in said):

@@ -94,6 +94,10 @@ def test_a_failure_that_is_ignored_is_none():
             },
             "ssh: connect to host h port 22: No route to host",
         ),
+        (
+            {"msg": "Validation of arguments failed:\nx must be y", "argument_errors": ["x must be y"]},
+            "x must be y; mend it in the inventory or in -e",
+        ),
         ({"censored": "the output has been hidden"}, "the output has been hidden"),
         ({}, "no reason given"),
         ({"msg": ["a", "list"]}, "['a', 'list']"),
