@@ -64,7 +64,8 @@ def test_the_engine_comes_from_there_and_drift_is_mended(host):
     assert code == 0 and changed > 3, said
     assert "Suites: bookworm\nComponents: stable\n" in sh(f"cat {SOURCE}")
     names = ("docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin")
-    assert sh("dpkg-query -Wf '${Version} ' " + " ".join(names)).split() == ["5:99.0-2", *["5:99.0-1"] * 3]
+    versions = sh("dpkg-query -Wf '${Version} ' " + " ".join(names)).split()
+    assert sorted(versions) == [*["5:99.0-1"] * 3, "5:99.0-2"]
     assert sh("docker info --format ok") == "ok\n"
     assert "docker" in sh("id -nG games").split()
 
