@@ -51,7 +51,8 @@ def script(state: dict[str, Any]) -> str:
     """The shell script for what is wanted of a host."""
     bundle = ""
     if state["ca_bundle"]:
-        bundle = f"keep 0644 {state['ca_path']} <<'END'\n{Path(state['ca_bundle']).read_text()}\nEND"
+        bundle = f"keep 0644 {state['ca_path']} <<'END'\n{Path(state['ca_bundle']).read_text()}\nEND\n"
+        bundle += f"keep 0644 {state['apt_settings_path']} <<'END'\n{state['apt_settings']}END"
     return SCRIPT.format(
         **{key: value for key, value in state.items() if isinstance(value, str)},
         bundle=bundle,

@@ -88,7 +88,7 @@ def wanted_state(inventory: Path, work: Path) -> dict[str, Any]:
     play = {
         "hosts": "all",
         "gather_facts": False,
-        "vars_files": [str(ROOT / "inventory/profiles/registries.yml")],
+        "vars_files": [str(ROOT / "inventory/profiles/registries.yml"), str(ROOT / "playbooks/vars/runtime.yml")],
         "roles": ["wanted"],
         "tasks": [
             {"run_once": True, "become": True, "look": {"roles": ["devcontainer_cli"]}, "register": "looked"},
@@ -102,8 +102,10 @@ def wanted_state(inventory: Path, work: Path) -> dict[str, Any]:
                     "state": {
                         "ca_bundle": "{{ site_ca_bundle }}",
                         "ca_path": "{{ site_ca_path }}",
+                        "apt_settings_path": "{{ site_apt_settings_path }}",
+                        "apt_settings": "{{ site_apt_settings }}",
                         "environment": "{{ site_environment }}",
-                        "packages": "{{ docker_engine_packages.debian12 + ['python3-venv'] }}",
+                        "packages": "{{ docker_engine_packages.distribution.debian12 + ['python3-venv'] }}",
                         "drop_in": "{{ docker_engine_drop_in }}",
                         "drop_in_content": "{{ docker_engine_drop_in_content }}",
                         "node_folder": "{{ devcontainer_cli_node_folder }}",

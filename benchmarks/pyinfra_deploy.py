@@ -21,7 +21,9 @@ if "0x10de" in str(host.get_fact(Command, "cat /sys/bus/pci/devices/*/vendor 2>/
 
 files.directory(path="/etc/provisioner", mode="755", user="root", group="root")
 if state["ca_bundle"]:
-    files.put(src=state["ca_bundle"], dest="/etc/provisioner/site-ca.crt", mode="644", user="root", group="root")
+    files.put(src=state["ca_bundle"], dest=state["ca_path"], mode="644", user="root", group="root")
+    settings = StringIO(state["apt_settings"])
+    files.put(src=settings, dest=state["apt_settings_path"], mode="644", user="root", group="root")
 
 apt.packages(packages=state["packages"])
 files.directory(path=str(Path(state["drop_in"]).parent), mode="755", user="root", group="root")

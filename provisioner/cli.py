@@ -53,7 +53,7 @@ COMMON = (
         action="append",
         help="set an Ansible variable; may be given again",
     ),
-    option("--forks", metavar="N", type=int, default=10, help="hosts at a time (default: 10)"),
+    option("--forks", metavar="N", type=int, default=15, help="hosts at a time (default: 15)"),
     option("--state-dir", metavar="DIR", help="where runs and evidence are kept on this machine"),
     option("--json", action="store_true", help="the result as JSON on stdout, and nothing else there"),
     option("-v", "--verbose", action="count", default=0, help="show Ansible's own output; -vv shows more"),
