@@ -114,6 +114,15 @@ def test_what_means_no_runs_is_one_line(cli, three, options):
     assert (code, out) == (2, "") and err.count("\n") == 1
 
 
+def test_a_host_without_runs_is_a_mistake_and_one_without_such_runs_is_not(cli, three):
+    for form in ((), ("--json",), ("-q", "runs")):
+        code, out, err = cli("facts", "--host", "nonsense", *form)
+        assert (code, out) == (2, "") and err.count("\n") == 1 and "nonsense" in err
+    code, out, err = cli("facts", "--host", "h1", "--since", "2027-01-01")
+    assert (code, out) == (0, "") and "no run fits" in err
+    assert json.loads(cli("facts", "--host", "h1", "--since", "2027-01-01", "--json")[1]) == {"hosts": {}, "runs": []}
+
+
 @pytest.mark.parametrize("query", ["runs[", "runs[].sum(@)", "", "length(@)(", "sum(runs[].host)"])
 def test_what_is_no_query_is_one_line(cli, three, query):
     code, out, err = cli("facts", "-q", query)
