@@ -7,6 +7,8 @@ import json
 import pytest
 import yaml
 
+from provisioner import facts
+
 
 @pytest.fixture
 def three(keep):
@@ -23,6 +25,12 @@ def test_json_is_the_document(cli, three):
     assert (code, err) == (0, "")
     assert json.loads(out) == {"hosts": {"h1": three[0], "h2": three[1]}, "runs": three}
     assert cli("facts", "-o", "json")[1] == out
+
+
+@pytest.mark.parametrize("count", [facts.MANY, facts.MANY + 1])
+def test_json_looks_the_same_however_much_it_is(count):
+    value = [{"text": 'é \u2028 "', "n": 0.1, "i": 10**20, "none": None, "list": [], "object": {}}] * count
+    assert facts.as_json(value) == json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def test_yaml_is_the_same_document(cli, three):
