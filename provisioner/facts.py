@@ -19,8 +19,8 @@ TABLE_FIELDS = ("host", "started_at", "outcome", "audit.verdict", "total_seconds
 """What runs_table() needs of a record."""
 
 
-MANY = 200
-"""From so many whole records on, another writer of JSON is worth its import: the standard one is slow at indenting."""
+MANY = 1000
+"""From so many items on, another writer of JSON is worth its import: the standard one is slow at indenting."""
 
 
 def document(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -69,7 +69,8 @@ def runs_table(records: Iterable[Mapping[str, Any]]) -> str:
 
 def as_json(value: Any) -> str:
     """Give any value as JSON."""
-    if _is_document(value) and len(value["runs"]) > MANY:
+    items = value["runs"] if _is_document(value) else value
+    if isinstance(items, list) and len(items) > MANY:
         from pydantic_core import to_json
 
         return to_json(value, indent=2).decode()

@@ -8,6 +8,7 @@ from provisioner import facts, selection
 from provisioner.commands.common import say
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.paths import state_dir
+from provisioner.selection import Selection
 from provisioner.store import Store
 
 __all__ = ["main"]
@@ -21,9 +22,12 @@ def main(options: Namespace) -> int:
         )
     form = options.output or ("json" if options.json else "table")
     store = Store(state_dir(options.state_dir))
-    records = store.records(selection.of_options(options), None if options.trace else _fields(options.query, form))
+    which = selection.of_options(options)
+    records = store.records(which, None if options.trace else _fields(options.query, form))
     for line in store.warnings:
         say(line)
+    if not records:
+        _explain(store, which)
     if options.trace is not None:
         from provisioner import trace  # noqa: PLC0415 - it needs the record's types, which take a while to load
 
@@ -32,7 +36,6 @@ def main(options: Namespace) -> int:
         return Exit.DONE
     document = facts.document(records)
     if not records and options.query is None and form == "table":
-        say(f"no runs in {store.state}; `provisioner run` makes one")
         return Exit.DONE
     value = document if options.query is None else facts.search(options.query, document)
     if value is None and form in {"table", "csv"}:
@@ -40,6 +43,18 @@ def main(options: Namespace) -> int:
         return Exit.DONE
     print(facts.FORMATS[form](value))
     return Exit.DONE
+
+
+def _explain(store: Store, which: Selection) -> None:
+    """Say why there is no run; raises ProvisionerError (code 2) where it is for a host that there never was one on."""
+    if which.hosts and not store.records(Selection(hosts=which.hosts), fields=()):
+        raise ProvisionerError(
+            f"no run on a host {' or '.join(which.hosts)}", "`provisioner facts` lists those there are", Exit.BAD_INPUT
+        )
+    if which == selection.EVERYTHING:
+        say(f"no runs in {store.state}; `provisioner run` makes one")
+    else:
+        say("no run fits what was asked for; `provisioner facts` lists those there are")
 
 
 def _fields(query: str | None, form: str) -> Collection[str] | None:

@@ -7,6 +7,8 @@ import json
 import pytest
 import yaml
 
+from provisioner import facts
+
 
 @pytest.fixture
 def three(keep):
@@ -23,6 +25,12 @@ def test_json_is_the_document(cli, three):
     assert (code, err) == (0, "")
     assert json.loads(out) == {"hosts": {"h1": three[0], "h2": three[1]}, "runs": three}
     assert cli("facts", "-o", "json")[1] == out
+
+
+@pytest.mark.parametrize("count", [facts.MANY, facts.MANY + 1])
+def test_json_looks_the_same_however_much_it_is(count):
+    value = [{"text": 'é \u2028 "', "n": 0.1, "i": 10**20, "none": None, "list": [], "object": {}}] * count
+    assert facts.as_json(value) == json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def test_yaml_is_the_same_document(cli, three):
@@ -112,6 +120,15 @@ def test_which_runs(cli, three, tmp_path):
 def test_what_means_no_runs_is_one_line(cli, three, options):
     code, out, err = cli("facts", *options)
     assert (code, out) == (2, "") and err.count("\n") == 1
+
+
+def test_a_host_without_runs_is_a_mistake_and_one_without_such_runs_is_not(cli, three):
+    for form in ((), ("--json",), ("-q", "runs")):
+        code, out, err = cli("facts", "--host", "nonsense", *form)
+        assert (code, out) == (2, "") and err.count("\n") == 1 and "nonsense" in err
+    code, out, err = cli("facts", "--host", "h1", "--since", "2027-01-01")
+    assert (code, out) == (0, "") and "no run fits" in err
+    assert json.loads(cli("facts", "--host", "h1", "--since", "2027-01-01", "--json")[1]) == {"hosts": {}, "runs": []}
 
 
 @pytest.mark.parametrize("query", ["runs[", "runs[].sum(@)", "", "length(@)(", "sum(runs[].host)"])
