@@ -2,9 +2,7 @@
 
 import os
 import sys
-import tempfile
 import time
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,6 +38,8 @@ def _say(line: str, code: int) -> int:
 
 
 def _unexpected(error: Exception, arguments: Sequence[str]) -> int:
+    import traceback  # noqa: PLC0415 - nothing that goes well needs it
+
     text = "".join(traceback.format_exception(error))
     if any(argument.startswith("-v") or argument == "--verbose" for argument in arguments):
         sys.stderr.write(text)
@@ -49,6 +49,8 @@ def _unexpected(error: Exception, arguments: Sequence[str]) -> int:
 
 def _save(text: str) -> Path:
     """Write a traceback to the state directory, or to the temporary one where that cannot be."""
+    import tempfile  # noqa: PLC0415 - as above
+
     name = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.txt"
     try:
         folder = ensure_state_dir(state_dir()) / "faults"

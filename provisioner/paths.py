@@ -1,7 +1,6 @@
 """Where things are: the playbooks that came with the package, and the state of this controller."""
 
 import os
-import tempfile
 from pathlib import Path
 
 from provisioner.errors import Exit, ProvisionerError
@@ -38,6 +37,8 @@ def ensure_state_dir(path: Path) -> Path:
 
     Raises ProvisionerError with code 2.
     """
+    import tempfile  # noqa: PLC0415 - slow, and commands that only look need no probe
+
     try:
         if not path.is_dir():
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from provisioner.audit.finding import Findings, failed, match, passed, skipped
 from provisioner.audit.names import LOG, PIP_LOG
+from provisioner.evidence import CLOCK_GRAIN
 
 if TYPE_CHECKING:
     from provisioner.evidence import Evidence, NinjaCall
@@ -78,6 +79,7 @@ def compiled_as_told(evidence: Evidence) -> Findings:
             ("TORCH_CUDA_ARCH_LIST", evidence.run.get("arch_list")),
             ("MAX_JOBS", evidence.run.get("max_jobs")),
             ("FORCE_CUDA", "1"),
+            *([_threads(evidence)] if evidence.run.get("nvcc_threads") else []),
         ):
             if variables.get(name) != value:
                 yield failed(f"{name} was {variables.get(name)}, and the run has {value}", f"{call.folder}/environment")
@@ -125,7 +127,9 @@ def no_compiler_cache(evidence: Evidence) -> Findings:
         yield skipped("nothing was compiled", "container/ninja")
     for call in evidence.builds:
         for name, value in call.environment:
-            if MEDDLING.fullmatch(name) or (name != "PATH" and CACHES.search(value)):
+            if (MEDDLING.fullmatch(name) and (name, value) != _threads(evidence)) or (
+                name != "PATH" and CACHES.search(value)
+            ):
                 yield failed(f"{name} is set to {value:.60}", f"{call.folder}/environment")
         for tool in call.tools:
             if CACHES.search(tool.name) or not COMPILER.fullmatch(PurePosixPath(tool.real).name):
@@ -158,7 +162,8 @@ def compilers_are_genuine(evidence: Evidence) -> Findings:
             yield failed(f"{path} was written in the container", "container_diff.txt")
     now = {compiler["name"]: compiler["real"] for compiler in compilers}
     for call in evidence.builds:
-        for tool in call.tools:
+        # The first of a name is the one that PATH gives.
+        for tool in {tool.name: tool for tool in reversed(call.tools)}.values():
             if now.get(tool.name, tool.real) != tool.real:
                 yield failed(f"{tool.path} was {tool.real} then, and is not now", f"{call.folder}/tools")
     yield passed(f"{len(compilers)} programs as they came", AFTER)
@@ -196,7 +201,10 @@ def extension_is_of_this_compile(evidence: Evidence) -> Findings:
         for figure in ("size", "inode", "modified", "changed"):
             if then[figure] != extension[figure]:
                 yield failed(f"{name} was written after the compile", AFTER)
-        if not evidence.within(float(extension["modified"]), (_last(call), window[1])):
+        modified = extension["modified"]
+        # setuptools copies what was linked into the workspace with its time, less the fraction of a second.
+        grain = 1.0 if modified.endswith(".000000000") else CLOCK_GRAIN
+        if not evidence.within(float(modified), (_last(call), window[1]), grain):
             yield failed(f"{name} was not linked after this compile's objects", AFTER)
     yield passed(f"{used[0]['path']}, linked after the last object and not touched since", AFTER)
 
@@ -204,3 +212,8 @@ def extension_is_of_this_compile(evidence: Evidence) -> Findings:
 def _last(call: NinjaCall) -> float:
     """When the call's last object was made, in uptime."""
     return (call.window or (0.0,))[0] + max(step.ended for step in call.steps)
+
+
+def _threads(evidence: Evidence) -> tuple[str, str]:
+    """The variable by which the run itself tells each nvcc how many threads to use."""
+    return "NVCC_APPEND_FLAGS", f"--threads={evidence.run.get('nvcc_threads') or 0}"

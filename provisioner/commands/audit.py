@@ -3,11 +3,12 @@
 from argparse import Namespace
 from pathlib import Path
 
-from provisioner import audit
+from provisioner import audit, upstream
 from provisioner.commands.common import print_json, say
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.evidence import Evidence
 from provisioner.paths import state_dir
+from provisioner.record import Audit
 from provisioner.store import Store
 from provisioner.text import table
 
@@ -19,20 +20,27 @@ ORDER = ("fail", "skip", "pass")
 def main(options: Namespace) -> int:
     """Print the verdict and its checks, the deciding ones first; the exit code is 4 where the run is rejected."""
     folder = _folder(options)
-    try:
-        evidence = Evidence(folder)
-        result = audit.judge(evidence)
-    except ValueError as error:
-        raise ProvisionerError(str(error), "give the folder of a run's evidence", Exit.BAD_INPUT) from error
+    run_id, result = _judged(folder)
     if options.json:
         print_json(result.model_dump(mode="json"))
     else:
         checks = sorted(result.checks, key=lambda check: ORDER.index(check.outcome))
-        print(f"{evidence.run['run_id']}: {result.verdict}")
+        print(f"{run_id}: {result.verdict}")
         rows = [[check.outcome, check.name, check.detail, check.evidence] for check in checks]
         print(table(["outcome", "check", "detail", "evidence"], rows))
         say(f"the evidence lies in {folder}")
     return Exit.REJECTED if result.verdict == "rejected" else Exit.DONE
+
+
+def _judged(folder: Path) -> tuple[str, Audit]:
+    """Give the run's id and the verdict on it. Raises ProvisionerError (code 2)."""
+    try:
+        if imported := upstream.in_folder(folder):
+            return imported.run_id, imported.audit
+        evidence = Evidence(folder)
+        return evidence.run["run_id"], audit.judge(evidence)
+    except ValueError as error:
+        raise ProvisionerError(str(error), "give the folder of a run's evidence", Exit.BAD_INPUT) from error
 
 
 def _folder(options: Namespace) -> Path:

@@ -40,7 +40,7 @@ def main(options: Namespace) -> int:
 def _import(path: Path, host: str, store: Store) -> list[Run]:
     """Put what is in a file into the store. Raises ProvisionerError."""
     data = _read(path)
-    text = data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig", errors="replace")
+    text = upstream.decode(data)
     if text.startswith("{"):
         return [store.add(record, {}) for record in exported.read(text, path)]
     try:

@@ -3,17 +3,14 @@
 import glob
 import json
 import os
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.paths import ensure_state_dir
 from provisioner.selection import EVERYTHING, Selection
 from provisioner.store import database, reading
 from provisioner.store.index import bring_up_to_date
@@ -82,40 +79,21 @@ class Store:
         folder = self.state / "runs" / record["host"] / record["run_id"]
         where = Selection(hosts=(glob.escape(record["host"]),), run_ids=(record["run_id"],))
         if not (folder / "record.json").exists():
-            self._keep(folder, {**evidence, "record.json": f"{json.dumps(record, indent=2)}\n".encode()})
+            from provisioner.store import folders  # noqa: PLC0415 - those who only ask need none of it
+
+            folders.make(self.state, folder, {**evidence, "record.json": f"{json.dumps(record, indent=2)}\n".encode()})
         for run in self.list(where):
             return run
         raise ProvisionerError(f"{folder} is there and is no run", "move it away", Exit.BAD_INPUT)
-
-    def _keep(self, folder: Path, content: Mapping[str, bytes]) -> None:
-        ensure_state_dir(self.state)
-        try:
-            with tempfile.TemporaryDirectory(dir=self.state, prefix="incoming-") as made:
-                part = Path(made) / folder.name
-                part.mkdir(mode=0o700)
-                for name, data in content.items():
-                    (part / name).write_bytes(data)
-                folder.parent.mkdir(parents=True, exist_ok=True)
-                part.rename(folder)
-        except OSError as error:
-            raise ProvisionerError(
-                f"cannot keep run {folder.name}: {error.strerror or error}", f"look at {folder}, or make room"
-            ) from error
 
     def delete(self, run: Run) -> None:
         """Remove a run's record and evidence from this machine. Raises ProvisionerError.
 
         It is gone at once, by a rename; what a kill leaves of it after that goes with the next one that is deleted.
         """
-        trash = self.state / "deleted"
-        try:
-            trash.mkdir(mode=0o700, exist_ok=True)
-            run.folder.rename(trash / f"{run.folder.parent.name}-{run.folder.name}")
-            shutil.rmtree(trash)
-        except OSError as error:
-            raise ProvisionerError(f"cannot delete run {run.run_id}: {error}", f"look at {run.folder}") from error
-        with suppress(OSError):
-            run.folder.parent.rmdir()  # its host's last run
+        from provisioner.store import folders  # noqa: PLC0415 - as above
+
+        folders.remove(self.state, run.folder)
 
     def check(self) -> None:
         """Raise ProvisionerError (code 2) where the index is of a newer version: better now than after an hour."""

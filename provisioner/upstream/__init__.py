@@ -4,7 +4,7 @@ Such a log is all the evidence there is of its run. log.py reads it, phases.py a
 checks.py judges that, and record.py puts the record together.
 """
 
-from provisioner.upstream.log import NotALogError
-from provisioner.upstream.record import PROFILE, log_name, record_of
+from provisioner.upstream.log import NotALogError, decode
+from provisioner.upstream.record import PROFILE, in_folder, log_name, record_of
 
-__all__ = ["PROFILE", "NotALogError", "log_name", "record_of"]
+__all__ = ["PROFILE", "NotALogError", "decode", "in_folder", "log_name", "record_of"]

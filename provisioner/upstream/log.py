@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-__all__ = ["Command", "Log", "NotALogError", "read"]
+__all__ = ["Command", "Log", "NotALogError", "decode", "read"]
 
 HEAD = "--- Scenario Runner ---"
 STAMP = re.compile(r"\[(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z)\] ?")
@@ -58,9 +58,15 @@ class Log:
         return None
 
 
+def decode(data: bytes) -> str:
+    """Give a log's text, of whichever encoding a Windows shell gave it; what is no text becomes U+FFFD."""
+    wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
+
+
 def read(text: str) -> Log:
     """Read a log, of any line ends, cut off anywhere behind its head. Raises NotALogError."""
-    lines = re.split(r"\r\n|\n|\r", text.removeprefix("\ufeff"))
+    lines = re.split(r"\r\n|\n|\r", text)
     if lines[0].strip() != HEAD:
         raise NotALogError(f"it does not begin with '{HEAD}'")
     total = _first(lines, TOTAL)

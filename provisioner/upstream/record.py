@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import UTC
+from pathlib import Path
 
 from provisioner.record import Compile, Failure, Phase, Record
 from provisioner.upstream import checks, log
@@ -9,7 +10,7 @@ from provisioner.upstream.inputs import inputs, machine
 from provisioner.upstream.log import Log
 from provisioner.upstream.phases import TIMED, lines_of, phases
 
-__all__ = ["PROFILE", "log_name", "record_of"]
+__all__ = ["PROFILE", "in_folder", "log_name", "record_of"]
 
 PROFILE = "upstream"
 """The profile of such runs: none of ours made them."""
@@ -58,6 +59,14 @@ def record_of(text: str, host: str) -> Record:
 def log_name(scenario: str) -> str:
     """Give the name under which a log is kept as evidence."""
     return f"scenario_{scenario}.log"
+
+
+def in_folder(folder: Path) -> Record | None:
+    """Give the record of the log in a run's folder; None where the run is one of our own. Raises NotALogError."""
+    if (folder / "run.json").exists():
+        return None
+    logs = [path for letter in "abc" if (path := folder / log_name(letter)).is_file()]
+    return record_of(log.decode(logs[0].read_bytes()), folder.parent.name) if logs else None
 
 
 def _failure(read: Log, found: list[Phase]) -> Failure | None:

@@ -4,6 +4,7 @@ catches it. And no false alarm on the evidence as it was.
 The sample's host has no GPU. What the attention test would have left there is made up here, and only that.
 """
 
+import hashlib
 import json
 import re
 import shutil
@@ -140,6 +141,55 @@ def test_every_check_points_to_evidence_that_is_there(folder):
     for check in judge(folder)[1].values():
         name = check.evidence.partition(":")[0]
         assert (folder / name).exists() or name == "record.json", check
+
+
+@pytest.mark.parametrize("name", ["provisioner/cuda:13.0-devel", "docker.io/provisioner/cuda:13.0-devel"])
+def test_the_base_may_be_pulled(folder, name):
+    pull = {"Type": "image", "Action": "pull", "Actor": {"ID": name}}
+    edit_lines(folder / "docker_events.jsonl", lambda events: events.append(pull))
+    check = judge(folder)[1]["nothing_else_was_pulled"]
+    assert (check.outcome, check.detail) == ("pass", "the base was pulled, and nothing else")
+
+
+def test_a_proxy_is_no_cheat(folder):
+    """Its variables are named in what was laid down, and have their values wherever it was read or used."""
+    proxy = {"http_proxy": "http://proxy:3128", "NO_PROXY": "localhost"}
+    by_name = {name: f"${{localEnv:{name}}}" for name in proxy}
+
+    def with_proxy(configuration, values):
+        configuration["build"]["args"] = dict(values)
+        configuration["containerEnv"].update(values)
+
+    edit_json(folder / CONFIGURATION, lambda made: with_proxy(made, by_name))
+    edit_json(folder / MERGED, lambda read: [with_proxy(read[part], proxy) for part in read if "onfiguration" in part])
+    edit_json(
+        folder / CONTAINER, lambda made: made[0]["Config"]["Env"].extend("=".join(pair) for pair in proxy.items())
+    )
+    rows = r'"CreatedBy": ?"/bin/sh -c (?!#)'
+    edit(
+        folder / "image_history.jsonl",
+        rows,
+        '"CreatedBy":"|2 NO_PROXY=localhost http_proxy=http://proxy:3128 /bin/sh -c ',
+    )
+    evidence_sample.seal(folder)
+    assert failed(folder) == []
+
+
+def test_threads_of_nvcc_that_the_run_tells_of_are_no_cheat(folder):
+    """They are an input, told by the variable that would otherwise be suspect."""
+    variable = "NVCC_APPEND_FLAGS=--threads=2"
+    appended("NINJA/environment", f"{variable}\n")(folder)
+    edit_json(folder / CONTAINER, lambda made: made[0]["Config"]["Env"].append(variable))
+    edit_json(folder / CONFIGURATION, lambda made: made["containerEnv"].update([variable.split("=", 1)]))
+    for part in ("configuration", "mergedConfiguration"):
+        edit_json(folder / MERGED, lambda read, part=part: read[part]["containerEnv"].update([variable.split("=", 1)]))
+    edit_json(folder / "files/benchmarking/inputs.json", lambda inputs: inputs.update(nvcc_threads="2"))
+    digest = hashlib.sha256((folder / "files/benchmarking/inputs.json").read_bytes()).hexdigest()
+    edit_json(folder / "run.json", lambda run: run.update(nvcc_threads="2", input_hash=digest))
+    evidence_sample.seal(folder)
+    assert failed(folder) == []
+    edit_json(folder / "run.json", lambda run: run.update(nvcc_threads="4"))
+    assert {"no_compiler_cache", "compiled_as_told", "inputs_are_as_recorded"} <= set(failed(folder))
 
 
 @pytest.mark.parametrize("moved", [-3600, 3600])

@@ -60,23 +60,33 @@ def test_a_log_becomes_a_run_of_the_store(cli, tmp_path, state):
         "pre_commit": 0.625,
         "attention_test": 11.25,
     }
-    assert [phase["started"] for phase in record["phases"]] == [None, None, 5.25, None, 70, 80.5, 180, 181.5]
-    assert record["inputs"] | {"base_image_digest": ""} == {
+    assert [phase["started"] for phase in record["phases"]] == [None, None, 5.25, None, 70, 80.5, 180.1, 181.5]
+    told = {name: value for name, value in record["inputs"].items() if value not in ({}, None)}
+    assert told == {
         "base_image": "nvidia/cuda:12.8.0-devel-ubuntu22.04",
-        "base_image_digest": "",
+        "base_image_digest": f"nvidia/cuda@sha256:{'0' * 63}1",
         "base_image_present": False,
         "torch": "2.8.0+cu128",
         "xformers_url": "https://github.com/someone/xformers.git",
         "xformers_commit": "0abc123",
         "arch_list": "9.0;12.0",
-        "max_jobs": None,
-        "input_hash": None,
     }
-    assert record["inputs"]["base_image_digest"] == f"nvidia/cuda@sha256:{'0' * 63}1"
     assert record["machine"]["kernel"] == "6.1.0-test" and record["machine"]["gpus"] == []
     folder = state / "runs/den" / record["run_id"]
     assert (folder / "scenario_a.log").read_text() == TEXT and str(folder) in err
     assert json.loads(cli("facts", "--json")[1])["runs"] == [record]
+
+
+def test_it_is_judged_again_by_its_log(cli, tmp_path, state):
+    path = tmp_path / "a.log"
+    path.write_text(FAILED_TEST)
+    (record,) = json.loads(cli("import", path, "--json")[1])["runs"]
+    code, out, _ = cli("audit", record["run_id"], "--json")
+    assert (code, json.loads(out)) == (4, record["audit"])
+    assert record["run_id"] in cli("audit", state / "runs/upstream" / record["run_id"])[1]
+    (state / "runs/upstream" / record["run_id"] / "scenario_a.log").write_text("overwritten")
+    code, out, err = cli("audit", record["run_id"])
+    assert (code, out) == (2, "") and err.count("\n") == 1
 
 
 def test_importing_it_again_changes_nothing(cli, tmp_path):

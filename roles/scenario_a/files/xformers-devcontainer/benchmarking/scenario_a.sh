@@ -185,6 +185,9 @@ if ! flock --wait 10 9; then
 fi
 if [ "${1-}" = --clean ]; then
   echo "a clean-up" >"$root/lock"
+  # Earlier runs may have been of the runtime that leaves more.
+  # shellcheck source=runtime_devcontainer.sh
+  if docker info >/dev/null 2>&1; then . "$here/runtime_devcontainer.sh"; fi
   clean
   exit
 elif [ $# -gt 0 ]; then
