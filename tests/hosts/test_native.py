@@ -69,7 +69,7 @@ def tell(ask, cuda):
 
 
 def test_the_doctor_finds_nothing_wrong_without_asking_any_registry(host, state, provisioner):
-    inventory, name, _ = host
+    inventory, _name, _ = host
     done = provisioner("doctor", "-i", inventory, *COMMON, "--state-dir", state, "--json")
     assert done.code == 0, done
     checks = {found["check"]: found for found in done.json["findings"]}
@@ -120,7 +120,7 @@ def test_a_second_run_compiles_nothing_and_gives_the_record_back(first, host, st
 
 
 def test_a_torch_of_another_cuda_is_refused_before_anything_is_started(first, host, state, provisioner):
-    inventory, name, ask = host
+    inventory, _name, ask = host
     before = ask("ls /var/lib/provisioner/scenario_a/runs").stdout
     tell(ask, "12.8")
     try:
@@ -136,7 +136,7 @@ def test_a_torch_of_another_cuda_is_refused_before_anything_is_started(first, ho
 
 
 def test_an_altered_bundle_is_refused_by_controller_and_host(host, state, provisioner, tmp_path):
-    inventory, _, ask = host
+    inventory, _, _ask = host
     data = bytearray((state / "bundle.tar").read_bytes())
     data[len(data) // 2] ^= 1
     altered = tmp_path / "bundle.tar"
