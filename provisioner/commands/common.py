@@ -6,8 +6,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from provisioner import retry
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.retry import FAILED
 
 if TYPE_CHECKING:  # commands that only read the store need not pay for them
     from provisioner.inputs import Target
@@ -17,6 +17,7 @@ __all__ = [
     "explain",
     "print_json",
     "raise_if_stopped",
+    "remember_failures",
     "say",
     "say_looks",
     "say_recovered",
@@ -68,11 +69,19 @@ def explain(job: Job, told: frozenset[str] = frozenset()) -> None:
         say(f"Ansible's own output is in {job.log}")
 
 
+def remember_failures(target: Target, job: Job) -> None:
+    """Remember what did not go well, for --limit @failed; where that cannot be kept, the result matters more."""
+    try:
+        retry.remember(target, job)
+    except ProvisionerError as error:
+        say(f"{error}; --limit {retry.FAILED} will not know how this went")
+
+
 def say_retry(job: Job) -> None:
     """Say how to do the same again where it did not go well, if it went well somewhere."""
     bad = [host for host in job.hosts.values() if host.failed or host.unreachable]
     if bad and len(bad) < len(job.hosts):
-        say(f"the same command with --limit {FAILED} does it again where it did not go well")
+        say(f"the same command with --limit {retry.FAILED} does it again where it did not go well")
 
 
 def say_looks(job: Job) -> None:

@@ -3,8 +3,16 @@
 import sys
 from argparse import Namespace
 
-from provisioner import inputs, progress, retry
-from provisioner.commands.common import explain, print_json, raise_if_stopped, say_looks, say_restarts, say_retry
+from provisioner import inputs, progress
+from provisioner.commands.common import (
+    explain,
+    print_json,
+    raise_if_stopped,
+    remember_failures,
+    say_looks,
+    say_restarts,
+    say_retry,
+)
 from provisioner.job import run_playbook
 from provisioner.text import table
 
@@ -16,7 +24,7 @@ def main(options: Namespace) -> int:
     target = inputs.check(options)
     with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
         job = run_playbook("prepare.yml", target, (view,))
-    retry.remember(target, job)
+    remember_failures(target, job)
     raise_if_stopped(job)
     hosts = {
         name: {

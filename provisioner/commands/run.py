@@ -4,11 +4,12 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from provisioner import audit, facts, history, inputs, progress, retry
+from provisioner import audit, facts, history, inputs, progress
 from provisioner.commands.common import (
     explain,
     print_json,
     raise_if_stopped,
+    remember_failures,
     say,
     say_looks,
     say_recovered,
@@ -37,7 +38,7 @@ def main(options: Namespace) -> int:
     with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json, history=past) as view:
         for _ in range(options.repeat):
             jobs.append(run_playbook("site.yml", target, (view, Notes(target.state))))
-            retry.remember(target, jobs[-1])
+            remember_failures(target, jobs[-1])
             if jobs[-1].code != Exit.DONE:
                 break
     runs = _runs(store, jobs)

@@ -165,6 +165,17 @@ def test_the_hosts_that_did_not_go_well_can_be_done_again(cli, job, inventory, s
     assert code == 2 and err.count("\n") == 1 and "none of" in err
 
 
+def test_a_disk_too_full_to_remember_it_does_not_hide_the_result(cli, job, inventory, state, monkeypatch):
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    job(a_job(hosts={"h1": Host(ok=9), "h2": away("h2")}))
+    monkeypatch.setattr("provisioner.files.os.fsync", full)
+    code, out, err = cli("prepare", "-i", inventory, "--json")
+    assert code == 3 and json.loads(out)["hosts"]["h1"]["failed"] == 0
+    assert "No space left on device" in err and "@failed will not know" in err
+
+
 def test_what_failed_before_is_remembered_until_it_goes_well(cli, job, inventory, state):
     job(a_job(hosts={"h1": failed("h1"), "h2": away("h2")}), a_job(hosts={"h1": Host()}), a_job(invalid="no"))
     cli("prepare", "-i", inventory)
