@@ -42,8 +42,8 @@ def reference(xp, query, key, value):
     if query.ndim == 4:
         query, key, value = (xp.moveaxis(array, 2, 1) for array in (query, key, value))
     scores = query @ xp.moveaxis(key, -1, -2) / math.sqrt(query.shape[-1])
-    weights = xp.exp(scores - xp.amax(scores, axis=-1, keepdims=True))
-    output = (weights / weights.sum(axis=-1, keepdims=True)) @ value
+    weights = xp.exp(scores - xp.amax(scores, -1)[..., None])
+    output = (weights / weights.sum(-1)[..., None]) @ value
     return xp.moveaxis(output, 1, 2) if output.ndim == 4 else output
 
 
