@@ -6,6 +6,8 @@ What runs on a GPU only, `run_case` and `main`, was run on one: docs/results.
 import importlib.util
 import json
 import math
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -133,6 +135,44 @@ def test_without_a_gpu_it_says_so(monkeypatch, capsys):
         monkeypatch.setitem(sys.modules, name, module)
     assert test.main() == 2
     assert "torch sees no CUDA GPU" in capsys.readouterr().err
+
+
+EDITABLE = """
+import importlib.util, sys, types
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        file = {{"xformers": "__init__.py", "xformers.ops": "ops.py"}}.get(name)
+        if file:
+            places = [{package!r}] if name == "xformers" else None
+            return importlib.util.spec_from_file_location(
+                name, {package!r} + "/" + file, submodule_search_locations=places
+            )
+sys.meta_path.append(Finder)
+sys.modules["torch"] = types.SimpleNamespace(cuda=types.SimpleNamespace(is_available=lambda: False))
+"""
+
+
+def test_the_clone_beside_it_does_not_hide_the_package_in_it(tmp_path):
+    """As setuptools installs it: a finder that Python asks last, after it has looked for folders of that name."""
+    shutil.copy(FILE, tmp_path)
+    package = tmp_path / "xformers/xformers"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("name = 1")
+    (package / "ops.py").write_text("from xformers import name")
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(EDITABLE.format(package=str(package)))
+    for folder in (tmp_path, tmp_path.parent):
+        done = subprocess.run(
+            [sys.executable, tmp_path / "attention_test.py"],
+            cwd=folder,
+            env={"PYTHONPATH": str(site)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (2, "attention_test: cannot run: torch sees no CUDA GPU\n")
 
 
 def test_without_xformers_it_says_so(monkeypatch, capsys):
