@@ -175,6 +175,28 @@ def test_a_proxy_is_no_cheat(folder):
     assert failed(folder) == []
 
 
+def test_a_second_compiler_further_down_path_is_no_cheat(folder):
+    appended("NINJA/tools", "gcc\t/opt/gcc/bin/gcc\t/opt/gcc/bin/gcc\n")(folder)
+    evidence_sample.seal(folder)
+    assert failed(folder) == []
+
+
+def test_a_time_that_was_cut_to_whole_seconds_is_no_cheat(folder):
+    """setuptools may keep the time of what it copies without the fraction; a second earlier is another file's."""
+
+    def cut(seconds):
+        whole = f"{int(float(modified)) - seconds}.000000000"
+        edit_json(folder / "container/extensions.jsonl", lambda left: left.update(modified=whole))
+        edit_json(folder / "environment.json", lambda facts: facts["extensions"][0].update(modified=whole))
+        evidence_sample.seal(folder)
+
+    modified = json.loads((folder / "container/extensions.jsonl").read_text())["modified"]
+    cut(0)
+    assert failed(folder) == []
+    cut(60)
+    assert failed(folder) == ["extension_is_of_this_compile"]
+
+
 def test_threads_of_nvcc_that_the_run_tells_of_are_no_cheat(folder):
     """They are an input, told by the variable that would otherwise be suspect."""
     variable = "NVCC_APPEND_FLAGS=--threads=2"

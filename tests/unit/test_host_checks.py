@@ -5,9 +5,11 @@ import os
 import shutil
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import host_checks as checks
 import pytest
@@ -23,11 +25,11 @@ class Module:
         self.params = {**defaults, "pip_index": "", "xformers_url": "", "ca_pem": "", **params}
         self.answers = answers
 
-    def run_command(self, words, environ_update=None):
+    def run_command(self, words, environ_update=None, data=None):
         assert words[0] == "timeout"
         words = words[2:]
         if self.answers is None:
-            done = subprocess.run(words, capture_output=True, text=True, check=False)
+            done = subprocess.run(words, input=data, capture_output=True, text=True, check=False)
             return done.returncode, done.stdout, done.stderr
         for start, out in self.answers.items():
             if " ".join(words).startswith(start):
@@ -279,3 +281,36 @@ def test_a_password_in_an_address_is_not_shown(server):
 def test_a_ca_bundle_that_is_none(host):
     (found,) = checks.reached(host(ca_pem="nonsense"))
     assert found["outcome"] == "fail" and "PEM" in found["detail"]
+
+
+@pytest.mark.parametrize(
+    ("python", "program", "said"),
+    [
+        ("/nowhere/python3", "", "no /nowhere/python3 on PATH"),
+        (sys.executable, "print('[]'[:1])", "could not look: exit code 0"),
+        (sys.executable, "raise SystemExit('broken')", "could not look: broken"),
+    ],
+)
+def test_a_site_s_python_that_cannot_be_asked(python, program, said):
+    host = checks.Host(Module(runtime="native", python=python, native_checks=program, arch_list=""))
+    (found,) = checks.native(host)
+    assert found["outcome"] == "fail" and said in found["detail"] and found["remedy"]
+
+
+def test_the_program_that_a_run_begins_with_is_what_looks():
+    program = (
+        Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/benchmarking/native_checks.py"
+    ).read_text()
+    options = {"runtime": "native", "python": sys.executable, "native_checks": program, "arch_list": "9.0"}
+    found = {each["check"]: each for each in checks.native(checks.Host(Module(**options)))}
+    assert {"tools", "site python", "torch", "nvcc", "gpus"} <= set(found)
+    assert sys.executable in found["torch"]["detail"]
+
+
+def test_a_container_needs_nothing_of_the_site_s_python(host):
+    assert checks.native(host()) == []
+
+
+def test_a_profile_without_a_network_asks_no_registry(host):
+    answers = {"apt-get indextargets": "http://deb.site/debian/dists/bookworm/\n"}
+    assert checks.registries(host(answers, profile={"network": False, "base_image": ""}, runtime="native")) == []
