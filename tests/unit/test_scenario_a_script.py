@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -19,12 +20,16 @@ ROLE = Path(__file__).parents[2] / "roles/scenario_a/files"
 STAND_IN = """#!/bin/sh
 echo "$(basename "$0") $*" >>"{calls}"
 case "$(basename "$0") $*" in
-  *"$(cat "{fail}" 2>/dev/null || echo nothing)"*) echo "it went wrong, https://user:secret@host/x"; exit 7;;
+  *"$(cat "{fail}" 2>/dev/null || echo nothing)"*)
+    [ ! -e "{fail}.hangs" ] || exec sleep 60
+    echo "it went wrong, https://user:secret@host/x"; exit 7;;
   "devcontainer build"*) echo '{{"outcome":"success","imageName":["vsc-x"]}}';;
   "devcontainer exec"*attention*) echo '{{"passed": true, "max_abs_error": 0.0, "device": "stand-in"}}';;
   "docker run"*"-u vscode") id -u;;
   "docker info"*) echo /;;
   "docker events"*) exec sleep 60;;
+  "docker container ls"*status=exited) printf '%s\\n' 111111111111 222222222222;;
+  "docker image ls"*dangling=true) printf '%s\\n' 333333333333 444444444444;;
   "docker image ls"*"Repository"*) printf '%s\\n' me/xformers-builder:latest me/xformers-devcontainer:1 me/x:1;;
   "nvidia-smi --query-gpu=compute_cap"*) printf '9.0\\n8.6\\n9.0\\n';;
 esac
@@ -44,16 +49,18 @@ def script(tmp_path):
         (tools / name).write_text(STAND_IN.format(calls=calls, fail=fail))
         (tools / name).chmod(0o755)
 
-    def run(*arguments, gpu=False, **environment):
+    def run(*arguments, gpu=False, background=False, **environment):
         if gpu:
             shutil.copy(tools / "docker", tools / "nvidia-smi")
         base_environment = {"PATH": f"{tools}:/usr/bin:/bin", "HOME": str(tmp_path), "SCENARIO_A_RUN_ID": "run"}
+        command = [base / "benchmarking/scenario_a.sh", *arguments]
+        settings = {"env": base_environment | environment, "stdin": subprocess.DEVNULL, "text": True}
+        if background:
+            return subprocess.Popen(command, **settings, stdout=subprocess.PIPE, start_new_session=True)
         return subprocess.run(
-            [base / "benchmarking/scenario_a.sh", *arguments],
-            env=base_environment | environment,
-            stdin=subprocess.DEVNULL,
+            command,
+            **settings,
             capture_output=True,
-            text=True,
             timeout=60,
             check=False,
         )
@@ -130,6 +137,42 @@ def test_the_first_failure_ends_it_and_nothing_says_it_went_well(script, what, p
     assert "is done" not in done.stdout
     assert f"failed in {phase}" in done.stdout.splitlines()[-1]
     assert "secret" not in (script.evidence / "scenario_a.log").read_text()
+
+
+def test_a_signal_to_all_of_it_is_an_interruption_and_the_log_says_so(script):
+    """As systemd does when the host shuts down."""
+    script.fail.write_text("devcontainer build")
+    script.fail.with_name("fail.hangs").touch()
+    process = script(background=True)
+    for line in process.stdout:
+        if "devcontainer build" in line:
+            break
+    os.killpg(process.pid, signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 143
+    result = json.loads((script.evidence / "result.json").read_text())
+    assert (result["outcome"], result["phase"]) == ("interrupted", "image_build")
+    assert "SIGTERM" in result["cause"] and result["cause"] in said
+    assert said.splitlines()[-1].endswith("Scenario A interrupted in image_build (exit code 143): run run")
+
+
+def test_what_a_build_that_was_cut_short_left_is_removed_and_nothing_of_others(script):
+    old = script.root / "runs/old"
+    old.mkdir(parents=True)
+    lines = ["Step 2/3 : RUN x", " ---> Running in 111111111111", " ---> 333333333333"]
+    (old / "scenario_a.log").write_text("".join(f"2026-11-23T07:00:00.000Z {line}\n" for line in lines))
+    assert script().returncode == 0
+    removed = [call for call in script.calls() if " rm " in call and "run" not in call]
+    assert removed[0] == "docker container rm --force --volumes 111111111111"
+    assert removed[1].endswith("333333333333") and "444444444444" not in removed[1]
+
+
+def test_a_base_that_is_laid_down_for_other_inputs_meanwhile_is_noticed(script):
+    (script.base / "benchmarking/scenario_a.env").write_text("SCENARIO_A_INPUT_HASH=theirs\n")
+    done = script(SCENARIO_A_INPUT_HASH="ours")
+    assert done.returncode == 1
+    assert "laid down anew, for other inputs" in done.stdout
+    assert json.loads((script.evidence / "result.json").read_text())["phase"] == "lay_down"
 
 
 def test_settings_come_from_the_file_and_the_environment_wins(script):

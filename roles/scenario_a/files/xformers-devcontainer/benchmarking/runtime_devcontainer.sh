@@ -127,9 +127,9 @@ runtime_evidence_after() {
   keep images_after.jsonl images
   keep base_image.json docker image inspect "$(base_image)"
   keep base_image_history.jsonl layers "$(base_image)"
-  if [ -s "$evidence/build.json" ]; then
-    keep image_inspect.json docker image inspect "$(built_image)"
-    keep image_history.jsonl layers "$(built_image)"
+  if image=$(built_image 2>/dev/null); then
+    keep image_inspect.json docker image inspect "$image"
+    keep image_history.jsonl layers "$image"
   fi
   [ ! -e "$work" ] || keep devcontainer_configuration.json "$devcontainer" read-configuration --workspace-folder "$work" --include-merged-configuration
   if [ -n "$container" ]; then
