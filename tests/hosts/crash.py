@@ -226,7 +226,7 @@ def prepared(lab: labs.Lab, folder: Path, seed: int) -> Crasher:
     """Make the lab's first host ready to be crashed; `folder` is for the state and the inventory."""
     host = short.container(lab.hosts[0].name)
     short.install(host)
-    if host.exec_run(["docker", "image", "inspect", short.WARM_IMAGE]).exit_code != 0:
+    if host.exec_run(["sh", "-c", f"docker image inspect {short.WARM_IMAGE}"]).exit_code != 0:
         cold = Crasher(host, short.inventory(lab.inventory, folder / "cold.yml"), folder / "state", seed)
         cold.warm_up()
         short.warm(host)
