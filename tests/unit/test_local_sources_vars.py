@@ -17,7 +17,7 @@ def test_a_base_image_is_known_by_the_hash_of_its_inputs_another_for_each_distri
     play = {
         "hosts": "localhost",
         "gather_facts": False,
-        "vars": {"profile": profile},
+        "vars": {"profile": profile, "ansible_python_interpreter": sys.executable},
         "vars_files": [str(ROLE / "defaults/main.yml"), str(ROLE / "vars/main.yml")],
         "tasks": [
             {
