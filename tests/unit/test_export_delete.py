@@ -35,9 +35,10 @@ def test_a_full_disk_leaves_the_file_that_was_there(cli, two, tmp_path, monkeypa
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", no_room)
-    for where, why in ((path, "No space left"), (tmp_path / "missing/x", "No such file"), (tmp_path / "folder", "")):
+    places = ((path, 1, "No space left"), (tmp_path / "missing/x", 2, "No such file"), (tmp_path / "folder", 2, ""))
+    for where, wrong, why in places:
         code, out, err = cli("export", where)
-        assert (code, out) == (2, "") and err.count("\n") == 1 and why in err
+        assert (code, out) == (wrong, "") and err.count("\n") == 1 and why in err
     assert path.read_text() == "before" and sorted(p.name for p in tmp_path.iterdir()) == [
         "folder",
         "runs.jsonl",
