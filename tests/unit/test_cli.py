@@ -109,7 +109,7 @@ def test_a_closed_pipe_is_no_traceback():
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     os.close(writer)
-    assert (done.returncode, done.stderr) == (1, b"")
+    assert done.returncode == 1 and b"Traceback" not in done.stderr and b"Broken pipe" not in done.stderr
 
 
 def test_an_error_is_one_line_even_of_several():
