@@ -60,11 +60,19 @@ lay_down() {
   keep_laid_down
 }
 
+# Options by which the Dev Container CLI builds. With BuildKit and no cache it has the builder ask the registry for the
+# base again; one that was made on this host is in none, so the classic builder has to do, for both of its builds.
+builder() {
+  local made_here='{{if or (not .RepoDigests) (index .Config.Labels "provisioner.inputs")}}yes{{end}}'
+  [ -z "$(docker image inspect --format "$made_here" "$(base_image)")" ] || printf '%s\n' --buildkit never
+}
+
 image_build() {
   # As part of what is timed, whichever builder follows: BuildKit would pull it too, but keep no image of it, so that
   # nothing could tell its layers from those of this build.
   docker image inspect "$(base_image)" >/dev/null 2>&1 || run docker image pull "$(base_image)"
-  run "$devcontainer" build --workspace-folder "$work" --no-cache --log-format text | tee "$evidence/build.json"
+  mapfile -t builder < <(builder)
+  run "$devcontainer" build --workspace-folder "$work" --no-cache --log-format text "${builder[@]}" | tee "$evidence/build.json"
 }
 
 container_up() {
@@ -76,7 +84,8 @@ container_up() {
   if [ "$(id -u)" -eq 0 ]; then
     run chown -R "$(docker run --rm --entrypoint id "$image" -u "$user")" "$work" "$evidence/container"
   fi
-  run "$devcontainer" up --workspace-folder "$work" --remove-existing-container --log-format text | tee "$evidence/up.json"
+  run "$devcontainer" up --workspace-folder "$work" --remove-existing-container --log-format text \
+    "${builder[@]}" | tee "$evidence/up.json"
 }
 
 attention_test() {
