@@ -9,6 +9,9 @@ from provisioner.paths import ansible_dir
 
 __all__ = ["ansible_environment", "pip_index"]
 
+SITE_CONFIGS = ("~/.ansible.cfg", "/etc/ansible/ansible.cfg")
+"""Where Ansible looks for a configuration that no variable names."""
+
 
 def ansible_environment() -> dict[str, str]:
     """Give the environment for Ansible's own programs: the user's, ours where the user says nothing."""
@@ -25,6 +28,8 @@ def ansible_environment() -> dict[str, str]:
         " -o ServerAliveInterval=15 -o ServerAliveCountMax=4",
         "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",
     }
+    if not any(Path(path).expanduser().exists() for path in SITE_CONFIGS):
+        defaults["ANSIBLE_CONFIG"] = str(ansible_dir() / "ansible.cfg")
     return {
         **defaults,
         **os.environ,

@@ -28,6 +28,7 @@ def look(host: Any, wanted: dict) -> dict:
     - `keeper`: what keeps it running: systemd, detached (started through the pid file), or other
     - `containers`: how many run; `restart`: it is to be started anew, and no container is in the way
     - `run`: something of how it is kept running is to be mended
+    - `hollow`: its settings file is empty, with which dockerd before 23.0 does not start
     """
     # No engine would start again with it, whoever wants that: told before anything is changed.
     daemon.settings(host, wanted["daemon_json"])
@@ -43,6 +44,9 @@ def look(host: Any, wanted: dict) -> dict:
     users = [user for user in wanted["users"] if not _is_member(user, wanted["group"])]
     members = [change(f"user {user}", "not in group " + wanted["group"], "in it") for user in users]
     running: list[dict[str, str]] = []
+    hollow = Path(wanted["daemon_json"]).is_file() and not host.read(wanted["daemon_json"]).strip()
+    if hollow:
+        running.append(change(wanted["daemon_json"], "empty", "{}"))
     if not engine.version:
         running.append(change("the Docker engine", "does not answer" if dockerd else "absent", "answers"))
     # An engine that neither systemd's docker.service nor the pid file keeps is left alone.
@@ -70,6 +74,7 @@ def look(host: Any, wanted: dict) -> dict:
         "containers": engine.containers,
         "systemd": host.systemd,
         "run": bool(running),
+        "hollow": hollow,
         "restart": not engine.version or (stale and not engine.containers),
     }
 

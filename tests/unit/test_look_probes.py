@@ -125,8 +125,15 @@ def test_a_broken_daemon_json_is_refused_before_anything_is_changed(tmp_path):
     (tmp_path / "daemon.json").write_text("{ broken")
     with pytest.raises(RefusalError, match=r"daemon.json is broken: line 1, column 3: .*; the file stays as it is"):
         provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path))
-    (tmp_path / "daemon.json").write_text("")
-    assert provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path))["changes"]
+
+
+def test_settings_that_were_emptied_are_drift(tmp_path):
+    """dockerd before 23.0 does not start with them."""
+    (tmp_path / "daemon.json").write_text(" \n")
+    found = provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path))
+    assert found["hollow"] and (str(tmp_path / "daemon.json"), "{}") in [(c["what"], c["to"]) for c in found["changes"]]
+    (tmp_path / "daemon.json").unlink()
+    assert not provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path))["hollow"]
 
 
 def test_an_engine_that_systemd_has_stopped_is_not_asked_since_its_socket_would_start_it(tmp_path, monkeypatch):
