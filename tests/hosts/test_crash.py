@@ -15,7 +15,7 @@ import yaml
 
 from provisioner.store import Store
 
-# Written and not seen to pass yet: run this file by itself with this line removed, on a machine with nothing else to do.
+# Written and not seen to pass yet: run this file alone, without this line, on a machine with nothing else to do.
 pytestmark = pytest.mark.skip(reason="not seen to pass yet; the parts that it stands on are tested in test_run.py")
 
 SEED = 4
