@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROLE = Path(__file__).parents[2] / "roles/scenario_a"
+PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def lay_down(tmp_path):
     (source / "plain.txt").write_text("{{ not a template }}\n\n")
     (source / "plain.txt").chmod(0o600)
     environment = {
-        "ANSIBLE_LIBRARY": str(ROLE / "library"),
-        "ANSIBLE_ACTION_PLUGINS": str(ROLE / "action_plugins"),
+        "ANSIBLE_LIBRARY": str(PLAYBOOKS / "library"),
+        "ANSIBLE_ACTION_PLUGINS": str(PLAYBOOKS / "action_plugins"),
         "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
         "ANSIBLE_LOCALHOST_WARNING": "False",
         "LC_ALL": "C.UTF-8",
@@ -76,10 +76,16 @@ def test_all_files_are_laid_down_once_and_drift_is_mended(lay_down, tmp_path):
     (there / "deep/program.sh").symlink_to("/bin/true")
     (there / "the site's own.txt").write_text("stays")
     (there / "gone.crt").write_text("old")
-    mended = lay_down(texts={"deep/made.json": '{"a": 2}\n'}, absent=["gone.crt", "never.crt"])
-    assert mended["changed_files"] == ["deep/made.json", "deep/program.sh", "plain.txt", "gone.crt"]
+    (tmp_path / "host's.crt").write_text("on the host")
+    mended = lay_down(
+        texts={"deep/made.json": '{"a": 2}\n'},
+        copies={"site.crt": str(tmp_path / "host's.crt")},
+        absent=["gone.crt", "never.crt"],
+    )
+    assert mended["changed_files"] == ["deep/made.json", "deep/program.sh", "plain.txt", "site.crt", "gone.crt"]
     assert (mended["diff"][0]["before"], mended["diff"][0]["after"]) == ('{"a": 1}\n', '{"a": 2}\n')
-    now = [("deep/made.json", 0o644, '{"a": 2}\n'), *wanted[1:], ("the site's own.txt", 0o644, "stays")]
+    now = [("deep/made.json", 0o644, '{"a": 2}\n'), *wanted[1:]]
+    now += [("site.crt", 0o644, "on the host"), ("the site's own.txt", 0o644, "stays")]
     assert found(there) == now
 
 

@@ -16,7 +16,7 @@ from ansible.plugins.action import ActionBase
 class ActionModule(ActionBase):
     """What Ansible calls."""
 
-    _VALID_ARGS = frozenset({"src", "dest", "texts", "absent"})
+    _VALID_ARGS = frozenset({"src", "dest", "texts", "copies", "absent"})
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Read the files here and have them written there, the texts before the files of `src`."""
@@ -26,11 +26,12 @@ class ActionModule(ActionBase):
         if not (isinstance(texts, dict) and all(isinstance(text, str) for text in texts.values())):
             raise AnsibleActionFail("texts is not a mapping of paths to texts")
         files = [{"path": path, "content": text, "mode": "0644"} for path, text in texts.items()]
-        files += tree(Path(self._find_needle("files", arguments["src"])))
-        options = {"dest": arguments["dest"], "files": files, "absent": arguments.get("absent", [])}
+        files += tree(Path(self._find_needle("files", arguments["src"]))) if "src" in arguments else []
+        options = {"dest": arguments["dest"], "files": files}
+        options |= {name: arguments[name] for name in ("copies", "absent") if name in arguments}
         answer: dict[str, Any] = self._execute_module("file_tree", options, task_vars=task_vars)
         # The texts are long, and what changed is in the diff.
-        return {**result, **answer, "invocation": {"module_args": {"src": arguments["src"], "dest": arguments["dest"]}}}
+        return {**result, **answer, "invocation": {"module_args": {"dest": arguments["dest"], "texts": sorted(texts)}}}
 
 
 def tree(folder: Path) -> list[dict[str, str]]:

@@ -15,6 +15,10 @@ options:
   texts:
     description: Path, below O(dest), and content of further files; they are written first.
     type: dict
+  copies:
+    description: Path, below O(dest), and a file on the host that it is to be like.
+    type: dict
+    default: {}
   dest:
     description: The folder on the host; it is made where it is missing.
     type: path
@@ -86,15 +90,22 @@ def main() -> None:
         argument_spec={
             "dest": {"type": "path", "required": True},
             "files": {"type": "list", "elements": "dict", "default": []},
+            "copies": {"type": "dict", "default": {}},
             "absent": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
     dest = Path(module.params["dest"])
-    changes, diff = [], []
+    changes, diff, path = [], [], dest
     os.umask(0o022)
     try:
-        for file in module.params["files"]:
+        files = module.params["files"]
+        for name, path in module.params["copies"].items():
+            if module.check_mode and not Path(path).exists():  # what would have made it was only checked, too
+                changes.append(name)
+                continue
+            files.append({"path": name, "content": Path(path).read_text(encoding="utf-8"), "mode": "0644"})
+        for file in files:
             path = dest / file["path"]
             before, mode = state(path)
             if (before, mode) == (file["content"], file["mode"]):
@@ -111,7 +122,7 @@ def main() -> None:
                 if not module.check_mode:
                     (dest / name).unlink()
     except OSError as error:
-        message = f"cannot write {error.filename or path}: {error.strerror}; mend that on the host and run this again"
+        message = f"{error.filename or path}: {error.strerror}; mend that on the host and run this again"
         module.fail_json(msg=message, changed_files=changes)
     module.exit_json(changed=bool(changes), changed_files=changes, diff=diff)
 
