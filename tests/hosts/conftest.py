@@ -57,7 +57,7 @@ def engine() -> Iterator[docker.DockerClient]:
         command = [Path(sys.executable).parent / "ansible-playbook", ROOT / "tests/hosts/engine.yml"]
         settings = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_ROLES_PATH": str(ROOT / "roles")}
         done = subprocess.run(
-            [*map(str, command), "-i", "localhost,"],
+            [*map(str, command), "-i", str(ROOT / "inventory/localhost.yml")],
             env={**os.environ, **settings},
             capture_output=True,
             text=True,
