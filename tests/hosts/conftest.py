@@ -21,6 +21,8 @@ from provisioner import lab as labs
 from provisioner.lab import Lab
 
 ROOT = Path(__file__).resolve().parents[2]
+# Named, since Ansible ignores the configuration of a checkout that everybody may write, as some CI's are.
+PLAIN = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
 
 Ask = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -55,10 +57,9 @@ def engine() -> Iterator[docker.DockerClient]:
         pytest.fail(f"{missing}, and only root can mend that: run `bin/test` as root once", pytrace=False)
     if missing:
         command = [Path(sys.executable).parent / "ansible-playbook", ROOT / "tests/hosts/engine.yml"]
-        settings = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_ROLES_PATH": str(ROOT / "roles")}
         done = subprocess.run(
             [*map(str, command), "-i", str(ROOT / "inventory/localhost.yml")],
-            env={**os.environ, **settings},
+            env=PLAIN,
             capture_output=True,
             text=True,
             check=False,
@@ -147,7 +148,7 @@ def ansible() -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(lab: Lab, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(Path(sys.executable).parent / "ansible"), "-i", str(lab.inventory), *arguments],
-            env={**os.environ, "ANSIBLE_HOST_KEY_CHECKING": "True", "ANSIBLE_PIPELINING": "True"},
+            env=PLAIN,
             capture_output=True,
             text=True,
             check=False,
@@ -164,7 +165,7 @@ def play() -> Callable[..., subprocess.CompletedProcess[str]]:
         command = [Path(sys.executable).parent / "ansible-playbook", "-i", lab.inventory, *options]
         done = subprocess.run(
             [*command, "-e", json.dumps(variables), playbook],
-            env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
+            env=PLAIN,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
