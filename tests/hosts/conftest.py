@@ -21,7 +21,7 @@ from provisioner import lab as labs
 from provisioner.lab import Lab
 
 ROOT = Path(__file__).resolve().parents[2]
-# Named, since Ansible ignores the configuration of a checkout that everybody may write, as some CI's are.
+# Named, since Ansible ignores the configuration of a checkout that everybody may write.
 PLAIN = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
 
 Ask = Callable[..., subprocess.CompletedProcess[str]]

@@ -30,6 +30,8 @@ SHELL = subprocess.run(
 )
 def test_check(command):
     tools = Path(sys.executable).parent
-    environment = os.environ | {"PATH": f"{tools}:{os.environ['PATH']}"}
+    # Ansible ignores the configuration of a checkout that everybody may write, unless it is named.
+    named = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    environment = os.environ | named | {"PATH": f"{tools}:{os.environ['PATH']}"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
