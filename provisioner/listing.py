@@ -13,28 +13,25 @@ from typing import TYPE_CHECKING, Any, TextIO
 from provisioner import bulk, facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from provisioner.store import Text
 
-__all__ = ["FORMATS"]
+__all__ = ["FORMATS", "write_runs"]
 
 
 def write_json(texts: Sequence[Text], stream: TextIO) -> None:
     """Write the records, newest first and at least one, as JSON."""
-    read, write = bulk.reader(len(texts)), bulk.writer(len(texts))
-
-    def inner(text: Text) -> str:
-        return write(read(text.json)).replace("\n", "\n    ")  # no text within JSON has a line's end
-
-    def put(items: Iterable[str]) -> None:
-        for number, item in enumerate(items):
-            stream.write(f"{',' if number else ''}\n    {item}")
-
     stream.write('{\n  "hosts": {')
-    put(f"{json.dumps(host, ensure_ascii=False)}: {inner(text)}" for host, text in _newest(texts).items())
-    stream.write('\n  },\n  "runs": [')
-    put(map(inner, texts))
+    _put([(f"{json.dumps(host, ensure_ascii=False)}: ", text) for host, text in _newest(texts).items()], stream)
+    stream.write("\n  }")
+    write_runs(texts, stream)
+
+
+def write_runs(texts: Sequence[Text], stream: TextIO) -> None:
+    """Write how an object of JSON ends whose last field is `runs`, with records, at least one."""
+    stream.write(',\n  "runs": [')
+    _put([("", text) for text in texts], stream)
     stream.write("\n  ]\n}\n")
 
 
@@ -98,6 +95,14 @@ FORMATS: dict[str, Callable[[Sequence[Text], TextIO], None]] = {
     "yaml": write_yaml,
     "csv": write_csv,
 }
+
+
+def _put(items: Sequence[tuple[str, Text]], stream: TextIO) -> None:
+    """Write records, each after what its item has before it, within an object's field."""
+    read, write = bulk.reader(len(items)), bulk.writer(len(items))
+    for number, (before, text) in enumerate(items):
+        record = write(read(text.json)).replace("\n", "\n    ")  # no text within JSON has a line's end
+        stream.write(f"{',' if number else ''}\n    {before}{record}")
 
 
 def _newest(texts: Sequence[Text]) -> dict[str, Text]:

@@ -22,8 +22,9 @@ class Row(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A record as it is kept: its host, and all of it as JSON, on one line and in ASCII."""
+    """A record as it is kept: what names it, and all of it as JSON, on one line and in ASCII."""
 
+    run_id: str
     host: str
     json: str
 
@@ -67,13 +68,14 @@ def records(connection: sqlite3.Connection, fields: Collection[str] | None) -> l
 def texts(connection: sqlite3.Connection) -> list[Text]:
     """Give the chosen runs' records as text. Raises ValueError where one is not the JSON that was put there."""
     rows = connection.execute(
-        "SELECT host, value, json_valid(value) FROM chosen JOIN records ON records.run = chosen.id ORDER BY place"
+        """SELECT run_id, host, value, json_valid(value) FROM chosen JOIN records ON records.run = chosen.id
+           ORDER BY place"""
     )
     found = []
-    for host, text, valid in rows:
+    for run_id, host, text, valid in rows:
         if not valid:
-            raise ValueError(f"what is kept of a run on {host} is not JSON")
-        found.append(Text(host, text))
+            raise ValueError(f"what is kept of run {run_id} is not JSON")
+        found.append(Text(run_id, host, text))
     return found
 
 

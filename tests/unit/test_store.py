@@ -59,7 +59,9 @@ def test_a_record_comes_back_as_it_was_written(state, keep):
         assert run.record == written
         assert list(run.record) == list(written)
         assert run.folder == state / "runs" / "h1" / written["run_id"]
-    assert [(text.host, json.loads(text.json)) for text in Store(state).texts()] == [("h1", written)]
+    assert [(text.run_id, text.host, json.loads(text.json)) for text in Store(state).texts()] == [
+        (written["run_id"], "h1", written)
+    ]
 
 
 def test_only_what_is_wanted_of_a_record(state, keep):
