@@ -56,7 +56,7 @@ class Store:
         return self._ask(which, lambda connection: reading.records(connection, fields))
 
     def texts(self, which: Selection = EVERYTHING) -> Sequence[Text]:
-        """Give the records that are meant as text, newest first: a fifth of the memory that they take as objects.
+        """Give the records that are meant as text, newest first: a third of the memory that they take as objects.
 
         Raises as list() does.
         """
