@@ -4,8 +4,8 @@
     benchmarks/store.py [records]
 
 Makes that many records of a real one's size on 100 hosts, in a folder that is removed again, and prints the CPU time
-(the least of five) and the memory of each command; and, as a peer, of a few lines of Python that read the same record
-files and ask jmespath. `compare` is of 100 runs against 100.
+and the memory of each command, of queries the least CPU of five; and, as a peer, of a few lines of Python that
+read the same record files and ask jmespath. `compare` is of 100 runs against 100.
 """
 
 import json
@@ -19,7 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 RECORD = json.loads((ROOT / "tests/unit/data/record.json").read_text())
 TIMES = 5
-LIMIT = 0.3
+SECONDS = 0.3
+MEGABYTES = 300
 
 QUERY = "runs[].{host: host, compile: timings.compile}"
 PEER = """
@@ -31,13 +32,23 @@ print(json.dumps(jmespath.search(sys.argv[2], {"runs": runs})))
 QUERIES = (
     ("facts", "--last", "20"),
     ("facts", "--host", "gpu-01*", "--since", "7d"),
+    ("facts", "--host", "gpu-001", "--json"),
     ("facts", "--since", "7d", "--json", "-q", "runs[?outcome=='ok'].timings"),
     ("facts", "-q", "length(runs)"),
     ("facts", "-q", QUERY, "--json"),
     ("facts", "-q", "runs[?audit.verdict=='accepted'].[host, total_seconds]", "-o", "csv"),
     ("facts", "-q", "max_by(runs, &timings.compile).run_id"),
 )
-LISTINGS = (("facts",), ("facts", "--json"), ("export", "-"), ("compare", "gpu-001", "gpu-002"))
+LISTINGS = (
+    ("facts",),
+    ("facts", "--json"),
+    ("facts", "-o", "csv"),
+    ("facts", "-o", "yaml", "--last", "1000"),
+    ("facts", "-q", "runs[0]"),
+    ("status", "--offline", "--json"),
+    ("export", "-"),
+    ("compare", "gpu-001", "gpu-002"),
+)
 
 
 def fill(state: Path, count: int) -> None:
@@ -86,8 +97,9 @@ def least(command: list[str]) -> tuple[float, float]:
 def main() -> int:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     os.environ["PYTHONPATH"] = str(ROOT)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # only the first command compiles, as where it is installed
     provisioner = [sys.executable, "-m", "provisioner"]
-    worst = 0.0
+    slowest = largest = 0.0
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder)
         os.environ["PROVISIONER_STATE_DIR"] = folder
@@ -98,16 +110,18 @@ def main() -> int:
         print(f"index: {(state / 'store.db').stat().st_size / 1e6:.0f} MB")
         for command in QUERIES:
             cpu, memory = least([*provisioner, *command])
-            worst = max(worst, cpu)
+            slowest, largest = max(slowest, cpu), max(largest, memory)
             print(f"{cpu:6.2f} s CPU  {memory:4.0f} MB  {' '.join(command)}")
-        print(f"{worst:6.2f} s CPU           the worst of these queries (aim: under {LIMIT})")
+        print(f"{slowest:6.2f} s CPU           the slowest of these queries (aim: under {SECONDS})")
         ours, _ = least([*provisioner, "facts", "-q", QUERY, "--json"])
         theirs, memory = least([sys.executable, "-c", PEER, folder, QUERY])
         print(f"{theirs:6.2f} s CPU  {memory:4.0f} MB  the peer, for the same query: {theirs / ours:.1f} times as much")
         for command in LISTINGS:
-            cpu, memory = least([*provisioner, *command])
+            cpu, memory = cost([*provisioner, *command])
+            largest = max(largest, memory)
             print(f"{cpu:6.2f} s CPU  {memory:4.0f} MB  {' '.join(command)}")
-    return 0 if worst < LIMIT else 1
+        print(f"              {largest:4.0f} MB  the largest of all of these (aim: under {MEGABYTES})")
+    return 0 if slowest < SECONDS and largest < MEGABYTES else 1
 
 
 if __name__ == "__main__":

@@ -8,19 +8,16 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from provisioner import bulk
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.phases import PHASES
 from provisioner.text import table
 
-__all__ = ["FORMATS", "TABLE_FIELDS", "document", "fields_of", "runs_table", "search"]
+__all__ = ["FORMATS", "TABLE_FIELDS", "csv_cells", "document", "fields_of", "flatten", "runs_table", "search"]
 
 
 TABLE_FIELDS = ("host", "started_at", "outcome", "audit.verdict", "total_seconds", "timings", "run_id")
 """What runs_table() needs of a record."""
-
-
-MANY = 1000
-"""From so many items on, another writer of JSON is worth its import: the standard one is slow at indenting."""
 
 
 def document(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -70,11 +67,7 @@ def runs_table(records: Iterable[Mapping[str, Any]]) -> str:
 def as_json(value: Any) -> str:
     """Give any value as JSON."""
     items = value["runs"] if _is_document(value) else value
-    if isinstance(items, list) and len(items) > MANY:
-        from pydantic_core import to_json
-
-        return to_json(value, indent=2).decode()
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    return bulk.writer(len(items) if isinstance(items, list) else 1)(value)
 
 
 def as_yaml(value: Any) -> str:
@@ -105,8 +98,24 @@ def as_csv(value: Any) -> str:
     writer = csv.writer(out, lineterminator="\n")
     if header:
         writer.writerow(header)
-    writer.writerows([[_short(cell) if cell is not None else "" for cell in row] for row in rows])
+    writer.writerows(map(csv_cells, rows))
     return out.getvalue().rstrip("\n")
+
+
+def csv_cells(row: Iterable[Any]) -> list[Any]:
+    """Give the values of a row as CSV has them."""
+    return ["" if cell is None else _short(cell) for cell in row]
+
+
+def flatten(item: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Give nested mappings as one, keys joined by dots."""
+    flat: dict[str, Any] = {}
+    for key, value in item.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
 FORMATS: dict[str, Callable[[Any], str]] = {
@@ -138,20 +147,9 @@ def _rows(value: Any) -> tuple[list[str], list[list[Any]]]:
     items = value if isinstance(value, list) else [value]
     if not items or not all(isinstance(item, dict) for item in items):
         return [], [item if isinstance(item, list) else [item] for item in items]
-    flat = [_flatten(item) for item in items]
+    flat = [flatten(item) for item in items]
     header = list(dict.fromkeys(key for row in flat for key in row))
     return header, [[row.get(key) for key in header] for row in flat]
-
-
-def _flatten(item: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Give nested mappings as one, keys joined by dots."""
-    flat: dict[str, Any] = {}
-    for key, value in item.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _short(value: Any) -> Any:

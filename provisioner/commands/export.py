@@ -16,16 +16,16 @@ __all__ = ["main"]
 def main(options: Namespace) -> int:
     """Write the records that are meant, newest first, one a line; the evidence stays where it is."""
     store = Store(state_dir(options.state_dir))
-    lines = store.json_lines(selection.of_options(options))
+    texts = store.texts(selection.of_options(options))
     for line in store.warnings:
         say(line)
-    text = "".join(f"{line}\n" for line in lines)
+    lines = (f"{text.json}\n" for text in texts)
     if options.file == "-":
-        sys.stdout.write(text)
+        sys.stdout.writelines(lines)
         return Exit.DONE
     path = Path(options.file).expanduser().absolute()
-    files.write(path, text)
-    say(f"{len(lines)} records in {path}")
+    files.write(path, "".join(lines))
+    say(f"{len(texts)} records in {path}")
     if options.json:
-        print_json({"file": str(path), "runs": len(lines)})
+        print_json({"file": str(path), "runs": len(texts)})
     return Exit.DONE

@@ -1,7 +1,8 @@
 """`provisioner facts`: prints the records of finished runs, or what a query makes of them."""
 
+import sys
 from argparse import Namespace
-from collections.abc import Collection
+from collections.abc import Sized
 from pathlib import Path
 
 from provisioner import facts, selection
@@ -23,30 +24,63 @@ def main(options: Namespace) -> int:
     form = options.output or ("json" if options.json else "table")
     store = Store(state_dir(options.state_dir))
     which = selection.of_options(options)
-    records = store.records(which, None if options.trace else _fields(options.query, form))
-    for line in store.warnings:
-        say(line)
-    if not records:
-        _explain(store, which)
     if options.trace is not None:
-        from provisioner import trace  # noqa: PLC0415 - it needs the record's types, which take a while to load
+        return _trace(store, which, Path(options.trace))
+    if options.query is not None:
+        return _answer(store, which, options.query, form)
+    if form == "table":
+        records = store.records(which, facts.TABLE_FIELDS)
+        _explain(store, which, records)
+        if records:
+            print(facts.runs_table(records))
+        return Exit.DONE
+    return _list(store, which, form)
 
-        trace.write(Path(options.trace), records)
-        say(f"{len(records)} runs are in {options.trace}; open it at https://ui.perfetto.dev")
-        return Exit.DONE
-    document = facts.document(records)
-    if not records and options.query is None and form == "table":
-        return Exit.DONE
-    value = document if options.query is None else facts.search(options.query, document)
-    if value is None and form in {"table", "csv"}:
-        say("the query selects nothing")
-        return Exit.DONE
-    print(facts.FORMATS[form](value))
+
+def _trace(store: Store, which: Selection, path: Path) -> int:
+    from provisioner import trace  # noqa: PLC0415 - it needs the record's types, which take a while to load
+
+    records = store.records(which)
+    _explain(store, which, records)
+    trace.write(path, records)
+    say(f"{len(records)} runs are in {path}; open it at https://ui.perfetto.dev")
     return Exit.DONE
 
 
-def _explain(store: Store, which: Selection) -> None:
-    """Say why there is no run; raises ProvisionerError (code 2) where it is for a host that there never was one on."""
+def _answer(store: Store, which: Selection, query: str, form: str) -> int:
+    """Print what the query selects."""
+    records = store.records(which, facts.fields_of(query))
+    _explain(store, which, records)
+    value = facts.search(query, facts.document(records))
+    if value is None and form in {"table", "csv"}:
+        say("the query selects nothing")
+    else:
+        print(facts.FORMATS[form](value))
+    return Exit.DONE
+
+
+def _list(store: Store, which: Selection, form: str) -> int:
+    """Print whole records."""
+    from provisioner import listing  # noqa: PLC0415 - most uses need none of it
+
+    texts = store.texts(which)
+    _explain(store, which, texts)
+    if texts:
+        listing.FORMATS[form](texts, sys.stdout)
+    else:
+        print(facts.FORMATS[form](facts.document([])))
+    return Exit.DONE
+
+
+def _explain(store: Store, which: Selection, found: Sized) -> None:
+    """Say what the store warns of, and why no run was found where none was.
+
+    Raises ProvisionerError (code 2) where it is for a host that there never was one on.
+    """
+    for line in store.warnings:
+        say(line)
+    if found:
+        return
     if which.hosts and not store.records(Selection(hosts=which.hosts), fields=()):
         raise ProvisionerError(
             f"no run on a host {' or '.join(which.hosts)}", "`provisioner facts` lists those there are", Exit.BAD_INPUT
@@ -55,10 +89,3 @@ def _explain(store: Store, which: Selection) -> None:
         say(f"no runs in {store.state}; `provisioner run` makes one")
     else:
         say("no run fits what was asked for; `provisioner facts` lists those there are")
-
-
-def _fields(query: str | None, form: str) -> Collection[str] | None:
-    """Give what is needed of each record, None for all of it."""
-    if query is not None:
-        return facts.fields_of(query)
-    return facts.TABLE_FIELDS if form == "table" else None

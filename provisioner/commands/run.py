@@ -4,7 +4,7 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from provisioner import audit, facts, history, inputs, progress
+from provisioner import facts, history, inputs, progress
 from provisioner.commands.common import (
     explain,
     print_json,
@@ -109,6 +109,8 @@ def _runs(store: Store, jobs: list[Job]) -> list[Run]:
 def _show(runs: list[Run]) -> None:
     if not runs:
         return
+    from provisioner import audit  # noqa: PLC0415 - it needs the record's types: memory that a run can do without
+
     print(facts.runs_table([run.record for run in runs]), file=sys.stderr)
     for run in runs:
         print(f"evidence of {run.run_id} on {run.host}: {run.folder}", file=sys.stderr)

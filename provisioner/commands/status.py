@@ -1,6 +1,9 @@
 """`provisioner status`: the runs in flight, those that have ended and wait to be collected, and those kept here."""
 
+import json
+import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ from provisioner.commands.common import explain, print_json, raise_if_stopped, s
 from provisioner.errors import Exit
 from provisioner.job import Job, run_playbook
 from provisioner.paths import state_dir
-from provisioner.store import Store
+from provisioner.store import Store, Text
 from provisioner.text import duration, table
 
 __all__ = ["main"]
@@ -47,10 +50,11 @@ def main(options: Namespace) -> int:
     ask = not options.offline and (options.inventory or SCENARIO.is_dir())
     job = _ask(options, answers) if ask else None
     store = Store(state)
-    records = store.records(fields=None if options.json else facts.TABLE_FIELDS)
+    records = [] if options.json else store.records(fields=facts.TABLE_FIELDS)
+    texts = store.texts() if options.json else []
     for line in store.warnings:
         say(line)
-    kept = {record["run_id"] for record in records}
+    kept = {record["run_id"] for record in records} | {text.run_id for text in texts}
     # Where a host did not answer, or was not asked, it is told where its run was last seen.
     flying = [note for note in inflight.seen(state) if note["run_id"] not in kept]
     waiting = [
@@ -61,14 +65,9 @@ def main(options: Namespace) -> int:
     ]
     unanswered = {name: host.failure.message if host.failure else "" for name, host in _silent(job)}
     if options.json:
-        print_json(
-            {
-                "in_flight": [note | {"answered": note["host"] in answers.in_flight} for note in flying],
-                "uncollected": waiting,
-                "unanswered": unanswered,
-                "runs": records,
-            }
-        )
+        noted = [note | {"answered": note["host"] in answers.in_flight} for note in flying]
+        told = {"in_flight": noted, "uncollected": waiting, "unanswered": unanswered}
+        _show_json(told, texts)
     else:
         _show(flying, waiting, answers)
         if records:
@@ -79,6 +78,17 @@ def main(options: Namespace) -> int:
         return Exit.DONE
     explain(job)
     return job.code
+
+
+def _show_json(told: dict[str, Any], texts: Sequence[Text]) -> None:
+    """Print what is told, and the runs that are kept here."""
+    if not texts:
+        print_json(told | {"runs": []})
+        return
+    from provisioner import listing  # noqa: PLC0415 - only for this
+
+    sys.stdout.write(json.dumps(told, indent=2, ensure_ascii=False).removesuffix("\n}"))
+    listing.write_runs(texts, sys.stdout)
 
 
 def _ask(options: Namespace, answers: _Answers) -> Job:

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
+from provisioner import bulk
 from provisioner.selection import Selection
 
-__all__ = ["Row", "choose", "ids_beginning", "places", "records", "texts"]
+__all__ = ["Row", "Text", "choose", "ids_beginning", "places", "records", "texts"]
 
 
 class Row(NamedTuple):
@@ -18,6 +19,14 @@ class Row(NamedTuple):
 
     folder: str
     started: datetime
+
+
+class Text(NamedTuple):
+    """A record as it is kept: what names it, and all of it as JSON, on one line and in ASCII."""
+
+    run_id: str
+    host: str
+    json: str
 
 
 def choose(connection: sqlite3.Connection, which: Selection) -> None:
@@ -53,13 +62,21 @@ def places(connection: sqlite3.Connection) -> list[Row]:
 
 def records(connection: sqlite3.Connection, fields: Collection[str] | None) -> list[dict[str, Any]]:
     """Give the chosen runs' records; see Store.list for `fields`."""
-    return list(map(json.loads, texts(connection))) if fields is None else _partly(connection, fields)
+    return _partly(connection, fields) if fields is not None else _wholly(connection)
 
 
-def texts(connection: sqlite3.Connection) -> list[str]:
-    """Give the chosen runs' records as JSON, each on one line."""
-    rows = connection.execute("SELECT value FROM chosen JOIN records ON records.run = chosen.id ORDER BY place")
-    return [text for (text,) in rows]
+def texts(connection: sqlite3.Connection) -> list[Text]:
+    """Give the chosen runs' records as text. Raises ValueError where one is not the JSON that was put there."""
+    rows = connection.execute(
+        """SELECT run_id, host, value, json_valid(value) FROM chosen JOIN records ON records.run = chosen.id
+           ORDER BY place"""
+    )
+    found = []
+    for run_id, host, text, valid in rows:
+        if not valid:
+            raise ValueError(f"what is kept of run {run_id} is not JSON")
+        found.append(Text(run_id, host, text))
+    return found
 
 
 def ids_beginning(connection: sqlite3.Connection, run_id: str) -> list[str]:
@@ -68,10 +85,17 @@ def ids_beginning(connection: sqlite3.Connection, run_id: str) -> list[str]:
     return [name for name in ids if name == run_id] or [name for name in ids if run_id and name.startswith(run_id)]
 
 
+def _wholly(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+    (count,) = connection.execute("SELECT count(*) FROM chosen").fetchone()
+    read = bulk.reader(count)
+    rows = connection.execute("SELECT value FROM chosen JOIN records ON records.run = chosen.id ORDER BY place")
+    return [read(text) for (text,) in rows]
+
+
 def _partly(connection: sqlite3.Connection, fields: Collection[str]) -> list[dict[str, Any]]:
     rows = connection.execute("SELECT run_id, host FROM chosen ORDER BY place")
     found = [{"run_id": run_id, "host": host} for run_id, host in rows]
-    for name in dict.fromkeys(name.partition(".")[0] for name in fields):
+    for name in dict.fromkeys(name.partition(".")[0] for name in fields if name not in {"run_id", "host"}):
         for record, value in zip(found, _field(connection, name, fields, len(found)), strict=True):
             record[name] = value
     return found

@@ -1,5 +1,6 @@
 """The command line: help, where options may stand, and that whatever is wrong is one line."""
 
+import json
 import os
 import resource
 import shlex
@@ -75,6 +76,29 @@ def test_help_is_quick_and_imports_nothing_heavy():
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert (done.returncode, done.stderr) == (0, "")
     assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < 0.25
+
+
+NEEDS = {
+    "audit": {"pydantic"},
+    "import_files": {"pydantic"},
+    "lab_up": {"docker"},
+    "lab_status": {"docker"},
+    "lab_down": {"docker"},
+}
+
+
+def test_a_command_brings_in_only_what_it_needs():
+    """The memory of `run` is held for as long as a run takes, on the machine that is measured."""
+    program = (
+        "import importlib, json, sys;"
+        "importlib.import_module('provisioner.commands.' + sys.argv[1]);"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    heavy = {"pydantic", "rich", "ansible_runner", "ansible", "docker", "jinja2", "numpy", "scipy", "jmespath", "lxml"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for module in {command.module for command in command_line.COMMANDS}:
+        answer = subprocess.check_output([sys.executable, "-c", program, module], env=environment)
+        assert heavy & set(json.loads(answer)) == NEEDS.get(module, set()), module
 
 
 def test_an_unexpected_fault_is_one_line_and_its_traceback_is_kept(cli, monkeypatch, state):

@@ -1,13 +1,15 @@
 """`provisioner facts`: the document, queries, and each format read back by its own reader."""
 
 import csv
+import gc
 import io
 import json
 
 import pytest
 import yaml
 
-from provisioner import facts
+from provisioner import bulk, facts, listing
+from provisioner.store import Store
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def test_json_is_the_document(cli, three):
     assert cli("facts", "-o", "json")[1] == out
 
 
-@pytest.mark.parametrize("count", [facts.MANY, facts.MANY + 1])
+@pytest.mark.parametrize("count", [bulk.MANY - 1, bulk.MANY])
 def test_json_looks_the_same_however_much_it_is(count):
     value = [{"text": 'é \u2028 "', "n": 0.1, "i": 10**20, "none": None, "list": [], "object": {}}] * count
     assert facts.as_json(value) == json.dumps(value, indent=2, ensure_ascii=False)
@@ -35,6 +37,36 @@ def test_json_looks_the_same_however_much_it_is(count):
 
 def test_yaml_is_the_same_document(cli, three):
     assert yaml.safe_load(cli("facts", "-o", "yaml")[1]) == json.loads(cli("facts", "--json")[1])
+
+
+@pytest.mark.parametrize("many", [1, 100], ids=["read as many", "read as few"])
+@pytest.mark.parametrize("form", listing.FORMATS)
+def test_record_by_record_is_the_same_to_the_byte(cli, keep, monkeypatch, form, many):
+    monkeypatch.setattr(bulk, "MANY", many)
+    kept = [
+        keep(run_id="e", started_at="2026-11-23T14:00:00Z", host="é \u2028 'x'"),
+        keep(run_id="d", started_at="2026-11-23T13:00:00Z", host="1", extra={"a": [], "b": {}, "c": "x: \n- y " * 20}),
+        keep(run_id="c", started_at="2026-11-23T12:00:00Z", host="1", total_seconds=None, more={"big": 10**20}),
+        keep(run_id="b", started_at="2026-11-23T11:00:00Z", host="h", text="\x7f\t😀\\n"),
+        keep(run_id="a", started_at="2026-11-23T10:00:00Z", host="1"),
+    ]
+    kept = [json.loads(json.dumps(record)) for record in kept]  # what they share would be aliases in YAML
+    for count in (5, 1):
+        code, out, err = cli("facts", "-o", form, "--last", count)
+        assert (code, out, err) == (0, facts.FORMATS[form](facts.document(kept[:count])) + "\n", "")
+
+
+@pytest.mark.parametrize("form", listing.FORMATS)
+def test_one_record_at_a_time_is_in_memory(three, state, monkeypatch, form):
+    alive = []
+
+    def read(text):
+        alive.append(sum(type(thing) is dict and thing.keys() >= {"run_id", "schema"} for thing in gc.get_objects()))
+        return json.loads(text)
+
+    monkeypatch.setattr(bulk, "reader", lambda count: read)
+    listing.FORMATS[form](Store(state).texts(), io.StringIO())
+    assert len(alive) >= len(three) and max(alive) - min(alive) <= 1
 
 
 def test_csv_has_every_field_as_a_column(cli, three):

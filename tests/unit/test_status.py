@@ -58,14 +58,14 @@ def test_without_an_inventory_nobody_is_asked_where_no_run_was_made(*, cli, keep
     asked = answer()
     monkeypatch.setattr(status, "SCENARIO", tmp_path / "none")
     assert "no runs" in cli("status")[2]
-    keep(run_id="done")
+    done = keep(run_id="done")
     noted.event(at("h1"))
     _, out, _ = cli("status")
     assert "3/13" in out and "1m00s" in out and "done" in out
     noted.event(at("h1", "done"))
     document = json.loads(cli("status", "--json")[1])
     assert document["in_flight"] == [], "its record is there: it is not in flight any more"
-    assert [run["run_id"] for run in document["runs"]] == ["done"]
+    assert document["runs"] == [done]
     assert asked == []
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from provisioner import bulk
 from provisioner.errors import ProvisionerError
 from provisioner.selection import Selection
 from provisioner.store import Store, database, index
@@ -58,7 +59,9 @@ def test_a_record_comes_back_as_it_was_written(state, keep):
         assert run.record == written
         assert list(run.record) == list(written)
         assert run.folder == state / "runs" / "h1" / written["run_id"]
-    assert [json.loads(line) for line in Store(state).json_lines()] == [written]
+    assert [(text.run_id, text.host, json.loads(text.json)) for text in Store(state).texts()] == [
+        (written["run_id"], "h1", written)
+    ]
 
 
 def test_only_what_is_wanted_of_a_record(state, keep):
@@ -250,6 +253,26 @@ def test_a_corrupt_index_is_kept_aside_and_made_anew(state, keep, how):
     assert kept.name in line and "\n" not in line
     assert len(Store(state).list()) == 50
     assert len(list(state.glob("store.db.corrupt-*"))) == 1
+
+
+@pytest.mark.parametrize("options", [("--json",), ("-o", "csv"), ("--json", "-q", "runs")])
+def test_a_record_that_is_no_json_in_the_index_is_read_from_its_file(state, keep, cli, options):
+    keep()
+    whole = cli("facts", *options)
+    assert whole[0] == 0
+    with sqlite3.connect(state / "store.db") as connection:
+        connection.execute("UPDATE records SET value = '{' || value")
+    connection.close()
+    code, out, err = cli("facts", *options)
+    assert (code, out) == whole[:2] and "was corrupt" in err and err.count("\n") == 1
+
+
+def test_many_whole_records_are_what_few_are(state, keep, monkeypatch):
+    for number in range(3):
+        keep(run_id=f"r{number}", extra={"n": 0.1, "big": 10**20, "text": "é \u2028 😀", "list": []})
+    few = Store(state).records()
+    monkeypatch.setattr(bulk, "MANY", 3)
+    assert Store(state).records() == few and len(few) == 3
 
 
 def test_another_programs_database_is_kept_aside(state, keep):
