@@ -112,19 +112,6 @@ def test_a_run_that_is_killed_on_its_host_is_interrupted_and_the_next_one_measur
     assert again.json["hosts"][name]["outcome"] == "ok"
 
 
-def test_a_compiler_cache_in_a_real_run_is_found_and_the_run_rejected(host, state, provisioner, tmp_path):
-    inventory, name, _ = host
-    altered = yaml.safe_load(inventory.read_text())
-    altered["all"]["vars"]["scenario_a_system_packages"].append("ccache")
-    path = tmp_path / "hosts.yml"
-    path.write_text(yaml.safe_dump(altered))
-    done = provisioner("run", "-i", path, *short.OPTIONS, "--state-dir", state, "--json")
-    assert done.code == 4, done
-    audit = done.json["hosts"][name]["audit"]
-    assert [check["name"] for check in audit["checks"] if check["outcome"] == "fail"] == ["no_compiler_cache"]
-    assert "rejected: no_compiler_cache: /usr/bin/ccache" in done.stderr
-
-
 @pytest.fixture(scope="module")
 def warm(first, host, tmp_path_factory):
     """An inventory by which the base image has the distribution's packages already: a run takes half a minute."""
@@ -174,6 +161,19 @@ def test_no_false_alarm_behind_a_proxy_and_no_trace_of_it_afterwards(warm, host,
     assert url in ask("systemctl show docker --property Environment").stdout
     honest(provisioner("run", *options), name)
     assert url not in ask("systemctl show docker --property Environment; env; cat /etc/environment").stdout
+
+
+def test_a_compiler_cache_in_a_real_run_is_found_and_the_run_rejected(host, state, provisioner, tmp_path):
+    inventory, name, _ = host
+    altered = yaml.safe_load(inventory.read_text())
+    altered["all"]["vars"]["scenario_a_system_packages"].append("ccache")
+    path = tmp_path / "hosts.yml"
+    path.write_text(yaml.safe_dump(altered))
+    done = provisioner("run", "-i", path, *short.OPTIONS, "--state-dir", state, "--json")
+    assert done.code == 4, done
+    audit = done.json["hosts"][name]["audit"]
+    assert [check["name"] for check in audit["checks"] if check["outcome"] == "fail"] == ["no_compiler_cache"]
+    assert "rejected: no_compiler_cache: /usr/bin/ccache" in done.stderr
 
 
 def test_clean_leaves_the_host_without_the_scenario(host, state, provisioner):
