@@ -15,8 +15,6 @@ import yaml
 
 from provisioner.store import Store
 
-# Written and not seen to pass yet: run this file alone, without this line, on a machine with nothing else to do.
-pytestmark = pytest.mark.skip(reason="not seen to pass yet; the parts that it stands on are tested in test_run.py")
 
 SEED = 4
 
@@ -26,7 +24,7 @@ def crasher(make_lab, tmp_path_factory):
     return crash.prepared(make_lab("crash"), tmp_path_factory.mktemp("crash"), SEED)
 
 
-@pytest.mark.parametrize("kind", ["controller", "controller", "controller", "sshd", "restart"])
+@pytest.mark.parametrize("kind", ["controller", "controller", "sshd", "restart"])
 def test_a_crash_costs_no_run_and_no_second_compile(crasher, kind):
     crashed = crasher.crash(kind)
     print(crashed)
@@ -107,7 +105,10 @@ def failing(crasher, run, label, break_it, **variables):
 
 
 def test_a_killed_docker_daemon_is_the_cause(crasher, run):
-    found, err = failing(crasher, run, "daemon", lambda: crasher.on_host("systemctl kill --signal=KILL docker"))
+    # It stays away: systemd would have it back within a second, and a build that had not begun would not notice.
+    away = "systemctl stop docker.socket; systemctl kill --signal=KILL docker; systemctl stop docker"
+    found, err = failing(crasher, run, "daemon", lambda: crasher.on_host(away))
+    crasher.on_host("systemctl reset-failed docker; systemctl start docker")
     assert found["outcome"] == "failed" and found["failure"]["phase"] == "image_build"
     assert "Docker daemon" in found["failure"]["cause"] and found["failure"]["cause"] in err
 

@@ -1,6 +1,7 @@
 """`provisioner run` over SSH on a bare throwaway host: everything real but xformers itself, see short_workload/."""
 
 import json
+import shlex
 import signal
 import subprocess
 import time
@@ -109,6 +110,57 @@ def test_a_run_that_is_killed_on_its_host_is_interrupted_and_the_next_one_measur
     again = provisioner("run", "-i", inventory, *short.OPTIONS, "--state-dir", state, "--fresh", "--json")
     assert again.code == 0, again
     assert again.json["hosts"][name]["outcome"] == "ok"
+
+
+@pytest.fixture(scope="module")
+def warm(first, host, tmp_path_factory):
+    """An inventory by which the base image has the distribution's packages already: a run takes half a minute."""
+    inventory, name, _ = host
+    short.warm(short.container(name))
+    return short.inventory(inventory, tmp_path_factory.mktemp("warm") / "hosts.yml", **short.WARM)
+
+
+@pytest.fixture
+def proxy(host):
+    """A real proxy on the host, which its containers reach too: gives its URL and a way to read its log."""
+    _, _, ask = host
+    address = ask("ip -4 -o address show docker0").stdout.split()[3].partition("/")[0]
+    log = "/var/log/tinyproxy/tinyproxy.log"
+    ask("apt-get install -qq --yes --no-install-recommends tinyproxy >/dev/null")
+    settings = "\n".join(("User tinyproxy", "Group tinyproxy", "Port 8888", f'LogFile "{log}"', "LogLevel Connect"))
+    ask(f"echo {shlex.quote(settings)} >/etc/tinyproxy/tinyproxy.conf; systemctl restart tinyproxy")
+    yield f"http://{address}:8888", lambda: ask(f"cat {log}").stdout
+    ask("apt-get purge -qq --yes tinyproxy >/dev/null")
+
+
+def honest(done, name):
+    """Check that a run ended well, and that the audit found nothing wrong with it."""
+    assert done.code == 0, done
+    record = done.json["hosts"][name]
+    assert [check for check in record["audit"]["checks"] if check["outcome"] == "fail"] == []
+    assert (record["compile"]["count"], record["compile"]["objects"]) == (1, short.OBJECTS)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--max-jobs", "1"), ("--arch-list", "8.0;9.0"), ("--arch-list", "12.0"), ("-e", "site_ca_bundle=")],
+    ids=["one job", "two architectures", "another architecture", "no CA bundle"],
+)
+def test_no_false_alarm(warm, host, state, provisioner, options):
+    _, name, _ = host
+    honest(provisioner("run", "--fresh", "-i", warm, *short.OPTIONS, *options, "--state-dir", state, "--json"), name)
+
+
+def test_no_false_alarm_behind_a_proxy_and_no_trace_of_it_afterwards(warm, host, state, provisioner, proxy):
+    _, name, ask = host
+    url, log = proxy
+    options = ("--fresh", "-i", warm, *short.OPTIONS, "--state-dir", state, "--json")
+    settings = ("-e", f"site_http_proxy={url}", "-e", f"site_https_proxy={url}")
+    honest(provisioner("run", *options, *settings), name)
+    assert "172.17." in log() or "CONNECT" in log(), "nothing went through the proxy"
+    assert url in ask("systemctl show docker --property Environment").stdout
+    honest(provisioner("run", *options), name)
+    assert url not in ask("systemctl show docker --property Environment; env; cat /etc/environment").stdout
 
 
 def test_a_compiler_cache_in_a_real_run_is_found_and_the_run_rejected(host, state, provisioner, tmp_path):
