@@ -10,9 +10,8 @@ description:
   - Changes nothing. It needs no gathered facts, so that a host that needs nothing costs one round trip.
 options:
   roles:
-    description: Names of the roles.
-    type: list
-    elements: str
+    description: Names of the roles, or the name of a variable that has the list of them.
+    type: raw
     required: true
 """
 
