@@ -1,7 +1,7 @@
 """ansible-playbook, as `provisioner` starts it: Ansible's own program, quicker at its start and at its end.
 
-A job that changes nothing would spend a tenth of its time on what this leaves out: Python's search for garbage while
-all of Ansible is imported, where there is none, and its taking to pieces, one by one, of what the end of the process
+A job that changes nothing would spend a tenth of its time on what is left out here: Python's search for garbage while
+Ansible is imported and reads what it needs, and its taking to pieces, object by object, of what the end of the process
 frees at once.
 """
 
@@ -22,18 +22,24 @@ def main() -> None:
         sys.stderr.flush()
         os._exit(code)
 
-    atexit.register(leave)  # the first that is registered is the last that is called
+    atexit.register(leave)  # before whatever Ansible registers, and so called after it
     gc.disable()
-    from ansible.cli import playbook  # noqa: PLC0415 - what is imported before the line above is cleared up before it
+    os.register_at_fork(before=_collect_from_now_on)
+    from ansible.cli import playbook  # noqa: PLC0415 - see above
 
-    gc.freeze()  # what was imported stays: it need not be searched, nor copied into each worker for that
-    gc.enable()
     sys.argv[0] = "ansible-playbook"
     try:
         playbook.main()
     except SystemExit as end:
         code = int(end.code or 0)
         raise
+
+
+def _collect_from_now_on() -> None:
+    """Before the first worker: what is there stays. To search it would make each worker a copy of it."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 if __name__ == "__main__":
