@@ -8,9 +8,10 @@ times, in turn and several times, three tools that find nothing to do: `provisio
 pyinfra_deploy.py, and, once, ansible-playbook as it comes with task_by_task.yml. Each connects anew each time;
 `provisioner prepare` is timed once more right after, since it keeps its connections for five minutes and the peers do
 not, and once connecting anew with the key exchange that pyinfra has (curve25519), which is cheaper than the one that
-OpenSSH chooses. Prints the median and the quickest of each, the ratios with their aims, and the controller's CPU time and memory
-for an inventory of --names hosts, which are the same hosts under several names. pyinfra is installed into a virtual
-environment of its own that is thrown away. The base image and the xformers repository, which no peer has, are left out.
+OpenSSH chooses. Prints the median and the quickest of each, the ratios with their aims, and the controller's CPU time
+and memory for an inventory of --names hosts, which are the same hosts under several names. pyinfra is installed into a
+virtual environment of its own that is thrown away. The base image and the xformers repository, which no peer has, are
+left out.
 
 With --inventory the hosts are those, prepared already, with profile registries; no lab is made.
 """
