@@ -29,6 +29,11 @@ looks:
     tasks need.
   type: dict
   returned: always
+off:
+  description: The changes of all of these roles together, each with what, from and to.
+  type: list
+  elements: dict
+  returned: always
 ansible_facts:
   description: C(provisioner_reboot_required), where the host's packages, or the look of a role, want a restart.
   type: dict

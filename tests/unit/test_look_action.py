@@ -48,10 +48,11 @@ def look(tmp_path):
 def test_each_probe_is_asked(look, tmp_path):
     bundle = tmp_path / "there"
     looked = look({"site_wanted": {**NOWHERE, "path": str(bundle)}})["one"]
-    assert looked["looks"]["site"]["changes"] == [] and not looked["changed"]
+    assert looked["looks"]["site"]["changes"] == looked["off"] == [] and not looked["changed"]
     bundle.touch()
     looked = look({"site_wanted": {**NOWHERE, "path": str(bundle)}})["one"]
-    assert looked["looks"]["site"]["changes"] == [{"what": str(bundle), "from": "present", "to": "absent"}]
+    there = {"what": str(bundle), "from": "present", "to": "absent"}
+    assert looked["looks"]["site"]["changes"] == looked["off"] == [there]
 
 
 @pytest.mark.parametrize(
