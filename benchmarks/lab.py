@@ -88,7 +88,7 @@ def wanted_state(inventory: Path, work: Path) -> dict[str, Any]:
     play = {
         "hosts": "all",
         "gather_facts": False,
-        "vars_files": [str(ROOT / "inventory/profiles/registries.yml"), str(ROOT / "playbooks/vars/runtime.yml")],
+        "vars_files": [str(ROOT / "inventory/profiles/registries.yml"), str(ROOT / "playbooks/group_vars/all.yml")],
         "roles": ["wanted"],
         "tasks": [
             {"run_once": True, "become": True, "look": {"roles": ["devcontainer_cli"]}, "register": "looked"},

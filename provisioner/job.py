@@ -9,6 +9,7 @@ import json
 import os
 import queue
 import secrets
+import shlex
 import shutil
 import signal
 import sys
@@ -219,7 +220,9 @@ class _Runner:
         self._settings = {
             "private_data_dir": str(folder),
             "ident": "ansible",
-            "playbook": str(playbook),
+            # Not by PATH: the file beside this one, which needs no module of ours (-P) to shadow Ansible's.
+            "binary": sys.executable,
+            "cmdline": shlex.join(["-P", str(Path(__file__).with_name("ansible_playbook.py")), str(playbook)]),
             "inventory": [target.inventory],  # a lone text that is no path would be taken for a file's content
             "limit": target.limit,
             "forks": target.forks,
@@ -258,8 +261,12 @@ class _Runner:
 
     def _run(self) -> None:
         try:
-            import ansible_runner  # noqa: PLC0415 - slow, and not needed to refuse a bad input
+            # Slow to import, and not needed to refuse a bad input.
+            import ansible_runner  # noqa: PLC0415
 
+            from provisioner.child import close_at_once  # noqa: PLC0415
+
+            close_at_once()
             self.rc = ansible_runner.run(**self._settings).rc
         except Exception as error:  # told in the main thread, by the job
             self.error = " ".join(f"ansible-runner: {type(error).__name__}: {error}".split())

@@ -70,27 +70,33 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         variables = task_vars or {}
         roles = self._task.args.get("roles")
-        if not (isinstance(roles, list) and roles and all(isinstance(role, str) for role in roles)):
-            raise AnsibleActionFail("look needs roles, a list of their names")
+        listed = isinstance(roles, list) and roles and all(isinstance(role, str) for role in roles)
+        if not (listed or (isinstance(roles, str) and roles in variables)):
+            raise AnsibleActionFail("look needs roles, a list of their names or the name of a variable that has it")
         if not self._connection.has_pipelining:
             raise AnsibleActionFail(f"connection {self._connection.transport} takes no input; use ssh or local")
         answer = self._ask(self._program(roles, variables), variables)
         return {**result, "changed": False, **answer}
 
-    def _program(self, roles: list[str], variables: dict[str, Any]) -> bytes:
+    def _program(self, roles: list[str] | str, variables: dict[str, Any]) -> bytes:
         """What the host's Python is to do. Templating takes longer than looking, so equal hosts share its outcome."""
-        names = [f"{role}_wanted" for role in roles]
-        settings = read_by(names, variables)
+        # Which roles a variable has is not known before it is templated: then all of them count.
+        wanted = [name for name in variables if name.endswith("_wanted")] if isinstance(roles, str) else roles
+        names = [roles, *wanted] if isinstance(roles, str) else [f"{role}_wanted" for role in roles]
+        settings = read_by([name for name in names if name in variables], variables)
+        key = hashlib.sha256(repr((names, sorted(settings.items()))).encode(errors="surrogateescape")).hexdigest()
 
         def make() -> bytes:
-            wanted = {role: self._templar.template(variables[name]) for role, name in zip(roles, names, strict=True)}
-            return program(wanted)
+            chosen = self._templar.template(variables[roles]) if isinstance(roles, str) else roles
+            return program({role: self._wanted(role, variables) for role in chosen})
 
-        for name in names:
-            if name not in variables:
-                raise AnsibleActionFail(f"{name} is not set: look needs the variables of the roles that it looks for")
-        key = hashlib.sha256(repr((names, sorted(settings.items()))).encode(errors="surrogateescape")).hexdigest()
         return once(Path(C.DEFAULT_LOCAL_TMP) / f"look-{key}", make)
+
+    def _wanted(self, role: str, variables: dict[str, Any]) -> Any:
+        name = f"{role}_wanted"
+        if name not in variables:
+            raise AnsibleActionFail(f"{name} is not set: look needs the variables of the roles that it looks for")
+        return self._templar.template(variables[name])
 
     def _ask(self, program: bytes, variables: dict[str, Any]) -> dict[str, Any]:
         """Run `program` on the host and give its answer."""

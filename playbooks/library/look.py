@@ -10,9 +10,8 @@ description:
   - Changes nothing. It needs no gathered facts, so that a host that needs nothing costs one round trip.
 options:
   roles:
-    description: Names of the roles.
-    type: list
-    elements: str
+    description: Names of the roles, or the name of a variable that has the list of them.
+    type: raw
     required: true
 """
 
@@ -29,6 +28,11 @@ looks:
     For each role C(changes), a list of what, from and to, empty where there is nothing to do; and what else the role's
     tasks need.
   type: dict
+  returned: always
+off:
+  description: The changes of all of these roles together, each with what, from and to.
+  type: list
+  elements: dict
   returned: always
 ansible_facts:
   description: C(provisioner_reboot_required), where the host's packages, or the look of a role, want a restart.

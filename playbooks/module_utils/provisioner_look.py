@@ -27,4 +27,5 @@ def looks(wanted: dict) -> dict:
     # What the host's packages or a role's probe want, told even where nothing is to be done.
     restart = Path(RESTART).exists() or any(look.get("reboot_required") for look in found.values())
     facts = {"ansible_facts": {"provisioner_reboot_required": True}} if restart else {}
-    return {"looks": found, "warnings": warnings, **facts}
+    off = [change for look in found.values() for change in look["changes"]]
+    return {"looks": found, "off": off, "warnings": warnings, **facts}

@@ -169,7 +169,7 @@ def test_a_second_run_mends_what_was_killed_in_the_middle(act, lab, hosts, ask, 
     ]
     controller = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     sh("while ! pgrep -x dpkg >/dev/null; do sleep 0.2; done")
-    subprocess.run(["pkill", "-KILL", "-f", f"ansible-playbook.*{act.state}"], check=False)
+    subprocess.run(["pkill", "-KILL", "-f", f"ansible.playbook.*{act.state}"], check=False)
     controller.kill()
     controller.wait()
     # As dpkg leaves it: what it was about to write down.

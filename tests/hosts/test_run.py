@@ -70,7 +70,7 @@ def test_a_run_survives_its_controller_and_the_next_command_attaches(first, host
             break
     else:
         pytest.fail("the run did not get to its image")
-    subprocess.run(["pkill", "-KILL", "-f", f"ansible-playbook.*{state}"], check=False)
+    subprocess.run(["pkill", "-KILL", "-f", f"ansible.playbook.*{state}"], check=False)
     controller.send_signal(signal.SIGKILL)
     controller.wait()
     controller.stderr.close()

@@ -13,7 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ansible_runner.runner import pexpect
 
+from provisioner import ansible_playbook, child
 from provisioner import job as jobs
 from provisioner.errors import Exit
 from provisioner.events import Output, Progress, Started, Stats
@@ -127,6 +129,12 @@ def test_what_came_of_it_host_by_host(mixed):
     assert job.records == [record]
     # A record of its run came from one host; of the others' runs no end was seen.
     assert job.running == {"saved": "r1", "bad": "r1"}
+
+
+def test_ansible_is_started_as_we_start_it(mixed):
+    command = json.loads((mixed[0].log.parent / "command").read_text())["command"]
+    assert command[:2] == [sys.executable, "-P"] and command[2] == ansible_playbook.__file__
+    assert pexpect.spawn is child.Child
 
 
 def test_why_a_host_failed_is_one_line(mixed):

@@ -27,7 +27,7 @@ def look(tmp_path):
         inventory = {"all": {"vars": {"ansible_connection": "local"}, "hosts": hosts or {"one": {}}}}
         kept = {"content": "{{ looked | to_json }}", "dest": f"{tmp_path}/{{{{ inventory_hostname }}}}.json"}
         keep = {"copy": kept | {"mode": "0600"}, "vars": {"ansible_python_interpreter": sys.executable}}
-        tasks = [{"look": {"roles": list(roles)}, "register": "looked"}, keep]
+        tasks = [{"look": {"roles": roles if isinstance(roles, str) else list(roles)}, "register": "looked"}, keep]
         playbook = [{"hosts": "all", "gather_facts": False, "vars": variables, "tasks": tasks}]
         (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
         (tmp_path / "look.yml").write_text(yaml.safe_dump(playbook))
@@ -48,10 +48,11 @@ def look(tmp_path):
 def test_each_probe_is_asked(look, tmp_path):
     bundle = tmp_path / "there"
     looked = look({"site_wanted": {**NOWHERE, "path": str(bundle)}})["one"]
-    assert looked["looks"]["site"]["changes"] == [] and not looked["changed"]
+    assert looked["looks"]["site"]["changes"] == looked["off"] == [] and not looked["changed"]
     bundle.touch()
     looked = look({"site_wanted": {**NOWHERE, "path": str(bundle)}})["one"]
-    assert looked["looks"]["site"]["changes"] == [{"what": str(bundle), "from": "present", "to": "absent"}]
+    there = {"what": str(bundle), "from": "present", "to": "absent"}
+    assert looked["looks"]["site"]["changes"] == looked["off"] == [there]
 
 
 @pytest.mark.parametrize(
@@ -113,10 +114,24 @@ def test_the_interpreter_that_is_named_is_taken(look, tmp_path):
 
 @pytest.mark.parametrize(
     ("roles", "complaint"),
-    [(("site", "docker_engine"), "docker_engine_wanted is not set"), ((), "look needs roles"), ((1,), "needs roles")],
+    [
+        (("site", "docker_engine"), "docker_engine_wanted is not set"),
+        ((), "look needs roles"),
+        ((1,), "needs roles"),
+        ("nobody_set_it", "needs roles"),
+    ],
 )
 def test_roles_that_cannot_be_looked_for_are_refused(look, roles, complaint):
     assert complaint in look({"site_wanted": NOWHERE}, roles=roles)
+
+
+def test_the_roles_may_be_a_variables_which_is_templated_with_what_is_wanted(look):
+    hosts = {"one": {"choice": "site"}, "two": {"choice": "local"}}
+    variables = {"site_wanted": NOWHERE, "local_sources_wanted": {"nonsense": 1}}
+    chosen = {"site": ["site"], "local": ["local_sources"]}
+    said = look({**variables, "chosen": chosen, "mine": "{{ chosen[choice] }}"}, hosts, roles="mine")
+    assert "looking at local_sources failed: KeyError" in said and "looking at site" not in said
+    assert look({**variables, "mine": ["site"]}, roles="mine")["one"]["looks"]["site"]["changes"] == []
 
 
 def test_a_template_reads_what_its_text_names_and_what_that_names():
@@ -161,7 +176,7 @@ def test_once_is_once_for_processes_that_come_together(tmp_path):
 
 
 def test_role_wanted_has_the_variables_of_every_role_that_is_looked_for():
-    runtimes = yaml.safe_load((ROOT / "playbooks" / "vars" / "runtime.yml").read_text())["provisioner_runtimes"]
+    runtimes = yaml.safe_load((ROOT / "playbooks" / "group_vars" / "all.yml").read_text())["provisioner_runtimes"]
     every_role = {role for runtime in runtimes.values() for role in runtime["roles"]}
     for kind in ("defaults", "vars"):
         own = {
