@@ -15,7 +15,6 @@ import yaml
 
 from provisioner.store import Store
 
-
 SEED = 4
 
 
