@@ -57,12 +57,35 @@ def test_what_a_killed_command_left_goes(tmp_path):
         archive(result_json="{}" * 9999)[:60],
         archive(run_json="{}"),
         archive("other", result_json="{}"),
+        archive("r/../..", result_json="{}"),
+        archive("/tmp/r", result_json="{}"),
     ],
 )
 def test_what_is_broken_does_not_arrive(tmp_path, broken):
     with pytest.raises(ValueError, match="evidence came"):
         arrival.bring_in(broken, tmp_path / "r")
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+def test_only_folders_and_files_arrive(tmp_path, kind):
+    """What follows a link in the archive's order is not written through it."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as tar:
+        link = tarfile.TarInfo("r/odd")
+        link.type, link.linkname = kind, "/tmp"
+        tar.addfile(link)
+        folder = tarfile.TarInfo("r/inner/deep")
+        folder.type = tarfile.DIRTYPE
+        tar.addfile(folder)
+        for name in ("r/odd/file", "r/result.json"):
+            member = tarfile.TarInfo(name)
+            member.size = 2
+            tar.addfile(member, io.BytesIO(b"{}"))
+    arrival.bring_in(data.getvalue(), tmp_path / "r")
+    assert names(tmp_path / "r") == ["inner", "odd", "result.json"]
+    assert (tmp_path / "r" / "odd").is_dir() and not (tmp_path / "r" / "odd").is_symlink()
+    assert (tmp_path / "r" / "inner" / "deep").is_dir()
 
 
 def test_what_is_in_the_way_is_not_overwritten(tmp_path):
