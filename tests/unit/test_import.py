@@ -4,13 +4,13 @@ The log is made up, in the form of a real one: its run went well, and the tests 
 """
 
 import json
+from pathlib import Path
 
 import pytest
-from conftest import DATA
 
 from provisioner.upstream import NotALogError, record_of
 
-TEXT = (DATA / "upstream.log").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parent / "data/upstream.log").read_text(encoding="utf-8")
 LINES = TEXT.splitlines(keepends=True)
 
 FAILED_TEST = TEXT.replace(
