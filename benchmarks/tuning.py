@@ -6,7 +6,7 @@
 
 Runs the scenario anew on one host: as it chooses by itself, then with each number of jobs, then with each number of
 threads. Then, or from the JSON of earlier `provisioner run --json` or `facts -o json`, writes DIR/tuning.md and
-DIR/tuning.svg: the wall time of the compile, and of its critical path, which no number of jobs can shorten.
+DIR/tuning.svg: the wall time of the compile, and its bound (docs/audit.md), which no number of jobs can shorten.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from html import escape
 from pathlib import Path
 
 COMMAND = Path(__file__).parents[1] / "bin/provisioner"
-COLUMNS = ("jobs", "threads", "compile s", "of the best", "ninja s", "critical path s", "critical path", "CPU s")
+COLUMNS = ("for", "jobs", "threads", "compile s", "of the best", "ninja s", "bound s", "critical path", "CPU s")
 
 
 def measure(arguments: list[str]) -> dict:
@@ -29,25 +29,36 @@ def measure(arguments: list[str]) -> dict:
 
 
 def rows(records: list[dict]) -> list[dict]:
-    """A row for each record whose compile was finished, fastest first; seconds."""
-    measured = [record for record in records if record["timings"]["compile"] is not None]
-    best = min(record["timings"]["compile"] for record in measured)
-    return sorted((row(record, best) for record in measured), key=lambda each: each["compile s"])
+    """A row for each record whose compile was finished, by the architectures it was for, fastest first; seconds."""
+    best: dict[str, float] = {}
+    measured = sorted(
+        (record for record in records if record["timings"]["compile"] is not None),
+        key=lambda record: (record["inputs"]["arch_list"], record["timings"]["compile"]),
+    )
+    return [
+        row(record, best.setdefault(record["inputs"]["arch_list"], record["timings"]["compile"])) for record in measured
+    ]
 
 
 def row(record: dict, best: float) -> dict:
     """The figures of one record; what the run chose by itself is without a number of threads."""
     compiled = record["compile"]
     return {
+        "for": record["inputs"]["arch_list"],
         "jobs": compiled["max_jobs"],
         "threads": record["inputs"].get("nvcc_threads"),
         "compile s": record["timings"]["compile"],
         "of the best": record["timings"]["compile"] / best,
         "ninja s": compiled.get("ninja_seconds"),
-        "critical path s": compiled.get("bound_seconds"),
-        "critical path": ", ".join(compiled.get("critical_path") or []),
+        "bound s": compiled.get("bound_seconds"),
+        "critical path": chain(compiled.get("critical_path") or []),
         "CPU s": compiled["cpu_seconds"],
     }
+
+
+def chain(objects: list[str]) -> str:
+    """The objects that had to wait for each other, for people; of many the last, which is what the others led to."""
+    return objects[-1] if len(objects) == 1 else f"{len(objects)} objects, {objects[-1]} the last" if objects else ""
 
 
 def markdown(table: list[dict]) -> str:
@@ -63,23 +74,23 @@ def shown(value: object) -> str:
 
 
 def svg(table: list[dict]) -> str:
-    """A bar for each row: the compile's wall time, and darker the part that is its critical path."""
-    width, height, left, unit = 720, 28, 150, 480 / max(each["compile s"] for each in table)
+    """A bar for each row: the compile's wall time, and darker the part that is its bound."""
+    width, height, left, unit = 760, 28, 190, 480 / max(each["compile s"] for each in table)
     bars = []
     for at, each in enumerate(table):
         top = 30 + at * height
-        label = f"{each['jobs']} jobs" + (f", {each['threads']} threads" if each["threads"] else "")
-        wall, path = each["compile s"] * unit, (each["critical path s"] or 0) * unit
+        label = f"{each['for']}: {each['jobs']} jobs" + (f", {each['threads']} threads" if each["threads"] else "")
+        wall, bound = each["compile s"] * unit, (each["bound s"] or 0) * unit
         bars += [
             f'<text x="{left - 8}" y="{top + 15}" text-anchor="end">{escape(label)}</text>',
             f'<rect x="{left}" y="{top}" width="{wall:.1f}" height="20" fill="#9ecae1"/>',
-            f'<rect x="{left}" y="{top}" width="{path:.1f}" height="20" fill="#3182bd"/>',
+            f'<rect x="{left}" y="{top}" width="{bound:.1f}" height="20" fill="#3182bd"/>',
             f'<text x="{left + wall + 6:.1f}" y="{top + 15}">{each["compile s"]:.1f} s</text>',
         ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{40 + len(table) * height}" '
         'font-family="sans-serif" font-size="13">\n<rect width="100%" height="100%" fill="#fff"/>\n'
-        f'<text x="{left}" y="18">compile, s; dark: its critical path</text>\n' + "\n".join(bars) + "\n</svg>\n"
+        f'<text x="{left}" y="18">compile, s; dark: its bound, the longest object or all CPU seconds over all cores</text>\n' + "\n".join(bars) + "\n</svg>\n"
     )
 
 

@@ -13,13 +13,13 @@ tuning = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(tuning)
 
 
-def made_up(record, jobs, seconds, threads=None):
+def made_up(record, jobs, seconds, threads=None, arch_list="9.0"):
     compiled = {**record["compile"], "max_jobs": jobs, "bound_seconds": 36.5, "critical_path": ["a<b>.o"]}
     return {
         **record,
         "timings": {**record["timings"], "compile": seconds},
         "compile": compiled,
-        "inputs": {**record["inputs"], "nvcc_threads": threads},
+        "inputs": {**record["inputs"], "nvcc_threads": threads, "arch_list": arch_list},
     }
 
 
@@ -36,10 +36,27 @@ def test_the_fastest_comes_first_and_what_was_not_finished_not_at_all(record):
     assert [round(row["of the best"], 2) for row in table] == [1.0, 1.1, 2.4]
     lines = tuning.markdown(table).splitlines()
     assert len(lines) == 5 and len({line.count("|") for line in lines}) == 1
-    assert "| 16 | 2 | 51.20 | 1.00 |" in lines[2]
+    assert "| 9.0 | 16 | 2 | 51.20 | 1.00 |" in lines[2]
 
 
-def test_the_picture_has_a_bar_and_its_critical_path_for_each(record):
+def test_compiles_for_other_architectures_are_held_against_their_own_best(record):
+    table = tuning.rows(
+        [
+            made_up(record, 16, 75.0, arch_list="8.0;9.0"),
+            made_up(record, 4, 55.0),
+            made_up(record, 16, 50.0),
+            made_up(record, 16, 60.0, 2, arch_list="8.0;9.0"),
+        ]
+    )
+    assert [(row["for"], round(row["of the best"], 2)) for row in table] == [
+        ("8.0;9.0", 1.0),
+        ("8.0;9.0", 1.25),
+        ("9.0", 1.0),
+        ("9.0", 1.1),
+    ]
+
+
+def test_the_picture_has_a_bar_and_its_bound_for_each(record):
     drawn = tuning.svg(tuning.rows([made_up(record, 1, 100.0), made_up(record, 4, 50.0)]))
     picture = ElementTree.fromstring(drawn)  # noqa: S314 - our own
     widths = [float(bar.get("width")) for bar in picture.iter("{http://www.w3.org/2000/svg}rect") if bar.get("x")]
