@@ -18,6 +18,7 @@ from pathlib import Path
 
 COMMAND = Path(__file__).parents[1] / "bin/provisioner"
 COLUMNS = ("for", "jobs", "threads", "compile s", "of the best", "ninja s", "bound s", "critical path", "CPU s")
+TITLE = "compile, s; dark: its bound, the longest object or all CPU seconds over all cores"
 
 
 def measure(arguments: list[str]) -> dict:
@@ -90,7 +91,7 @@ def svg(table: list[dict]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{40 + len(table) * height}" '
         'font-family="sans-serif" font-size="13">\n<rect width="100%" height="100%" fill="#fff"/>\n'
-        f'<text x="{left}" y="18">compile, s; dark: its bound, the longest object or all CPU seconds over all cores</text>\n' + "\n".join(bars) + "\n</svg>\n"
+        f'<text x="{left}" y="18">{TITLE}</text>\n' + "\n".join(bars) + "\n</svg>\n"
     )
 
 
