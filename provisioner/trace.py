@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from provisioner import ledger
-from provisioner.errors import Exit, ProvisionerError
+from provisioner import files, ledger
 from provisioner.figures import WITHIN_CONTAINER_UP
 from provisioner.record import Object
 
@@ -18,28 +17,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["document", "write"]
+    from provisioner.store import Text
+
+__all__ = ["parts", "write"]
 
 PHASES_THREAD = 0
 
 
-def document(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Give the trace of records: a process for each run, a thread for its phases and one for each compile job.
+def parts(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Give the trace of records, in parts: a process for each run, a thread for its phases and one for each job.
 
     Each run's clock starts at 0. An older record has no ledger; then its phases are all there is.
     """
-    events = [event for pid, record in enumerate(records, 1) for event in _run(pid, record)]
-    return {"displayTimeUnit": "ms", "traceEvents": events}
+    yield '{"displayTimeUnit": "ms", "traceEvents": ['
+    for pid, record in enumerate(records, 1):
+        events = ", ".join(json.dumps(event) for event in _run(pid, record))
+        yield f"{', ' if pid > 1 else ''}{events}"
+    yield "]}\n"
 
 
-def write(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """Write the trace of records to a file. Raises ProvisionerError (code 2) where that cannot be written."""
-    try:
-        path.write_text(json.dumps(document(records)) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ProvisionerError(
-            f"cannot write {path}: {error.strerror or error}", "name another file with --trace", Exit.BAD_INPUT
-        ) from error
+def write(path: Path, texts: Iterable[Text]) -> None:
+    """Write the trace of records to a file, with one of them in memory at a time. Raises ProvisionerError."""
+    files.write(path, parts(json.loads(each.json) for each in texts))
 
 
 def _run(pid: int, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -40,10 +40,10 @@ def main(options: Namespace) -> int:
 def _trace(store: Store, which: Selection, path: Path) -> int:
     from provisioner import trace  # noqa: PLC0415 - it needs the record's types, which take a while to load
 
-    records = store.records(which)
-    _explain(store, which, records)
-    trace.write(path, records)
-    say(f"{len(records)} runs are in {path}; open it at https://ui.perfetto.dev")
+    texts = store.texts(which)
+    _explain(store, which, texts)
+    trace.write(path, texts)
+    say(f"{len(texts)} runs are in {path}; open it at https://ui.perfetto.dev")
     return Exit.DONE
 
 

@@ -13,13 +13,17 @@ LEDGER = [
 ]
 
 
+def events_of(records):
+    return json.loads("".join(trace.parts(records)))["traceEvents"]
+
+
 @pytest.fixture
 def with_ledger(record):
     return {**record, "compile": {**record["compile"], "ledger": LEDGER, "critical_path": ["b.o", "c.o"]}}
 
 
 def test_every_event_is_of_the_format(with_ledger):
-    for event in trace.document([with_ledger])["traceEvents"]:
+    for event in events_of([with_ledger]):
         assert event["ph"] in {"X", "M"}
         assert isinstance(event["name"], str) and isinstance(event["pid"], int) and isinstance(event["tid"], int)
         if event["ph"] == "X":
@@ -33,7 +37,7 @@ def test_in_a_thread_events_nest_or_follow(with_ledger):
     for tid in range(4):
         spans = sorted(
             (event["ts"], -event["dur"])
-            for event in trace.document([with_ledger])["traceEvents"]
+            for event in events_of([with_ledger])
             if event["ph"] == "X" and event["tid"] == tid
         )
         open_ends = []
@@ -46,7 +50,7 @@ def test_in_a_thread_events_nest_or_follow(with_ledger):
 
 
 def test_objects_are_in_lanes_with_microseconds(with_ledger):
-    events = {e["name"]: e for e in trace.document([with_ledger])["traceEvents"] if e.get("cat") == "object"}
+    events = {e["name"]: e for e in events_of([with_ledger]) if e.get("cat") == "object"}
     assert (events["a.o"]["ts"], events["a.o"]["dur"], events["a.o"]["tid"]) == (20_000_000, 30_000_000, 1)
     assert events["b.o"]["tid"] == events["c.o"]["tid"] == 2
     assert events["c.o"]["args"] == {"critical": True} and events["a.o"]["args"] == {"critical": False}
@@ -54,7 +58,7 @@ def test_objects_are_in_lanes_with_microseconds(with_ledger):
 
 def test_each_run_is_a_process_and_an_older_record_has_its_phases(record, with_ledger):
     older = {**record, "compile": {k: v for k, v in record["compile"].items() if k not in {"ledger", "critical_path"}}}
-    events = trace.document([with_ledger, older])["traceEvents"]
+    events = events_of([with_ledger, older])
     assert {event["pid"] for event in events} == {1, 2}
     assert {event["cat"] for event in events if event["pid"] == 2 and event["ph"] == "X"} == {"phase"}
 
@@ -66,5 +70,8 @@ def test_the_command_writes_it(cli, keep, tmp_path):
     assert (code, out) == (0, "") and "perfetto" in err
     names = {event["name"] for event in json.loads(file.read_text())["traceEvents"]}
     assert {name for name, seconds in kept["timings"].items() if seconds} <= names
+    before = file.read_bytes()
+    cli("facts", "--trace", file)
+    assert file.read_bytes() == before
     code, _, err = cli("facts", "--trace", tmp_path / "no/such/folder/trace.json")
     assert code == 2 and err.count("\n") == 1
