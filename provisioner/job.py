@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from provisioner import events
+from provisioner import early, events
 from provisioner.environment import ansible_environment
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.inputs import Target
@@ -220,9 +220,8 @@ class _Runner:
         self._settings = {
             "private_data_dir": str(folder),
             "ident": "ansible",
-            # Not by PATH: the file beside this one, which needs no module of ours (-P) to shadow Ansible's.
-            "binary": sys.executable,
-            "cmdline": shlex.join(["-P", str(Path(__file__).with_name("ansible_playbook.py")), str(playbook)]),
+            "binary": early.PROGRAM[0],
+            "cmdline": shlex.join([*early.PROGRAM[1:], str(playbook)]),
             "inventory": [target.inventory],  # a lone text that is no path would be taken for a file's content
             "limit": target.limit,
             "forks": target.forks,
@@ -264,9 +263,9 @@ class _Runner:
             # Slow to import, and not needed to refuse a bad input.
             import ansible_runner  # noqa: PLC0415
 
-            from provisioner.child import close_at_once  # noqa: PLC0415
+            from provisioner.child import use_ours  # noqa: PLC0415
 
-            close_at_once()
+            use_ours()
             self.rc = ansible_runner.run(**self._settings).rc
         except Exception as error:  # told in the main thread, by the job
             self.error = " ".join(f"ansible-runner: {type(error).__name__}: {error}".split())

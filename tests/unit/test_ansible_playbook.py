@@ -2,16 +2,20 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from ansible.utils.collection_loader import _collection_finder, _collection_meta
 from ansible_runner.runner import pexpect
 from ptyprocess import ptyprocess
 
-from provisioner import ansible_playbook, child
+from provisioner import ansible_playbook, child, early
 
 FAILS = {"fail": {"msg": "no room"}}
 WELL = {"debug": {"msg": "there is room"}}
@@ -50,6 +54,114 @@ def test_the_exit_code_the_whole_output_and_no_temporary_files(play, task, optio
 def test_a_wrong_option_is_refused_under_ansibles_own_name(play):
     done, _ = play(WELL, "--nonsense")
     assert done.returncode == 2 and "ansible-playbook: error: unrecognized arguments" in done.stderr
+
+
+@pytest.fixture
+def routing(tmp_path, monkeypatch):
+    """What Ansible is given for its own collection, and how often it was parsed for that; the file where it is kept."""
+    parsed = []
+    parse = _collection_meta._meta_yml_to_dict
+    monkeypatch.setattr(
+        _collection_finder, "_meta_yml_to_dict", lambda raw, name: parsed.append(name) or parse(raw, name)
+    )
+    ansible_playbook._keep_routing(tmp_path / "kept")
+    read = _collection_finder._meta_yml_to_dict
+    return lambda raw, name="ansible.builtin": read(raw, (name, "runtime.yml")), parsed, tmp_path / "kept/routing.json"
+
+
+def test_the_routing_of_ansibles_own_modules_is_parsed_once_and_again_when_it_changes(routing):
+    read, parsed, _ = routing
+    one, other = b"plugin_routing: {modules: {a: {redirect: b.c.a}}}", b"plugin_routing: {}"
+    assert [read(raw) for raw in (one, one, other, other)] == [
+        *2 * [{"plugin_routing": {"modules": {"a": {"redirect": "b.c.a"}}}}],
+        *2 * [{"plugin_routing": {}}],
+    ]
+    assert len(parsed) == 2
+    assert read(other, "site.tools") == {"plugin_routing": {}} and len(parsed) == 3
+
+
+@pytest.mark.parametrize("kept", ["", "[]", "{}", '{"of": 1}', "no JSON"])
+def test_what_is_kept_wrongly_is_replaced(routing, kept):
+    read, parsed, path = routing
+    path.parent.mkdir()
+    path.write_text(kept)
+    assert read(b"a: b") == read(b"a: b") == {"a": "b"} and len(parsed) == 1
+
+
+def test_where_nothing_can_be_kept_it_is_parsed_each_time(routing):
+    read, parsed, path = routing
+    path.parent.write_text("a file in the folder's place")
+    assert read(b"a: b") == read(b"a: b") == {"a": "b"} and len(parsed) == 2
+
+
+def test_what_is_kept_of_this_ansible_is_what_it_parses(routing):
+    read, _, path = routing
+    raw = Path(_collection_meta.__file__).parents[2].joinpath("config/ansible_builtin_runtime.yml").read_bytes()
+    assert read(raw) == json.loads(path.read_text())["routing"] == _collection_meta._meta_yml_to_dict(raw, ("", ""))
+
+
+@pytest.fixture
+def begun():
+    """A process that was started early and waits to be told."""
+    early.begin()
+    started = early._started[0]
+    yield started
+    early.take()
+    with suppress(ProcessLookupError, ChildProcessError):
+        os.kill(started.pid, signal.SIGKILL)
+        os.waitpid(started.pid, 0)
+
+
+def start(*arguments, **settings):
+    return child.Child(early.PROGRAM[0], [*early.PROGRAM[1:], *arguments], encoding="utf-8", echo=False, **settings)
+
+
+def test_a_process_that_was_started_early_does_what_it_is_told_and_where(begun, tmp_path):
+    settings = {"ANSIBLE_LOCAL_TEMP": str(tmp_path / "temporary"), "PYTHONPATH": str(tmp_path), "TOLD": "just now"}
+    (tmp_path / "play.yml").write_text(
+        """
+        - hosts: all
+          gather_facts: false
+          tasks:
+            - debug: {msg: "{{ lookup('env', 'TOLD') }}, {{ playbook_dir }}"}
+        """
+    )
+    process = start("play.yml", "-i", "here,", "-c", "local", cwd=str(tmp_path), env={**os.environ, **settings})
+    process.expect(pexpect.EOF)
+    process.close()
+    assert (process.pid, process.exitstatus) == (begun.pid, 0), process.before
+    assert f"just now, {tmp_path}" in process.before
+
+
+def test_where_it_was_killed_another_is_started(begun):
+    os.kill(begun.pid, signal.SIGKILL)
+    os.waitpid(begun.pid, 0)
+    process = start("--version")
+    process.expect(pexpect.EOF)
+    process.close()
+    assert process.pid != begun.pid and process.exitstatus == 0 and "ansible-playbook [core" in process.before
+
+
+def test_another_program_is_none_of_its_business(begun):
+    process = child.Child("true")
+    process.expect(pexpect.EOF)
+    assert process.pid != begun.pid and early.take() is begun
+
+
+def test_it_ends_by_itself_where_it_is_never_told():
+    """As after a wrong option: the process that started it is gone."""
+    begin = "from provisioner import early; early.begin(); print(early._started[0].pid)"
+    said = subprocess.run([sys.executable, "-c", begin], capture_output=True, text=True, check=True).stdout
+    ends = time.monotonic() + 60
+    while Path(f"/proc/{int(said)}/cmdline").exists() and Path(f"/proc/{int(said)}/cmdline").read_bytes():
+        assert time.monotonic() < ends, f"process {said.strip()} still waits"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("name", ansible_playbook.BEFOREHAND)
+def test_what_is_imported_beforehand_reads_no_settings(name):
+    check = f"import sys, {name}; sys.exit('ansible.constants' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 
 @pytest.fixture
