@@ -8,7 +8,7 @@ import importlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn, cast
 
-from provisioner import __version__, early
+from provisioner import __version__
 from provisioner.errors import Exit, ProvisionerError
 
 __all__ = ["COMMANDS", "COMMON", "Command", "Option", "parse", "run"]
@@ -290,6 +290,8 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as leave:  # --help and --version have printed what they had to
         return cast(int, leave.code or 0)
     if options.plays:
+        from provisioner import early  # noqa: PLC0415 - no other command needs it
+
         early.begin()
     command = importlib.import_module(f"provisioner.commands.{options.module}")
     return cast(int, command.main(options))
