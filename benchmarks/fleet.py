@@ -113,7 +113,7 @@ def main() -> int:
         lab_name = f"fleet{os.getpid()}"
         try:
             lab = labs.up(lab_name, options.hosts, 12, "root", state_dir(), print)
-            short.install(lab, ansible)
+            short.install(lab)
             inventory = short.inventory(lab.inventory, work / "hosts.yml")
             prepare = [*COMMAND, "prepare", "-i", inventory, *short.OPTIONS[:2], "--state-dir", work / "prepared"]
             timed(prepare, {}, work)
