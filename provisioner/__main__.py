@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from provisioner import cli
-from provisioner.errors import Exit, ProvisionerError
+from provisioner.errors import FULL, Exit, ProvisionerError
 from provisioner.paths import ensure_state_dir, state_dir
 
 __all__ = ["main"]
@@ -25,11 +25,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say("interrupted; nothing of this command goes on on any host", Exit.INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output has seen enough (`| head`): nothing to say, and nobody to say it to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return Exit.FAILED
+    except OSError as error:
+        if error.errno not in FULL:
+            return _unexpected(error, arguments)
+        _drop_output()
+        where = error.filename or "what this was to be written to"
+        return _say(f"{where}: {error.strerror}; make room and give the command again", Exit.FAILED)
     except Exception as error:  # the last resort: a fault of ours is still one line
         return _unexpected(error, arguments)
     return code
+
+
+def _drop_output() -> None:
+    """Have Python not try once more, when it ends, to write what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(line: str, code: int) -> int:

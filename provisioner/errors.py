@@ -1,8 +1,12 @@
 """The one exception that a user sees, and the exit codes, in one place."""
 
+import errno
 from enum import IntEnum
 
-__all__ = ["Exit", "ProvisionerError"]
+__all__ = ["FULL", "Exit", "ProvisionerError"]
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""The numbers of an OSError that means: no room is left."""
 
 
 class Exit(IntEnum):

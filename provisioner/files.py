@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from typing import TYPE_CHECKING
 
-from provisioner.errors import Exit, ProvisionerError
+from provisioner.errors import FULL, Exit, ProvisionerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
 __all__ = ["write"]
-
-FULL = {errno.ENOSPC, errno.EDQUOT}
-
 
 def write(path: Path, text: str | Iterable[str]) -> None:
     """Put a text, or its parts, at `path`, at once and readable as the umask says.

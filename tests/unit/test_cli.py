@@ -136,5 +136,19 @@ def test_a_closed_pipe_is_no_traceback():
     assert done.returncode == 1 and b"Traceback" not in done.stderr and b"Broken pipe" not in done.stderr
 
 
+def test_an_output_without_room_is_one_line_with_its_remedy(state):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "provisioner", "facts", "--json", "--state-dir", state],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+    assert done.returncode == 1 and "No space left on device; make room" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr and not (state / "faults").exists()
+
+
 def test_an_error_is_one_line_even_of_several():
     assert str(ProvisionerError("first\nsecond", "mend\n it", 2)) == "first second; mend it"
