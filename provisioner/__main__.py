@@ -23,24 +23,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(str(error), error.code)
     except KeyboardInterrupt:
         return _say("interrupted; nothing of this command goes on on any host", Exit.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output has seen enough (`| head`): nothing to say, and nobody to say it to.
-        _drop_output()
-        return Exit.FAILED
     except OSError as error:
-        if error.errno not in FULL:
-            return _unexpected(error, arguments)
-        _drop_output()
-        where = error.filename or "what this was to be written to"
-        return _say(f"{where}: {error.strerror}; make room and give the command again", Exit.FAILED)
+        return _system_error(error, arguments)
     except Exception as error:  # the last resort: a fault of ours is still one line
         return _unexpected(error, arguments)
     return code
 
 
-def _drop_output() -> None:
-    """Have Python not try once more, when it ends, to write what could not be written."""
+def _system_error(error: OSError, arguments: Sequence[str]) -> int:
+    if not isinstance(error, BrokenPipeError) and error.errno not in FULL:
+        return _unexpected(error, arguments)
+    # Python would try once more, when it ends, to write what could not be written.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        # The reader of our output has seen enough (`| head`): nothing to say, and nobody to say it to.
+        return Exit.FAILED
+    where = error.filename or "what this was to be written to"
+    return _say(f"{where}: {error.strerror}; make room and give the command again", Exit.FAILED)
 
 
 def _say(line: str, code: int) -> int:

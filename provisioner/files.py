@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write"]
 
+
 def write(path: Path, text: str | Iterable[str]) -> None:
     """Put a text, or its parts, at `path`, at once and readable as the umask says.
 
