@@ -1,6 +1,7 @@
 """Action `look`, run as Ansible runs it against this machine; and what of it can be asked without."""
 
 import json
+import marshal
 import multiprocessing
 import os
 import subprocess
@@ -147,12 +148,29 @@ def test_a_template_reads_what_its_text_names_and_what_that_names():
     assert set(action.read_by(["a_wanted"], variables)) == {"a_wanted", "b", "c", "g"}
 
 
+def unpacked(program):
+    return marshal.loads(zlib.decompress(program))  # noqa: S302 - made right here
+
+
 def test_old_pythons_are_refused_by_their_version(tmp_path):
     """The host's part says so before it imports anything that an old Python may not understand."""
-    start, *_ = json.loads(zlib.decompress(action.program({})))
-    pretend = f"import sys\nsys.version_info = (3, 6, 9)\ngiven = [{{}}, {{}}]\n{start}"
+    start, *_ = unpacked(action.program({}))
+    pretend = f"import sys\nsys.version_info = (3, 6, 9)\ngiven = []\n{start}"
     done = subprocess.run([sys.executable, "-c", pretend], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "Python 3.6 is too old, 3.9 is needed\n")
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_python_like_this_one_is_spared_the_compiling_and_another_reads_the_sources(same):
+    start, magic, compiled, sources, wanted = unpacked(action.program({"site": NOWHERE}))
+    if same:
+        sources = {name: source and "this is not read" for name, source in sources.items()}
+    else:
+        magic, compiled = b"of another version", b"and so is this"
+    given = zlib.compress(marshal.dumps([start, magic, compiled, sources, wanted], action.PLAIN))
+    done = subprocess.run([sys.executable, "-ISc", action.STARTER], input=given, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert json.loads(done.stdout)["looks"]["site"]["changes"] == []
 
 
 def _count_once(folder):
