@@ -44,10 +44,11 @@ def main() -> None:
 
     atexit.register(leave)  # before whatever Ansible registers, and so called after it
     gc.disable()
-    if sys.argv[1] == "--early":
+    if sys.argv[1:2] == ["--early"]:
         _wait_to_be_told(int(sys.argv[2]))
     os.register_at_fork(before=_collect_from_now_on)
-    _keep_routing(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "provisioner")
+    with suppress(RuntimeError):  # there is no home
+        _keep_routing(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "provisioner")
     from ansible.cli import playbook  # noqa: PLC0415 - see above
 
     sys.argv[0] = "ansible-playbook"

@@ -20,10 +20,10 @@ class Child(pexpect.spawn):  # type: ignore[misc] # pexpect has no types
         program, arguments = [os.fsdecode(arg) for arg in args[:3]], [os.fsdecode(arg) for arg in args[3:]]
         if program == early.PROGRAM and (started := early.take()):
             with suppress(OSError):  # it was killed: then one is started now
-                started.tell(arguments, options["env"], options["cwd"])
                 process = PtyProcess(started.pid, started.fd)
                 process.setwinsize(24, 80)
                 process.setecho(options["echo"])
+                started.tell(arguments, options["env"], options["cwd"])
                 return process
         return super()._spawnpty(args, **options)
 

@@ -11,6 +11,7 @@ import os
 import pty
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from provisioner.environment import ansible_environment
@@ -48,8 +49,8 @@ _started: list[Started] = []
 
 
 def begin() -> None:
-    """Start the process, where that can be; the next `take` gives it."""
-    if not _started:
+    """Start the process, where the system lets us; the next `take` gives it."""
+    with suppress(OSError):
         _started.append(Started())
 
 

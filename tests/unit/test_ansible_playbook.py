@@ -153,9 +153,26 @@ def test_it_ends_by_itself_where_it_is_never_told():
     begin = "from provisioner import early; early.begin(); print(early._started[0].pid)"
     said = subprocess.run([sys.executable, "-c", begin], capture_output=True, text=True, check=True).stdout
     ends = time.monotonic() + 60
-    while Path(f"/proc/{int(said)}/cmdline").exists() and Path(f"/proc/{int(said)}/cmdline").read_bytes():
+    while command_of(said.strip()):
         assert time.monotonic() < ends, f"process {said.strip()} still waits"
         time.sleep(0.1)
+
+
+def command_of(pid):
+    """What a process was started with; nothing where it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def test_where_no_terminal_can_be_had_nothing_is_started_early(monkeypatch):
+    def refuse():
+        raise OSError("out of pty devices")
+
+    monkeypatch.setattr(early.pty, "fork", refuse)
+    early.begin()
+    assert early.take() is None
 
 
 @pytest.mark.parametrize("name", ansible_playbook.BEFOREHAND)
