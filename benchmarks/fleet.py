@@ -29,16 +29,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests/hosts")]
 import short  # noqa: E402
 
 from provisioner import lab as labs  # noqa: E402
-from provisioner.environment import ansible_environment  # noqa: E402
 from provisioner.paths import state_dir  # noqa: E402
 
 COMMAND = [str(ROOT / "bin/provisioner")]
 TOOLS = Path(sys.executable).parent
-
-
-def ansible(lab: labs.Lab, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(TOOLS / "ansible"), "-i", str(lab.inventory), *arguments]
-    return subprocess.run(command, env=os.environ | ansible_environment(), capture_output=True, text=True, check=False)
 
 
 def timed(command: list[Any], environment: dict[str, str], work: Path) -> float:
@@ -113,7 +107,8 @@ def main() -> int:
         lab_name = f"fleet{os.getpid()}"
         try:
             lab = labs.up(lab_name, options.hosts, 12, "root", state_dir(), print)
-            short.install(lab)
+            for host in lab.hosts:
+                short.install(short.container(host.name))
             inventory = short.inventory(lab.inventory, work / "hosts.yml")
             prepare = [*COMMAND, "prepare", "-i", inventory, *short.OPTIONS[:2], "--state-dir", work / "prepared"]
             timed(prepare, {}, work)
