@@ -77,7 +77,10 @@ def measure(inventory: Path, work: Path) -> None:
     variables |= {"scenario_a_fresh": True, "provisioner_state_dir": str(work / "theirs")}
     playbook = [TOOLS / "ansible-playbook", "-i", inventory, "-e", json.dumps(variables), linear(work)]
     settings = {"ANSIBLE_ROLES_PATH": str(ROOT / "roles"), "ANSIBLE_LIBRARY": str(ROOT / "playbooks/library")}
-    settings |= {"ANSIBLE_ACTION_PLUGINS": str(ROOT / "playbooks/action_plugins"), "ANSIBLE_CONFIG": str(work / "defaults.cfg")}
+    settings |= {
+        "ANSIBLE_ACTION_PLUGINS": str(ROOT / "playbooks/action_plugins"),
+        "ANSIBLE_CONFIG": str(work / "defaults.cfg"),
+    }
     settings |= {"ANSIBLE_MODULE_UTILS": str(ROOT / "playbooks/module_utils"), "PYTHONPATH": str(ROOT)}
     their_wall = timed(playbook, settings, work)
     theirs = own_times(work / "theirs")
