@@ -49,9 +49,10 @@ _started: list[Started] = []
 
 
 def begin() -> None:
-    """Start the process, where the system lets us; the next `take` gives it."""
-    with suppress(OSError):
-        _started.append(Started())
+    """Start the process, where none waits already and the system lets us; the next `take` gives it."""
+    if not _started:
+        with suppress(OSError):
+            _started.append(Started())
 
 
 def take() -> Started | None:

@@ -103,6 +103,7 @@ def test_what_is_kept_of_this_ansible_is_what_it_parses(routing):
 @pytest.fixture
 def begun():
     """A process that was started early and waits to be told."""
+    early._started.clear()  # one may wait that a command of another test began
     early.begin()
     started = early._started[0]
     yield started
@@ -170,9 +171,15 @@ def test_where_no_terminal_can_be_had_nothing_is_started_early(monkeypatch):
     def refuse():
         raise OSError("out of pty devices")
 
+    monkeypatch.setattr(early, "_started", [])
     monkeypatch.setattr(early.pty, "fork", refuse)
     early.begin()
     assert early.take() is None
+
+
+def test_one_process_waits_at_a_time(begun):
+    early.begin()
+    assert early._started == [begun]
 
 
 @pytest.mark.parametrize("name", ansible_playbook.BEFOREHAND)
