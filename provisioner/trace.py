@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from provisioner import files, ledger
+from provisioner import bulk, files, ledger
 from provisioner.figures import WITHIN_CONTAINER_UP
 from provisioner.record import Object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from provisioner.store import Text
@@ -36,9 +36,10 @@ def parts(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     yield "]}\n"
 
 
-def write(path: Path, texts: Iterable[Text]) -> None:
+def write(path: Path, texts: Sequence[Text]) -> None:
     """Write the trace of records to a file, with one of them in memory at a time. Raises ProvisionerError."""
-    files.write(path, parts(json.loads(each.json) for each in texts))
+    read = bulk.reader(len(texts))
+    files.write(path, parts(read(each.json) for each in texts))
 
 
 def _run(pid: int, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
