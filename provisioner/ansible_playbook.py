@@ -96,8 +96,11 @@ def _keep_routing(folder: Path) -> None:
         with suppress(OSError):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             part = kept.with_suffix(f".{os.getpid()}")
-            part.write_text(json.dumps({"of": digest, "routing": routing}), encoding="utf-8")
-            part.replace(kept)
+            try:
+                part.write_text(json.dumps({"of": digest, "routing": routing}), encoding="utf-8")
+                part.replace(kept)
+            finally:
+                part.unlink(missing_ok=True)  # a full disk is not filled with halves of it
         return routing
 
     _collection_finder._meta_yml_to_dict = read
