@@ -18,18 +18,16 @@ msg: {description: What a person is told who waited in vain., type: str, returne
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.provisioner_host import Host
-from ansible.module_utils.provisioner_packages import lock_holder
+from ansible.module_utils.provisioner_packages import waiting_for
 
 
 def main() -> None:
     """Look, and say who has it."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    path, holder = lock_holder(Host())
-    if not path:
-        module.exit_json(changed=False, waiting_for="")
+    who = waiting_for(Host())
     # Where nobody tries again, or for the last time, this is what failed.
-    said = f"{holder} still has {path}; wait until it is done, or stop it, and run this again"
-    module.exit_json(changed=False, waiting_for=f"{holder}, which has {path}", msg=said)
+    said = {"msg": f"still waiting for {who}; wait until it is done, or stop it, and run this again"} if who else {}
+    module.exit_json(changed=False, waiting_for=who, **said)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,10 @@ off:
   type: list
   elements: dict
   returned: always
+waiting_for:
+  description: Who has which of apt's locks; empty where they are free or there is no apt.
+  type: str
+  returned: always
 ansible_facts:
   description: C(provisioner_reboot_required), where the host's packages, or the look of a role, want a restart.
   type: dict

@@ -23,7 +23,8 @@ def look(host: Any, wanted: dict) -> dict:
 
     - `version`: the CLI's that is whole; '' without one
     - `node`: path of the Node to use; '' where none will do; `npm`: the arguments that run npm with it
-    - `install`, `command`, `link`: whether the CLI, its command, and the link to that are to be mended
+    - `install`, `link`: whether the CLI with its Node, and the link to its command, are to be mended
+    - `left`: something of another CLI, or of a broken one, is in the way of npm
     """
     version = _cli_version(host, wanted["prefix"])
     # The Node that the command names comes first, or a change of PATH would change the command.
@@ -50,7 +51,7 @@ def look(host: Any, wanted: dict) -> dict:
         "node": node,
         "npm": _find_npm(host, node, wheel) if install else [],
         "install": bool(install),
-        "command": bool(install or command),
+        "left": bool(install) and os.path.lexists(Path(wanted["prefix"]) / "node_modules"),
         "link": bool(link),
     }
 

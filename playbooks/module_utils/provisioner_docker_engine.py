@@ -28,7 +28,8 @@ def look(host: Any, wanted: dict) -> dict:
     - `keeper`: what keeps it running: systemd, detached (started through the pid file), or other
     - `containers`: how many run; `restart`: it is to be started anew, and no container is in the way
     - `run`: something of how it is kept running is to be mended
-    - `hollow`: its settings file is empty, with which dockerd before 23.0 does not start
+    - `settings`: files with its settings are off: `drop_in`, systemd's, or `hollow`: daemon.json is empty, with which
+      dockerd before 23.0 does not start
     """
     # No engine would start again with it, whoever wants that: told before anything is changed.
     daemon.settings(host, wanted["daemon_json"])
@@ -43,15 +44,18 @@ def look(host: Any, wanted: dict) -> dict:
     install = _repository_changes(host, wanted, missing=bool(packages)) + host.missing(packages)
     users = [user for user in wanted["users"] if not _is_member(user, wanted["group"])]
     members = [change(f"user {user}", "not in group " + wanted["group"], "in it") for user in users]
-    running: list[dict[str, str]] = []
+    settings: list[dict[str, str]] = []
     hollow = Path(wanted["daemon_json"]).is_file() and not host.read(wanted["daemon_json"]).strip()
     if hollow:
-        running.append(change(wanted["daemon_json"], "empty", "{}"))
+        settings.append(change(wanted["daemon_json"], "empty", "{}"))
+    running: list[dict[str, str]] = []
     if not engine.version:
         running.append(change("the Docker engine", "does not answer" if dockerd else "absent", "answers"))
     # An engine that neither systemd's docker.service nor the pid file keeps is left alone.
+    drop_in: list[dict[str, str]] = []
     if host.systemd and (keeper == "systemd" or not engine.version):
-        running += _unit_changes(unit, engine.version) + _drop_in_changes(host, wanted)
+        drop_in = _drop_in_changes(host, wanted)
+        running += _unit_changes(unit, engine.version)
     stale = bool(engine.version and pid) and _is_stale(host, pid, wanted)
     notes = []
     if stale and engine.containers:
@@ -62,7 +66,7 @@ def look(host: Any, wanted: dict) -> dict:
     elif stale:
         running.append(change("the Docker engine", "runs with old settings", "restarted with the site's"))
     return {
-        "changes": install + members + running,
+        "changes": settings + drop_in + install + members + running,
         "notes": notes,
         "answers": bool(engine.version),
         "version": engine.version,
@@ -74,6 +78,8 @@ def look(host: Any, wanted: dict) -> dict:
         "containers": engine.containers,
         "systemd": host.systemd,
         "run": bool(running),
+        "settings": bool(settings + drop_in),
+        "drop_in": bool(drop_in),
         "hollow": hollow,
         "restart": not engine.version or (stale and not engine.containers),
     }
@@ -121,10 +127,12 @@ def _is_member(user: str, group: str) -> bool:
 
 def _unit_changes(unit: dict, version: str) -> list[dict[str, str]]:
     """What is off about how systemd starts it; of one that is still to be installed only that it is absent."""
-    state = unit.get("UnitFileState", "")
-    if state == "enabled" or not (state or version):
-        return []
-    return [change(SERVICE, state or "unknown", "enabled")]
+    state, found = unit.get("UnitFileState", ""), []
+    if state != "enabled" and (state or version):
+        found.append(change(SERVICE, state or "unknown", "enabled"))
+    if unit.get("NeedDaemonReload") == "yes":
+        found.append(change(f"{SERVICE}: files", "not read by systemd", "read"))
+    return found
 
 
 def _drop_in_changes(host: Any, wanted: dict) -> list[dict[str, str]]:

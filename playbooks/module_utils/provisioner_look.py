@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 
 from ansible.module_utils.provisioner_host import Host, RefusalError
+from ansible.module_utils.provisioner_packages import waiting_for
 
 RESTART = "/run/reboot-required"
 
@@ -28,4 +29,4 @@ def looks(wanted: dict) -> dict:
     restart = Path(RESTART).exists() or any(look.get("reboot_required") for look in found.values())
     facts = {"ansible_facts": {"provisioner_reboot_required": True}} if restart else {}
     off = [change for look in found.values() for change in look["changes"]]
-    return {"looks": found, "off": off, "warnings": warnings, **facts}
+    return {"looks": found, "off": off, "waiting_for": waiting_for(host), "warnings": warnings, **facts}

@@ -88,3 +88,9 @@ def lock_holder(host: Any, paths: tuple[str, ...] = APT_LOCKS) -> tuple[str, str
             name = host.read(f"/proc/{held[1]}/comm").strip()
             return path, f"{name} (process {held[1]})" if name else "another program"
     return "", ""
+
+
+def waiting_for(host: Any) -> str:
+    """Who has which of apt's locks, for people; '' where they are free or there is no apt."""
+    path, holder = lock_holder(host)
+    return f"{holder}, which has {path}" if path else ""

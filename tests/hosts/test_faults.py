@@ -139,7 +139,7 @@ def test_apt_s_lock_is_waited_for_and_that_is_said(act, hosts, sh):
         done = act("prepare", "--limit", hosts[0], "-e", "provisioner_apt_lock_timeout=5")
         assert done.code == 1
         assert f"{hosts[0]}: waiting for python3 (process" in done.stderr
-        assert "still has /var/lib/dpkg/lock-frontend; wait until it is done, or stop it" in done.stderr
+        assert "which has /var/lib/dpkg/lock-frontend; wait until it is done, or stop it" in done.stderr
     finally:
         sh("systemctl stop holder")
 

@@ -13,7 +13,7 @@ PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
 
 @pytest.fixture
 def lay_down(tmp_path):
-    """Have a folder laid down: `lay_down(check=False, **arguments)` gives the task's result."""
+    """Have a folder laid down: `lay_down(check=False, diff=True, **arguments)` gives the task's result."""
     source = tmp_path / "files/tree"
     (source / "deep/__pycache__").mkdir(parents=True)
     (source / "deep/program.sh").write_text("#!/bin/sh\n")
@@ -29,11 +29,12 @@ def lay_down(tmp_path):
         "LC_ALL": "C.UTF-8",
     }
 
-    def run(check=False, **arguments):
-        task = {"src": "tree", "dest": str(tmp_path / "there"), **arguments}
+    def run(check=False, diff=True, **arguments):
+        given = {"src": "tree", "dest": str(tmp_path / "there"), **arguments}
+        task = {name: value for name, value in given.items() if value is not None}
         kept = {"content": "{{ done | to_json }}", "dest": str(tmp_path / "done.json"), "mode": "0600"}
         tasks = [
-            {"file_tree": task, "register": "done", "ignore_errors": True, "diff": True},
+            {"file_tree": task, "register": "done", "ignore_errors": True, "diff": diff},
             {"ansible.builtin.copy": kept, "check_mode": False},
         ]
         play = tmp_path / "play.yml"
@@ -96,3 +97,42 @@ def test_what_cannot_be_written_is_one_line_and_leaves_nothing_half_done(lay_dow
     assert said["failed"] and "mend that on the host and run this again" in said["msg"]
     assert "exception" not in said or "Traceback" not in said["msg"]
     assert [name for name, _, _ in found(tmp_path / "there")] == ["deep"]
+
+
+def test_folders_modes_and_links_are_had_and_a_stranger_is_left_alone(lay_down, tmp_path):
+    there = tmp_path / "there"
+    (tmp_path / "files/site.pem").write_bytes(b"# Zertifikat f\xfcr alle\n")
+    wanted = {
+        "dest": str(tmp_path),
+        "folders": {str(there / "bin"): "0750"},
+        "texts": {"there/bin/tool": {"content": "#!/bin/sh\n", "mode": "0755"}, "there/site.pem": {"src": "site.pem"}},
+        "links": {"there/tool": str(there / "bin/tool")},
+    }
+    changes = [str(there / "bin"), "there/bin/tool", "there/site.pem", "there/tool"]
+    assert lay_down(check=True, src=None, **wanted)["changed_files"] == changes and not there.exists()
+    assert lay_down(src=None, **wanted)["changed_files"] == changes
+    assert not lay_down(src=None, **wanted)["changed"]
+    assert (there / "site.pem").read_bytes() == b"# Zertifikat f\xfcr alle\n"
+    assert [(there / name).stat().st_mode & 0o777 for name in ("bin", "tool")] == [0o750, 0o755]
+
+    (there / "bin").chmod(0o777)
+    (there / "tool").unlink()
+    (there / "tool").symlink_to("/nonexistent")
+    assert lay_down(src=None, **wanted)["changed_files"] == [changes[0], changes[3]]
+    assert (there / "bin").stat().st_mode & 0o777 == 0o750 and (there / "tool").exists()
+
+    (there / "tool").unlink()
+    (there / "tool").write_text("the site's own")
+    said = lay_down(src=None, **wanted)
+    assert said["failed"] and "tool: File exists; mend that on the host" in said["msg"]
+    assert (there / "tool").read_text() == "the site's own"
+
+
+def test_what_is_secret_does_not_come_back(lay_down):
+    said = lay_down(diff=False, src=None, texts={"proxy.conf": "user:secret"})
+    assert said["changed"] and "secret" not in json.dumps(said)
+
+
+@pytest.mark.parametrize("text", [7, {}, {"content": "a", "src": "plain.txt"}])
+def test_a_text_that_is_none_is_refused(lay_down, text):
+    assert "texts has no text for a" in lay_down(src=None, texts={"a": text})["msg"]

@@ -131,7 +131,8 @@ def test_settings_that_were_emptied_are_drift(tmp_path):
     """dockerd before 23.0 does not start with them."""
     (tmp_path / "daemon.json").write_text(" \n")
     found = provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path))
-    assert found["hollow"] and (str(tmp_path / "daemon.json"), "{}") in [(c["what"], c["to"]) for c in found["changes"]]
+    assert found["hollow"] and found["settings"] and not found["drop_in"]
+    assert (str(tmp_path / "daemon.json"), "{}") in [(c["what"], c["to"]) for c in found["changes"]]
     (tmp_path / "daemon.json").unlink()
     assert not provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path))["hollow"]
 
@@ -142,6 +143,18 @@ def test_an_engine_that_systemd_has_stopped_is_not_asked_since_its_socket_would_
     host = Fake(packages=["docker.io", "iptables"], unit=unit, answers={"docker": "20", "dockerd": ""})
     found = provisioner_docker_engine.look(host, engine_wanted(tmp_path))
     assert [change["from"] for change in found["changes"]] == ["does not answer"]
+
+
+def test_files_that_systemd_has_not_read_are_drift_and_so_is_a_drop_in_of_a_site_that_has_nothing(tmp_path):
+    unit = {"LoadState": "loaded", "UnitFileState": "enabled", "NeedDaemonReload": "yes"}
+    wanted = engine_wanted(tmp_path)
+    drop_in = Path(wanted["drop_in"])
+    drop_in.parent.mkdir()
+    drop_in.touch()
+    found = provisioner_docker_engine.look(Fake(packages=["docker.io", "iptables"], unit=unit), wanted)
+    assert found["settings"] and found["drop_in"] and found["run"]
+    whats = {change["what"]: change["to"] for change in found["changes"]}
+    assert whats == {str(drop_in): "absent", "docker.service: files": "read", "the Docker engine": "answers"}
 
 
 @pytest.mark.parametrize(
@@ -234,10 +247,10 @@ def test_a_cli_is_current_only_with_its_node_its_files_and_its_command(tmp_path)
     assert look()[0] == []
     assert look("v18.19.0")[0] == ["Node for the Dev Container CLI"]
     (package / provisioner_devcontainer_cli.CLI_FILES[1]).write_text("")
-    assert look()[0] == ["the Dev Container CLI"] and look()[1]["install"]
+    assert look()[0] == ["the Dev Container CLI"] and look()[1]["install"] and look()[1]["left"]
     (package / provisioner_devcontainer_cli.CLI_FILES[1]).write_text("code")
     command.write_text("exec '/opt/node/bin/node' 'y'\n")
     whats, found = look()
-    assert whats == [f"{command}: content"] and found["command"] and not found["install"]
+    assert whats == [f"{command}: content"] and not found["install"] and not found["left"]
     link.unlink()
     assert str(link) in look()[0]
