@@ -16,37 +16,18 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).parents[1]
+from lab import COMMAND, ROOT, TOOLS, as_it_comes, run
+
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/hosts")]
 
 import short  # noqa: E402
 
 from provisioner import lab as labs  # noqa: E402
 from provisioner.paths import state_dir  # noqa: E402
-
-COMMAND = [str(ROOT / "bin/provisioner")]
-TOOLS = Path(sys.executable).parent
-
-
-def timed(command: list[Any], environment: dict[str, str], work: Path) -> float:
-    """Wall seconds of a command; what it says is in the error where it fails."""
-    began = time.monotonic()
-    with (work / "said").open("w+") as said:
-        process = subprocess.run(
-            list(map(str, command)), env=os.environ | environment, stdout=said, stderr=said, check=False
-        )
-        wall = time.monotonic() - began
-        if process.returncode:
-            said.seek(0)
-            sys.exit(f"{command[0]} ended with {process.returncode}:\n{said.read()[-3000:]}")
-    return wall
 
 
 def own_times(state: Path) -> dict[str, float]:
@@ -67,25 +48,18 @@ def linear(work: Path) -> Path:
 
 
 def measure(inventory: Path, work: Path) -> None:
-    def run(name: str, *more: str) -> tuple[float, dict[str, float]]:
-        command = [*COMMAND, "run", "--fresh", "-i", inventory, *short.OPTIONS, "--state-dir", work / name, *more]
-        return timed(command, {}, work), own_times(work / name)
+    def ours(name: str, *more: str) -> tuple[float, dict[str, float]]:
+        command = [COMMAND, "run", "--fresh", "-i", inventory, *short.OPTIONS, "--state-dir", work / name, *more]
+        return run(command, {})[0], own_times(work / name)
 
-    (work / "defaults.cfg").touch()
-    wall, own = run("ours")
+    wall, own = ours("ours")
     variables = {"provisioner_profile": "registries", "scenario_a_arch_list": "9.0", "scenario_a_max_jobs": "2"}
     variables |= {"scenario_a_fresh": True, "provisioner_state_dir": str(work / "theirs")}
     playbook = [TOOLS / "ansible-playbook", "-i", inventory, "-e", json.dumps(variables), linear(work)]
-    settings = {"ANSIBLE_ROLES_PATH": str(ROOT / "roles"), "ANSIBLE_LIBRARY": str(ROOT / "playbooks/library")}
-    settings |= {
-        "ANSIBLE_ACTION_PLUGINS": str(ROOT / "playbooks/action_plugins"),
-        "ANSIBLE_CONFIG": str(work / "defaults.cfg"),
-    }
-    settings |= {"ANSIBLE_MODULE_UTILS": str(ROOT / "playbooks/module_utils"), "PYTHONPATH": str(ROOT)}
-    their_wall = timed(playbook, settings, work)
+    their_wall, _, _ = run(playbook, as_it_comes(work) | {"PYTHONPATH": str(ROOT)})
     theirs = own_times(work / "theirs")
     first = sorted(own)[0]
-    _, alone = run("alone", "--limit", first)
+    _, alone = ours("alone", "--limit", first)
 
     slowest = max(own.values())
     print(f"{len(own)} hosts on {os.cpu_count()} cores, load before {os.getloadavg()[2]:.1f} (15 minutes)")
@@ -114,8 +88,8 @@ def main() -> int:
             for host in lab.hosts:
                 short.install(short.container(host.name))
             inventory = short.inventory(lab.inventory, work / "hosts.yml")
-            prepare = [*COMMAND, "prepare", "-i", inventory, *short.OPTIONS[:2], "--state-dir", work / "prepared"]
-            timed(prepare, {}, work)
+            prepare = [COMMAND, "prepare", "-i", inventory, *short.OPTIONS[:2], "--state-dir", work / "prepared"]
+            run(prepare, {})
             measure(inventory, work)
         finally:
             labs.down(lab_name, state_dir(), report=print)

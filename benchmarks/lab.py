@@ -45,6 +45,22 @@ def prepare(inventory: Path, work: Path, *options: str) -> tuple[list[Any], dict
     return command, {"PROVISIONER_STATE_DIR": str(work / "state")}
 
 
+def as_it_comes(work: Path) -> dict[str, str]:
+    """The environment in which ansible-playbook, with no setting of ours, finds the roles and modules here."""
+    configuration = work / "defaults.cfg"
+    configuration.touch()
+    playbooks = ROOT / "playbooks"
+    return {
+        "ANSIBLE_CONFIG": str(configuration),
+        "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
+        "ANSIBLE_LIBRARY": str(playbooks / "library"),
+        "ANSIBLE_MODULE_UTILS": str(playbooks / "module_utils"),
+        "ANSIBLE_ACTION_PLUGINS": str(playbooks / "action_plugins"),
+        "ANSIBLE_LOOKUP_PLUGINS": str(playbooks / "lookup_plugins"),
+        "ANSIBLE_PYTHON_INTERPRETER": "auto_silent",
+    }
+
+
 def run(
     command: list[Any], environment: dict[str, str], *, watch: bool = False, given: str = ""
 ) -> tuple[float, float, int]:

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from lab import ROOT, TOOLS, hosts, prepare, run, wanted_state
+from lab import TOOLS, as_it_comes, hosts, prepare, run, wanted_state
 
 HERE = Path(__file__).parent
 PYINFRA = "pyinfra==3.10.0"
@@ -95,13 +95,7 @@ def tools(inventory: Path, work: Path) -> dict[str, tuple[list[Any], dict[str, s
         ),
         "ansible-playbook": (
             [*peers, HERE / "task_by_task.yml"],
-            {
-                "ANSIBLE_CONFIG": str(work / "defaults.cfg"),
-                "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
-                "ANSIBLE_LIBRARY": str(ROOT / "playbooks/library"),
-                "ANSIBLE_MODULE_UTILS": str(ROOT / "playbooks/module_utils"),
-                "ANSIBLE_PYTHON_INTERPRETER": "auto_silent",
-            },
+            as_it_comes(work),
         ),
     }
 
@@ -109,7 +103,6 @@ def tools(inventory: Path, work: Path) -> dict[str, tuple[list[Any], dict[str, s
 def measure(inventory: Path, rounds: int, names: int, work: Path) -> None:
     count = len(yaml.safe_load(inventory.read_text())["all"]["hosts"])
     (work / "state").mkdir()
-    (work / "defaults.cfg").touch()
     wanted_state(inventory, work)
     venv.create(work / "venv", with_pip=True)
     subprocess.run([work / "venv/bin/pip", "install", "--quiet", "--quiet", PYINFRA], check=True)

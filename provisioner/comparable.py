@@ -26,6 +26,9 @@ WORTH_SAYING = {
 }
 """What it is measured on, or with: mostly why one compares at all, so it is said and no reason to refuse."""
 
+UNSET = {"inputs.nvcc_threads": "xformers' own number"}
+"""What a field that is null means, where that is known."""
+
 FIELDS = tuple({**MUST_AGREE, **WORTH_SAYING}.values())
 """What these functions need of a record."""
 
@@ -69,7 +72,7 @@ def _values(path: str, records: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
     """Give the values that a field has in the records, each once."""
     outer, _, inner = path.partition(".")
     values = ((record.get(outer) or {}).get(inner) if inner else record.get(outer) for record in records)
-    return tuple(dict.fromkeys(values))
+    return tuple(dict.fromkeys(UNSET.get(path) if value is None else value for value in values))
 
 
 def _words(values: Sequence[Any]) -> str:

@@ -8,6 +8,7 @@ than its text, so memory is that of the texts.
 from __future__ import annotations
 
 import json
+from textwrap import indent
 from typing import TYPE_CHECKING, Any, TextIO
 
 from provisioner import bulk, facts
@@ -37,42 +38,19 @@ def write_runs(texts: Sequence[Text], stream: TextIO) -> None:
 
 def write_yaml(texts: Sequence[Text], stream: TextIO) -> None:
     """Write the records, newest first and at least one, as YAML; a host's newest is an alias among the runs."""
-    import yaml
-
     read = bulk.reader(len(texts))
-    dumper = yaml.SafeDumper(stream, sort_keys=False, allow_unicode=True)
-
-    def put(value: Any, anchor: str | None = None) -> None:
-        node = dumper.represent_data(value)
-        dumper.anchor_node(node)
-        dumper.anchors[node] = anchor
-        dumper.serialize_node(node, None, None)
-        # What it remembers of the record would else be kept for the whole document, to find aliases.
-        for memory in (dumper.anchors, dumper.serialized_nodes, dumper.represented_objects, dumper.object_keeper):
-            memory.clear()
-
-    newest = _newest(texts)
-    anchors = {id(text): dumper.ANCHOR_TEMPLATE % number for number, text in enumerate(newest.values(), 1)}
-    dumper.open()
-    dumper.emit(yaml.DocumentStartEvent())
-    dumper.emit(yaml.MappingStartEvent(anchor=None, tag=None, implicit=True, flow_style=False))
-    put("hosts")
-    dumper.emit(yaml.MappingStartEvent(anchor=None, tag=None, implicit=True, flow_style=False))
-    for host, text in newest.items():
-        put(host)
-        put(read(text.json), anchors[id(text)])
-    dumper.emit(yaml.MappingEndEvent())
-    put("runs")
-    dumper.emit(yaml.SequenceStartEvent(anchor=None, tag=None, implicit=True, flow_style=False))
+    anchors: dict[int, str] = {}
+    stream.write("hosts:\n")
+    for number, (host, text) in enumerate(_newest(texts).items(), 1):
+        anchors[id(text)] = f"id{number:03}"
+        key = indent(facts.as_yaml({host: None}).removesuffix("null"), "  ")
+        record = indent(facts.as_yaml(read(text.json)), "    ")
+        stream.write(f"{key}&{anchors[id(text)]}\n{record}\n")
+    stream.write("runs:\n")
     for text in texts:
-        if id(text) in anchors:
-            dumper.emit(yaml.AliasEvent(anchors[id(text)]))
-        else:
-            put(read(text.json))
-    dumper.emit(yaml.SequenceEndEvent())
-    dumper.emit(yaml.MappingEndEvent())
-    dumper.emit(yaml.DocumentEndEvent())
-    dumper.close()
+        anchor = anchors.get(id(text))
+        record = f"*{anchor}" if anchor else indent(facts.as_yaml(read(text.json)), "  ").lstrip()
+        stream.write(f"- {record}\n")
 
 
 def write_csv(texts: Sequence[Text], stream: TextIO) -> None:

@@ -2,7 +2,12 @@
 
 from collections.abc import Sequence
 
-__all__ = ["duration", "table"]
+__all__ = ["counted", "duration", "table"]
+
+
+def counted(number: int, noun: str) -> str:
+    """Give a number of things as 1 run or 2 runs."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

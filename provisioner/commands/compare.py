@@ -14,7 +14,7 @@ from provisioner.paths import state_dir
 from provisioner.phases import PHASES
 from provisioner.sides import Side
 from provisioner.store import Store
-from provisioner.text import table
+from provisioner.text import counted, table
 
 if TYPE_CHECKING:
     from provisioner.compare import Comparison
@@ -35,7 +35,7 @@ def main(options: Namespace) -> int:
         say(line)
     if options.save_baseline is not None:
         path = sides.save_baseline(store, options.save_baseline, a)
-        say(f"{len(a.records)} runs are kept as the baseline {options.save_baseline}, in {path}")
+        say(f"{counted(len(a.records), 'run')} kept as the baseline {options.save_baseline}, in {path}")
         if options.b is None:
             return Exit.DONE
     a, b = (_honest(side, options) for side in (a, sides.of_text(options.b, store, options)))
@@ -74,7 +74,8 @@ def _compare(
             }
         )
     else:
-        print(f"A: {a.name}, {len(a.records)} runs\nB: {b.name}, {len(b.records)} runs")
+        for letter, side in (("A", a), ("B", b)):
+            print(f"{letter}: {side.name}, {counted(len(side.records), 'run')}")
         print(_table(phases))
         for line in (*_outliers(phases), *_few(phases), *(f"{name}: {how}" for name, how in compare.METHODS.items())):
             print(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from provisioner.text import duration
+from provisioner.text import counted, duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,11 +28,11 @@ def render(report: Report) -> str:
 
 def _headline(report: Report) -> str:
     verdicts = ", ".join(f"{count} {name}" for name, count in report.verdicts.items() if count)
-    line = f"{_count(report.newest, 'host')}, {_count(report.samples, 'run')}: {verdicts}"
+    line = f"{counted(len(report.newest), 'host')}, {counted(len(report.samples), 'run')}: {verdicts}"
     group = report.groups[0]
     total, compiled = group.median("total"), group.median("compile")
     if total is not None and compiled is not None:
-        over = _count(group.measurements, "comparable run")
+        over = counted(len(group.measurements), "comparable run")
         line += f". Median of {over}: total {duration(total)}, compile {duration(compiled)}"
     return f"## Scenario A\n\n{line}."
 
@@ -80,7 +80,7 @@ def _groups(report: Report) -> Iterable[str]:
         return
     yield "### Not comparable with the rest"
     yield "\n".join(
-        f"- {_count(group.samples, 'run')} ({_some(group.hosts)}): "
+        f"- {counted(len(group.samples), 'run')} ({_some(group.hosts)}): "
         + "; ".join(_escape(str(difference)) for difference in group.differences)
         for group in report.groups[1:]
     )
@@ -90,10 +90,6 @@ def _some(names: Sequence[str], most: int = 3) -> str:
     """The first names and how many there are besides."""
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(_escape(name) for name in names[:most]) + rest
-
-
-def _count(things: Sequence[object], noun: str) -> str:
-    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
 
 
 def _escape(text: str) -> str:

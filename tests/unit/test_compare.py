@@ -156,6 +156,14 @@ def test_another_machine_is_said_and_no_reason_to_refuse(cli, runs, record):
     assert "cores 2 against 64" in cli("compare", "a", "b")[2]
 
 
+def test_the_number_of_threads_that_xformers_chooses_is_not_called_unknown(cli, runs, record):
+    runs("a", 10)
+    runs("b", 10, inputs={**record["inputs"], "nvcc_threads": 2})
+    _, out, err = cli("compare", "a", "b")
+    assert "threads of nvcc xformers' own number against 2" in err
+    assert out.startswith("A: a, 1 run\nB: b, 1 run\n")
+
+
 def test_runs_that_the_audit_rejected_are_left_out(cli, runs, record):
     rejected = {"audit": {**record["audit"], "verdict": "rejected"}}
     runs("a", 10, 11)
@@ -195,7 +203,7 @@ def test_a_saved_baseline_outlives_its_runs(cli, runs):
     runs("a", 10, 11)
     runs("b", 20, 21)
     code, out, err = cli("compare", "a", "--save-baseline", "good")
-    assert (code, out) == (0, "") and "2 runs are kept as the baseline good" in err
+    assert (code, out) == (0, "") and "2 runs kept as the baseline good" in err
     assert cli("delete", "a-1-0", "a-1-1", "--yes")[0] == 0
     assert figures(cli, "good", "b")["phases"]["compile"]["a"]["median"] == 10.5
     assert figures(cli, "baseline:good", "b")["a"]["runs"] == ["a-1-1", "a-1-0"]
