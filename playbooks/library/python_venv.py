@@ -1,0 +1,74 @@
+#!/usr/bin/python
+"""Ansible module: a virtual environment of its own for one of PyPI's packages."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: python_venv
+short_description: A virtual environment of its own for one package at one version
+description:
+  - Installs it anew where a file of it is missing or was changed. What it depends on is left out.
+  - Calls for one folder take turns, so one that comes later waits for what one before it began, in the background too.
+options:
+  folder: {description: Where it is made., type: path, required: true}
+  name: {description: The package's name., type: str, required: true}
+  version: {description: Its version., type: str, required: true}
+"""
+
+import base64
+import fcntl
+import hashlib
+import importlib.metadata
+import os
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+
+def is_there(folder: Path, name: str, version: str) -> bool:
+    """Whether the environment has the package at this version, every file as its RECORD has it."""
+    places = [str(place) for place in folder.glob("lib/python3*/site-packages")]
+    found = [package for package in importlib.metadata.distributions(path=places) if package.metadata["Name"] == name]
+    return any(package.version == version and all(map(is_intact, package.files or ())) for package in found)
+
+
+def is_intact(file: importlib.metadata.PackagePath) -> bool:
+    """Whether a package's file has the sum that its RECORD has; what was compiled there has none."""
+    if file.hash is None:
+        return True
+    try:
+        found = hashlib.new(file.hash.mode, Path(file.locate()).read_bytes()).digest()
+    except OSError:
+        return False
+    return base64.urlsafe_b64encode(found).decode().rstrip("=") == file.hash.value
+
+
+def main() -> None:
+    """Have it there."""
+    module = AnsibleModule(
+        argument_spec={
+            "folder": {"type": "path", "required": True},
+            "name": {"type": "str", "required": True},
+            "version": {"type": "str", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    folder, name, version = (module.params[key] for key in ("folder", "name", "version"))
+    if module.check_mode:
+        module.exit_json(changed=not is_there(Path(folder), name, version))
+    os.umask(0o022)
+    Path(folder).parent.mkdir(parents=True, exist_ok=True)
+    with Path(f"{folder}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if is_there(Path(folder), name, version):
+            module.exit_json(changed=False)
+        pip = f"{folder}/bin/pip"
+        if not Path(pip).exists():
+            module.run_command(["/usr/bin/python3", "-m", "venv", folder], check_rc=True)
+        options = ["--no-cache-dir", "--disable-pip-version-check", "--no-deps", "--force-reinstall"]
+        module.run_command([pip, "install", *options, f"{name}=={version}"], check_rc=True)
+    module.exit_json(changed=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Module `python_venv`, with a venv and a pip that tests make up: what it asks of them, and when."""
+
+import base64
+import fcntl
+import hashlib
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import python_venv
+
+NAME, VERSION = "a-tool", "1.2"
+MODULES = Path(python_venv.__file__).parent
+
+
+def install(folder, version=VERSION, content=b"program"):
+    """Put the package into the environment `folder`, as pip does."""
+    site = folder / "lib/python3.11/site-packages"
+    info = site / f"a_tool-{version}.dist-info"
+    info.mkdir(parents=True, exist_ok=True)
+    (site / "tool").write_bytes(content)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {NAME}\nVersion: {version}\n")
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
+    (info / "RECORD").write_text(f"tool,sha256={digest},{len(content)}\ntool.pyc,,\n")
+    return site / "tool"
+
+
+@pytest.fixture
+def call(tmp_path):
+    """Call the module: `call(check=False)` gives what it says; its pip notes its words, and installs nothing."""
+    pip = tmp_path / "env/bin/pip"
+    pip.parent.mkdir(parents=True)
+    pip.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n')
+    pip.chmod(0o755)
+
+    def run(check=False):
+        given = {"folder": str(tmp_path / "env"), "name": NAME, "version": VERSION, "_ansible_check_mode": check}
+        done = subprocess.run(
+            [sys.executable, MODULES / "python_venv.py"],
+            input=json.dumps({"ANSIBLE_MODULE_ARGS": given}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return json.loads(done.stdout)
+
+    return run
+
+
+def test_it_is_installed_anew_unless_every_file_is_as_it_came(call, tmp_path):
+    calls = tmp_path / "calls"
+    assert call(check=True)["changed"] and not calls.exists()
+    assert call()["changed"] and f"--force-reinstall {NAME}=={VERSION}" in calls.read_text()
+    tool = install(tmp_path / "env")
+    calls.unlink()
+    assert not call()["changed"] and not call(check=True)["changed"] and not calls.exists()
+    tool.write_bytes(b"broken!")
+    assert call()["changed"]
+    tool.unlink()
+    assert call()["changed"]
+    install(tmp_path / "env", version="1.1")
+    (tmp_path / "env/lib/python3.11/site-packages/a_tool-1.2.dist-info/METADATA").unlink()
+    assert call()["changed"]
+
+
+def test_one_that_comes_later_waits_for_what_another_began(call, tmp_path):
+    said = []
+    with (tmp_path / "env.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        later = threading.Thread(target=lambda: said.append(call()))
+        later.start()
+        later.join(timeout=1)
+        assert later.is_alive()
+        install(tmp_path / "env")
+    later.join()
+    assert not said[0]["changed"] and not (tmp_path / "calls").exists()
+
+
+def test_what_pip_says_is_told(call, tmp_path):
+    (tmp_path / "env/bin/pip").write_text("#!/bin/sh\necho 'ERROR: No matching distribution' >&2; exit 1\n")
+    said = call()
+    assert said["failed"] and "No matching distribution" in said["stderr"]
