@@ -20,7 +20,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lab import COMMAND, ROOT, TOOLS, as_it_comes, run
+from lab import COMMAND, ROOT, TOOLS, as_it_comes, prepare, run
 
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/hosts")]
 
@@ -88,8 +88,7 @@ def main() -> int:
             for host in lab.hosts:
                 short.install(short.container(host.name))
             inventory = short.inventory(lab.inventory, work / "hosts.yml")
-            prepare = [COMMAND, "prepare", "-i", inventory, *short.OPTIONS[:2], "--state-dir", work / "prepared"]
-            run(prepare, {})
+            run(*prepare(inventory, work))
             measure(inventory, work)
         finally:
             labs.down(lab_name, state_dir(), report=print)

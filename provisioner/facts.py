@@ -15,9 +15,11 @@ from provisioner.text import table
 
 __all__ = ["FORMATS", "TABLE_FIELDS", "csv_cells", "document", "fields_of", "flatten", "runs_table", "search"]
 
-
 TABLE_FIELDS = ("host", "started_at", "outcome", "audit.verdict", "total_seconds", "timings", "run_id")
 """What runs_table() needs of a record."""
+
+UNBROKEN = 2**31 - 1
+"""The longest line that libyaml can be asked for."""
 
 
 def document(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -58,10 +60,6 @@ def search(expression: str, value: Any) -> Any:
         ) from error
 
 
-MAX_INT = 2**31 - 1
-"""That of libyaml: no line is longer."""
-
-
 def runs_table(records: Iterable[Mapping[str, Any]]) -> str:
     """Give records as a table for people, a line each; phases and total in seconds."""
     header = ["host", "started", "outcome", "verdict", "total", *PHASES, "run"]
@@ -80,7 +78,7 @@ def as_yaml(value: Any) -> str:
 
     # Where PyYAML was built with libyaml, that takes a fifth of the time. Lines are not broken, wherever a text stands.
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    text: str = yaml.dump(value, Dumper=dumper, sort_keys=False, allow_unicode=True, width=MAX_INT)
+    text: str = yaml.dump(value, Dumper=dumper, sort_keys=False, allow_unicode=True, width=UNBROKEN)
     return text.removesuffix("...\n").rstrip("\n")
 
 

@@ -83,9 +83,14 @@ def state(path: Path) -> tuple[bytes | None, str | None]:
         status = path.lstat()
         if not stat.S_ISREG(status.st_mode) or not is_own(status):
             return None, None
-        return path.read_bytes(), f"{stat.S_IMODE(status.st_mode):04o}"
+        return path.read_bytes(), mode_of(status)
     except OSError:
         return None, None
+
+
+def mode_of(status: os.stat_result) -> str:
+    """The mode that `status` has, as it is written in playbooks: "0644"."""
+    return f"{stat.S_IMODE(status.st_mode):04o}"
 
 
 def is_own(status: os.stat_result) -> bool:
@@ -122,7 +127,7 @@ class Tree:
         self.path = self.dest / name
         there = self.path.is_dir()
         status = self.path.stat() if there else None
-        actual = f"{stat.S_IMODE(status.st_mode):04o}" if status else "absent"
+        actual = mode_of(status) if status else "absent"
         if status and is_own(status) and actual == mode:
             return
         self._note(name, (f"{self.path}/ ({actual})", f"{self.path}/ ({mode})"))

@@ -28,8 +28,10 @@ from ansible.module_utils.basic import AnsibleModule
 def is_there(folder: Path, name: str, version: str) -> bool:
     """Whether the environment has the package at this version, every file as its RECORD has it."""
     places = [str(place) for place in folder.glob("lib/python3*/site-packages")]
-    found = [package for package in importlib.metadata.distributions(path=places) if package.metadata["Name"] == name]
-    return any(package.version == version and all(map(is_intact, package.files or ())) for package in found)
+    return any(
+        (package.metadata["Name"], package.version) == (name, version) and all(map(is_intact, package.files or ()))
+        for package in importlib.metadata.distributions(path=places)
+    )
 
 
 def is_intact(file: importlib.metadata.PackagePath) -> bool:
