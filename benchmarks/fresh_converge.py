@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from lab import hosts, prepare, run, wanted_state
+from lab import hosts, prepare, run, ssh, wanted_state
 
 SCRIPT = """
 set -eu
@@ -61,13 +61,6 @@ def script(state: dict[str, Any]) -> str:
     )
 
 
-def ssh(inventory: Path, name: str) -> list[Any]:
-    """The words that run a shell on a lab's host."""
-    host = yaml.safe_load(inventory.read_text())["all"]["hosts"][name]
-    options = ["-i", host["ansible_ssh_private_key_file"], *shlex.split(host["ansible_ssh_common_args"])]
-    return ["ssh", *options, f"{host['ansible_user']}@{host['ansible_host']}", "sh -s"]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=2)
@@ -82,11 +75,11 @@ def main() -> int:
             ours, environment = prepare(inventory, work, "--limit", first)
             contenders = [
                 ("provisioner prepare", ours, environment, ""),
-                ("shell script", ssh(inventory, second), {}, given),
+                ("shell script", [*ssh(inventory, second), "sh -s"], {}, given),
             ]
             for name, command, variables, text in contenders[:: -1 if number % 2 else 1]:
                 walls[name].append(run(command, variables, given=text)[0])
-            subprocess.run([*ssh(inventory, second)[:-1], "docker info && devcontainer --version"], check=True)
+            subprocess.run([*ssh(inventory, second), "docker info && devcontainer --version"], check=True)
     for name, seconds in walls.items():
         print(f"{name:<22} median {statistics.median(seconds):7.1f} s   of {', '.join(f'{s:.1f}' for s in seconds)}")
     ratio = statistics.median(walls["provisioner prepare"]) / statistics.median(walls["shell script"])

@@ -3,8 +3,10 @@
 import json
 import os
 import resource
+import shlex
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
@@ -24,11 +26,11 @@ WITHOUT = {"local_sources_base_image_build": None, "local_sources_xformers_sdist
 
 
 @contextmanager
-def hosts(count: int, work: Path) -> Iterator[Path]:
+def hosts(count: int, work: Path, debian: int = 12) -> Iterator[Path]:
     """Make `count` lab hosts for as long as the context lasts, and give an inventory of them."""
     lab = f"bench{os.getpid()}"
     try:
-        up = [COMMAND, "lab", "up", "--name", lab, "-n", str(count), "--json"]
+        up = [COMMAND, "lab", "up", "--name", lab, "-n", str(count), "--debian", str(debian), "--json"]
         made = json.loads(subprocess.run(up, check=True, stdout=subprocess.PIPE).stdout)
         inventory = yaml.safe_load(Path(made["inventory"]).read_text())
         inventory["all"]["vars"] = WITHOUT
@@ -37,6 +39,34 @@ def hosts(count: int, work: Path) -> Iterator[Path]:
         yield path
     finally:
         subprocess.run([COMMAND, "lab", "down", "--name", lab], check=False)
+
+
+def ssh(inventory: Path, name: str) -> list[str]:
+    """The words that, followed by a command, run it on a lab's host."""
+    host = yaml.safe_load(inventory.read_text())["all"]["hosts"][name]
+    options = ["-i", host["ansible_ssh_private_key_file"], *shlex.split(host["ansible_ssh_common_args"])]
+    return ["ssh", *options, f"{host['ansible_user']}@{host['ansible_host']}"]
+
+
+def on_lab_host(inventory: Path, name: str, work: Path, command: list[str]) -> int:
+    """Run a benchmark of this tree on one of a lab's hosts, with --inventory of the others, and give its exit code."""
+    content = yaml.safe_load(inventory.read_text())
+    keys = Path(content["all"]["hosts"].pop(name)["ansible_ssh_private_key_file"]).parent
+    others = work / "others.yml"
+    others.write_text(yaml.safe_dump(content))
+    given = {path: ROOT / path for path in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).split()}
+    given |= {"others.yml": others, str(keys): keys}
+    words = f"bin/provisioner --version && exec .venv/bin/python {shlex.join(command)} --inventory others.yml"
+    if authority := os.environ.get("SSL_CERT_FILE"):
+        given["ca.crt"] = Path(authority).resolve()
+        words = f"export SSL_CERT_FILE=$PWD/ca.crt PIP_CERT=$PWD/ca.crt && {words}"
+    with tempfile.TemporaryFile() as file:
+        with tarfile.open(fileobj=file, mode="w") as archive:
+            for path, source in given.items():
+                archive.add(source, Path("/root/provisioner") / path)
+        file.seek(0)
+        subprocess.run([*ssh(inventory, name), "tar -C / -xf -"], stdin=file, check=True)
+    return subprocess.run([*ssh(inventory, name), f"cd /root/provisioner && {words}"], check=False).returncode
 
 
 def prepare(inventory: Path, work: Path, *options: str) -> tuple[list[Any], dict[str, str]]:
@@ -107,6 +137,7 @@ def wanted_state(inventory: Path, work: Path) -> dict[str, Any]:
         "vars_files": [str(ROOT / "inventory/profiles/registries.yml"), str(ROOT / "playbooks/group_vars/all.yml")],
         "roles": ["wanted"],
         "tasks": [
+            {"run_once": True, "setup": {"gather_subset": ["!all", "min"]}},
             {"run_once": True, "become": True, "look": {"roles": ["devcontainer_cli"]}, "register": "looked"},
             {
                 "run_once": True,
@@ -115,13 +146,14 @@ def wanted_state(inventory: Path, work: Path) -> dict[str, Any]:
                 "copy": {"content": "{{ state | to_json }}", "dest": str(work / "state.json"), "mode": "0600"},
                 "vars": {
                     "ansible_python_interpreter": sys.executable,
+                    "release": "{{ ansible_facts.distribution_major_version }}",
                     "state": {
                         "ca_bundle": "{{ site_ca_bundle }}",
                         "ca_path": "{{ site_ca_path }}",
                         "apt_settings_path": "{{ site_apt_settings_path }}",
                         "apt_settings": "{{ site_apt_settings }}",
                         "environment": "{{ site_environment }}",
-                        "packages": "{{ docker_engine_packages.distribution.debian12 + ['python3-venv'] }}",
+                        "packages": "{{ docker_engine_packages.distribution['debian' ~ release] + ['python3-venv'] }}",
                         "drop_in": "{{ docker_engine_drop_in }}",
                         "drop_in_content": "{{ docker_engine_drop_in_content }}",
                         "node_folder": "{{ devcontainer_cli_node_folder }}",

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """What `provisioner prepare` costs on hosts that need nothing, beside pyinfra and plain ansible-playbook.
 
-    .venv/bin/python benchmarks/noop_prepare.py [--hosts 8] [--rounds 3] [--names 32] [--inventory PATH]
+    .venv/bin/python benchmarks/noop_prepare.py [--debian 13] [--hosts 8] [--rounds 3] [--names 32] [--inventory PATH]
 
-Makes lab hosts (Debian 12; more than 12 need a higher fs.inotify.max_user_instances), prepares them once, and then
+Makes lab hosts (more than 11 need a higher fs.inotify.max_user_instances), and one more of the same release that is
+the controller, so that both ends of a connection have the same OpenSSH. There it prepares the hosts once, and then
 times, in turn and several times, three tools that find nothing to do: `provisioner prepare`, pyinfra with
 pyinfra_deploy.py, and, once, ansible-playbook as it comes with task_by_task.yml. Each connects anew each time;
 `provisioner prepare` is timed once more right after, since it keeps its connections for five minutes and the peers do
@@ -13,7 +14,7 @@ and memory for an inventory of --names hosts, which are the same hosts under sev
 virtual environment of its own that is thrown away. The base image and the xformers repository, which no peer has, are
 left out.
 
-With --inventory the hosts are those, prepared already, with profile registries; no lab is made.
+With --inventory the hosts are those, and this machine is the controller; no lab is made.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from lab import TOOLS, as_it_comes, hosts, prepare, run, wanted_state
+from lab import TOOLS, as_it_comes, hosts, on_lab_host, prepare, run, wanted_state
 
 HERE = Path(__file__).parent
 PYINFRA = "pyinfra==3.10.0"
@@ -103,6 +104,7 @@ def tools(inventory: Path, work: Path) -> dict[str, tuple[list[Any], dict[str, s
 def measure(inventory: Path, rounds: int, names: int, work: Path) -> None:
     count = len(yaml.safe_load(inventory.read_text())["all"]["hosts"])
     (work / "state").mkdir()
+    subprocess.run(prepare(inventory, work)[0], check=True)
     wanted_state(inventory, work)
     venv.create(work / "venv", with_pip=True)
     subprocess.run([work / "venv/bin/pip", "install", "--quiet", "--quiet", PYINFRA], check=True)
@@ -144,20 +146,21 @@ def measure(inventory: Path, rounds: int, names: int, work: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--debian", type=int, choices=(12, 13), default=13)
     parser.add_argument("--hosts", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--names", type=int, default=32)
-    parser.add_argument("--inventory", type=Path, help="prepared hosts, of an inventory that `lab up` wrote")
+    parser.add_argument("--inventory", type=Path, help="hosts of an inventory that `lab up` wrote")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="noop-prepare-") as folder:
         work = Path(folder)
         if options.inventory:
             measure(options.inventory.absolute(), options.rounds, options.names, work)
             return 0
-        with hosts(options.hosts, work) as inventory:
-            subprocess.run(prepare(inventory, work)[0], check=True)
-            measure(inventory, options.rounds, options.names, work)
-    return 0
+        with hosts(options.hosts + 1, work, options.debian) as inventory:
+            *_, controller = yaml.safe_load(inventory.read_text())["all"]["hosts"]
+            again = ["benchmarks/noop_prepare.py", "--rounds", str(options.rounds), "--names", str(options.names)]
+            return on_lab_host(inventory, controller, work, again)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""For pyinfra: the state that `provisioner prepare` keeps on a Debian 12 host, of which noop_prepare.py tells the rest.
+"""For pyinfra: the state that `provisioner prepare` keeps on a Debian host, of which noop_prepare.py tells the rest.
 
 Operations are pyinfra's own; where it has none, its facts are asked and a shell command is left for what is off.
 """

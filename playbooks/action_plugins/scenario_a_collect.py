@@ -37,15 +37,18 @@ class ActionModule(ActionBase):
         host = self._vars["inventory_hostname"]
         self._runs = Path(self._task.args["state_dir"]).expanduser() / "runs" / host
 
-        found = self._module(state="listed")
-        wanted = self._task.args.get("run_id") or found["run_id"]
+        asked = self._task.args.get("run_id")
+        wanting = {"run_id": asked} if asked and not arrival.is_here(self._runs / asked) else {}
+        found = self._module(state="listed", **wanting)
+        wanted = asked or found["run_id"]
         recovered = []
         changed = False
         for run in reversed(found["scenario_a_ended"]):
             if run["run_id"] != wanted and run["collected"]:
                 continue
             try:
-                changed = self._bring(run) or changed
+                archive = found.get("archive") if run["run_id"] == asked else None
+                changed = self._bring(run, archive) or changed
                 record = arrival.record(self._runs / run["run_id"], host)
                 self._note(run)
             except (OSError, ValueError) as error:
@@ -61,13 +64,13 @@ class ActionModule(ActionBase):
                 recovered.append({"run_id": run["run_id"], "outcome": run["outcome"], "phase": run["phase"]})
         return result | {"changed": changed, "scenario_a_recovered": recovered}
 
-    def _bring(self, run: dict[str, Any]) -> bool:
-        """Make sure that the run's evidence is here; say whether it had to be brought."""
+    def _bring(self, run: dict[str, Any], archive: str | None) -> bool:
+        """Make sure that the evidence is here, from `archive` or the host; say whether it had to be brought."""
         folder = self._runs / run["run_id"]
         if arrival.is_here(folder):
             return False
-        packed = self._module(state="packed", run_id=run["run_id"])
-        arrival.bring_in(base64.b64decode(packed["archive"]), folder)
+        archive = archive or self._module(state="packed", run_id=run["run_id"])["archive"]
+        arrival.bring_in(base64.b64decode(archive), folder)
         return True
 
     def _note(self, run: dict[str, Any]) -> None:

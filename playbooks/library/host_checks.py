@@ -67,8 +67,6 @@ MAXIMUM_SKEW_SECONDS = 60
 TIMEOUT_SECONDS = 10
 # The first import of torch after a start reads gigabytes.
 IMPORT_TIMEOUT_SECONDS = 120
-# What a profile takes things from, beside what the host itself is configured with.
-SOURCES = ("pip", "xformers", "image")
 # An image registry asks for a token first, and has nothing at its root.
 REGISTRY_ANSWERS = (401, 404)
 
@@ -272,17 +270,17 @@ def native(host):
 # --- where packages come from ---
 
 
-def registries(host):
-    """What the profile and the host's own configuration take things from: (name, URL, proxy, further good answers)."""
-    if not host.params["profile"].get("network", True):
-        return []
-    wanted = []
+def apt_mirrors(host):
+    """Where the host's apt gets its packages."""
     proxy = dict(re.findall(r'^Acquire::(https?)::[Pp]roxy "(.*)";', host.ask("apt-config", "dump"), re.M))
     # Without --no-release-info a host that was never updated has no targets.
     targets = host.ask("apt-get", "indextargets", "--no-release-info", "--format", "$(BASE_URI)").splitlines()
     for base in dict.fromkeys(target for target in targets if target.startswith("http")):
-        wanted.append(("apt", f"{base}InRelease", proxy.get(base.split(":")[0]), ()))
+        yield "apt", f"{base}InRelease", proxy.get(base.split(":")[0]), ()
 
+
+def package_indexes(host):
+    """Where pip gets its packages, as it is set up and as the profile says."""
     index = (
         os.environ.get("PIP_INDEX_URL")
         or host.ask("pip3", "config", "get", "global.index-url")
@@ -290,26 +288,47 @@ def registries(host):
     )
     arguments = [word for words in host.params["profile"].get("python_packages") or () for word in words]
     indexes = [index, *(word for word in arguments if word.startswith(("http://", "https://")))]
-    wanted += [("pip", f"{url.rstrip('/')}/", None, ()) for url in indexes if url]
+    yield from (("pip", f"{url.rstrip('/')}/", None, ()) for url in indexes if url)
 
-    npm = host.ask("npm", "config", "get", "registry")
-    if npm.startswith("http"):
-        wanted.append(("npm", npm, None, ()))
+
+def npm_registry(host):
+    """Where npm gets its packages."""
+    url = host.ask("npm", "config", "get", "registry")
+    if url.startswith("http"):
+        yield "npm", url, None, ()
+
+
+def repository(host):
+    """Where xformers is cloned from."""
     if host.params["xformers_url"].startswith("http"):
-        wanted.append(("xformers", host.params["xformers_url"], None, ()))
+        yield "xformers", host.params["xformers_url"], None, ()
+
+
+def image_registry(host):
+    """Where the base image is pulled from; nothing where only an engine could tell."""
     profile = host.params["profile"]
-    if host.params["runtime"] == "devcontainer" and not profile.get("base_image_build"):
-        wanted += [("image", url, None, REGISTRY_ANSWERS) for url in image_registry(host, profile["base_image"])]
-    return list(dict.fromkeys(wanted))
-
-
-def image_registry(host, image):
-    """URL of the registry that an image's name stands for, in a list; empty where only an engine could tell."""
+    if host.params["runtime"] != "devcontainer" or profile.get("base_image_build"):
+        return
+    image = profile["base_image"]
     first = image.split("/")[0]
     if "/" in image and (set(".:") & set(first) or first == "localhost"):
-        return [f"https://{first}/v2/"]
+        yield "image", f"https://{first}/v2/", None, REGISTRY_ANSWERS
+        return
     default = host.ask("docker", "info", "--format", "{{.IndexServerAddress}}", root=True)
-    return [default] if default.startswith("http") else []
+    if default.startswith("http"):
+        yield "image", default, None, REGISTRY_ANSWERS
+
+
+# Each gives (name, URL, proxy, further good answers), and may ask one of the host's programs, which takes a while.
+PROFILE_SOURCES = (package_indexes, repository, image_registry)
+SOURCES = (apt_mirrors, npm_registry, *PROFILE_SOURCES)
+
+
+def registries(host, sources=SOURCES):
+    """What the profile and the host's own configuration take things from, each once."""
+    if not host.params["profile"].get("network", True):
+        return []
+    return list(dict.fromkeys(entry for source in sources for entry in source(host)))
 
 
 def reach(entry, context):
@@ -338,8 +357,8 @@ def reach(entry, context):
         return finding(check, FAIL, f"{shown}: {reason}", remedy)
 
 
-def reached(host, names=None):
-    """A finding for each registry, of these names only where some are given; all are asked at once."""
+def reached(host, sources=SOURCES):
+    """A finding for each registry; all are asked at once."""
     context = ssl.create_default_context()
     if host.params["ca_pem"]:
         try:
@@ -347,9 +366,8 @@ def reached(host, names=None):
         except (ssl.SSLError, ValueError) as error:
             remedy = "mend the file that site_ca_bundle names"
             return [finding("site CA", FAIL, f"the bundle is not PEM: {error}", remedy)]
-    wanted = [entry for entry in registries(host) if names is None or entry[0] in names]
     with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(lambda entry: reach(entry, context), wanted))
+        return list(pool.map(lambda entry: reach(entry, context), registries(host, sources)))
 
 
 CHECKS = (root, python, system, disk, clock, apt, restart, gpu)
@@ -378,7 +396,7 @@ def main():
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
     host = Host(module)
     if module.params["sources_only"]:
-        missing = [found for found in native(host) + reached(host, SOURCES) if found["outcome"] == FAIL]
+        missing = [found for found in native(host) + reached(host, PROFILE_SOURCES) if found["outcome"] == FAIL]
         if missing:
             module.fail_json(msg=f"{missing[0]['detail']}; {missing[0]['remedy']}")
         module.exit_json(changed=False)

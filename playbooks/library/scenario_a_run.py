@@ -21,7 +21,8 @@ options:
       - C(started) makes sure that a run with these inputs is there, finished well or under way.
       - C(finished) waits until the run has finished or entered another phase, at most O(timeout) seconds. The action
         plugin of this name goes on waiting where the host does not answer, at most O(patience) seconds.
-      - C(listed) tells of the run under way and of each that has ended; changes nothing.
+      - C(listed) tells of the run under way and of each that has ended; changes nothing. With O(run_id) it gives that
+        run's evidence, too, if it has ended.
       - C(packed) gives the evidence of a run that has ended.
       - C(collected) remembers that a controller has the evidence of a run.
     choices: [planned, started, finished, listed, packed, collected]
@@ -74,11 +75,12 @@ scenario_a_ended:
 archive:
   description: The run's evidence, a tar.gz in base64.
   type: str
-  returned: with C(packed)
+  returned: with C(packed), and with C(listed) where it was asked for and can be had
 """
 
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -157,8 +159,8 @@ def await_run(module: AnsibleModule, runs: Runs) -> dict:
     return {"run_id": run, "scenario_a_progress": runs.progress(run)}
 
 
-def listed(runs: Runs) -> dict:
-    """Tell of all runs, as they are found."""
+def listed(runs: Runs, wanted: str | None) -> dict:
+    """Tell of all runs, as they are found, and give the evidence of `wanted` where that has a result."""
     under_way = runs.under_way()
     ended = []
     for run in runs.newest_first():
@@ -169,6 +171,9 @@ def listed(runs: Runs) -> dict:
                 | {name: result.get(name) for name in ("outcome", "phase", "cause")}
             )
     found = {"run_id": next(iter(runs.newest_first()), None), "scenario_a_ended": ended}
+    if wanted and runs.result(wanted):
+        with suppress(OSError):  # asking for it alone tells why
+            found["archive"] = runs.packed(wanted)
     return found | ({"scenario_a_progress": runs.progress(under_way)} if under_way else {})
 
 
@@ -204,7 +209,7 @@ def main() -> None:
         "planned": lambda: serve(module, runs),
         "started": lambda: serve(module, runs),
         "finished": lambda: await_run(module, runs),
-        "listed": lambda: listed(runs),
+        "listed": lambda: listed(runs, run),
         "packed": lambda: packed(runs, run),
         "collected": lambda: {"run_id": run, "changed": runs.note_collected(run)},
     }

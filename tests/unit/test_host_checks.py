@@ -215,9 +215,9 @@ def test_what_is_tried_comes_from_the_hosts_configuration_and_the_profile(host, 
     host = host(answers, profile=profile, pip_index="https://index.site/simple", xformers_url="https://git.site/x.git")
     assert checks.registries(host) == [
         ("apt", "http://mirror/dists/x/InRelease", "http://cache:3142", ()),
+        ("npm", "https://npm.site/", None, ()),
         ("pip", "https://index.site/simple/", None, ()),
         ("pip", "https://wheels.site/cu128/", None, ()),
-        ("npm", "https://npm.site/", None, ()),
         ("xformers", "https://git.site/x.git", None, ()),
         ("image", "https://images.site/v1/", None, checks.REGISTRY_ANSWERS),
     ]
@@ -234,7 +234,14 @@ def test_a_profile_that_makes_its_image_needs_no_image_registry(host):
     ("image", "url"), [("reg.site/a/b:1", "https://reg.site/v2/"), ("localhost:5000/a", "https://localhost:5000/v2/")]
 )
 def test_an_image_may_name_its_registry(host, image, url):
-    assert checks.image_registry(host(), image) == [url]
+    named = host(profile={"base_image": image})
+    assert list(checks.image_registry(named)) == [("image", url, None, checks.REGISTRY_ANSWERS)]
+
+
+def test_before_a_run_only_the_profiles_sources_are_looked_for(host):
+    answers = {"apt-get indextargets": "http://mirror/dists/x/\n"}
+    asked = host(answers, profile={"base_image": "reg.site/a/b"}, xformers_url="https://git.site/x.git")
+    assert [name for name, *_ in checks.registries(asked, checks.PROFILE_SOURCES)] == ["xformers", "image"]
 
 
 @pytest.fixture

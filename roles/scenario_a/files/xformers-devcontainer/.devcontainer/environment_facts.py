@@ -99,29 +99,32 @@ def compilers() -> list[dict]:
     """Return each compiler: where it is found, what file that is, whose it is, and whether that file is as it came."""
     paths = {name: shutil.which(name) for name in COMPILERS}
     paths |= {name: said("c++", f"-print-prog-name={name}") for name in STAGES}
-    found = []
-    for name, path in paths.items():
-        path = shutil.which(path) if path else None  # noqa: PLW2901 (`ld` is printed as it is where PATH has it)
-        if not path:
-            continue
-        real = os.path.realpath(path)
-        owner, _, path_of_it = said("dpkg-query", "--search", real).partition(": ")
-        owner = owner if path_of_it == real else None
-        with Path(real).open("rb") as file:
-            binary = file.read(4) == b"\x7fELF"
-        altered = said("dpkg", "--verify", owner).splitlines() if owner else []
-        found.append(
-            {
-                "name": name,
-                "path": path,
-                "real": real,
-                "binary": binary,
-                "package": owner,
-                # dpkg's line is nine letters, of which 5 is the sum, then the kind of file and its path.
-                "altered": any(line[2:3] == "5" and line.endswith(f" {real}") for line in altered),
-            }
-        )
-    return found
+    # `ld` is printed as it is where PATH has it.
+    paths = {name: found for name, path in paths.items() if path and (found := shutil.which(path))}
+    reals = {name: os.path.realpath(path) for name, path in paths.items()}
+    # dpkg reads its whole list of files for each call, so it is asked once for all.
+    owned = [line.rpartition(": ") for line in said("dpkg-query", "--search", *reals.values()).splitlines()]
+    owners = {path: owner for owner, _, path in owned if path in reals.values()}
+    # dpkg's line is nine letters, of which 5 is the sum, then the kind of file and its path.
+    verified = said("dpkg", "--verify", *sorted(set(owners.values()))).splitlines() if owners else []
+    altered = {line.rpartition(" ")[2] for line in verified if line[2:3] == "5"}
+    return [
+        {
+            "name": name,
+            "path": path,
+            "real": reals[name],
+            "binary": starts_as_program(reals[name]),
+            "package": owners.get(reals[name]),
+            "altered": reals[name] in altered,
+        }
+        for name, path in paths.items()
+    ]
+
+
+def starts_as_program(path: str) -> bool:
+    """Say whether the file is an executable of the machine's own format, not a script."""
+    with Path(path).open("rb") as file:
+        return file.read(4) == b"\x7fELF"
 
 
 def versions() -> dict:

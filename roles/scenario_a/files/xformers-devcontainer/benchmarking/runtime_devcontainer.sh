@@ -130,8 +130,18 @@ runtime_evidence_at_build() {
   keep base_image_before.json docker image inspect "$(base_image)"
 }
 
+# What the container's own user sees, whose packages and repository they are: each under its heading. The CLI takes a
+# second for each call of it, so there is one.
+inside() {
+  "$devcontainer" exec --workspace-folder "$work" sh -c '
+    echo "=== packages.json"; python3 -m pip list --format json
+    echo "=== commit.txt"; git -C xformers rev-parse HEAD
+    echo "=== environment.json"; python3 .devcontainer/environment_facts.py'
+}
+told_inside() { sed -n "/^=== $1\$/,/^=== /{/^=== /!p}" "$evidence/inside.txt"; }
+
 runtime_evidence_after() {
-  local container image
+  local container image name
   container=$(docker container ls --all --quiet --filter "label=devcontainer.local_folder=$work" | head -n 1)
   keep images_after.jsonl images
   keep base_image.json docker image inspect "$(base_image)"
@@ -147,10 +157,8 @@ runtime_evidence_after() {
     keep container_image.json docker image inspect "$image"
     keep container_image_history.jsonl layers "$image"
     keep container_diff.txt docker container diff "$container"
-    # As the container's own user, whose packages and repository they are.
-    local inside=("$devcontainer" exec --workspace-folder "$work")
-    keep packages.json "${inside[@]}" python3 -m pip list --format json
-    keep commit.txt "${inside[@]}" git -C xformers rev-parse HEAD
-    keep environment.json "${inside[@]}" python3 .devcontainer/environment_facts.py
+    keep inside.txt inside
+    for name in packages.json commit.txt environment.json; do keep "$name" told_inside "$name"; done
+    rm -f "$evidence/inside.txt"
   fi
 }
