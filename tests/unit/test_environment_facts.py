@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -83,3 +84,32 @@ def test_compilers_are_followed_to_what_they_really_are(facts, tmp_path):
     assert gcc["binary"] is False and gcc["package"] is None and gcc["altered"] is False
     assert found["versions"]["gcc"] == "launcher 1.0"
     assert found["versions"]["python"].startswith("3.")
+
+
+@pytest.mark.skipif(not shutil.which("dpkg-query"), reason="needs dpkg")
+@pytest.mark.parametrize(
+    ("content", "diversions", "altered"),
+    [
+        ("#!/bin/sh\n", "", False),
+        ("#!/bin/sh\necho ccache\n", "", True),
+        ("#!/bin/sh\n", "{path}\n{path}.distrib\ncheat\n", True),
+    ],
+)
+def test_a_compiler_is_compared_with_its_package(facts, tmp_path, content, diversions, altered):
+    tools, installed = tmp_path / "tools", tmp_path / "dpkg"
+    tools.mkdir()
+    (installed / "info").mkdir(parents=True)
+    (installed / "updates").mkdir()
+    gcc = tools / "gcc"
+    gcc.write_text(content)
+    gcc.chmod(0o755)
+    (installed / "status").write_text(
+        "Package: gcc-0\nStatus: install ok installed\nArchitecture: all\nVersion: 0\nMaintainer: a\nDescription: a\n\n"
+    )
+    (installed / "info/gcc-0.list").write_text(f"{gcc}\n")
+    came = hashlib.md5(b"#!/bin/sh\n", usedforsecurity=False).hexdigest()
+    (installed / "info/gcc-0.md5sums").write_text(f"{came}  {str(gcc)[1:]}\n")
+    (installed / "diversions").write_text(diversions.format(path=gcc))
+    found = facts(PATH=f"{tools}:{os.environ['PATH']}", DPKG_ADMINDIR=str(installed))
+    described = next(compiler for compiler in found["compilers"] if compiler["name"] == "gcc")
+    assert (described["package"], described["altered"]) == ("gcc-0", altered)

@@ -15,6 +15,7 @@ MODULE_UTILS = Path(__file__).parents[2] / "playbooks" / "module_utils"
 if str(MODULE_UTILS) not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(str(MODULE_UTILS))
 
+import scenario_a_run  # noqa: E402
 from ansible.module_utils import provisioner_runs  # noqa: E402
 
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -139,6 +140,18 @@ def test_evidence_travels_whole(runs, keep):
     folder = keep("r", *IN_COMPILE, result="ok")
     with tarfile.open(fileobj=io.BytesIO(base64.b64decode(runs.packed("r")))) as tar:
         assert tar.extractfile("r/run.json").read() == (folder / "run.json").read_bytes()
+
+
+def test_the_list_of_runs_brings_the_evidence_that_is_wanted_if_its_run_has_ended(runs, keep, held):
+    keep("older", *IN_COMPILE, result="ok", started_at="2026-11-23T06:00:00Z")
+    keep("newer", result="ok")
+    keep("going", *IN_COMPILE, started_at="2026-11-23T08:00:00Z")
+    held("going")
+    found = scenario_a_run.listed(runs, "older")
+    assert [run["run_id"] for run in found["scenario_a_ended"]] == ["newer", "older"]
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(found["archive"]))) as tar:
+        assert "older/result.json" in tar.getnames()
+    assert not {"archive"} & (scenario_a_run.listed(runs, "going").keys() | scenario_a_run.listed(runs, None).keys())
 
 
 def test_that_a_run_was_collected_is_remembered_beside_its_evidence(runs, keep):

@@ -16,6 +16,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from pathlib import Path
 # The programs that compile, and those that a compiler calls in its turn.
 COMPILERS = ("cc", "c++", "gcc", "g++", "nvcc")
 STAGES = ("cc1", "cc1plus", "as", "ld")
+# The name of one of Debian's packages, with its architecture where there are several.
+PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?")
 # How to ask each for its version; the first line of the answer that has a digit is kept.
 VERSIONS = {
     "gcc": ("gcc", "--version"),
@@ -102,12 +105,7 @@ def compilers() -> list[dict]:
     # `ld` is printed as it is where PATH has it.
     paths = {name: found for name, path in paths.items() if path and (found := shutil.which(path))}
     reals = {name: os.path.realpath(path) for name, path in paths.items()}
-    # dpkg reads its whole list of files for each call, so it is asked once for all.
-    owned = [line.rpartition(": ") for line in said("dpkg-query", "--search", *reals.values()).splitlines()]
-    owners = {path: owner for owner, _, path in owned if path in reals.values()}
-    # dpkg's line is nine letters, of which 5 is the sum, then the kind of file and its path.
-    verified = said("dpkg", "--verify", *sorted(set(owners.values()))).splitlines() if owners else []
-    altered = {line.rpartition(" ")[2] for line in verified if line[2:3] == "5"}
+    owners, altered = ownership(set(reals.values()))
     return [
         {
             "name": name,
@@ -119,6 +117,20 @@ def compilers() -> list[dict]:
         }
         for name, path in paths.items()
     ]
+
+
+def ownership(paths: set[str]) -> tuple[dict[str, str], set[str]]:
+    """Return the package of each path that is from one, and the paths that are not as their packages have them.
+
+    dpkg reads all that is installed for each call, so it is asked once for all paths. A path that a package's own file
+    was diverted from holds something else.
+    """
+    said_of = [line.rpartition(": ") for line in said("dpkg-query", "--search", *sorted(paths)).splitlines()]
+    owners = {path: owner for owner, _, path in said_of if path in paths and PACKAGE.fullmatch(owner)}
+    diverted = {path for what, _, path in said_of if path in paths and "diversion" in what.split()}
+    # A line is nine letters, of which 5 is the sum, then the kind of file and its path.
+    verified = said("dpkg", "--verify", *sorted(set(owners.values()))).splitlines() if owners else []
+    return owners, diverted | {line.rpartition(" ")[2] for line in verified if line[2:3] == "5"}
 
 
 def starts_as_program(path: str) -> bool:
