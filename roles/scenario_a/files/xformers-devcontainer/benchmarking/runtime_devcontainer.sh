@@ -141,7 +141,7 @@ inside() {
 told_inside() { sed -n "/^=== $1\$/,/^=== /{/^=== /!p}" "$evidence/inside.txt"; }
 
 runtime_evidence_after() {
-  local container image name
+  local container image name asked=()
   container=$(docker container ls --all --quiet --filter "label=devcontainer.local_folder=$work" | head -n 1)
   keep images_after.jsonl images
   keep base_image.json docker image inspect "$(base_image)"
@@ -150,15 +150,21 @@ runtime_evidence_after() {
     keep image_inspect.json docker image inspect "$image"
     keep image_history.jsonl layers "$image"
   fi
-  [ ! -e "$work" ] || keep devcontainer_configuration.json "$devcontainer" read-configuration --workspace-folder "$work" --include-merged-configuration
+  # What takes a second each is asked for side by side.
+  if [ -e "$work" ]; then
+    keep devcontainer_configuration.json "$devcontainer" read-configuration --workspace-folder "$work" --include-merged-configuration &
+    asked+=("$!")
+  fi
   if [ -n "$container" ]; then
     keep container_inspect.json docker container inspect "$container"
     image=$(docker container inspect --format '{{.Image}}' "$container")
     keep container_image.json docker image inspect "$image"
     keep container_image_history.jsonl layers "$image"
-    keep container_diff.txt docker container diff "$container"
+    keep container_diff.txt docker container diff "$container" &
+    asked+=("$!")
     keep inside.txt inside
     for name in packages.json commit.txt environment.json; do keep "$name" told_inside "$name"; done
     rm -f "$evidence/inside.txt"
   fi
+  [ "${#asked[@]}" -eq 0 ] || wait "${asked[@]}"
 }
