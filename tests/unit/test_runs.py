@@ -2,6 +2,7 @@
 
 import base64
 import fcntl
+import importlib.util
 import io
 import json
 import tarfile
@@ -15,8 +16,12 @@ MODULE_UTILS = Path(__file__).parents[2] / "playbooks" / "module_utils"
 if str(MODULE_UTILS) not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(str(MODULE_UTILS))
 
-import scenario_a_run  # noqa: E402
 from ansible.module_utils import provisioner_runs  # noqa: E402
+
+# By its file: there is an action of the same name.
+spec = importlib.util.spec_from_file_location("module_scenario_a_run", MODULE_UTILS.parent / "library/scenario_a_run.py")
+scenario_a_run = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(scenario_a_run)
 
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 DESCRIBED = {"started_at": "2026-11-23T07:00:00Z", "boot_id": BOOT, "input_hash": "h"}
