@@ -19,7 +19,8 @@ if str(MODULE_UTILS) not in ansible.module_utils.__path__:
 from ansible.module_utils import provisioner_runs  # noqa: E402
 
 # By its file: there is an action of the same name.
-spec = importlib.util.spec_from_file_location("module_scenario_a_run", MODULE_UTILS.parent / "library/scenario_a_run.py")
+FILE = MODULE_UTILS.parent / "library" / "scenario_a_run.py"
+spec = importlib.util.spec_from_file_location("module_scenario_a_run", FILE)
 scenario_a_run = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(scenario_a_run)
 
