@@ -151,7 +151,7 @@ def test_a_pid_file_of_a_killed_engine_is_drift_and_that_of_one_that_is_starting
     """Its number has been given to another process: this one."""
     path = tmp_path / "docker.pid"
     path.write_text(str(os.getpid()))
-    host = Fake(packages=["docker.io", "iptables"], answers={"docker": "", "dockerd": ""})
+    host = Fake(packages=["docker.io", "iptables"])
     found = provisioner_docker_engine.look(host, engine_wanted(tmp_path))
     assert found["leftovers"] == [str(path)] and str(path) in {change["what"] for change in found["changes"]}
 
@@ -160,6 +160,7 @@ def test_a_pid_file_of_a_killed_engine_is_drift_and_that_of_one_that_is_starting
     assert provisioner_docker_engine.look(host, starting)["leftovers"] == []
 
     monkeypatch.setattr(provisioner_engine, "_get", lambda path: {"Version": "27.1"} if path == "/version" else [])
+    host.answers = {"docker": "", "dockerd": ""}
     assert provisioner_docker_engine.look(host, engine_wanted(tmp_path))["changes"] == []
 
 
