@@ -68,7 +68,8 @@ class Standing:
                 new = event.play != self.play and not (self.progress and not self._finished)
                 self.play, self.task, self.failure, self.waiting = event.play, event.task, None, ""
                 if new:
-                    self.since, self.progress, self.silent = now, None, None
+                    # With --repeat it may have been through this before.
+                    self.since, self.progress, self.silent, self.outcome = now, None, None, ""
                 return new
             case events.Progress():
                 before, silent = self.progress, self.silent
@@ -153,6 +154,7 @@ class Fleet:
         self.history = history
         self.hosts = {name: Standing(name) for name in names}
         self._began = clock()
+        self._said: set[str] = set()
 
     def take(self, event: events.Event) -> tuple[Standing, bool] | None:
         """Take note of `event`; give the host it is of, and whether something new has begun there."""
@@ -161,6 +163,13 @@ class Fleet:
             return None
         host = self.hosts.setdefault(name, Standing(name, since=self.clock()))
         return host, host.take(event, self.clock())
+
+    def news(self, event: events.Event) -> list[str]:
+        """Give the lines that a person should read before what `event` tells of goes on, each once for each host."""
+        lines = [f"{event.host}: {note}" for note in event.notes] if isinstance(event, events.Looked) else []
+        new = [line for line in lines if line not in self._said]
+        self._said.update(new)
+        return new
 
     def remaining(self, host: Standing) -> float | None:
         """Give the seconds that a host's run will still take, None where nobody knows."""

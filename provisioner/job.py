@@ -85,6 +85,11 @@ class Job:
         return self.folder / "artifacts" / "ansible" / "stdout"
 
     @property
+    def stopped(self) -> bool:
+        """Whether it ended for another reason than what came of it on its hosts."""
+        return bool(self.interrupted or self.invalid or self.error)
+
+    @property
     def code(self) -> Exit:
         """The exit code: wrong inputs, else a failure, else a host that was not reached, else none of these."""
         if self.interrupted:

@@ -38,7 +38,9 @@ class Live:
         self._drawn = 0.0
 
     def event(self, event: events.Event) -> None:
-        """Take note of `event`."""
+        """Take note of `event`; what a person should read comes above the lines, and stays."""
+        for line in self._fleet.news(event):
+            self._console.print(f"provisioner: {line}", markup=False, highlight=False, soft_wrap=True)
         self._fleet.take(event)
 
     def tick(self) -> None:

@@ -1,6 +1,7 @@
 """Shows how a job goes: live on a terminal, JSON lines for a program, plain lines at a sane rate anywhere else."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["JsonLines", "Lines", "show"]
 
+DUMB = {"dumb", "unknown"}
+"""Values of TERM of terminals on which nothing can be drawn anew."""
 INTERVAL = 30.0
 """Seconds between two plain lines of a host that is still doing the same."""
 MANY = 20
@@ -42,7 +45,7 @@ def show(
         yield JsonLines(stream)
         return
     fleet = Fleet(hosts, history)
-    if verbosity or not stream.isatty():
+    if verbosity or not stream.isatty() or os.environ.get("TERM") in DUMB:
         yield Lines(stream, fleet, verbose=bool(verbosity))
         return
     from provisioner.live import Live  # noqa: PLC0415 - rich is only for terminals
@@ -72,6 +75,8 @@ class Lines:
             return
         if getattr(event, "play", "") == events.VALIDATION_PLAY:
             return  # it takes a moment, and what is wrong is said once, at the end
+        for line in self._fleet.news(event):
+            self._print(f"provisioner: {line}")
         taken = self._fleet.take(event)
         if taken and taken[1]:
             self._tell(taken[0])

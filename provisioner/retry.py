@@ -25,18 +25,28 @@ FAILED = "@failed"
 
 
 def expand(limit: str | None, state: Path, inventory: str) -> str | None:
-    """Give `limit`, the hosts named in the place of @failed; raises ProvisionerError (code 2) where there are none."""
-    terms = re.split(r"([,:])", limit or "")
-    if FAILED not in terms:
+    """Give `limit`, the hosts named in the place of @failed, !@failed (but those) and &@failed (of these, those).
+
+    Raises ProvisionerError (code 2) where it means none, since none failed.
+    """
+    terms = re.split(r"[,:](?![^\[]*\])", limit or "")  # not at the colon of web[0:2]
+    asked = {term for term in terms if term.lstrip("!&") == FAILED}
+    if not asked:
         return limit
-    hosts = _read(state).get(inventory)
-    if not hosts:
+    hosts = _read(state).get(inventory, [])
+    if not hosts and asked != {f"!{FAILED}"}:
         raise ProvisionerError(
             f"--limit {FAILED} matches no host: none of {inventory} failed the last time",
             "leave --limit away",
             Exit.BAD_INPUT,
         )
-    return "".join(",".join(hosts) if term == FAILED else term for term in terms)
+    named = {
+        FAILED: ",".join(hosts),
+        f"!{FAILED}": ",".join(f"!{host}" for host in hosts),
+        f"&{FAILED}": f"&~^({'|'.join(map(re.escape, hosts))})$",  # each name a term of its own would leave none
+    }
+    # By commas alone: where there is one, a colon separates nothing for Ansible.
+    return ",".join(filter(None, (named.get(term, term) for term in terms))) or None
 
 
 def remember(target: Target, job: Job) -> None:

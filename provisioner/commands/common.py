@@ -85,12 +85,10 @@ def say_retry(job: Job) -> None:
 
 
 def say_looks(job: Job) -> None:
-    """Say what a person should know of the hosts as they were last seen, and which roles are not for which of them."""
+    """Say which roles are not for which hosts; what else there is to know was said as it was seen."""
     skipped: dict[str, dict[str, list[str]]] = {}
     for name, looks in sorted(job.looks.items()):
         for look in looks.values():
-            for note in look.notes:
-                say(f"{name}: {note}")
             if look.skipped:
                 skipped.setdefault(look.skipped, {}).setdefault(name, []).append(look.role)
     for reason, hosts in skipped.items():

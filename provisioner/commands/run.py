@@ -2,6 +2,9 @@
 
 import sys
 from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from provisioner import facts, history, inputs, progress
@@ -33,46 +36,53 @@ def main(options: Namespace) -> int:
     store = Store(target.state)
     store.check()
     jobs: list[Job] = []
-    store = Store(target.state)
     past = history.of_store(store)
+    limit = target.limit
     with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json, history=past) as view:
         for _ in range(options.repeat):
-            jobs.append(run_playbook("site.yml", target, (view, Notes(target.state))))
+            jobs.append(run_playbook("site.yml", replace(target, limit=limit), (view, Notes(target.state))))
             remember_failures(target, jobs[-1])
-            if jobs[-1].code != Exit.DONE:
+            good = [name for name, host in jobs[-1].hosts.items() if not (host.failed or host.unreachable)]
+            if jobs[-1].stopped or not good:
                 break
+            if len(good) < len(jobs[-1].hosts):
+                limit = ",".join(good)  # the others are told of at the end, and hold nobody up
     runs = _runs(store, jobs)
     failed = [run for run in runs if run.record["outcome"] != "ok"]
-    _show(runs)
+    # Where stderr has events for a program, whatever else is there must not be taken for one.
+    tell = say if options.json else partial(print, file=sys.stderr)
+    _show(runs, tell)
     for run in failed:
-        _show_failure(run)
+        _show_failure(run, tell)
     if options.json:
         print_json(facts.document([run.record for run in runs]))
     raise_if_stopped(jobs[-1])
     say_looks(jobs[-1])
     for job in jobs:
         say_recovered(job)
-    say_restarts(jobs[-1], target)
-    explain(jobs[-1], told=frozenset(run.host for run in failed))
-    say_retry(jobs[-1])
+        say_restarts(job, target)
+        explain(job, told=frozenset(run.host for run in failed))
+        say_retry(job)
     without_gpu = [run for run in runs if options.require_gpu and not run.record["machine"]["gpus"]]
     for run in without_gpu:
         say(f"{run.host}: no GPU in run {run.run_id}, and --require-gpu was given")
-    return exit_code(jobs[-1], runs, gpu_missing=bool(without_gpu))
+    return exit_code(jobs, runs, gpu_missing=bool(without_gpu))
 
 
-def exit_code(job: Job, runs: list[Run], *, gpu_missing: bool = False) -> int:
-    """Give the exit code of a job and its runs: the first of these that holds.
+def exit_code(jobs: list[Job], runs: list[Run], *, gpu_missing: bool = False) -> int:
+    """Give the exit code of jobs and their runs: the first of these that holds.
 
     130 interrupted, 2 wrong inputs, 1 anything that failed, 3 a host that was not reached, 4 a run that the
     audit rejected. So 3 and 4 promise that nothing worse happened.
     """
-    if job.code in {Exit.INTERRUPTED, Exit.BAD_INPUT, Exit.FAILED}:
-        return job.code
+    codes = {job.code for job in jobs}
+    for code in (Exit.INTERRUPTED, Exit.BAD_INPUT, Exit.FAILED):
+        if code in codes:
+            return code
     if gpu_missing or any(run.record["outcome"] != "ok" for run in runs):
         return Exit.FAILED
-    if job.code != Exit.DONE:
-        return job.code
+    if Exit.UNREACHABLE in codes:
+        return Exit.UNREACHABLE
     if any(run.record["audit"]["verdict"] == "rejected" for run in runs):
         return Exit.REJECTED
     return Exit.DONE
@@ -106,23 +116,24 @@ def _runs(store: Store, jobs: list[Job]) -> list[Run]:
     return runs
 
 
-def _show(runs: list[Run]) -> None:
+def _show(runs: list[Run], tell: Callable[[str], None]) -> None:
     if not runs:
         return
     from provisioner import audit  # noqa: PLC0415 - it needs the record's types: memory that a run can do without
 
-    print(facts.runs_table([run.record for run in runs]), file=sys.stderr)
+    for line in facts.runs_table([run.record for run in runs]).splitlines():
+        tell(line)
     for run in runs:
-        print(f"evidence of {run.run_id} on {run.host}: {run.folder}", file=sys.stderr)
+        tell(f"evidence of {run.run_id} on {run.host}: {run.folder}")
         for reason in audit.reasons(run.record["audit"]):
-            print(f"  {run.record['audit']['verdict']}: {reason}", file=sys.stderr)
+            tell(f"  {run.record['audit']['verdict']}: {reason}")
 
 
-def _show_failure(run: Run) -> None:
+def _show_failure(run: Run, tell: Callable[[str], None]) -> None:
     failure = run.record.get("failure") or {}
     log = run.folder / "scenario_a.log"
     say(f"{run.host}: the run {run.record['outcome']} in phase {failure.get('phase') or 'unknown'}; see {log}")
     if failure.get("cause"):
         say(f"{run.host}: {failure['cause']}")
     for line in failure.get("last_lines") or ():
-        print(f"  {line}", file=sys.stderr)
+        tell(f"  {line}")

@@ -128,7 +128,7 @@ ALL = ["runs.jsonl", "report.html", "junit.xml"]
 
 def test_all_is_well(runner, records):
     ci = runner(records(1.02), baseline=records())
-    assert ci.play() == [0, 0, 0, 0]
+    assert ci.play() == [0, 0, 0, 0, 0]
     assert ci.uploaded == ALL
     assert "| localhost | accepted |" in ci.summary.read_text()
     assert len(json.loads((ci.folder / "runs.json").read_text())["runs"]) == 3
@@ -136,24 +136,24 @@ def test_all_is_well(runner, records):
 
 
 def test_the_first_time_there_is_no_baseline(runner, records):
-    assert runner(records()).play() == [0, 0, 0, 0]
+    assert runner(records()).play() == [0, 0, 0, 0, 0]
 
 
 def test_slower_than_the_baseline_fails(runner, records):
     ci = runner(records(1.5), baseline=records())
-    assert ci.play() == [0, 0, 0, 1]
+    assert ci.play() == [0, 0, 0, 1, 0]
     assert ci.uploaded == ALL
 
 
 def test_other_inputs_than_the_baselines_fail(runner, records, record):
     other = records(1.01, inputs={**record["inputs"], "torch": "2.99"})
-    assert runner(other, baseline=records()).play() == [0, 0, 0, 2]
+    assert runner(other, baseline=records()).play() == [0, 0, 0, 2, 0]
 
 
 def test_a_rejected_run_fails_and_is_reported(runner, records, record):
     check = {"name": "no_cached_layer", "outcome": "fail", "detail": "a layer came from the cache", "evidence": "log:1"}
     ci = runner(records(audit={"verdict": "rejected", "checks": [check]}), baseline=records())
-    assert ci.play() == [0, 4, 0, None]
+    assert ci.play() == [0, 4, 0, None, 0]
     assert ci.uploaded == ALL
     assert "a layer came from the cache" in ci.summary.read_text()
     assert 'failures="3"' in (ci.folder / "junit.xml").read_text()
@@ -162,7 +162,7 @@ def test_a_rejected_run_fails_and_is_reported(runner, records, record):
 def test_a_failed_run_fails_and_is_reported(runner, records):
     failure = {"phase": "compile", "last_lines": ["nvcc: killed"], "cause": None}
     ci = runner(records(outcome="failed", failure=failure))
-    assert ci.play() == [0, 1, 0, None]
+    assert ci.play() == [0, 1, 0, None, 0]
     assert "nvcc: killed" in ci.summary.read_text()
 
 

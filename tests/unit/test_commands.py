@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
 
 from provisioner import retry
 from provisioner.commands import clean, plan, prepare, run
+from provisioner.errors import ProvisionerError
 from provisioner.events import Failure, Looked, Planned, Recovered
 from provisioner.job import Host, Job
 
@@ -75,6 +78,15 @@ def test_repeat_stops_where_it_fails(cli, job, keep, inventory):
     assert len(asked) == 1
 
 
+def test_repeat_goes_on_with_the_hosts_that_are_well(cli, job, keep, inventory):
+    first = a_job(keep(run_id="a"), hosts={"h1": Host(), "h2": away("h2")})
+    asked = job(first, a_job(keep(run_id="b"), hosts={"h1": Host()}))
+    code, out, err = cli("run", "-i", inventory, "--repeat", "2", "--json")
+    assert code == 3 and len(json.loads(out)["runs"]) == 2
+    assert [target.limit for _, target in asked] == [None, "h1"]
+    assert "h2: unreachable: no route to host" in err and "--limit @failed" in err
+
+
 def verdict(record, name):
     return {**record["audit"], "verdict": name}
 
@@ -89,12 +101,19 @@ def test_a_failed_run_names_its_phase_and_its_last_lines(cli, job, keep, invento
     failure = {"phase": "compile", "last_lines": ["nvcc: killed", "pip: error"]}
     record = keep(outcome="failed", failure=failure)
     job(a_job(record, hosts={"h1": failed("h1")}))
-    code, out, err = cli("run", "-i", inventory, "--json")
+    code, _, err = cli("run", "-i", inventory)
     assert code == 1
     assert "h1: the run failed in phase compile" in err and "scenario_a.log" in err
     assert "  nvcc: killed\n  pip: error\n" in err
     assert "no room" not in err, "the task that failed because the run had says nothing new"
-    assert json.loads(out)["runs"] == [record]
+
+
+def test_what_a_program_reads_is_not_mixed_with_what_a_host_said(cli, job, keep, inventory):
+    record = keep(outcome="failed", failure={"phase": "compile", "last_lines": ['{"event": "Progress"}']})
+    job(a_job(record, hosts={"h1": failed("h1")}))
+    code, out, err = cli("run", "-i", inventory, "--json")
+    assert code == 1 and json.loads(out)["runs"] == [record]
+    assert all(line.startswith("provisioner: ") for line in err.splitlines())
 
 
 def test_a_failed_run_s_cause_is_said(cli, job, keep, inventory):
@@ -183,10 +202,36 @@ def test_what_failed_before_is_remembered_until_it_goes_well(cli, job, inventory
     cli("prepare", "-i", inventory)
     kept = json.loads((state / "failed.json").read_text())
     assert kept == {str(inventory): ["h2"]}
-    assert retry.expand("all:&@failed,!x", state, str(inventory)) == "all:&@failed,!x", "a term of its own, or none"
-    assert retry.expand("@failed:!x", state, str(inventory)) == "h2:!x"
     (state / "failed.json").write_text('{"half of')
     assert cli("prepare", "-i", inventory, "--limit", "@failed")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("limit", "hosts"),
+    [
+        ("@failed", {"h2", "gpu-3"}),
+        ("@failed:!h2", {"gpu-3"}),
+        ("!@failed", {"h1", "h4"}),
+        ("all:!@failed", {"h1", "h4"}),
+        ("h1,h2:&@failed", {"h2"}),
+        ("h4,@failed", {"h2", "gpu-3", "h4"}),
+        ("all[0:1]:@failed:!h2", {"h1", "gpu-3"}),
+    ],
+)
+def test_the_failed_ones_are_a_term_among_others(state, limit, hosts):
+    """As Ansible itself understands what it is given."""
+    state.mkdir()
+    (state / "failed.json").write_text('{"fleet.yml": ["h2", "gpu-3"]}')
+    known = InventoryManager(DataLoader(), "h1,h2,gpu-3,h4")
+    known.subset(retry.expand(limit, state, "fleet.yml"))
+    assert {host.name for host in known.get_hosts()} == hosts
+
+
+def test_where_none_failed_all_but_those_are_all(state):
+    assert retry.expand("!@failed", state, "fleet.yml") is None
+    assert retry.expand("web:!@failed", state, "fleet.yml") == "web"
+    with pytest.raises(ProvisionerError, match=r"none of fleet\.yml failed the last time"):
+        retry.expand("web:&@failed", state, "fleet.yml")
 
 
 @pytest.mark.parametrize("command", ["run", "prepare", "plan", "clean"])
@@ -276,7 +321,6 @@ def test_what_a_person_should_know_of_a_host_is_told(cli, job, inventory):
     for command in ("plan", "prepare"):
         job(a_job(**looked("h1")))
         _, _, err = cli(command, "-i", inventory)
-        assert "provisioner: h1: mind it\n" in err
         assert "provisioner: h1: no GPU; skipped: gpu_driver, other\n" in err
 
 

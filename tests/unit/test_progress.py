@@ -12,8 +12,8 @@ import pexpect
 import pytest
 
 from provisioner import history, inflight
-from provisioner.events import VALIDATION_PLAY, Failure, Output, Progress, RecordFound, Silent, Started, Waiting
-from provisioner.fleet import Fleet
+from provisioner.events import VALIDATION_PLAY, Failure, Looked, Output, Progress, RecordFound, Silent, Started, Waiting
+from provisioner.fleet import Fleet, Standing
 from provisioner.history import History
 from provisioner.live import REFRESH, picture
 from provisioner.progress import Lines, show
@@ -107,6 +107,35 @@ def test_the_end_is_told_once(lines, stream, clock):
     clock.now += 100
     lines.tick()
     assert stream.getvalue().splitlines()[1:] == ["h1: finished, 5m31s"]
+
+
+def test_what_a_person_should_read_first_is_told_at_once_and_once(lines, stream):
+    """That containers will stop, say: after it was done nobody could do anything about it."""
+    for _ in range(2):
+        lines.event(Looked("h1", "docker_engine", (), notes=("[these] containers will stop",)))
+    assert stream.getvalue() == "provisioner: h1: [these] containers will stop\n"
+    terminal = Terminal()
+    with show(("h1",), stream=terminal) as view:
+        view.event(Looked("h1", "docker_engine", (), notes=("[these] containers will stop",)))
+    assert "provisioner: h1: [these] containers will stop" in terminal.getvalue()
+
+
+def test_a_second_run_of_the_same_host_is_not_over_before_it_began(clock):
+    standing = Standing("h1")
+    for _ in range(2):
+        standing.take(Started("h1", "Run", "start"), 0.0)
+        assert not standing.over
+        standing.take(at("compile", 10.0), 1.0)
+        standing.take(at(None, 20.0, state="finished"), 2.0)
+        standing.take(Started("h1", "Collect", "collect"), 3.0)
+        standing.take(RecordFound("h1", {"outcome": "ok"}), 3.0)
+        assert standing.over
+
+
+def test_a_terminal_that_cannot_draw_gets_lines(monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    with show(("h1",), stream=Terminal()) as view:
+        assert isinstance(view, Lines)
 
 
 def test_a_failure_is_told_once_and_no_more_is_said(lines, stream, clock):
