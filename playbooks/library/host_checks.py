@@ -16,6 +16,10 @@ options:
   ca_pem: {description: Certificates to trust besides the host's own., type: str, default: ""}
   runtime: {description: What a run happens in., type: str, choices: [devcontainer, native], default: devcontainer}
   native_checks: {description: "For native, the program that looks at compiler and torch.", type: str, default: ""}
+  repositories:
+    description: Where `prepare` would get driver, engine, toolkit and node, by these names; empty for the host's own.
+    type: dict
+    default: {}
   python: {description: "For native, the site's Python, which has torch.", type: str, default: python3}
   arch_list: {description: What is compiled for; empty for the GPUs., type: str, default: ""}
   sources_only:
@@ -69,6 +73,8 @@ TIMEOUT_SECONDS = 10
 IMPORT_TIMEOUT_SECONDS = 120
 # An image registry asks for a token first, and has nothing at its root.
 REGISTRY_ANSWERS = (401, 404)
+# Below a repository's address there are folders, which not every server shows.
+REPOSITORY_ANSWERS = (403, 404)
 
 
 class Host:
@@ -319,9 +325,24 @@ def image_registry(host):
         yield "image", default, None, REGISTRY_ANSWERS
 
 
+def repositories(host):
+    """Where `prepare` gets what the host lacks and its distribution has not."""
+    gpus = gpu_driver.hardware()
+    lacking = {
+        "driver": gpus and not gpu_driver.driver(Probed())["answers"],
+        "engine": not shutil.which("dockerd"),
+        "toolkit": gpus and not shutil.which("nvidia-ctk"),
+        "node": devcontainer_cli(host)["outcome"] != OK,
+    }
+    wanted = lacking if host.params["runtime"] == "devcontainer" else ("driver",)
+    for name, url in host.params["repositories"].items():
+        if url.startswith("http") and name in wanted and lacking[name]:
+            yield name, url, None, REPOSITORY_ANSWERS
+
+
 # Each gives (name, URL, proxy, further good answers), and may ask one of the host's programs, which takes a while.
 PROFILE_SOURCES = (package_indexes, repository, image_registry)
-SOURCES = (apt_mirrors, npm_registry, *PROFILE_SOURCES)
+SOURCES = (apt_mirrors, repositories, npm_registry, *PROFILE_SOURCES)
 
 
 def registries(host, sources=SOURCES):
@@ -386,6 +407,7 @@ def main():
             "ca_pem": {"type": "str", "default": "", "no_log": True},
             "runtime": {"type": "str", "choices": ["devcontainer", "native"], "default": "devcontainer"},
             "native_checks": {"type": "str", "default": "", "no_log": True},  # a program, too long to be shown
+            "repositories": {"type": "dict", "default": {}},
             "python": {"type": "str", "default": "python3"},
             "arch_list": {"type": "str", "default": ""},
             "sources_only": {"type": "bool", "default": False},

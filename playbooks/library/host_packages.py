@@ -38,8 +38,9 @@ LOCK_PAUSE = 5
 LISTS_SERVE = 600
 STAMP = Path("/run/provisioner-apt-lists")
 SOURCES = Path("/etc/apt")
-# Where dpkg notes what it was doing when it was stopped.
-JOURNAL = Path("/var/lib/dpkg/updates")
+# What apt-get says, once it has its lock, where dpkg was stopped in the middle of something. dpkg's own notes about
+# that do not tell one that was stopped from one that is at it.
+INTERRUPTED = "dpkg was interrupted"
 
 
 class Apt:
@@ -47,13 +48,6 @@ class Apt:
 
     def __init__(self, host, run):
         self.host, self.run = host, run
-
-    def repair(self):
-        """Finish what was broken off: apt itself refuses to do anything before. Gives why that fails, or ''."""
-        if not any(path.name.isdigit() for path in JOURNAL.glob("*")):
-            return ""
-        code, out, errors = self.run("dpkg", "--configure", "-a")
-        return f"dpkg --configure -a: {complaint(errors, out)}" if code else ""
 
     def lists_are_new(self):
         """Whether the lists were refreshed a moment ago, and no source or setting has changed since."""
@@ -97,10 +91,6 @@ class Dnf:
 
     def __init__(self, host, run):
         self.host, self.run = host, run
-
-    def repair(self):
-        """As with apt; dnf's transactions need no such thing."""
-        return ""
 
     def lists_are_new(self):
         """As with apt; dnf sees to that by itself."""
@@ -148,9 +138,6 @@ def mend(host, run, wanted, upgrade, remedy):
 
 def install(manager, names, version, remedy):
     """Install `names`. Gives what went wrong and how to mend it; empty where nothing did."""
-    broken = manager.repair()
-    if broken:
-        return f"what was broken off before cannot be finished: {broken}; mend that and run this again"
     if manager.lists_are_new() and not attempt(manager, names, version, remedy):
         return ""
     return attempt(manager, names, version, remedy, manager.refresh())
@@ -164,6 +151,12 @@ def attempt(manager, names, version, remedy, stale=""):
         because = f" ({stale})" if stale else ""
         return f"{names[0]} {version} is in none of the host's sources{because}, {offered}; change {remedy}"
     code, out, errors = manager.run(*manager.install(names, version))
+    if code and INTERRUPTED in errors:
+        code, out, errors = manager.run("dpkg", "--configure", "-a")
+        if code:
+            broken = f"dpkg --configure -a: {complaint(errors, out)}"
+            return f"what was broken off before cannot be finished: {broken}; mend that and run this again"
+        code, out, errors = manager.run(*manager.install(names, version))
     if not code:
         return ""
     why = complaint(errors, out)

@@ -24,6 +24,7 @@ def look(host: Any, wanted: dict) -> dict:
     - `version`: the CLI's that is whole; '' without one
     - `node`: path of the Node to use; '' where none will do; `npm`: the arguments that run npm with it
     - `install`, `link`: whether the CLI with its Node, and the link to its command, are to be mended
+    - `venv_packages`: what makes virtual environments there
     - `left`: something of another CLI, or of a broken one, is in the way of npm
     """
     version = _cli_version(host, wanted["prefix"])
@@ -51,6 +52,7 @@ def look(host: Any, wanted: dict) -> dict:
         "node": node,
         "npm": _find_npm(host, node, wheel) if install else [],
         "install": bool(install),
+        "venv_packages": host.pick(wanted["venv_packages"]) or [],
         "left": bool(install) and os.path.lexists(Path(wanted["prefix"]) / "node_modules"),
         "link": bool(link),
     }

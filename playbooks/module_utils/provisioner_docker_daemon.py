@@ -67,13 +67,15 @@ def merged(
 ) -> dict[str, Any]:
     """`settings` with `runtimes` and `features` in them, everything else as it was.
 
-    A runtime of the same name stays as the site has it where its program is there, told by `which`, and so does a
-    feature that the site has set, either way.
+    A runtime of the same name stays as the site has it where its program is there, told by `which`, or where it is a
+    shim of containerd's (runtimeType), which has none; and so does a feature that the site has set, either way.
     """
     result = copy.deepcopy(settings)
     for name, runtime in runtimes.items():
         present = result.setdefault("runtimes", {})
         own = present.get(name)
+        if isinstance(own, dict) and own.get("runtimeType"):
+            continue
         program = own.get("path", "") if isinstance(own, dict) else ""
         if not isinstance(program, str) or not program or (program != runtime["path"] and not which(program)):
             present[name] = {**own, **runtime} if isinstance(own, dict) else runtime

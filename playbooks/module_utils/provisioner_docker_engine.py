@@ -14,6 +14,10 @@ from ansible.module_utils import provisioner_signed_repository as signed
 from ansible.module_utils.provisioner_engine import SERVICE, Engine
 from ansible.module_utils.provisioner_host import RefusalError, change
 
+# What docker.service may need, by which package it is of.
+SOCKET = "docker.socket"
+COMPANIONS = ("containerd.service", SOCKET)
+
 # The kernel tells a start in whole seconds: a CA bundle written less than this after it may as well be older.
 CLOCK_GRAIN_SECONDS = 2
 
@@ -28,6 +32,7 @@ def look(host: Any, wanted: dict) -> dict:
     - `keeper`: what keeps it running: systemd, detached (started through the pid file), or other
     - `containers`: how many run; `restart`: it is to be started anew, and no container is in the way
     - `leftovers`: pid files that a killed engine has left
+    - `companions`: units that docker.service needs and that are masked or, of a service, not active
     - `run`: something of how it is kept running is to be mended
     - `settings`: files with its settings are off: `drop_in`, systemd's, or `hollow`: daemon.json is empty, with which
       dockerd before 23.0 does not start
@@ -36,6 +41,7 @@ def look(host: Any, wanted: dict) -> dict:
     daemon.settings(host, wanted["daemon_json"])
     if not wanted["packages"]:
         raise RefusalError(f"docker_engine_source is {wanted['source']!r}; set it to distribution or docker")
+    host.units(SERVICE, *COMPANIONS)
     engine = Engine(host)
     unit = host.unit(SERVICE)
     service, detached = int(unit.get("MainPID") or 0), _pid_in(wanted["pid_file"], "dockerd")
@@ -58,9 +64,12 @@ def look(host: Any, wanted: dict) -> dict:
         running += [change(path, "left by a killed engine", "absent") for path in leftovers]
     # An engine that neither systemd's docker.service nor the pid file keeps is left alone.
     drop_in: list[dict[str, str]] = []
+    companions: list[dict[str, str]] = []
     if host.systemd and (keeper == "systemd" or not engine.version):
         drop_in = _drop_in_changes(host, wanted)
         running += _unit_changes(unit, engine.version)
+        companions = _companion_changes(host, unit, engine.version)
+        running += companions
     stale = bool(engine.version and pid) and _is_stale(host, pid, wanted)
     notes = []
     if stale and engine.containers:
@@ -87,7 +96,8 @@ def look(host: Any, wanted: dict) -> dict:
         "drop_in": bool(drop_in),
         "hollow": hollow,
         "leftovers": leftovers,
-        "restart": not engine.version or (stale and not engine.containers),
+        "companions": [off["what"] for off in companions],
+        "restart": not engine.version or (not engine.containers and (stale or SOCKET in [c["what"] for c in companions])),
     }
 
 
@@ -138,6 +148,21 @@ def _unit_changes(unit: dict, version: str) -> list[dict[str, str]]:
         found.append(change(SERVICE, state or "unknown", "enabled"))
     if unit.get("NeedDaemonReload") == "yes":
         found.append(change(f"{SERVICE}: files", "not read by systemd", "read"))
+    return found
+
+
+def _companion_changes(host: Any, unit: dict, version: str) -> list[dict[str, str]]:
+    """What is off about the units that it needs. Of a dockerd that answers nobody sees that it has no containerd."""
+    needed = {name for kind in ("Requires", "Wants", "BindsTo") for name in unit.get(kind, "").split()}
+    found = []
+    for name in COMPANIONS:
+        state = host.unit(name)
+        if name not in needed:
+            continue
+        if state.get("LoadState") == "masked":
+            found.append(change(name, "masked", "not masked"))
+        elif version and name.endswith(".service") and state.get("ActiveState") != "active":
+            found.append(change(name, state.get("ActiveState", "unknown"), "active"))
     return found
 
 

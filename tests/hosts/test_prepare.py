@@ -37,6 +37,7 @@ DRIFT = {
         ("dpkg --remove --force-depends iptables", ("docker_engine", "package iptables")),
         ("systemctl disable docker.service", ("docker_engine", "docker.service")),
         ("systemctl stop docker.service", ("docker_engine", "the Docker engine")),
+        ("systemctl mask docker.socket", ("docker_engine", "docker.socket")),
         (f"sed -i s/nvidia-container-runtime/gone/ {SETTINGS}", ("nvidia_container_toolkit", f"{SETTINGS}: runtimes")),
     ],
     "tools": [
@@ -45,6 +46,7 @@ DRIFT = {
         ("rm /usr/local/bin/devcontainer", ("devcontainer_cli", "/usr/local/bin/devcontainer")),
         (f"sed -i 's/\"0.89.0\"/\"0.80.0\"/' {CLI}/package.json", ("devcontainer_cli", "the Dev Container CLI")),
         ("gpasswd --delete games docker", ("docker_engine", "user games")),
+        ("systemctl mask --now containerd.service", ("docker_engine", "containerd.service")),
         (f"apt-mark unhold {TOOLKIT}-base", ("nvidia_container_toolkit", f"hold on {TOOLKIT}-base")),
         (f"{APT} install {TOOLKIT}=1.0-1; apt-mark hold {TOOLKIT}", ("nvidia_container_toolkit", f"package {TOOLKIT}")),
         (f"cp /srv/repository/two.gpg {KEYRING}", ("nvidia_container_toolkit", f"signing key of {TOOLKIT}")),
@@ -244,7 +246,7 @@ def test_two_at_once_break_nothing(converged, host, provisioner, tmp_path_factor
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
     inventory, _, ask = host
-    ask("rm -r /opt/provisioner/bin; systemctl disable docker.service")
+    ask("rm -r /opt/provisioner/bin; systemctl disable docker.service; dpkg --remove --force-depends iptables")
     states = [Path(tmp_path_factory.mktemp("state")) for _ in range(2)]
     with ThreadPoolExecutor() as pool:
         run = lambda state: provisioner("prepare", "-i", inventory, *PROFILE, "--state-dir", state)  # noqa: E731

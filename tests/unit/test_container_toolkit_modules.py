@@ -32,7 +32,6 @@ def mend(monkeypatch, tmp_path):
     modules = importlib.import_module("host_packages")
     monkeypatch.setattr(modules, "STAMP", tmp_path / "stamp")
     monkeypatch.setattr(modules, "SOURCES", tmp_path / "sources")
-    monkeypatch.setattr(modules, "JOURNAL", tmp_path / "journal")
 
     def run(host, version="1-1", hold=True, upgrade=False):
         after = Host()
@@ -106,13 +105,22 @@ def test_lists_are_refreshed_once_in_a_while_and_when_sources_change(mend, tmp_p
     assert apts(host) == ["install", "update", "install"]
 
 
-def test_what_was_broken_off_is_finished_first(mend, tmp_path):
-    (tmp_path / "journal").mkdir()
-    (tmp_path / "journal/0001").touch()
-    host = Host(["apt-get"])
+def test_what_was_broken_off_is_finished_where_apt_says_so(mend, tmp_path):
+    """A dpkg that is at work has the same notes on disk as one that was stopped; apt looks when it has the lock."""
+    (tmp_path / "sources").mkdir()
+    broken = (100, "", "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem. ")
+
+    class Once(Host):
+        def run(self, *command):
+            answer = super().run(*command)
+            if command[0] == "dpkg":
+                self.answers = {}
+            return answer
+
+    host = Once(["apt-get"], {"apt-get --quiet -o DPkg::Lock::Timeout=600 install": broken})
     assert mend(host, version="", hold=False) == ""
-    assert apts(host)[0] == "--configure"
-    host = Host(["apt-get"], {"dpkg": (1, "", "dpkg: error processing package a\n")})
+    assert apts(host) == ["update", "install", "--configure", "install"]
+    host = Host(["apt-get"], {"apt-get": broken, "dpkg": (1, "", "dpkg: error processing package a\n")})
     assert "cannot be finished: dpkg --configure -a: dpkg: error processing" in mend(host, version="", hold=False)
 
 

@@ -48,6 +48,11 @@ def test_what_a_site_has_stays():
     assert [*found][:6] == [*site]
 
 
+def test_a_shim_of_containerd_s_under_the_same_name_stays():
+    own = {"runtimes": {"nvidia": {"runtimeType": "io.containerd.nvidia.v1"}}}
+    assert merge(json.dumps(own)) == own
+
+
 def test_a_site_s_own_choices_of_the_same_names_stay():
     own = {
         "runtimes": {"nvidia": {"path": "/usr/local/nvidia/runtime", "runtimeArgs": ["--x"]}},

@@ -22,7 +22,7 @@ class Module:
 
     def __init__(self, answers=None, **params):
         defaults = {"minimum_free_bytes": 0, "controller_time": time.time(), "profile": {}, "runtime": "devcontainer"}
-        self.params = {**defaults, "pip_index": "", "xformers_url": "", "ca_pem": "", **params}
+        self.params = {**defaults, "pip_index": "", "xformers_url": "", "ca_pem": "", "repositories": {}, **params}
         self.answers = answers
 
     def run_command(self, words, environ_update=None, data=None):
@@ -227,6 +227,20 @@ def test_what_is_tried_comes_from_the_hosts_configuration_and_the_profile(host, 
 
 def test_a_profile_that_makes_its_image_needs_no_image_registry(host):
     made = host(profile={"base_image": "a/b", "base_image_build": {"cuda": "13.0"}}, xformers_url="file:///x")
+    assert checks.registries(made) == []
+
+
+def test_what_prepare_would_fetch_is_tried_where_the_host_lacks_it(host, card, monkeypatch):
+    urls = {name: f"https://{name}.site" for name in ("driver", "engine", "toolkit", "node")}
+    made = host({}, profile={"base_image_build": {"cuda": "13.0"}}, repositories=urls)
+    monkeypatch.setattr(shutil, "which", lambda name, **_: "")
+    card()
+    assert [name for name, *_ in checks.registries(made)] == ["engine", "node"]
+    card("0000:01:00.0")
+    assert [name for name, *_ in checks.registries(made)] == ["driver", "engine", "toolkit", "node"]
+    made.params["runtime"] = "native"
+    assert [name for name, *_ in checks.registries(made)] == ["driver"]
+    made.params["repositories"] = {"driver": "", "toolkit": "file:///on/the/host"}
     assert checks.registries(made) == []
 
 

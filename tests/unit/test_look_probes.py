@@ -164,6 +164,26 @@ def test_a_pid_file_of_a_killed_engine_is_drift_and_that_of_one_that_is_starting
     assert provisioner_docker_engine.look(host, engine_wanted(tmp_path))["changes"] == []
 
 
+@pytest.mark.parametrize(
+    ("needs", "socket", "containerd", "off"),
+    [
+        ("docker.socket containerd.service", {"LoadState": "loaded"}, {"ActiveState": "active"}, []),
+        ("docker.socket", {"LoadState": "masked"}, {"ActiveState": "inactive"}, ["docker.socket"]),
+        ("containerd.service", {"LoadState": "masked"}, {"ActiveState": "failed"}, ["containerd.service"]),
+        ("", {"LoadState": "masked"}, {"LoadState": "masked"}, []),
+    ],
+)
+def test_what_an_engine_needs_of_systemd_is_looked_at_too(*, tmp_path, monkeypatch, needs, socket, containerd, off):
+    """An engine goes on answering for a while without its containerd, and until the next start without its socket."""
+    monkeypatch.setattr(provisioner_engine, "_get", lambda path: {"Version": "1"} if path == "/version" else [])
+    engine = {"ActiveState": "active", "UnitFileState": "enabled", "MainPID": str(os.getpid()), "Requires": needs}
+    units = {"docker.service": engine, "docker.socket": socket, "containerd.service": containerd}
+    monkeypatch.setattr(Fake, "unit", lambda self, name: units[name])
+    host = Fake(packages=["docker.io", "iptables"], answers={"docker": "", "dockerd": ""})
+    found = provisioner_docker_engine.look(host, engine_wanted(tmp_path))
+    assert found["companions"] == off and found["run"] == bool(off) and found["restart"] == ("docker.socket" in off)
+
+
 def test_files_that_systemd_has_not_read_are_drift_and_so_is_a_drop_in_of_a_site_that_has_nothing(tmp_path):
     unit = {"LoadState": "loaded", "UnitFileState": "enabled", "NeedDaemonReload": "yes"}
     wanted = engine_wanted(tmp_path)
@@ -252,6 +272,7 @@ def test_a_cli_is_current_only_with_its_node_its_files_and_its_command(tmp_path)
         "version": "0.89.0",
         "node_minimum": 20,
         "node_folder": str(tmp_path / "node"),
+        "venv_packages": {"debian": ["python3-venv"]},
         "prefix": str(tmp_path / "prefix"),
         "path": str(command),
         "link": str(link),
