@@ -99,6 +99,17 @@ def test_importing_it_again_changes_nothing(cli, tmp_path):
     assert cli("facts", "-q", "length(runs)")[1] == "1\n"
 
 
+def test_a_log_of_two_hosts_is_two_runs(cli, tmp_path):
+    path = tmp_path / "a.log"
+    path.write_text(TEXT)
+    (one,), (other,) = (json.loads(cli("import", path, "--host", host, "--json")[1])["runs"] for host in ("a", "b"))
+    assert cli("audit", one["run_id"])[0] == cli("audit", other["run_id"])[0] == 4
+    document = json.loads(cli("compare", one["run_id"], other["run_id"], "--allow-different", "--json")[1])
+    assert document["a"]["runs"] == [one["run_id"]] and document["b"]["runs"] == [other["run_id"]]
+    assert cli("delete", one["run_id"], "--yes")[0] == 0
+    assert json.loads(cli("facts", "--json")[1])["runs"] == [other]
+
+
 @pytest.mark.parametrize("ends", ["\r\n", "\r"])
 def test_line_ends_do_not_matter(ends):
     assert record_of(TEXT.replace("\n", ends), "h") == record_of(TEXT, "h")
@@ -259,6 +270,13 @@ def test_what_was_exported_comes_back(cli, keep, tmp_path, state):
     code, out, _ = cli("--state-dir", tmp_path / "other", "import", path, "--json")
     assert code == 0 and json.loads(out)["runs"] == kept
     assert json.loads(cli("--state-dir", tmp_path / "other", "facts", "--json")[1])["runs"] == kept
+
+
+def test_an_exported_record_with_an_endless_number_is_refused(cli, record, tmp_path, state):
+    path = tmp_path / "runs.jsonl"
+    path.write_text(json.dumps({**record, "of_a_later_version": 0.25}).replace("0.25", "1e999") + "\n")
+    code, out, err = cli("import", path)
+    assert (code, out) == (2, "") and f"{path}:1 is no record" in err and not state.exists()
 
 
 def test_an_exported_record_does_not_choose_its_folder(cli, record, tmp_path, state):
