@@ -414,6 +414,14 @@ def test_nothing_to_report_is_said(cli, tmp_path):
     assert "no runs" in (tmp_path / "r.html").read_text()
 
 
+def test_a_report_of_a_host_that_never_was_is_refused(cli, keep, tmp_path):
+    keep()
+    path = tmp_path / "r.html"
+    code, out, err = cli("report", "--host", "nope", "--html", path)
+    assert (code, out) == (2, "") and "no run on a host nope" in err and err.count("\n") == 1
+    assert not path.exists()
+
+
 def test_one_file_for_two_formats_is_refused(cli, tmp_path):
     path = tmp_path / "r"
     assert cli("report", "--html", path, "--junit", path)[0] == 2
