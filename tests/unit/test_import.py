@@ -145,6 +145,38 @@ def test_the_other_scenarios_may_use_caches(letter):
     assert "no_cached_layer" not in checks(record) and "configuration_has_no_shortcut" not in checks(record)
 
 
+PREBUILT = """\
+(time python3 -m pip install --no-cache-dir /opt/wheels/xformers-*.whl)
+[2025-01-02T02:05:25.1Z] Requirement already satisfied: torchvision in /lib (from xformers==0.0.32+fedcba9) (0.23.0)
+[2025-01-02T02:05:25.2Z] Requirement already satisfied: torch>=2.7 in /lib (from xformers==0.0.32+fedcba9) (2.8.0+cu128)
+[2025-01-02T02:05:25.3Z] Successfully installed xformers-0.0.32+fedcba9.d20250101
+
+real\t0m0.200s
+"""
+"""What scenario b does before it compiles: it takes torch, and a wheel of another commit, from its image."""
+
+
+def of_a_script_that_died():
+    """The log of a script that ended at a `cd`, with what its user then did by hand."""
+    built = [line for line in LINES if "Successfully installed sympy" not in line]
+    text = "".join(built[: next(n for n, line in enumerate(built) if "(time devcontainer exec" in line)])
+    text = text.replace("scenario_a", "scenario_b").replace("(time FORCE_CUDA", f"{PREBUILT}(time FORCE_CUDA")
+    return f"{text}./somewhere/scenario_b.sh: line 50: cd: work: No such file or directory\n{BY_HAND}"
+
+
+@pytest.mark.parametrize("prompt", ["someone@box:/work$", "(venv) someone@box:~$", "root@box:/work#"])
+def test_what_was_typed_by_hand_after_a_script_that_died_is_no_part_of_the_run(prompt):
+    record = record_of(of_a_script_that_died().replace("someone@box:/work$", prompt), "h")
+    assert (record.outcome, record.scenario, record.timings["compile"]) == ("interrupted", "b", 99.75)
+    assert record.failure.last_lines[-1] == "./somewhere/scenario_b.sh: line 50: cd: work: No such file or directory"
+    assert outcomes(record).keys().isdisjoint({"attention_test"})
+
+
+def test_torch_and_commit_are_those_of_the_compile():
+    record = record_of(of_a_script_that_died(), "h")
+    assert (record.inputs.torch, record.inputs.xformers_commit) == ("2.8.0+cu128", "0abc123")
+
+
 # --- the verdict ---
 
 
