@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["FIELDS", "Difference", "differences", "measured", "remarks"]
+__all__ = ["Difference", "contradictions", "differences", "inputs", "known", "remarks", "unknown"]
 
 MUST_AGREE = {
     "scenario": "scenario",
@@ -13,8 +13,13 @@ MUST_AGREE = {
     "torch": "inputs.torch",
     "xformers commit": "inputs.xformers_commit",
     "architecture list": "inputs.arch_list",
+    "nvcc": "inputs.versions.nvcc",
+    "gcc": "inputs.versions.gcc",
 }
 """What is measured, by the words for it: where one of these differs, so does the work that was timed."""
+
+MAY_BE_UNKNOWN = {"nvcc", "gcc"}
+"""What not every record tells, of a run that went well: then it is said, and no reason to refuse."""
 
 WORTH_SAYING = {
     "compile jobs": "compile.max_jobs",
@@ -22,15 +27,13 @@ WORTH_SAYING = {
     "base image there before": "inputs.base_image_present",
     "processor": "machine.cpu_model",
     "cores": "machine.cores",
+    "GPU": "machine.gpus",
     "driver": "machine.driver",
 }
 """What it is measured on, or with: mostly why one compares at all, so it is said and no reason to refuse."""
 
-UNSET = {"inputs.nvcc_threads": "xformers' own number"}
-"""What a field that is null means, where that is known."""
-
-FIELDS = tuple({**MUST_AGREE, **WORTH_SAYING}.values())
-"""What these functions need of a record."""
+UNSET = {"scenario": "a", "runtime": "devcontainer", "inputs.nvcc_threads": "xformers' own number"}
+"""What a field means that is null or not there, where that is known."""
 
 
 @dataclass(frozen=True)
@@ -48,31 +51,61 @@ class Difference:
 
 def differences(a: Iterable[Mapping[str, Any]], b: Iterable[Mapping[str, Any]]) -> list[Difference]:
     """Give why records must not be compared: what differs between two sets of them, or within one."""
-    return _differing(MUST_AGREE, list(a), list(b))
+    return _differing(MUST_AGREE, a, b)
 
 
-def measured(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what a record measured, by the words for it: the same in all runs that may be compared."""
-    return {what: _values(path, [record])[0] for what, path in MUST_AGREE.items()}
+def unknown(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Give what must agree and not all of the records tell."""
+    given = list(records)
+    return [what for what, path in MUST_AGREE.items() if any(_value(path, record) is None for record in given)]
 
 
 def remarks(a: Iterable[Mapping[str, Any]], b: Iterable[Mapping[str, Any]]) -> list[Difference]:
     """Give what else differs and should be said."""
-    return _differing(WORTH_SAYING, list(a), list(b))
+    return _differing(WORTH_SAYING, a, b)
+
+
+def inputs(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Give all that should agree, by the words for it, None for unknown."""
+    return {what: _value(path, record) for what, path in MUST_AGREE.items()}
+
+
+def known(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Give that which counts of it: records may be compared where no two of these contradict each other."""
+    return _known(MUST_AGREE, record)
+
+
+def contradictions(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
+    """Give in what two differ of those that known() gives."""
+    return [Difference(what, (a[what],), (value,)) for what, value in b.items() if what in a and a[what] != value]
+
+
+def _known(fields: Mapping[str, str], record: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the fields of a record, less those that it may well not know: a run that failed early did not get there."""
+    values = {what: _value(path, record) for what, path in fields.items()}
+    ok = record["outcome"] == "ok"
+    return {what: value for what, value in values.items() if value is not None or (ok and what not in MAY_BE_UNKNOWN)}
 
 
 def _differing(
-    fields: Mapping[str, str], a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]]
+    fields: Mapping[str, str], a: Iterable[Mapping[str, Any]], b: Iterable[Mapping[str, Any]]
 ) -> list[Difference]:
-    found = (Difference(what, _values(path, a), _values(path, b)) for what, path in fields.items())
+    sides = [[_known(fields, record) for record in side] for side in (a, b)]
+    found = (Difference(what, *(_each_once(what, side) for side in sides)) for what in fields)
     return [difference for difference in found if len({*difference.a, *difference.b}) > 1]
 
 
-def _values(path: str, records: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
-    """Give the values that a field has in the records, each once."""
-    outer, _, inner = path.partition(".")
-    values = ((record.get(outer) or {}).get(inner) if inner else record.get(outer) for record in records)
-    return tuple(dict.fromkeys(UNSET.get(path) if value is None else value for value in values))
+def _each_once(what: str, side: Iterable[Mapping[str, Any]]) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(values[what] for values in side if what in values))
+
+
+def _value(path: str, record: Mapping[str, Any]) -> Any:
+    value: Any = record
+    for name in path.split("."):
+        value = (value or {}).get(name)
+    if isinstance(value, list):  # of GPUs; how many there are is not what a run of one test depends on
+        return ", ".join(sorted({str(gpu.get("name") or "unknown") for gpu in value})) or "none"
+    return UNSET.get(path) if value is None else value
 
 
 def _words(values: Sequence[Any]) -> str:

@@ -22,15 +22,18 @@ TOTAL = "total"
 CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
 RESAMPLES = 9999
+BATCH = 1000
+"""So many permutations are in memory at once."""
 SEED = 0
-"""The same runs give the same interval."""
+"""The same runs give the same interval and the same p."""
 FENCE = 1.5
 """Tukey's: a value further than so many interquartile ranges outside the quartiles is an outlier."""
 ENOUGH_FOR_QUARTILES = 5
 
 METHODS = {
     "interval": f"{CONFIDENCE:.0%}, of the ratio of medians B/A: percentile bootstrap, {RESAMPLES} resamples",
-    "test": "Mann-Whitney U, two-sided, not corrected for the number of phases",
+    "test": f"Mann-Whitney U, two-sided, exact where there are at most {RESAMPLES} ways to share the runs out, else by"
+    f" {RESAMPLES} random ones; not corrected for the number of phases",
     "outliers": f"{FENCE} interquartile ranges outside the quartiles (Tukey), from {ENOUGH_FOR_QUARTILES} samples on",
 }
 """How the figures were made, for whoever reads them."""
@@ -111,14 +114,13 @@ def is_slower(phase: Comparison, share: float) -> bool:
 def _compare(a: Sample, b: Sample) -> Comparison:
     one, other = _summary(a), _summary(b)
     ratio = other.median / one.median if one.median and other.median is not None else None
-    both = one.n and other.n
     return Comparison(
         a=one,
         b=other,
         ratio=ratio,
         interval=_interval(a.values, b.values) if ratio is not None and min(one.n, other.n) > 1 else None,
-        p=_known(stats.mannwhitneyu(a.values, b.values, alternative="two-sided").pvalue) if both else None,
-        # The smallest p that the exact test can give: one of all the ways to rank the samples, on either tail.
+        p=_p(a.values, b.values) if one.n and other.n else None,
+        # The smallest p that the test can give: one of all the ways to share the samples out, on either tail.
         too_few=2 / math.comb(one.n + other.n, one.n) >= SIGNIFICANCE,
     )
 
@@ -144,6 +146,26 @@ def _summary(sample: Sample) -> Summary:
     )
 
 
+def _p(a: Values, b: Values) -> float:
+    """Give the p of the two-sided Mann-Whitney U test, by permutation of the ranks.
+
+    Not by SciPy's mannwhitneyu: with ties that takes the normal distribution, however few the samples are. The rank
+    sum is U and a constant, and takes a tenth of the time.
+    """
+    if min(len(a), len(b)) == 1:  # SciPy permutes no lone value; no tie among the others changes where it stands
+        return float(stats.mannwhitneyu(a, b, alternative="two-sided", method="exact").pvalue)
+    ranks = stats.rankdata(np.concatenate((a, b)))
+    found = stats.permutation_test(
+        (ranks[: len(a)], ranks[len(a) :]),
+        lambda ranks, _others, axis: ranks.sum(axis=axis),
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        batch=BATCH,
+        rng=np.random.default_rng(SEED),
+    )
+    return float(found.pvalue)
+
+
 def _interval(a: Values, b: Values) -> tuple[float, float] | None:
     """Give the bootstrap interval of the ratio of medians.
 
@@ -165,7 +187,3 @@ def _interval(a: Values, b: Values) -> tuple[float, float] | None:
         rng=np.random.default_rng(SEED),
     ).confidence_interval
     return float(found.low), float(found.high)
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)

@@ -1,6 +1,5 @@
 """Reads what `provisioner export` wrote: records as JSON, one a line."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,14 @@ __all__ = ["read"]
 
 def read(text: str, path: Path) -> list[dict[str, Any]]:
     """Give the records in the text of the file at `path`; raises ProvisionerError (code 2), which names the line."""
-    from provisioner.record import Record  # noqa: PLC0415 - slow, and not all who import this get here
+    from provisioner.record import parse  # noqa: PLC0415 - slow, and not all who import this get here
 
     records = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
-            Record.model_validate_json(line)
+            records.append(parse(line)[1])
         except ValueError as error:
             raise ProvisionerError(
                 f"{path}:{number} is no record", "give a file that `provisioner export` wrote", Exit.BAD_INPUT
             ) from error
-        records.append(json.loads(line))
     return records

@@ -6,6 +6,7 @@ Times are in seconds, sizes in bytes. What is not known is null, never a guess.
 from __future__ import annotations
 
 import json
+import math
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,7 +21,8 @@ Seconds = Annotated[float, Field(ge=0)]
 class Model(BaseModel):
     """What all parts of a record share: fields of a later version are kept."""
 
-    model_config = ConfigDict(extra="allow")
+    # JSON has no infinity, and what would be one, 1e999, could not be written again.
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
 
 class Phase(Model):
@@ -171,12 +173,25 @@ class Record(Model):
     machine: Machine
     evidence_sha256: str | None = Field(default=None, description="of the evidence's manifest.sha256")
 
-    model_config = ConfigDict(extra="allow", populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
 
 def load(path: Path) -> Record:
     """Read a record from its file. Raises OSError, and ValueError where it does not fit the schema."""
     return Record.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+def parse(text: str) -> tuple[Record, dict[str, Any]]:
+    """Give the record that a text holds, and the same as it was written. Raises ValueError where it is none."""
+    return Record.model_validate_json(text), json.loads(text, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    """Give a number of what a later version adds, which no type above has checked."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no finite number")
+    return value
 
 
 def json_schema() -> dict[str, Any]:

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from provisioner import retry
 from provisioner.errors import Exit, ProvisionerError
+from provisioner.selection import EVERYTHING, Selection
 
 if TYPE_CHECKING:  # commands that only read the store need not pay for them
+    from collections.abc import Sized
+
     from provisioner.inputs import Target
     from provisioner.job import Job
+    from provisioner.store import Store
 
 __all__ = [
     "explain",
@@ -23,6 +27,7 @@ __all__ = [
     "say_recovered",
     "say_restarts",
     "say_retry",
+    "say_why_none",
 ]
 
 
@@ -111,3 +116,22 @@ def say_restarts(job: Job, target: Target) -> None:
         if host.reboot_required:
             which = "this machine, which provisioner never restarts" if name in target.local else "it"
             say(f"{name}: its packages or its driver want a restart; restart {which}, then run this again")
+
+
+def say_why_none(store: Store, which: Selection, found: Sized) -> None:
+    """Say what the store warns of, and why no run was found where none was.
+
+    Raises ProvisionerError (code 2) where it is for a host that there never was one on.
+    """
+    for line in store.warnings:
+        say(line)
+    if found:
+        return
+    if which.hosts and not store.records(Selection(hosts=which.hosts), fields=()):
+        raise ProvisionerError(
+            f"no run on a host {' or '.join(which.hosts)}", "`provisioner facts` lists those there are", Exit.BAD_INPUT
+        )
+    if which == EVERYTHING:
+        say(f"no runs in {store.state}; `provisioner run` makes one")
+    else:
+        say("no run fits what was asked for; `provisioner facts` lists those there are")

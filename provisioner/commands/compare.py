@@ -61,6 +61,8 @@ def _compare(
             raise _bad(f"--fail-if-slower: not both sides have {options.phase}", "name another with --phase")
         slower = compare.is_slower(judged, share)
     remarks = comparable.remarks(a.records, b.records)
+    differing = {difference.what for difference in differences}
+    unknown = [what for what in comparable.unknown([*a.records, *b.records]) if what not in differing]
     if options.json:
         print_json(
             {
@@ -68,6 +70,7 @@ def _compare(
                 "b": _described(b),
                 "differences": [asdict(difference) for difference in differences],
                 "remarks": [asdict(remark) for remark in remarks],
+                "unknown": unknown,
                 "methods": compare.METHODS,
                 "phases": {name: asdict(phase) for name, phase in phases.items()},
                 "slower": slower,
@@ -81,6 +84,8 @@ def _compare(
             print(line)
         for remark in (*differences, *remarks):
             say(f"not the same: {remark}")
+        if unknown:
+            say(f"may differ, not all runs tell: {', '.join(unknown)}")
     if slower:
         say(f"{options.phase} is slower by more than {options.fail_if_slower}")
     return Exit.FAILED if slower else Exit.DONE

@@ -5,7 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from provisioner import files, selection
-from provisioner.commands.common import print_json, say
+from provisioner.commands.common import print_json, say, say_why_none
 from provisioner.errors import Exit
 from provisioner.paths import state_dir
 from provisioner.store import Store
@@ -16,9 +16,9 @@ __all__ = ["main"]
 def main(options: Namespace) -> int:
     """Write the records that are meant, newest first, one a line; the evidence stays where it is."""
     store = Store(state_dir(options.state_dir))
-    texts = store.texts(selection.of_options(options))
-    for line in store.warnings:
-        say(line)
+    which = selection.of_options(options)
+    texts = store.texts(which)
+    say_why_none(store, which, texts)
     lines = (f"{text.json}\n" for text in texts)
     if options.file == "-":
         sys.stdout.writelines(lines)

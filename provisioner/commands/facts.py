@@ -2,11 +2,10 @@
 
 import sys
 from argparse import Namespace
-from collections.abc import Sized
 from pathlib import Path
 
 from provisioner import facts, selection
-from provisioner.commands.common import say
+from provisioner.commands.common import say, say_why_none
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.paths import state_dir
 from provisioner.selection import Selection
@@ -30,7 +29,7 @@ def main(options: Namespace) -> int:
         return _answer(store, which, options.query, form)
     if form == "table":
         records = store.records(which, facts.TABLE_FIELDS)
-        _explain(store, which, records)
+        say_why_none(store, which, records)
         if records:
             print(facts.runs_table(records))
         return Exit.DONE
@@ -41,7 +40,7 @@ def _trace(store: Store, which: Selection, path: Path) -> int:
     from provisioner import trace  # noqa: PLC0415 - it needs the record's types, which take a while to load
 
     texts = store.texts(which)
-    _explain(store, which, texts)
+    say_why_none(store, which, texts)
     trace.write(path, texts)
     say(f"{len(texts)} runs are in {path}; open it at https://ui.perfetto.dev")
     return Exit.DONE
@@ -50,10 +49,11 @@ def _trace(store: Store, which: Selection, path: Path) -> int:
 def _answer(store: Store, which: Selection, query: str, form: str) -> int:
     """Print what the query selects."""
     records = store.records(which, facts.fields_of(query))
-    _explain(store, which, records)
+    say_why_none(store, which, records)
     value = facts.search(query, facts.document(records))
-    if value is None and form in {"table", "csv"}:
-        say("the query selects nothing")
+    if value in (None, [], {}) and form in {"table", "csv"}:
+        if records:  # that there are none has been said
+            say("the query selects nothing")
     else:
         print(facts.FORMATS[form](value))
     return Exit.DONE
@@ -64,28 +64,9 @@ def _list(store: Store, which: Selection, form: str) -> int:
     from provisioner import listing  # noqa: PLC0415 - most uses need none of it
 
     texts = store.texts(which)
-    _explain(store, which, texts)
+    say_why_none(store, which, texts)
     if texts:
         listing.FORMATS[form](texts, sys.stdout)
     else:
         print(facts.FORMATS[form](facts.document([])))
     return Exit.DONE
-
-
-def _explain(store: Store, which: Selection, found: Sized) -> None:
-    """Say what the store warns of, and why no run was found where none was.
-
-    Raises ProvisionerError (code 2) where it is for a host that there never was one on.
-    """
-    for line in store.warnings:
-        say(line)
-    if found:
-        return
-    if which.hosts and not store.records(Selection(hosts=which.hosts), fields=()):
-        raise ProvisionerError(
-            f"no run on a host {' or '.join(which.hosts)}", "`provisioner facts` lists those there are", Exit.BAD_INPUT
-        )
-    if which == selection.EVERYTHING:
-        say(f"no runs in {store.state}; `provisioner run` makes one")
-    else:
-        say("no run fits what was asked for; `provisioner facts` lists those there are")

@@ -19,6 +19,7 @@ LARGEST = 64 * 2**20
 def main(options: Namespace) -> int:
     """Import each file; one that is refused does not hold up the others, and makes the exit code 2."""
     store = Store(state_dir(options.state_dir))
+    store.check()
     runs: list[Run] = []
     refused = 0
     for name in options.file:

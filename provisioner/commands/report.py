@@ -4,7 +4,7 @@ import importlib
 from argparse import Namespace
 from pathlib import Path
 
-from provisioner.commands.common import print_json, say
+from provisioner.commands.common import print_json, say_why_none
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.files import write
 from provisioner.paths import state_dir
@@ -20,11 +20,9 @@ def main(options: Namespace) -> int:
     asked = {name: path for name in FORMATS if (path := getattr(options, name))}
     _check(asked)
     store = Store(state_dir(options.state_dir))
-    report = model.build(store.list(of_options(options)))
-    for line in store.warnings:
-        say(line)
-    if not report.samples:
-        say(f"no runs in {store.state} are meant; `provisioner facts` lists those that there are")
+    which = of_options(options)
+    report = model.build(store.list(which))
+    say_why_none(store, which, report.samples)
     for name, path in asked.items():
         write(Path(path).expanduser(), _render(name, report))
     if options.json:

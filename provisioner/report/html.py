@@ -163,11 +163,11 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[compar
 
 def _trend(samples: Sequence[Sample]) -> float | None:
     newest = samples[-1]
-    alike = comparable.measured(newest.record)
+    alike = comparable.known(newest.record)
     before = sorted(
         sample.total
         for sample in samples[:-1]
-        if sample.counts and sample.total and comparable.measured(sample.record) == alike
+        if sample.counts and sample.total and not comparable.contradictions(alike, comparable.known(sample.record))
     )
     if not before or not newest.counts or not newest.total:
         return None

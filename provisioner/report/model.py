@@ -27,7 +27,7 @@ MACHINE = ("cpu_model", "cores", "memory_bytes", "os", "kernel", "docker", "driv
 """What a report tells of a machine, besides its GPUs."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # each is itself, whatever its record says
 class Sample:
     """One run, as a report needs it; times in seconds."""
 
@@ -239,9 +239,9 @@ class Report:
         return tuple(samples[-1] for samples in self.by_host.values())
 
     @cached_property
-    def group_of(self) -> dict[str, str]:
-        """The name of each run's group, by run_id."""
-        return {sample.run_id: group.name for group in self.groups for sample in group.samples}
+    def group_of(self) -> dict[Sample, str]:
+        """The name of each run's group."""
+        return {sample: group.name for group in self.groups for sample in group.samples}
 
     @cached_property
     def phases(self) -> tuple[str, ...]:
@@ -305,20 +305,36 @@ def build(runs: Iterable[Run], made: datetime | None = None) -> Report:
 
 
 def _groups(samples: Sequence[Sample]) -> tuple[Group, ...]:
-    alike: dict[tuple[Any, ...], list[Sample]] = {}
+    alike: dict[tuple[tuple[str, Any], ...], list[Sample]] = {}
     for sample in samples:
-        alike.setdefault(tuple(comparable.measured(sample.record).values()), []).append(sample)
+        alike.setdefault(tuple(comparable.known(sample.record).items()), []).append(sample)
+    # What knows less than others belongs to the first of them that it does not contradict.
+    kinds: list[tuple[dict[str, Any], list[Sample]]] = []
+    for key, members in sorted(alike.items(), key=lambda item: _measurements(item[1])):
+        told = dict(key)
+        for inputs, others in kinds:
+            if not comparable.contradictions(inputs, told):
+                inputs.update(told)
+                others.extend(members)
+                break
+        else:
+            kinds.append((told, list(members)))
     # sorted() is stable: of groups with as many measurements the one with the newest run stays first.
-    ranked = sorted(alike.values(), key=lambda members: -sum(sample.counts for sample in members))
+    ranked = sorted(kinds, key=lambda kind: _measurements(kind[1]))
     return tuple(
         Group(
             name=_letters(number),
-            inputs=comparable.measured(members[0].record),
-            differences=tuple(comparable.differences([ranked[0][0].record], [members[0].record])),
-            samples=tuple(members),
+            inputs=comparable.inputs(members[0].record) | inputs,
+            differences=tuple(comparable.contradictions(ranked[0][0], inputs)),
+            samples=tuple(sorted(members, key=samples.index)),
         )
-        for number, members in enumerate(ranked)
+        for number, (inputs, members) in enumerate(ranked)
     )
+
+
+def _measurements(samples: Iterable[Sample]) -> int:
+    """To sort by: most measurements first."""
+    return -sum(sample.counts for sample in samples)
 
 
 def _letters(number: int) -> str:

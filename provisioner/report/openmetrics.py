@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from provisioner import comparable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -53,14 +55,15 @@ def _states(names: tuple[str, ...], current: Callable[[Sample], str]) -> Callabl
 
 
 def _info(sample: Sample) -> Iterable[Point]:
+    inputs = comparable.inputs(sample.record)
     record: Mapping[str, str | None] = {
         "run_id": sample.run_id,
-        "scenario": sample.record["scenario"],
-        "runtime": sample.record["runtime"],
+        "scenario": inputs["scenario"],
+        "runtime": inputs["runtime"],
         "profile": sample.record["profile"],
-        "torch": sample.record["inputs"].get("torch"),
-        "xformers_commit": sample.record["inputs"].get("xformers_commit"),
-        "arch_list": sample.record["inputs"].get("arch_list"),
+        "torch": inputs["torch"],
+        "xformers_commit": inputs["xformers commit"],
+        "arch_list": inputs["architecture list"],
     }
     return [({name: str(value or "") for name, value in record.items()}, 1)]
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from provisioner import __version__
 
@@ -97,12 +97,11 @@ def _record_file(state: Path, folder: bytes) -> Path:
 
 def _read(state: Path, file: File) -> _Entry | None:
     """Read and check a record; None where it has just been deleted."""
-    from provisioner.record import Record  # noqa: PLC0415 - slow, and needed only where there is something new
+    from provisioner.record import parse  # noqa: PLC0415 - slow, and needed only where there is something new
 
     try:
-        text = _record_file(state, file[0]).read_text(encoding="utf-8")
-        started = Record.model_validate_json(text).started_at
-        record = json.loads(text, parse_constant=_refuse)
+        read, record = parse(_record_file(state, file[0]).read_text(encoding="utf-8"))
+        started = read.started_at
         # Without a zone it is UTC, as the schema says; some times are in no year of that calendar.
         started = started.astimezone(UTC) if started.tzinfo else started.replace(tzinfo=UTC)
         return _Entry(file, record, started.timestamp())
@@ -110,10 +109,6 @@ def _read(state: Path, file: File) -> _Entry | None:
         return None
     except (OSError, ValueError, OverflowError) as error:
         return _Entry(file, {}, broken=" ".join(" ".join(str(error).splitlines()[:3]).split()))
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
 
 
 @contextmanager

@@ -64,12 +64,16 @@ class Store:
 
     def get(self, run_id: str) -> Run:
         """Give the run whose id is, or uniquely begins with, `run_id`; raises ProvisionerError (code 2)."""
-        ids = self._ask(EVERYTHING, lambda connection: reading.ids_beginning(connection, run_id))
+        ids = tuple(dict.fromkeys(self._ask(EVERYTHING, lambda connection: reading.ids_beginning(connection, run_id))))
         if len(ids) > 1:
             raise ProvisionerError(
                 f"{run_id!r} begins more than one run's id: {', '.join(ids[:5])}", "give more of it", Exit.BAD_INPUT
             )
-        for run in self.list(Selection(run_ids=tuple(ids))):
+        runs = self.list(Selection(run_ids=ids))
+        if len(runs) > 1:  # no two runs have one id, so somebody copied it
+            folders = " and ".join(str(run.folder) for run in runs)
+            raise ProvisionerError(f"{run_id!r} is there more than once, as {folders}", "move one away", Exit.BAD_INPUT)
+        for run in runs:
             return run
         raise ProvisionerError(f"no run {run_id!r}", "`provisioner facts` lists them", Exit.BAD_INPUT)
 
@@ -117,9 +121,9 @@ class Store:
             return question(connection)
 
         self.warnings = []
-        if not (self.state / "runs").is_dir():
-            return self._answer(database.open_memory, answer)  # looking makes nothing
         path = self.state / "store.db"
+        if not path.exists() and not (self.state / "runs").is_dir():
+            return self._answer(database.open_memory, answer)  # looking makes nothing
         try:
             return self._from_file(path, answer)
         except (sqlite3.DatabaseError, OSError) as error:

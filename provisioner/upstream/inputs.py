@@ -16,9 +16,11 @@ def inputs(log: Log) -> Inputs:
         base_image=f"{repository}{tag}" if base else None,
         base_image_digest=f"{repository}@{digest}" if base else None,
         base_image_present=False if unpacked else None,
-        torch=_text(log, r"Successfully installed .*\btorch-([\w.+]+)"),
+        torch=_text(log, r"Successfully installed .*\btorch-([\w.+]+)")
+        or _text(log, r"Requirement already satisfied: torch(?![\w-])\S* in .*\(([\w.+]+)\)$"),  # with its image
         xformers_url=_text(log, r"\(time git clone .*?(https?://[^\s\"']+/xformers(?:\.git)?)(?=[\s\"')])"),
-        xformers_commit=_text(log, r"\bxformers==[\d.]+\+([0-9a-f]{7,40})\b"),
+        # Of what is installed from its sources: b and c install a wheel before, made from others.
+        xformers_commit=_text(log, r"\bxformers==[\d.]+\+([0-9a-f]{7,40})\b\S* from file:"),
         arch_list=_text(log, r"\(time .*\bTORCH_CUDA_ARCH_LIST=[\"']?([\w.;+ ]+?)[\"']? python3? .*pip3? install"),
         max_jobs=None,
     )

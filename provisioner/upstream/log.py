@@ -12,6 +12,8 @@ STAMP = re.compile(r"\[(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z)\] ?")
 TIMED = re.compile(r"\(time (.*)\)$")
 REAL = re.compile(r"real\s+(\d+)m(\d+)[.,](\d+)s$")
 TOTAL = re.compile(r"Total elapsed seconds: (\d+)$")
+PROMPT = re.compile(r"(?:\(\S+\) )?[\w.-]+@[\w.-]+:[~/][^$#]*[$#](?: |$)")
+"""bash's own, as Debian and Ubuntu set it, in a Python environment too."""
 
 
 class NotALogError(ValueError):
@@ -32,7 +34,10 @@ class Command:
 
 @dataclass(frozen=True)
 class Log:
-    """A run's log: `lines` without their ends, from the head to the total; what was typed after that is left out."""
+    """A run's log: `lines` without their ends, from the head to the total; what was typed after that is left out.
+
+    A script that died prints no total: then it ends where the shell asks for the next command.
+    """
 
     scenario: str
     started: datetime
@@ -70,7 +75,10 @@ def read(text: str) -> Log:
     if lines[0].strip() != HEAD:
         raise NotALogError(f"it does not begin with '{HEAD}'")
     total = _first(lines, TOTAL)
-    lines = lines[: total[0] + 1] if total else lines
+    if total:
+        lines = lines[: total[0] + 1]
+    elif prompt := _first(lines, PROMPT):
+        lines = lines[: prompt[0]]
     scenario = _first(lines, re.compile(r"^(?:Scenario|Log file): .*scenario_([abc])\.(?:sh|log)$"))
     started = _time(lines, "Start")
     if not scenario or not started:

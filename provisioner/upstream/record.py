@@ -19,7 +19,7 @@ LAST_LINES = 8
 
 
 def record_of(text: str, host: str) -> Record:
-    """Give the record that a log proves; the run's id is made of its start and the log itself.
+    """Give the record that a log proves; the run's id is made of its start, its host and the log itself.
 
     Raises NotALogError where it is none.
     """
@@ -28,9 +28,10 @@ def record_of(text: str, host: str) -> Record:
     timings = {phase.name: phase.seconds for phase in found}
     told = inputs(read)
     failure = _failure(read, found)
-    normal = "\n".join(text.splitlines())  # the same log with other line ends is the same run
+    # The same log with other line ends is the same run; on another host it is another, and no two share an id.
+    named = "\n".join([host, *text.splitlines()])
     return Record(
-        run_id=f"{read.started.astimezone(UTC):%Y%m%dT%H%M%SZ}-{hashlib.sha256(normal.encode()).hexdigest()[:6]}",
+        run_id=f"{read.started.astimezone(UTC):%Y%m%dT%H%M%SZ}-{hashlib.sha256(named.encode()).hexdigest()[:6]}",
         host=host,
         scenario=read.scenario,
         profile=PROFILE,

@@ -89,6 +89,22 @@ def test_too_few_is_when_no_outcome_could_be_significant(n, m, few):
     assert (compared.p >= compare.SIGNIFICANCE) is few, "the most extreme samples there are"
 
 
+@pytest.mark.parametrize("slow", [[253.0], [252.0, 253.0]])
+def test_a_tie_on_one_side_does_not_hide_what_is_slower(slow):
+    seconds = [100.0, 100.0, *map(float, range(101, 139))]
+    before = Sample({str(n): value for n, value in enumerate(seconds)})
+    compared = compare._compare(before, Sample({f"b{n}": value for n, value in enumerate(slow)}))
+    assert not compared.too_few and compare.is_slower(compared, 0.1)
+    # Of the 41 ways to share out one, or the 861 to share out two, it is the last, of either tail.
+    assert compared.p == pytest.approx(2 / math.comb(40 + len(slow), len(slow)))
+
+
+def test_ties_between_the_sides_are_ranked_alike():
+    one, other = (Sample({f"{n}": float(v) for n, v in enumerate(values)}) for values in ([1, 1, 2, 2], [2, 3, 3, 3]))
+    # Of the 70 ways to share them out, 3 have a rank sum as low: both ones, and two of the three twos.
+    assert compare._compare(one, other).p == pytest.approx(2 * 3 / 70)
+
+
 def test_one_run_on_a_side_has_no_interval_and_that_is_said(cli, runs):
     runs("a", 10)
     runs("b", 11, 12)
@@ -105,7 +121,7 @@ def test_equal_and_zero_samples_are_no_trouble(cli, runs):
     assert (phase["ratio"], phase["interval"]) == (None, None)
     phase = figures(cli, "b", "c")["phases"]["compile"]
     assert (phase["ratio"], phase["interval"], phase["p"]) == (1, [1, 1], 1)
-    assert cli("compare", "b", "c")[2] == ""
+    assert "not the same" not in cli("compare", "b", "c")[2]
 
 
 def test_a_failed_run_counts_where_it_went_well(cli, runs, record):
@@ -147,6 +163,57 @@ def test_inputs_that_differ_within_a_side_are_refused_too(cli, runs, record):
     runs("b", 10)
     runs("b", 11, day=2, inputs={**record["inputs"], "torch": "2.15.0"})
     assert "torch 2.14.1 against 2.15.0 and 2.14.1" in refused(cli, "a", "b")
+
+
+def test_what_a_run_that_failed_never_learnt_is_no_difference(cli, runs, record):
+    early = {"outcome": "failed", "inputs": {**record["inputs"], "torch": None, "xformers_commit": None}}
+    runs("a", 10, 11, 12, 13)
+    runs("b", 10, 11, 12)
+    runs("b", 13, day=2, **early)
+    document = figures(cli, "a", "b")
+    assert document["differences"] == [] and document["phases"]["total"]["b"]["n"] == 3
+    assert {"torch", "xformers commit"} <= set(document["unknown"]), "it is said"
+    runs("c", 10, inputs=early["inputs"])
+    assert "torch 2.14.1 against unknown" in refused(cli, "a", "c"), "one that went well ought to know"
+    runs("d", 10, outcome="failed", inputs={**record["inputs"], "torch": "2.15.0"})
+    assert "torch 2.14.1 against 2.15.0" in refused(cli, "a", "d")
+
+
+def test_what_nobody_knows_is_said(cli, runs, record):
+    runs("a", 10)
+    runs("b", 10)
+    assert figures(cli, "a", "b")["unknown"] == ["base image digest", "nvcc", "gcc"]
+    assert "may differ, not all runs tell: base image digest, nvcc, gcc" in cli("compare", "a", "b")[2]
+    whole = {**record["inputs"], "base_image_digest": "sha256:1", "versions": {"nvcc": "13.0", "gcc": "14"}}
+    runs("c", 10, inputs=whole)
+    runs("d", 10, inputs=whole)
+    assert figures(cli, "c", "d")["unknown"] == [] and cli("compare", "c", "d")[2] == ""
+
+
+def test_other_compilers_are_refused_where_both_are_known(cli, runs, record):
+    for host, nvcc, gcc in (("a", "12.8", "11"), ("b", "13.0", "14"), ("c", None, "11")):
+        runs(host, 10, 11, inputs={**record["inputs"], "versions": {"nvcc": nvcc, "gcc": gcc}})
+    assert "nvcc 12.8 against 13.0, gcc 11 against 14" in refused(cli, "a", "b")
+    assert figures(cli, "a", "c")["unknown"] == ["base image digest", "nvcc"]
+
+
+def test_a_record_without_what_has_a_default_has_the_default(cli, keep, record):
+    keep(run_id="a")
+    del record["scenario"], record["runtime"]
+    keep(run_id="b")
+    assert figures(cli, "a", "b")["differences"] == []
+
+
+def test_another_gpu_is_said(cli, runs, record):
+    def gpus(*names):
+        rest = dict.fromkeys(("uuid", "compute_capability", "memory_bytes"))
+        return {"machine": {**record["machine"], "gpus": [{"name": name, **rest} for name in names]}}
+
+    runs("a", 10, **gpus("NVIDIA H100", "NVIDIA H100"))
+    runs("b", 10, **gpus("NVIDIA H200"))
+    runs("c", 10)
+    assert figures(cli, "a", "b")["remarks"] == [{"what": "GPU", "a": ["NVIDIA H100"], "b": ["NVIDIA H200"]}]
+    assert "not the same: GPU NVIDIA H200 against none" in cli("compare", "b", "c")[2]
 
 
 def test_another_machine_is_said_and_no_reason_to_refuse(cli, runs, record):

@@ -113,9 +113,12 @@ def test_a_query_of_single_values_prints_them(cli, three):
 def test_a_query_that_selects_nothing(cli, three):
     assert cli("facts", "-o", "json", "-q", "nothing") == (0, "null\n", "")
     assert cli("facts", "-o", "yaml", "-q", "nothing") == (0, "null\n", "")
+    assert cli("facts", "-o", "json", "-q", "runs[?host=='nope'].host") == (0, "[]\n", "")
     for form in ("table", "csv"):
-        code, out, err = cli("facts", "-o", form, "-q", "nothing")
-        assert (code, out) == (0, "") and "nothing" in err
+        for query in ("nothing", "runs[?host=='nope'].host", "runs[0].machine.gpus", "`{}`"):
+            code, out, err = cli("facts", "-o", form, "-q", query)
+            assert (code, out) == (0, "") and "nothing" in err and err.count("\n") == 1, query
+    assert cli("facts", "-q", "`0`") == (0, "0\n", "")
 
 
 def test_an_empty_store(cli, state):
@@ -123,6 +126,7 @@ def test_an_empty_store(cli, state):
     code, out, err = cli("facts")
     assert (code, out) == (0, "")
     assert "no runs" in err and "provisioner run" in err
+    assert cli("facts", "-q", "runs[].host") == (0, "", err)
     assert not state.exists(), "looking must not make anything"
 
 

@@ -99,6 +99,17 @@ def test_importing_it_again_changes_nothing(cli, tmp_path):
     assert cli("facts", "-q", "length(runs)")[1] == "1\n"
 
 
+def test_a_log_of_two_hosts_is_two_runs(cli, tmp_path):
+    path = tmp_path / "a.log"
+    path.write_text(TEXT)
+    (one,), (other,) = (json.loads(cli("import", path, "--host", host, "--json")[1])["runs"] for host in ("a", "b"))
+    assert cli("audit", one["run_id"])[0] == cli("audit", other["run_id"])[0] == 4
+    document = json.loads(cli("compare", one["run_id"], other["run_id"], "--allow-different", "--json")[1])
+    assert document["a"]["runs"] == [one["run_id"]] and document["b"]["runs"] == [other["run_id"]]
+    assert cli("delete", one["run_id"], "--yes")[0] == 0
+    assert json.loads(cli("facts", "--json")[1])["runs"] == [other]
+
+
 @pytest.mark.parametrize("ends", ["\r\n", "\r"])
 def test_line_ends_do_not_matter(ends):
     assert record_of(TEXT.replace("\n", ends), "h") == record_of(TEXT, "h")
@@ -132,6 +143,38 @@ def test_the_other_scenarios_may_use_caches(letter):
     record = record_of(text, "h")
     assert record.scenario == letter
     assert "no_cached_layer" not in checks(record) and "configuration_has_no_shortcut" not in checks(record)
+
+
+PREBUILT = """\
+(time python3 -m pip install --no-cache-dir /opt/wheels/xformers-*.whl)
+[2025-01-02T02:05:25.1Z] Requirement already satisfied: torchvision in /lib (from xformers==0.0.32+fedcba9) (0.23.0)
+[2025-01-02T02:05:25.2Z] Requirement already satisfied: torch>=2.7 in /lib (from xformers==0.0.32+fedcba9) (2.8.0+cu128)
+[2025-01-02T02:05:25.3Z] Successfully installed xformers-0.0.32+fedcba9.d20250101
+
+real\t0m0.200s
+"""
+"""What scenario b does before it compiles: it takes torch, and a wheel of another commit, from its image."""
+
+
+def of_a_script_that_died():
+    """The log of a script that ended at a `cd`, with what its user then did by hand."""
+    built = [line for line in LINES if "Successfully installed sympy" not in line]
+    text = "".join(built[: next(n for n, line in enumerate(built) if "(time devcontainer exec" in line)])
+    text = text.replace("scenario_a", "scenario_b").replace("(time FORCE_CUDA", f"{PREBUILT}(time FORCE_CUDA")
+    return f"{text}./somewhere/scenario_b.sh: line 50: cd: work: No such file or directory\n{BY_HAND}"
+
+
+@pytest.mark.parametrize("prompt", ["someone@box:/work$", "(venv) someone@box:~$", "root@box:/work#"])
+def test_what_was_typed_by_hand_after_a_script_that_died_is_no_part_of_the_run(prompt):
+    record = record_of(of_a_script_that_died().replace("someone@box:/work$", prompt), "h")
+    assert (record.outcome, record.scenario, record.timings["compile"]) == ("interrupted", "b", 99.75)
+    assert record.failure.last_lines[-1] == "./somewhere/scenario_b.sh: line 50: cd: work: No such file or directory"
+    assert outcomes(record).keys().isdisjoint({"attention_test"})
+
+
+def test_torch_and_commit_are_those_of_the_compile():
+    record = record_of(of_a_script_that_died(), "h")
+    assert (record.inputs.torch, record.inputs.xformers_commit) == ("2.8.0+cu128", "0abc123")
 
 
 # --- the verdict ---
@@ -259,6 +302,13 @@ def test_what_was_exported_comes_back(cli, keep, tmp_path, state):
     code, out, _ = cli("--state-dir", tmp_path / "other", "import", path, "--json")
     assert code == 0 and json.loads(out)["runs"] == kept
     assert json.loads(cli("--state-dir", tmp_path / "other", "facts", "--json")[1])["runs"] == kept
+
+
+def test_an_exported_record_with_an_endless_number_is_refused(cli, record, tmp_path, state):
+    path = tmp_path / "runs.jsonl"
+    path.write_text(json.dumps({**record, "of_a_later_version": 0.25}).replace("0.25", "1e999") + "\n")
+    code, out, err = cli("import", path)
+    assert (code, out) == (2, "") and f"{path}:1 is no record" in err and not state.exists()
 
 
 def test_an_exported_record_does_not_choose_its_folder(cli, record, tmp_path, state):

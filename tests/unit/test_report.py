@@ -16,6 +16,7 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 
 from provisioner.errors import ProvisionerError
 from provisioner.files import write
+from provisioner.record import Record, json_schema
 from provisioner.report import html, junit, markdown, model, openmetrics
 from provisioner.store import Run
 
@@ -76,6 +77,28 @@ def test_runs_of_other_inputs_are_a_group_of_their_own_that_says_why(run, record
         "torch 2.14.1 against 2.15.0",
         "architecture list 9.0 against 8.0",
     ]
+
+
+def test_a_run_belongs_with_those_from_which_nothing_that_it_knows_differs(run, record):
+    """One that failed early does not know all; an older record does not know its compilers."""
+
+    def of(**versions):
+        return inputs(record, versions=versions)
+
+    failed = {"outcome": "failed", **inputs(record, torch=None, xformers_commit=None)}
+    report = report_of(
+        run(1, **of(nvcc="13.0")), run(2), run(3), run(4, **failed), run(5, **of(nvcc="12.8")), run(6, **failed)
+    )
+    first, second = report.groups
+    assert [sample.started.day for sample in first.samples] == [29, 28, 27, 26, 25]
+    assert first.inputs["nvcc"] == "12.8" and first.inputs["torch"] == "2.14.1"
+    assert list(map(str, second.differences)) == ["nvcc 12.8 against 13.0"]
+    assert list(report_of(run(1, **failed)).groups[0].inputs) == list(first.inputs), "all are shown, known or not"
+
+
+def test_runs_of_one_id_on_two_hosts_are_two(run, record):
+    report = report_of(run(1, run_id="x"), run(2), run(3, run_id="x", host="h2", **inputs(record, torch="3")))
+    assert [report.group_of[sample] for sample in report.samples] == ["B", "A", "A"]
 
 
 def test_groups_have_a_name_however_many_they_are(run, record):
@@ -219,6 +242,18 @@ def test_a_record_that_knows_next_to_nothing_is_shown(run, record):
     assert "h1" in markdown.render(report)
     assert 'hostname="h1"' in junit.render(report)
     assert 'host="h1"' in openmetrics.render(report)
+
+
+@pytest.mark.parametrize("form", [html, markdown, junit, openmetrics])
+def test_a_record_may_leave_out_what_the_schema_does_not_want(run, record, form):
+    required = json_schema()["required"]
+    bare = run()
+    for name in set(bare.record) - set(required):
+        del bare.record[name]
+    Record.model_validate(bare.record)
+    assert "h1" in form.render(report_of(bare))
+    if form is openmetrics:
+        assert 'scenario="a",runtime="devcontainer"' in form.render(report_of(bare))
 
 
 # --- the other formats ---
@@ -377,6 +412,14 @@ def test_nothing_to_report_is_said(cli, tmp_path):
     code, out, err = cli("report", "--html", tmp_path / "r.html")
     assert (code, out) == (0, "") and "no runs" in err
     assert "no runs" in (tmp_path / "r.html").read_text()
+
+
+def test_a_report_of_a_host_that_never_was_is_refused(cli, keep, tmp_path):
+    keep()
+    path = tmp_path / "r.html"
+    code, out, err = cli("report", "--host", "nope", "--html", path)
+    assert (code, out) == (2, "") and "no run on a host nope" in err and err.count("\n") == 1
+    assert not path.exists()
 
 
 def test_one_file_for_two_formats_is_refused(cli, tmp_path):

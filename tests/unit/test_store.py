@@ -117,6 +117,14 @@ def test_a_run_by_its_id_or_a_beginning_of_it(state, keep):
         assert caught.value.code == 2
 
 
+def test_a_run_that_is_there_twice_is_not_guessed_at(state, keep):
+    keep(run_id="x", host="h1")
+    keep(run_id="x", host="h2")
+    with pytest.raises(ProvisionerError) as caught:
+        Store(state).get("x")
+    assert all(str(state / "runs" / host / "x") in str(caught.value) for host in ("h1", "h2"))
+
+
 # --- the files change ---
 
 
@@ -143,13 +151,29 @@ def test_a_run_without_a_record_is_no_run_yet(state, keep):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", '{"schema": "scenario-a/1"}', '{"run_id": "\x00"}', b"\xff\xfe\x00", "started", "NaN"],
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"schema": "scenario-a/1"}',
+        '{"run_id": "\x00"}',
+        b"\xff\xfe\x00",
+        "started",
+        "NaN",
+        "1e999",
+        "more",
+    ],
 )
 def test_a_broken_record_is_kept_named_and_not_counted(state, keep, record, text):
     if text == "started":
         text = json.dumps({**record, "started_at": "0001-01-01T00:00:00+14:00"})
     if text == "NaN":
         text = json.dumps({**record, "extra": float("nan")})
+    if text == "1e999":
+        text = json.dumps({**record, "total_seconds": 0.25}).replace("0.25", text)
+    if text == "more":
+        text = json.dumps({**record, "of_a_later_version": 0.25}).replace("0.25", "1e999")
     data = text if isinstance(text, bytes) else text.encode()
     keep(run_id="good")
     keep(run_id="bad")
@@ -192,11 +216,21 @@ def test_an_index_of_a_newer_version_is_refused_and_left_alone(state, keep, cli)
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     before = (state / "store.db").read_bytes()
-    for command in (["facts"], ["status"], ["run", "--profile", "registries", "-i", "nothing,"], ["audit", "x"]):
+    log, runs = Path(__file__).parent / "data/upstream.log", sorted(state.rglob("record.json"))
+    for command in (
+        ["facts"],
+        ["status"],
+        ["run", "--profile", "registries", "-i", "nothing,"],
+        ["audit", "x"],
+        ["import", log],
+    ):
         code, out, err = cli(*command)
         assert (code, out) == (2, "") and err.count("\n") == 1
         assert "newer version" in err and "--state-dir" in err
     assert (state / "store.db").read_bytes() == before
+    assert sorted(state.rglob("record.json")) == runs
+    shutil.rmtree(state / "runs")
+    assert cli("import", log)[0] == 2 and not (state / "runs").exists()
 
 
 def test_an_older_index_is_migrated_in_place(state, keep, monkeypatch):
