@@ -64,12 +64,13 @@ def look(host: Any, wanted: dict) -> dict:
         running += [change(path, "left by a killed engine", "absent") for path in leftovers]
     # An engine that neither systemd's docker.service nor the pid file keeps is left alone.
     drop_in: list[dict[str, str]] = []
-    companions: list[dict[str, str]] = []
+    companions: list[str] = []
     if host.systemd and (keeper == "systemd" or not engine.version):
         drop_in = _drop_in_changes(host, wanted)
         running += _unit_changes(unit, engine.version)
-        companions = _companion_changes(host, unit, engine.version)
-        running += companions
+        needed = _companion_changes(host, unit, engine.version)
+        companions = [off["what"] for off in needed]
+        running += needed
     stale = bool(engine.version and pid) and _is_stale(host, pid, wanted)
     notes = []
     if stale and engine.containers:
@@ -96,8 +97,8 @@ def look(host: Any, wanted: dict) -> dict:
         "drop_in": bool(drop_in),
         "hollow": hollow,
         "leftovers": leftovers,
-        "companions": [off["what"] for off in companions],
-        "restart": not engine.version or (not engine.containers and (stale or SOCKET in [c["what"] for c in companions])),
+        "companions": companions,
+        "restart": not engine.version or (not engine.containers and (stale or SOCKET in companions)),
     }
 
 
