@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils import provisioner_signed_repository as signed
-from ansible.module_utils.provisioner_host import change
+from ansible.module_utils.provisioner_host import RefusalError, change
 
 NVIDIA, DISPLAY = "0x10de", "0x03"
 # Why a role that is for GPUs leaves a host alone.
@@ -35,28 +35,20 @@ QUERY = ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
 PERSISTENCE = "nvidia-persistenced.service"
 
 
-class RefusalError(Exception):
-    """Why the driver cannot be brought here: one line, what and how to mend it."""
-
-
 def look(host: Any, wanted: dict) -> dict:
     """Return what is off, and what the tasks need to mend it.
 
-    `changes` is empty where nothing is to be done. `skipped` says why a host is none of the role's business, `refused`
-    why it cannot be served, `restart` why the host wants a restart ('' each where it does not apply);
-    `reboot_required` tells whether that restart is left to a person who wants to hear of it.
+    `changes` is empty where nothing is to be done. `skipped` says why a host is none of the role's business, `restart`
+    why the host wants a restart ('' each where it does not apply); `reboot_required` tells whether that restart is left
+    to a person who wants to hear of it. Raises RefusalError where the driver cannot be brought here.
     """
-    found = {"changes": [], "notes": [], "skipped": "", "refused": "", "restart": "", **driver(host)}
+    found = {"changes": [], "notes": [], "skipped": "", "restart": "", **driver(host)}
     found["hardware"] = hardware()
     # Where a GPU is lent to a container the PCI bus may not be seen, and what nvidia-smi says tells.
     if not (found["hardware"] or found["answers"] or found["mismatch"] or wanted["force"]):
         return {**found, "skipped": NO_GPU}
     found["local"] = is_controller(host, wanted)
-    try:
-        found.update(upkeep(host, wanted, found))
-    except RefusalError as refusal:
-        found["refused"] = str(refusal)
-        found["changes"] = [change("driver", described(found), "branch " + (wanted["branch"] or "of the source"))]
+    found.update(upkeep(host, wanted, found))
     if found["mismatch"]:
         found["notes"].append(f"gpu_driver: driver/library version mismatch: {found['mismatch']}")
     left = bool(found["restart"]) and not found["restart_now"]
@@ -363,11 +355,6 @@ def of_branch(version: str, branch: str) -> bool:
 def same(loaded: str, library: str) -> bool:
     """Tell whether two versions are one, where either may be cut short (nvidia-smi prints two parts of three)."""
     return of_branch(loaded, library) or of_branch(library, loaded)
-
-
-def described(found: dict) -> str:
-    """Return the driver in a few words."""
-    return found["version"] or found["mismatch"] or found["complaint"]
 
 
 def bare(name: str) -> str:

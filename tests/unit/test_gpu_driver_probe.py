@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from ansible.module_utils import provisioner_gpu_driver as probe
 from ansible.module_utils import provisioner_signed_repository as signed
-from ansible.module_utils.provisioner_host import Host
+from ansible.module_utils.provisioner_host import Host, RefusalError
 
 ROOT = Path(__file__).parents[2]
 KEY = (Path(__file__).parent / "data" / "gpu_driver" / "key.asc").read_text()
@@ -186,11 +186,11 @@ def test_every_distribution_is_whole(machine, name, source, module, arch):
     if name == "debian13":
         assert repository["fingerprints"] == []
         repository["fingerprints"] = ["A" * 40]
-    found = host.look(source=source, module=module)
     if source == "distribution" and name.endswith("9"):
-        assert found["refused"] == "RHEL 9 has no driver of its own; set gpu_driver_source to nvidia"
+        with pytest.raises(RefusalError, match=r"^RHEL 9 has no driver of its own; set gpu_driver_source to nvidia$"):
+            host.look(source=source, module=module)
         return
-    assert found["refused"] == ""
+    found = host.look(source=source, module=module)
     assert found["missing"][-len(headers) :] == headers
     assert len(found["missing"]) > len(headers)
     everything = json.dumps([found, host.wanted["distributions"][name]["hold"]])
@@ -233,7 +233,7 @@ def test_a_driver_that_works_is_left_alone_whoever_brought_it(machine, branch, r
     host.gpu()
     host.works("580.95.05")
     found = host.look(branch=branch, source="nvidia")
-    assert (found["changes"], found["refused"], found["restart"]) == ([], "", "")
+    assert (found["changes"], found["restart"]) == ([], "")
     assert found["version"] == "580.95.05"
 
 
@@ -297,14 +297,13 @@ def test_components_that_are_there_are_not_added_again(machine):
 def test_an_image_gets_the_newest_kernels_headers_not_the_builders(machine):
     found = machine(kernel="6.18.44-builder").look(force=True)
     assert found["missing"][-1] == "linux-headers-amd64"
-    assert found["refused"] == ""
 
 
 def test_a_role_that_has_converged_finds_nothing(machine):
     host = machine()
     host.ours()
     found = host.look()
-    assert (found["changes"], found["refused"], found["restart"], found["notes"]) == ([], "", "", [])
+    assert (found["changes"], found["restart"], found["notes"]) == ([], "", [])
 
 
 # --- drift ---
@@ -412,7 +411,6 @@ def test_a_mismatch_is_named_whoever_installed_the_driver(machine):
     host.gpu()
     mismatched(host)
     found = host.look()
-    assert found["refused"] == ""
     assert "driver/library version mismatch: module 535.261.03 is loaded" in found["notes"][0]
     assert (found["restart"], found["changes"], found["unheld"]) == (found["mismatch"], [], [])
     assert whats(host.look(reboot="auto")) == ["restart"]
@@ -461,26 +459,26 @@ def test_a_refusal_is_one_line_with_its_remedy(machine, wanted, prepare, says):
     host = machine()
     host.gpu()
     prepare(host)
-    found = host.look(**wanted)
-    assert says in found["refused"]
-    assert "\n" not in found["refused"]
-    assert whats(found) == ["driver"]
+    with pytest.raises(RefusalError, match=re.escape(says)) as refusal:
+        host.look(**wanted)
+    assert "\n" not in str(refusal.value)
 
 
 def test_a_kernel_without_headers_is_refused(machine):
     host = machine(kernel="6.6.6-mine")
     host.gpu()
-    assert "6.6.6-mine is not Debian 12's and has no headers" in host.look()["refused"]
+    with pytest.raises(RefusalError, match=r"6\.6\.6-mine is not Debian 12's and has no headers"):
+        host.look()
     host.write("modules/6.6.6-mine/build/Makefile")
-    assert host.look()["refused"] == ""
+    assert host.look()["missing"][-1] == "linux-headers-amd64"
 
 
 def test_a_gpu_that_does_not_answer_though_all_is_there_is_told(machine):
     host = machine()
     host.ours()
     host.smi = (6, "No devices were found\n", "")
-    found = host.look()
-    assert "does not answer (No devices were found)" in found["refused"]
+    with pytest.raises(RefusalError, match=r"does not answer \(No devices were found\)"):
+        host.look()
 
 
 def test_another_key_on_the_host_is_drift(machine):
