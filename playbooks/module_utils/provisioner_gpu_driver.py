@@ -146,17 +146,19 @@ def upkeep(host: Any, wanted: dict, found: dict) -> dict:
     changes = [*plan["changes"], *kept]
     if text(Path(wanted["modprobe_file"])) != wanted["modprobe"].strip():
         changes.append(change(wanted["modprobe_file"], "other" if ours else "absent", "nouveau off"))
+    done["unbuilt"] = [] if plan["missing"] else unbuilt(found)
+    reason = restart_reason(found, done)
     if not plan["missing"]:
-        changes += settled(host, wanted, found, done)
-        if done.get("restart_reason"):
-            later = restart(wanted, found, done["restart_reason"])
-            changes += later.pop("changes")
-            done.update(later)
-        elif found["hardware"] and not found["answers"] and not changes:
-            raise RefusalError(
-                f"the driver is installed and loaded, and does not answer ({found['complaint']}); "
-                "read 'dmesg | grep -i nvidia' on the host, mend it and run this again"
-            )
+        changes += settled(host, wanted, found, done, bool(reason))
+    if reason:
+        later = restart(wanted, found, reason)
+        changes += later.pop("changes")
+        done.update(later)
+    elif found["hardware"] and not found["answers"] and not changes:
+        raise RefusalError(
+            f"the driver is installed and loaded, and does not answer ({found['complaint']}); "
+            "read 'dmesg | grep -i nvidia' on the host, mend it and run this again"
+        )
     return {**done, "changes": changes}
 
 
@@ -235,32 +237,40 @@ def headers(entry: dict, found: dict, words: dict) -> list[str]:
     return names
 
 
-def settled(host: Any, wanted: dict, found: dict, done: dict) -> list[dict]:
-    """Return what is off beyond packages, and put into `done` what the tasks need: DKMS, loading, persistence."""
-    changes = []
-    kernels = sorted((path.parent.name for path in KERNELS.glob("*/build")), key=natural)
-    running = platform.release()
-    concerned = {*kernels[-1:], *({running} & set(kernels) if found["hardware"] else ())}
-    done["unbuilt"] = sorted(kernel for kernel in concerned if not has_module(kernel))
-    changes += [change(f"module for kernel {kernel}", "not built", "built by DKMS") for kernel in done["unbuilt"]]
+def kernels() -> list[str]:
+    """Return the kernels that DKMS can build for, the oldest first."""
+    return sorted((path.parent.name for path in KERNELS.glob("*/build")), key=natural)
 
-    done["load"] = False
-    if found["hardware"] and not found["answers"]:
-        if found["mismatch"]:
-            done["restart_reason"] = found["mismatch"]
-        elif (LOADED / "nouveau").exists():
-            done["restart_reason"] = "nouveau holds the GPU"
-        elif not found["loaded"] and not has_module(running) and not done["unbuilt"]:
-            done["restart_reason"] = (
-                f"kernel {running} runs, and the module is for {kernels[-1] if kernels else 'none'}"
-            )
-        elif not found["loaded"]:
-            done["load"] = True
-            changes.append(change("kernel module nvidia", "not loaded", "loaded"))
-    elif found["mismatch"]:
-        done["restart_reason"] = found["mismatch"]
-    elif found["answers"] and not of_branch(found["version"], done["branch"]):
-        done["restart_reason"] = f"driver {found['version']} runs, and branch {done['branch']} is installed"
+
+def unbuilt(found: dict) -> list[str]:
+    """Return the kernels that lack the module: of the newest, and of the running one where it is this host's."""
+    known = kernels()
+    concerned = {*known[-1:], *({platform.release()} & set(known) if found["hardware"] else ())}
+    return sorted(kernel for kernel in concerned if not has_module(kernel))
+
+
+def restart_reason(found: dict, done: dict) -> str:
+    """Return why the host wants a restart, be it only once the missing packages are there; '' where it does not."""
+    runs, silent = found["version"] or found["loaded"], found["hardware"] and not found["answers"]
+    if found["mismatch"]:
+        return str(found["mismatch"])
+    if runs and (found["answers"] or silent) and not of_branch(runs, done["branch"]):
+        return f"driver {runs} runs, and branch {done['branch']} is wanted"
+    if silent and (LOADED / "nouveau").exists():
+        return "nouveau holds the GPU"
+    # What is still to be built may be for the kernel that runs.
+    if silent and not (runs or done["missing"] or done["unbuilt"] or has_module(platform.release())):
+        return f"kernel {platform.release()} runs, and the module is for {(kernels() or ['none'])[-1]}"
+    return ""
+
+
+def settled(host: Any, wanted: dict, found: dict, done: dict, restarts: bool) -> list[dict]:
+    """Return what is off beyond packages, and put into `done` what the tasks need: loading, persistence."""
+    changes = [change(f"module for kernel {kernel}", "not built", "built by DKMS") for kernel in done["unbuilt"]]
+
+    done["load"] = bool(found["hardware"]) and not (found["answers"] or found["loaded"] or restarts)
+    if done["load"]:
+        changes.append(change("kernel module nvidia", "not loaded", "loaded"))
 
     done["persistence"] = {}
     if wanted["persistence"] and host.systemd:

@@ -372,6 +372,12 @@ def nouveau(host):
     host.write("sys/nouveau/refcnt", "1")
 
 
+def fresh(host):
+    """Under a kernel that has taken the GPU by itself."""
+    host.packages.clear()
+    nouveau(host)
+
+
 REASONS = {
     mismatched: "module 535.261.03 is loaded, the library is 535.309",
     nouveau: "nouveau holds the GPU",
@@ -390,6 +396,36 @@ def test_a_restart_is_made_only_where_it_is_allowed(machine, why, policy):
     assert found["restart_now"] is (policy == "auto")
     assert any("wants a restart" in note for note in found["notes"]) is (policy != "auto")
     assert found["reboot_required"] is (policy == "report")
+
+
+@pytest.mark.parametrize("policy", ["auto", "report", "never"])
+def test_a_restart_that_is_to_come_is_told_while_packages_are_missing(machine, policy):
+    host = machine()
+    host.ours()
+    fresh(host)
+    found = host.look(reboot=policy)
+    assert "package nvidia-kernel-dkms" in whats(found)
+    assert ("restart" in whats(found)) is (policy == "auto")
+    assert found["restart"] == "nouveau holds the GPU"
+    assert any("wants a restart" in note for note in found["notes"]) is (policy != "auto")
+    assert found["reboot_required"] is (policy == "report")
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_change_of_branch_under_a_loaded_driver_wants_a_restart(machine, answers):
+    host = machine()
+    host.ours()
+    if not answers:
+        host.smi = (127, "", "not found")
+    found = host.look(branch="580", source="nvidia", reboot="auto")
+    assert "package nvidia-open-580" in whats(found)
+    assert found["changes"][-1]["from"].startswith("driver 535.309.01 runs")
+
+
+def test_the_module_for_the_running_kernel_may_still_come_with_its_packages(machine):
+    host = machine()
+    host.gpu()
+    assert host.look(reboot="auto")["restart"] == ""
 
 
 def test_the_machine_that_this_runs_on_is_never_restarted(machine):
