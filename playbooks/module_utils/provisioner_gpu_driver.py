@@ -116,10 +116,11 @@ def upkeep(host: Any, wanted: dict, found: dict) -> dict:
     unheld = [name for name in packaged if name not in held] if wanted["hold"] else []
     kept = [change("hold", "none", name) for name in unheld]
 
-    ours = Path(wanted["modprobe_file"]).exists()
+    # NVIDIA's installer may have taken the place of our packages since.
+    ours = Path(wanted["modprobe_file"]).exists() and not UNINSTALLER.exists()
     satisfied = not wanted["branch"] or of_branch(found["version"] or found["loaded"], wanted["branch"])
     holding = {"unheld": unheld, "packaged": packaged, "manager": entry["manager"] if entry else ""}
-    if found["answers"] and satisfied and not ours:
+    if found["answers"] and satisfied and not (ours and from_source(host, wanted, entry, found)):
         return {**holding, "changes": kept}
     if found["mismatch"] and not ours:
         later = restart(wanted, found, found["mismatch"])
@@ -144,8 +145,9 @@ def upkeep(host: Any, wanted: dict, found: dict) -> dict:
     done = {**holding, **plan}
     done["prerequisites"] = entry.get("prerequisites", [])
     changes = [*plan["changes"], *kept]
-    if text(Path(wanted["modprobe_file"])) != wanted["modprobe"].strip():
-        changes.append(change(wanted["modprobe_file"], "other" if ours else "absent", "nouveau off"))
+    modprobe = text(wanted["modprobe_file"])
+    if modprobe != wanted["modprobe"].strip():
+        changes.append(change(wanted["modprobe_file"], "other" if modprobe else "absent", "nouveau off"))
     done["unbuilt"] = [] if plan["missing"] else unbuilt(found)
     reason = restart_reason(found, done)
     if not plan["missing"]:
@@ -162,6 +164,16 @@ def upkeep(host: Any, wanted: dict, found: dict) -> dict:
     return {**done, "changes": changes}
 
 
+def from_source(host: Any, wanted: dict, entry: Any, found: dict) -> bool:
+    """Tell whether the driver that works is of the packages of the wanted source."""
+    source = entry and entry["sources"].get(wanted["source"])
+    if not source:
+        return False
+    branch = major(found["version"])
+    names = {each.format(branch=branch) for names in source["packages"].values() for each in names}
+    return branch in source.get("branches", [branch]) and not names.isdisjoint(map(bare, host.packages))
+
+
 def packages(host: Any, wanted: dict, entry: dict, found: dict) -> dict:
     """Return which packages and sources are missing, with the text that the source's file should have."""
     source = entry["sources"].get(wanted["source"])
@@ -169,31 +181,38 @@ def packages(host: Any, wanted: dict, entry: dict, found: dict) -> dict:
     if not source:
         raise RefusalError(f"{name} has no driver of its own; set gpu_driver_source to nvidia")
     # What works is of the right branch, unless another is asked for.
-    works = found["version"].split(".")[0]
-    branch = wanted["branch"] or works or source["branch"]
-    branches = source.get("branches") or []
-    if branches and branch not in branches and branch != works:
+    exact = wanted["branch"] or major(found["version"]) or source["branch"]
+    branch = major(exact)
+    branches = source.get("branches", [branch])
+    if branch not in branches:
         raise RefusalError(
             f"{name} has the driver of branch {' or '.join(branches)}, not {branch}; "
             "set gpu_driver_branch to that, or gpu_driver_source to nvidia"
         )
-    module = wanted["module"] or source["module"]
     arch, repository_arch = ARCHITECTURES.get(platform.machine(), (platform.machine(),) * 2)
     words = {"branch": branch, "arch": arch, "repository_arch": repository_arch}
-    names = [each.format(**words) for each in source["packages"][module]] + headers(entry, found, words)
     installed = {bare(each): version for each, version in host.packages.items()}
+    # The first of a module's packages is the module's own.
+    own = {module: names[0].format(**words) for module, names in source["packages"].items()}
+    works = [module for module in own if found["answers"] and own[module] in installed]
+    module = wanted["module"] or next(iter(works), source["module"])
+    names = [each.format(**words) for each in source["packages"][module]] + headers(entry, found, words)
     missing = [each for each in names if each not in installed]
     changes = [
         change(f"package {each}", "absent", f"branch {branch}" if branch in each else "present") for each in missing
     ]
 
     # A package whose name does not tell its branch is told by its version.
-    telling = source["packages"][module][0].format(**words)
-    version = re.sub(r"^\d+:", "", installed.get(telling, ""))
+    version = re.sub(r"^\d+:|-.*", "", installed.get(own[module], ""))
     if version and not of_branch(version, branch):
         missing = [*names]
-        changes.append(change(f"package {telling}", version, f"branch {branch}"))
-    plan = {"missing": missing, "module": module, "branch": branch, "repositories": {}, "source_text": ""}
+        changes.append(change(f"package {own[module]}", version, f"branch {branch}"))
+    if exact != branch and not of_branch(version, exact):
+        raise RefusalError(
+            f"driver {exact} is wanted, and packages are installed by branch, at its newest version; "
+            f"set gpu_driver_branch to {branch}, or install that very version by hand"
+        )
+    plan = {"missing": missing, "module": module, "branch": exact, "repositories": {}, "source_text": ""}
     plan["stream"] = source.get("stream", {}).get(module, "").format(**words)
     plan["source_file"] = entry["source_file"]
     if "repository" in source:
@@ -360,6 +379,11 @@ def has_module(kernel: str) -> bool:
 def of_branch(version: str, branch: str) -> bool:
     """Tell whether a driver's version is of a branch: 535.261.03 is of 535, and of 535.261."""
     return f"{version}.".startswith(f"{branch}.")
+
+
+def major(version: str) -> str:
+    """Return the branch's number of a version; '' of ''."""
+    return version.split(".", maxsplit=1)[0]
 
 
 def same(loaded: str, library: str) -> bool:

@@ -244,6 +244,41 @@ def test_a_driver_in_a_container_host_counts_without_pci(machine):
     assert (found["changes"], found["skipped"]) == ([], "")
 
 
+def installer(host):
+    """NVIDIA's installer took the place of the packages."""
+    host.packages = {"linux-headers-amd64": "6.1"}
+    host.write("nvidia-uninstall")
+
+
+@pytest.mark.parametrize(
+    ("replace", "wanted"),
+    [
+        (installer, {}),
+        (lambda host: (installer(host), host.works("580.95.05")), {"branch": "580"}),
+        (lambda host: host.works("550.1.2"), {}),
+        (lambda host: host.packages.clear(), {}),
+        (lambda host: None, {"source": "nvidia"}),
+        (lambda host: setattr(host, "release", RELEASES["rocky9"]), {}),
+    ],
+)
+def test_a_working_driver_that_has_become_another_s_is_left_alone(machine, replace, wanted):
+    host = machine()
+    host.ours()
+    host.write("modprobe.conf", "other")
+    replace(host)
+    found = host.look(hold=False, **wanted)
+    assert (found["changes"], found["restart"]) == ([], "")
+
+
+def test_a_working_module_of_the_other_kind_is_no_drift(machine):
+    host = machine()
+    host.ours()
+    host.packages["nvidia-open-kernel-dkms"] = host.packages.pop("nvidia-kernel-dkms")
+    host.held.add("nvidia-open-kernel-dkms")
+    assert host.look()["changes"] == []
+    assert whats(host.look(module="proprietary"))[0] == "package nvidia-kernel-dkms"
+
+
 def test_packages_of_a_working_driver_are_held_and_nothing_else(machine):
     host = machine("ubuntu22.04")
     host.gpu()
@@ -349,6 +384,26 @@ def test_an_installed_module_is_loaded_without_a_restart(machine):
     found = host.look()
     assert (found["load"], found["restart"]) == (True, "")
     assert whats(found) == ["kernel module nvidia"]
+
+
+# --- an exact version ---
+
+
+@pytest.mark.parametrize("branch", ["535", "535.309", "535.309.01"])
+def test_a_driver_of_the_exact_version_is_kept_and_mended(machine, branch):
+    host = machine()
+    host.ours()
+    assert host.look(branch=branch)["changes"] == []
+    host.packages.pop("libcuda1")
+    assert whats(host.look(branch=branch)) == ["package libcuda1"]
+
+
+@pytest.mark.parametrize("source", ["distribution", "nvidia"])
+def test_an_exact_version_is_not_installed(machine, source):
+    host = machine()
+    host.gpu()
+    with pytest.raises(RefusalError, match="set gpu_driver_branch to 535"):
+        host.look(branch="535.95", source=source)
 
 
 # --- restarts ---
