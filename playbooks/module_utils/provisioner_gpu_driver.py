@@ -27,8 +27,10 @@ LIBRARY_FILES = ("libnvidia-ml.so.*.*", "*/libnvidia-ml.so.*.*", "*/nvidia/*/lib
 APT = Path("/etc/apt")
 UNINSTALLER = Path("/usr/bin/nvidia-uninstall")
 
-# Where DKMS and the distributions put the module, below a kernel's folder.
-MODULE_FILES = ("updates/dkms/nvidia*.ko*", "extra/nvidia*.ko*", "kernel/drivers/video/nvidia*.ko*")
+# Where DKMS and the distributions put the module, below a kernel's folder, and what they call it: not all of nvidia*.ko
+# is the driver's (GPUDirect Storage has an nvidia-fs.ko).
+MODULE_FOLDERS = ("updates/dkms", "extra", "kernel/drivers/video")
+MODULE_FILE = re.compile(r"nvidia(-current(-open)?)?\.ko(\.\w+)?")
 # How the two package managers name this machine, and how NVIDIA's repository does.
 ARCHITECTURES = {"x86_64": ("amd64", "x86_64"), "aarch64": ("arm64", "sbsa")}
 QUERY = ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
@@ -373,7 +375,8 @@ def sources(apt: Path, own: str) -> Iterator[dict]:
 
 def has_module(kernel: str) -> bool:
     """Tell whether a kernel has NVIDIA's module on disk."""
-    return any(next((KERNELS / kernel).glob(pattern), None) for pattern in MODULE_FILES)
+    files = (path for folder in MODULE_FOLDERS for path in (KERNELS / kernel / folder).glob("nvidia*"))
+    return any(MODULE_FILE.fullmatch(path.name) for path in files)
 
 
 def of_branch(version: str, branch: str) -> bool:

@@ -1,5 +1,6 @@
 """The driver's probe and the role's data: each state that a host can be in, made up here, and what is said of it."""
 
+import importlib.util
 import json
 import os
 import re
@@ -13,6 +14,10 @@ from ansible.module_utils import provisioner_signed_repository as signed
 from ansible.module_utils.provisioner_host import Host, RefusalError
 
 ROOT = Path(__file__).parents[2]
+spec = importlib.util.spec_from_file_location("dkms_module", ROOT / "roles/gpu_driver/library/dkms_module.py")
+dkms = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(dkms)
+
 KEY = (Path(__file__).parent / "data" / "gpu_driver" / "key.asc").read_text()
 FINGERPRINT = "6E8C4A4018ED8DA70A91E4B21B70CAE588C3A08E"
 
@@ -374,6 +379,39 @@ def test_drift_is_seen(machine, mutate, what):
     found = host.look()
     assert len(found["changes"]) == 1
     assert found["changes"][0]["what"].endswith(what)
+
+
+@pytest.mark.parametrize(
+    ("file", "is_driver"),
+    [
+        ("updates/dkms/nvidia.ko", True),
+        ("updates/dkms/nvidia-current.ko.zst", True),
+        ("updates/dkms/nvidia-current-open.ko", True),
+        ("extra/nvidia.ko.xz", True),
+        ("updates/dkms/nvidia-fs.ko", False),
+        ("extra/nvidia-fs.ko.xz", False),
+        ("updates/dkms/nvidia-current-uvm.ko", False),
+    ],
+)
+def test_only_the_driver_s_own_module_counts(machine, file, is_driver):
+    host = machine()
+    host.ours()
+    lose_module(host)
+    host.write(f"modules/6.1.0-37-amd64/{file}")
+    assert host.look()["unbuilt"] == ([] if is_driver else ["6.1.0-37-amd64"])
+
+
+def test_dkms_builds_what_the_driver_s_package_left(tmp_path):
+    text = 'PACKAGE_NAME="{0}"\nPACKAGE_VERSION="{1}"\nBUILT_MODULE_NAME[0]="{2}"\nBUILT_MODULE_NAME[1]="nvidia-uvm"\n'
+    for folder, values in {
+        "nvidia-current-535.309.01": ("nvidia-current", "535.309.01", "nvidia"),
+        "nvidia-fs-2.17.5": ("nvidia-fs", "2.17.5", "nvidia-fs"),
+    }.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "dkms.conf").write_text(text.format(*values))
+    assert dkms.package(tmp_path) == ("nvidia-current", "535.309.01")
+    (tmp_path / "nvidia-current-535.309.01/dkms.conf").unlink()
+    assert dkms.package(tmp_path) is None
 
 
 def test_an_installed_module_is_loaded_without_a_restart(machine):
