@@ -15,7 +15,7 @@ from typing import Any
 from ansible.module_utils import provisioner_signed_repository as signed
 from ansible.module_utils.provisioner_host import RefusalError, change
 
-NVIDIA, DISPLAY = "0x10de", "0x03"
+NVIDIA, DISPLAY, SWITCH = "0x10de", "0x03", "0x0680"
 # Why a role that is for GPUs leaves a host alone.
 NO_GPU = "no NVIDIA GPU on the PCI bus"
 
@@ -35,6 +35,9 @@ MODULE_FILE = re.compile(r"nvidia(-current(-open)?)?\.ko(\.\w+)?")
 ARCHITECTURES = {"x86_64": ("amd64", "x86_64"), "aarch64": ("arm64", "sbsa")}
 QUERY = ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
 PERSISTENCE = "nvidia-persistenced.service"
+FABRIC = "nvidia-fabricmanager.service"
+NO_FABRIC = f"NVSwitches are there and {FABRIC} is not active, without which CUDA does not start"
+FABRIC_REMEDY = f"install nvidia-fabricmanager of the driver's very version, and 'systemctl enable --now {FABRIC}'"
 
 
 def look(host: Any, wanted: dict) -> dict:
@@ -53,6 +56,9 @@ def look(host: Any, wanted: dict) -> dict:
     found.update(upkeep(host, wanted, found))
     if found["mismatch"]:
         found["notes"].append(f"gpu_driver: driver/library version mismatch: {found['mismatch']}")
+    if lacks_fabric_manager(host):
+        version = f"; the driver is {found['version']}" if found["answers"] else ""
+        found["notes"].append(f"gpu_driver: {NO_FABRIC}; {FABRIC_REMEDY}{version}")
     left = bool(found["restart"]) and not found["restart_now"]
     found["reboot_required"] = left and wanted["reboot"] != "never"
     if left:
@@ -92,14 +98,24 @@ def driver(host: Any) -> dict:
 
 def hardware() -> list[str]:
     """Return the PCI addresses of NVIDIA's display controllers, 3D ones (data centre cards) among them."""
+    return devices(DISPLAY)
+
+
+def devices(kind: str) -> list[str]:
+    """Return the PCI addresses of NVIDIA's devices whose class begins with `kind`."""
     return sorted(
-        device.name for device in PCI.glob("*") if text(device / "vendor") == NVIDIA and is_display(device / "class")
+        device.name
+        for device in PCI.glob("*")
+        if text(device / "vendor") == NVIDIA and text(device / "class").startswith(kind)
     )
 
 
-def is_display(path: Path) -> bool:
-    """Tell whether a PCI device's class is that of a display controller."""
-    return text(path).startswith(DISPLAY)
+def lacks_fabric_manager(host: Any) -> bool:
+    """Tell whether there are NVSwitches (HGX machines) and nothing that sets them up.
+
+    Without systemd, in a container, they are the business of a host that cannot be asked.
+    """
+    return bool(host.systemd and devices(SWITCH)) and host.unit(FABRIC).get("ActiveState") != "active"
 
 
 def library_version() -> str:

@@ -620,3 +620,26 @@ def test_another_key_on_the_host_is_drift(machine):
     assert found["source_off"]
     host.wanted["distributions"]["debian12"]["sources"]["nvidia"]["repository"]["fingerprints"] = [FINGERPRINT]
     assert what not in whats(host.look(source="nvidia"))
+
+
+# --- NVSwitch ---
+
+
+def test_nvswitches_without_their_fabric_manager_are_told(machine):
+    host = machine()
+    host.ours()
+    host.write("pci/0000:02:00.0/vendor", "0x10de\n")
+    host.write("pci/0000:02:00.0/class", "0x068000\n")
+    (note,) = host.look()["notes"]
+    assert "nvidia-fabricmanager.service" in note and "535.309.01" in note
+    host.services["nvidia-fabricmanager.service"] = {"ActiveState": "active"}
+    assert host.look()["notes"] == []
+
+
+def test_a_container_s_fabric_manager_is_its_host_s(machine):
+    host = machine()
+    host.systemd = False
+    host.works("580.95.05")
+    host.write("pci/0000:02:00.0/vendor", "0x10de\n")
+    host.write("pci/0000:02:00.0/class", "0x068000\n")
+    assert host.look()["notes"] == []
