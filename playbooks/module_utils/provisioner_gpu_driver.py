@@ -208,7 +208,8 @@ def packages(host: Any, wanted: dict, entry: dict, found: dict) -> dict:
             "set gpu_driver_branch to that, or gpu_driver_source to nvidia"
         )
     arch, repository_arch = ARCHITECTURES.get(platform.machine(), (platform.machine(),) * 2)
-    words = {"branch": branch, "arch": arch, "repository_arch": repository_arch}
+    release = host.os_id.replace(".", "")
+    words = {"branch": branch, "arch": arch, "repository_arch": repository_arch, "release": release}
     installed = {bare(each): version for each, version in host.packages.items()}
     # The first of a module's packages is the module's own.
     own = {module: names[0].format(**words) for module, names in source["packages"].items()}
@@ -238,6 +239,7 @@ def packages(host: Any, wanted: dict, entry: dict, found: dict) -> dict:
             key: value.format(**words) if key in {"url", "key_url"} else value
             for key, value in source["repository"].items()
         }
+        repository["supersedes"] = [each.format(**words) for each in repository.get("supersedes", ())]
         repository["source"] = plan["source_file"]
         if not repository["fingerprints"]:
             raise RefusalError(

@@ -210,6 +210,9 @@ def test_every_distribution_is_whole(machine, name, source, module, arch):
         machine_name = {"x86_64": "x86_64", "aarch64": "sbsa"}[arch]
         folder = f"/{name.replace('.', '').replace('rocky', 'rhel').replace('almalinux', 'rhel')}/{machine_name}/"
         assert folder in repository["key_url"] and folder in f"{repository['url']}/"
+        if repository["kind"] == "deb":
+            left = "/etc/apt/sources.list.d/cuda" + folder.replace("/", "-").rstrip("-")
+            assert repository["supersedes"] == [f"{left}.list", f"{left}.sources"]
         text = signed.source_text(repository, "name")
         assert repository["url"] in text and repository["keyring"] in text
 
@@ -643,3 +646,19 @@ def test_a_container_s_fabric_manager_is_its_host_s(machine):
     host.write("pci/0000:02:00.0/vendor", "0x10de\n")
     host.write("pci/0000:02:00.0/class", "0x068000\n")
     assert host.look()["notes"] == []
+
+
+# --- NVIDIA's own source list ---
+
+
+def test_a_list_that_nvidia_s_keyring_package_left_gives_way(machine):
+    host = machine("ubuntu22.04", "5.15.0-105-generic")
+    host.gpu()
+    repository = host.wanted["distributions"]["ubuntu22.04"]["sources"]["nvidia"]["repository"]
+    repository["supersedes"] = [
+        path.replace("/etc/apt", str(host.root / "apt")) for path in repository.get("supersedes", ())
+    ]
+    host.write("apt/sources.list.d/cuda-ubuntu2204-x86_64.list", "deb [signed-by=/other] https://nvidia /\n")
+    found = host.look(source="nvidia")
+    assert "another source list of nvidia-cuda" in whats(found)
+    assert found["source_off"]
