@@ -211,9 +211,8 @@ def gpu(host):
     if found["answers"]:
         names = host.ask("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()
         detail = f"{', '.join(names)}; driver {found['version']}"
-        if gpu_driver.lacks_fabric_manager(probed):
-            return finding("gpu", WARN, f"{detail}; {gpu_driver.NO_FABRIC}", gpu_driver.FABRIC_REMEDY)
-        return finding("gpu", OK, detail)
+        no_fabric = finding("gpu", WARN, f"{detail}; {gpu_driver.NO_FABRIC}", gpu_driver.FABRIC_REMEDY)
+        return no_fabric if gpu_driver.lacks_fabric_manager(probed) else finding("gpu", OK, detail)
     if mismatch:
         remedy = "restart the host; with gpu_driver_reboot=auto `provisioner prepare` does it"
         return finding("gpu", FAIL, f"driver/library version mismatch: {mismatch}", remedy)
