@@ -211,11 +211,14 @@ def devcontainer_cli(host):
 
 def gpu(host):
     """Whether there is an NVIDIA GPU whose driver works."""
-    hardware, found = gpu_driver.hardware(), gpu_driver.driver(Probed())
+    probed = Probed()
+    hardware, found = gpu_driver.hardware(), gpu_driver.driver(probed)
     loaded, mismatch = found["loaded"], found["mismatch"]
     if found["answers"]:
         names = host.ask("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()
-        return finding("gpu", OK, f"{', '.join(names)}; driver {found['version']}")
+        detail = f"{', '.join(names)}; driver {found['version']}"
+        no_fabric = finding("gpu", WARN, f"{detail}; {gpu_driver.NO_FABRIC}", gpu_driver.FABRIC_REMEDY)
+        return no_fabric if gpu_driver.lacks_fabric_manager(probed) else finding("gpu", OK, detail)
     if mismatch:
         remedy = "restart the host; with gpu_driver_reboot=auto `provisioner prepare` does it"
         return finding("gpu", FAIL, f"driver/library version mismatch: {mismatch}", remedy)

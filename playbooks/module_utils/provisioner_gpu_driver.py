@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils import provisioner_signed_repository as signed
-from ansible.module_utils.provisioner_host import change
+from ansible.module_utils.provisioner_host import RefusalError, change
 
-NVIDIA, DISPLAY = "0x10de", "0x03"
+NVIDIA, DISPLAY, SWITCH = "0x10de", "0x03", "0x0680"
 # Why a role that is for GPUs leaves a host alone.
 NO_GPU = "no NVIDIA GPU on the PCI bus"
 
@@ -27,38 +27,38 @@ LIBRARY_FILES = ("libnvidia-ml.so.*.*", "*/libnvidia-ml.so.*.*", "*/nvidia/*/lib
 APT = Path("/etc/apt")
 UNINSTALLER = Path("/usr/bin/nvidia-uninstall")
 
-# Where DKMS and the distributions put the module, below a kernel's folder.
-MODULE_FILES = ("updates/dkms/nvidia*.ko*", "extra/nvidia*.ko*", "kernel/drivers/video/nvidia*.ko*")
+# Where DKMS and the distributions put the module, below a kernel's folder, and what they call it: not all of nvidia*.ko
+# is the driver's (GPUDirect Storage has an nvidia-fs.ko).
+MODULE_FOLDERS = ("updates/dkms", "extra", "kernel/drivers/video")
+MODULE_FILE = re.compile(r"nvidia(-current(-open)?)?\.ko(\.\w+)?")
 # How the two package managers name this machine, and how NVIDIA's repository does.
 ARCHITECTURES = {"x86_64": ("amd64", "x86_64"), "aarch64": ("arm64", "sbsa")}
 QUERY = ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
 PERSISTENCE = "nvidia-persistenced.service"
-
-
-class RefusalError(Exception):
-    """Why the driver cannot be brought here: one line, what and how to mend it."""
+FABRIC = "nvidia-fabricmanager.service"
+NO_FABRIC = f"NVSwitches are there and {FABRIC} is not active, without which CUDA does not start"
+FABRIC_REMEDY = f"install nvidia-fabricmanager of the driver's very version, and 'systemctl enable --now {FABRIC}'"
 
 
 def look(host: Any, wanted: dict) -> dict:
     """Return what is off, and what the tasks need to mend it.
 
-    `changes` is empty where nothing is to be done. `skipped` says why a host is none of the role's business, `refused`
-    why it cannot be served, `restart` why the host wants a restart ('' each where it does not apply);
-    `reboot_required` tells whether that restart is left to a person who wants to hear of it.
+    `changes` is empty where nothing is to be done. `skipped` says why a host is none of the role's business, `restart`
+    why the host wants a restart ('' each where it does not apply); `reboot_required` tells whether that restart is left
+    to a person who wants to hear of it. Raises RefusalError where the driver cannot be brought here.
     """
-    found = {"changes": [], "notes": [], "skipped": "", "refused": "", "restart": "", **driver(host)}
+    found = {"changes": [], "notes": [], "skipped": "", "restart": "", **driver(host)}
     found["hardware"] = hardware()
     # Where a GPU is lent to a container the PCI bus may not be seen, and what nvidia-smi says tells.
     if not (found["hardware"] or found["answers"] or found["mismatch"] or wanted["force"]):
         return {**found, "skipped": NO_GPU}
     found["local"] = is_controller(host, wanted)
-    try:
-        found.update(upkeep(host, wanted, found))
-    except RefusalError as refusal:
-        found["refused"] = str(refusal)
-        found["changes"] = [change("driver", described(found), "branch " + (wanted["branch"] or "of the source"))]
+    found.update(upkeep(host, wanted, found))
     if found["mismatch"]:
         found["notes"].append(f"gpu_driver: driver/library version mismatch: {found['mismatch']}")
+    if lacks_fabric_manager(host):
+        version = f"; the driver is {found['version']}" if found["answers"] else ""
+        found["notes"].append(f"gpu_driver: {NO_FABRIC}; {FABRIC_REMEDY}{version}")
     left = bool(found["restart"]) and not found["restart_now"]
     found["reboot_required"] = left and wanted["reboot"] != "never"
     if left:
@@ -98,14 +98,24 @@ def driver(host: Any) -> dict:
 
 def hardware() -> list[str]:
     """Return the PCI addresses of NVIDIA's display controllers, 3D ones (data centre cards) among them."""
+    return devices(DISPLAY)
+
+
+def devices(kind: str) -> list[str]:
+    """Return the PCI addresses of NVIDIA's devices whose class begins with `kind`."""
     return sorted(
-        device.name for device in PCI.glob("*") if text(device / "vendor") == NVIDIA and is_display(device / "class")
+        device.name
+        for device in PCI.glob("*")
+        if text(device / "vendor") == NVIDIA and text(device / "class").startswith(kind)
     )
 
 
-def is_display(path: Path) -> bool:
-    """Tell whether a PCI device's class is that of a display controller."""
-    return text(path).startswith(DISPLAY)
+def lacks_fabric_manager(host: Any) -> bool:
+    """Tell whether there are NVSwitches (HGX machines) and nothing that sets them up.
+
+    Without systemd, in a container, they are the business of a host that cannot be asked.
+    """
+    return bool(host.systemd and devices(SWITCH)) and host.unit(FABRIC).get("ActiveState") != "active"
 
 
 def library_version() -> str:
@@ -124,10 +134,11 @@ def upkeep(host: Any, wanted: dict, found: dict) -> dict:
     unheld = [name for name in packaged if name not in held] if wanted["hold"] else []
     kept = [change("hold", "none", name) for name in unheld]
 
-    ours = Path(wanted["modprobe_file"]).exists()
+    # NVIDIA's installer may have taken the place of our packages since.
+    ours = Path(wanted["modprobe_file"]).exists() and not UNINSTALLER.exists()
     satisfied = not wanted["branch"] or of_branch(found["version"] or found["loaded"], wanted["branch"])
     holding = {"unheld": unheld, "packaged": packaged, "manager": entry["manager"] if entry else ""}
-    if found["answers"] and satisfied and not ours:
+    if found["answers"] and satisfied and not (ours and from_source(host, wanted, entry, found)):
         return {**holding, "changes": kept}
     if found["mismatch"] and not ours:
         later = restart(wanted, found, found["mismatch"])
@@ -152,20 +163,33 @@ def upkeep(host: Any, wanted: dict, found: dict) -> dict:
     done = {**holding, **plan}
     done["prerequisites"] = entry.get("prerequisites", [])
     changes = [*plan["changes"], *kept]
-    if text(Path(wanted["modprobe_file"])) != wanted["modprobe"].strip():
-        changes.append(change(wanted["modprobe_file"], "other" if ours else "absent", "nouveau off"))
+    modprobe = text(wanted["modprobe_file"])
+    if modprobe != wanted["modprobe"].strip():
+        changes.append(change(wanted["modprobe_file"], "other" if modprobe else "absent", "nouveau off"))
+    done["unbuilt"] = [] if plan["missing"] else unbuilt(found)
+    reason = restart_reason(found, done)
     if not plan["missing"]:
-        changes += settled(host, wanted, found, done)
-        if done.get("restart_reason"):
-            later = restart(wanted, found, done["restart_reason"])
-            changes += later.pop("changes")
-            done.update(later)
-        elif found["hardware"] and not found["answers"] and not changes:
-            raise RefusalError(
-                f"the driver is installed and loaded, and does not answer ({found['complaint']}); "
-                "read 'dmesg | grep -i nvidia' on the host, mend it and run this again"
-            )
+        changes += settled(host, wanted, found, done, bool(reason))
+    if reason:
+        later = restart(wanted, found, reason)
+        changes += later.pop("changes")
+        done.update(later)
+    elif found["hardware"] and not found["answers"] and not changes:
+        raise RefusalError(
+            f"the driver is installed and loaded, and does not answer ({found['complaint']}); "
+            "read 'dmesg | grep -i nvidia' on the host, mend it and run this again"
+        )
     return {**done, "changes": changes}
+
+
+def from_source(host: Any, wanted: dict, entry: Any, found: dict) -> bool:
+    """Tell whether the driver that works is of the packages of the wanted source."""
+    source = entry and entry["sources"].get(wanted["source"])
+    if not source:
+        return False
+    branch = major(found["version"])
+    names = {each.format(branch=branch) for names in source["packages"].values() for each in names}
+    return branch in source.get("branches", [branch]) and not names.isdisjoint(map(bare, host.packages))
 
 
 def packages(host: Any, wanted: dict, entry: dict, found: dict) -> dict:
@@ -175,31 +199,39 @@ def packages(host: Any, wanted: dict, entry: dict, found: dict) -> dict:
     if not source:
         raise RefusalError(f"{name} has no driver of its own; set gpu_driver_source to nvidia")
     # What works is of the right branch, unless another is asked for.
-    works = found["version"].split(".")[0]
-    branch = wanted["branch"] or works or source["branch"]
-    branches = source.get("branches") or []
-    if branches and branch not in branches and branch != works:
+    exact = wanted["branch"] or major(found["version"]) or source["branch"]
+    branch = major(exact)
+    branches = source.get("branches", [branch])
+    if branch not in branches:
         raise RefusalError(
             f"{name} has the driver of branch {' or '.join(branches)}, not {branch}; "
             "set gpu_driver_branch to that, or gpu_driver_source to nvidia"
         )
-    module = wanted["module"] or source["module"]
     arch, repository_arch = ARCHITECTURES.get(platform.machine(), (platform.machine(),) * 2)
-    words = {"branch": branch, "arch": arch, "repository_arch": repository_arch}
-    names = [each.format(**words) for each in source["packages"][module]] + headers(entry, found, words)
+    release = host.os_id.replace(".", "")
+    words = {"branch": branch, "arch": arch, "repository_arch": repository_arch, "release": release}
     installed = {bare(each): version for each, version in host.packages.items()}
+    # The first of a module's packages is the module's own.
+    own = {module: names[0].format(**words) for module, names in source["packages"].items()}
+    works = [module for module in own if found["answers"] and own[module] in installed]
+    module = wanted["module"] or next(iter(works), source["module"])
+    names = [each.format(**words) for each in source["packages"][module]] + headers(entry, found, words)
     missing = [each for each in names if each not in installed]
     changes = [
         change(f"package {each}", "absent", f"branch {branch}" if branch in each else "present") for each in missing
     ]
 
     # A package whose name does not tell its branch is told by its version.
-    telling = source["packages"][module][0].format(**words)
-    version = re.sub(r"^\d+:", "", installed.get(telling, ""))
+    version = re.sub(r"^\d+:|-.*", "", installed.get(own[module], ""))
     if version and not of_branch(version, branch):
         missing = [*names]
-        changes.append(change(f"package {telling}", version, f"branch {branch}"))
-    plan = {"missing": missing, "module": module, "branch": branch, "repositories": {}, "source_text": ""}
+        changes.append(change(f"package {own[module]}", version, f"branch {branch}"))
+    if exact != branch and not of_branch(version, exact):
+        raise RefusalError(
+            f"driver {exact} is wanted, and packages are installed by branch, at its newest version; "
+            f"set gpu_driver_branch to {branch}, or install that very version by hand"
+        )
+    plan = {"missing": missing, "module": module, "branch": exact, "repositories": {}, "source_text": ""}
     plan["stream"] = source.get("stream", {}).get(module, "").format(**words)
     plan["source_file"] = entry["source_file"]
     if "repository" in source:
@@ -207,6 +239,7 @@ def packages(host: Any, wanted: dict, entry: dict, found: dict) -> dict:
             key: value.format(**words) if key in {"url", "key_url"} else value
             for key, value in source["repository"].items()
         }
+        repository["supersedes"] = [each.format(**words) for each in repository.get("supersedes", ())]
         repository["source"] = plan["source_file"]
         if not repository["fingerprints"]:
             raise RefusalError(
@@ -243,32 +276,40 @@ def headers(entry: dict, found: dict, words: dict) -> list[str]:
     return names
 
 
-def settled(host: Any, wanted: dict, found: dict, done: dict) -> list[dict]:
-    """Return what is off beyond packages, and put into `done` what the tasks need: DKMS, loading, persistence."""
-    changes = []
-    kernels = sorted((path.parent.name for path in KERNELS.glob("*/build")), key=natural)
-    running = platform.release()
-    concerned = {*kernels[-1:], *({running} & set(kernels) if found["hardware"] else ())}
-    done["unbuilt"] = sorted(kernel for kernel in concerned if not has_module(kernel))
-    changes += [change(f"module for kernel {kernel}", "not built", "built by DKMS") for kernel in done["unbuilt"]]
+def kernels() -> list[str]:
+    """Return the kernels that DKMS can build for, the oldest first."""
+    return sorted((path.parent.name for path in KERNELS.glob("*/build")), key=natural)
 
-    done["load"] = False
-    if found["hardware"] and not found["answers"]:
-        if found["mismatch"]:
-            done["restart_reason"] = found["mismatch"]
-        elif (LOADED / "nouveau").exists():
-            done["restart_reason"] = "nouveau holds the GPU"
-        elif not found["loaded"] and not has_module(running) and not done["unbuilt"]:
-            done["restart_reason"] = (
-                f"kernel {running} runs, and the module is for {kernels[-1] if kernels else 'none'}"
-            )
-        elif not found["loaded"]:
-            done["load"] = True
-            changes.append(change("kernel module nvidia", "not loaded", "loaded"))
-    elif found["mismatch"]:
-        done["restart_reason"] = found["mismatch"]
-    elif found["answers"] and not of_branch(found["version"], done["branch"]):
-        done["restart_reason"] = f"driver {found['version']} runs, and branch {done['branch']} is installed"
+
+def unbuilt(found: dict) -> list[str]:
+    """Return the kernels that lack the module: of the newest, and of the running one where it is this host's."""
+    known = kernels()
+    concerned = {*known[-1:], *({platform.release()} & set(known) if found["hardware"] else ())}
+    return sorted(kernel for kernel in concerned if not has_module(kernel))
+
+
+def restart_reason(found: dict, done: dict) -> str:
+    """Return why the host wants a restart, be it only once the missing packages are there; '' where it does not."""
+    runs, silent = found["version"] or found["loaded"], found["hardware"] and not found["answers"]
+    if found["mismatch"]:
+        return str(found["mismatch"])
+    if runs and (found["answers"] or silent) and not of_branch(runs, done["branch"]):
+        return f"driver {runs} runs, and branch {done['branch']} is wanted"
+    if silent and (LOADED / "nouveau").exists():
+        return "nouveau holds the GPU"
+    # What is still to be built may be for the kernel that runs.
+    if silent and not (runs or done["missing"] or done["unbuilt"] or has_module(platform.release())):
+        return f"kernel {platform.release()} runs, and the module is for {(kernels() or ['none'])[-1]}"
+    return ""
+
+
+def settled(host: Any, wanted: dict, found: dict, done: dict, restarts: bool) -> list[dict]:
+    """Return what is off beyond packages, and put into `done` what the tasks need: loading, persistence."""
+    changes = [change(f"module for kernel {kernel}", "not built", "built by DKMS") for kernel in done["unbuilt"]]
+
+    done["load"] = bool(found["hardware"]) and not (found["answers"] or found["loaded"] or restarts)
+    if done["load"]:
+        changes.append(change("kernel module nvidia", "not loaded", "loaded"))
 
     done["persistence"] = {}
     if wanted["persistence"] and host.systemd:
@@ -352,7 +393,8 @@ def sources(apt: Path, own: str) -> Iterator[dict]:
 
 def has_module(kernel: str) -> bool:
     """Tell whether a kernel has NVIDIA's module on disk."""
-    return any(next((KERNELS / kernel).glob(pattern), None) for pattern in MODULE_FILES)
+    files = (path for folder in MODULE_FOLDERS for path in (KERNELS / kernel / folder).glob("nvidia*"))
+    return any(MODULE_FILE.fullmatch(path.name) for path in files)
 
 
 def of_branch(version: str, branch: str) -> bool:
@@ -360,14 +402,14 @@ def of_branch(version: str, branch: str) -> bool:
     return f"{version}.".startswith(f"{branch}.")
 
 
+def major(version: str) -> str:
+    """Return the branch's number of a version; '' of ''."""
+    return version.split(".", maxsplit=1)[0]
+
+
 def same(loaded: str, library: str) -> bool:
     """Tell whether two versions are one, where either may be cut short (nvidia-smi prints two parts of three)."""
     return of_branch(loaded, library) or of_branch(library, loaded)
-
-
-def described(found: dict) -> str:
-    """Return the driver in a few words."""
-    return found["version"] or found["mismatch"] or found["complaint"]
 
 
 def bare(name: str) -> str:

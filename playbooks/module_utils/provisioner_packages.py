@@ -71,6 +71,13 @@ def remedy_of(why: str) -> str:
         return "make room on the host and run this again"
     if "Could not get lock" in why:
         return "wait until that program is done, or stop it, and run this again"
+    # A distribution drops the headers of kernels that it has superseded: 6.1.0-37-cloud-amd64, 6.12.41+deb13-amd64.
+    headers = re.search(r"package '?linux-headers-\d[\w.+~]*(?:-\d+)?-([a-z][\w.-]*)", why, re.IGNORECASE)
+    if headers:
+        return (
+            "the kernel that runs is no longer offered, so upgrade it on the host: 'apt-get install "
+            f"linux-image-{headers[1]} linux-headers-{headers[1]}', restart it, and run this again"
+        )
     return "mend the host's sources or network and run this again"
 
 

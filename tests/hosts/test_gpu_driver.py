@@ -158,10 +158,27 @@ def test_check_mode_tells_of_changes_and_makes_none(hosts: Lab, spare: str, play
     assert ask(hosts, spare, "ls /etc/apt/sources.list.d /etc/modprobe.d").stdout.count("provisioner") == 0
 
 
-def test_what_the_distribution_does_not_have_is_refused(hosts: Lab, spare: str, play: Play) -> None:
+def test_what_the_distribution_does_not_have_is_refused(
+    hosts: Lab, spare: str, play: Play, provisioner: Callable[..., Any]
+) -> None:
+    why = "Debian 12 has the driver of branch 535, not 580; set gpu_driver_branch"
     done = play(hosts, spare, force="true", branch="580")
     assert done.code == 2
-    assert "Debian 12 has the driver of branch 535, not 580; set gpu_driver_branch" in done.text
+    assert why in done.text
+    options = (
+        "--limit",
+        spare,
+        "--profile",
+        "registries",
+        "-e",
+        "gpu_driver_force=true",
+        "-e",
+        "gpu_driver_branch=580",
+    )
+    for command in ("plan", "prepare"):
+        told = provisioner(command, "-i", hosts.inventory, *options, "--json")
+        assert told.code == 1
+        assert why in told.stderr
 
 
 def test_a_key_that_is_not_the_pinned_one_is_refused(hosts: Lab, spare: str, play: Play, ask: Ask) -> None:

@@ -245,6 +245,22 @@ def test_the_line_that_says_what_is_wrong(said, line):
     assert of("packages").complaint(said) == line
 
 
+@pytest.mark.parametrize(
+    ("kernel", "flavour"),
+    [
+        ("6.1.0-30-amd64", "amd64"),
+        ("6.1.0-30-cloud-amd64", "cloud-amd64"),
+        ("6.12.41+deb13-rt-amd64", "rt-amd64"),
+        ("5.15.0-105-generic", "generic"),
+    ],
+)
+@pytest.mark.parametrize("why", ["Unable to locate package {}", "Package '{}' has no installation candidate"])
+def test_headers_that_are_no_longer_offered_have_a_remedy_of_their_own(kernel, flavour, why):
+    remedy = of("packages").remedy_of(why.format(f"linux-headers-{kernel}"))
+    assert f"'apt-get install linux-image-{flavour} linux-headers-{flavour}', restart" in remedy
+    assert "mend the host's sources" in of("packages").remedy_of(why.format(f"linux-headers-{flavour}"))
+
+
 # --- the probe ---
 
 INFO = {

@@ -1,5 +1,6 @@
 """The driver's probe and the role's data: each state that a host can be in, made up here, and what is said of it."""
 
+import importlib.util
 import json
 import os
 import re
@@ -10,9 +11,13 @@ from pathlib import Path
 import pytest
 from ansible.module_utils import provisioner_gpu_driver as probe
 from ansible.module_utils import provisioner_signed_repository as signed
-from ansible.module_utils.provisioner_host import Host
+from ansible.module_utils.provisioner_host import Host, RefusalError
 
 ROOT = Path(__file__).parents[2]
+spec = importlib.util.spec_from_file_location("dkms_module", ROOT / "roles/gpu_driver/library/dkms_module.py")
+dkms = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(dkms)
+
 KEY = (Path(__file__).parent / "data" / "gpu_driver" / "key.asc").read_text()
 FINGERPRINT = "6E8C4A4018ED8DA70A91E4B21B70CAE588C3A08E"
 
@@ -186,11 +191,11 @@ def test_every_distribution_is_whole(machine, name, source, module, arch):
     if name == "debian13":
         assert repository["fingerprints"] == []
         repository["fingerprints"] = ["A" * 40]
-    found = host.look(source=source, module=module)
     if source == "distribution" and name.endswith("9"):
-        assert found["refused"] == "RHEL 9 has no driver of its own; set gpu_driver_source to nvidia"
+        with pytest.raises(RefusalError, match=r"^RHEL 9 has no driver of its own; set gpu_driver_source to nvidia$"):
+            host.look(source=source, module=module)
         return
-    assert found["refused"] == ""
+    found = host.look(source=source, module=module)
     assert found["missing"][-len(headers) :] == headers
     assert len(found["missing"]) > len(headers)
     everything = json.dumps([found, host.wanted["distributions"][name]["hold"]])
@@ -205,6 +210,9 @@ def test_every_distribution_is_whole(machine, name, source, module, arch):
         machine_name = {"x86_64": "x86_64", "aarch64": "sbsa"}[arch]
         folder = f"/{name.replace('.', '').replace('rocky', 'rhel').replace('almalinux', 'rhel')}/{machine_name}/"
         assert folder in repository["key_url"] and folder in f"{repository['url']}/"
+        if repository["kind"] == "deb":
+            left = "/etc/apt/sources.list.d/cuda" + folder.replace("/", "-").rstrip("-")
+            assert repository["supersedes"] == [f"{left}.list", f"{left}.sources"]
         text = signed.source_text(repository, "name")
         assert repository["url"] in text and repository["keyring"] in text
 
@@ -233,7 +241,7 @@ def test_a_driver_that_works_is_left_alone_whoever_brought_it(machine, branch, r
     host.gpu()
     host.works("580.95.05")
     found = host.look(branch=branch, source="nvidia")
-    assert (found["changes"], found["refused"], found["restart"]) == ([], "", "")
+    assert (found["changes"], found["restart"]) == ([], "")
     assert found["version"] == "580.95.05"
 
 
@@ -242,6 +250,41 @@ def test_a_driver_in_a_container_host_counts_without_pci(machine):
     host.works("580.95.05")
     found = host.look()
     assert (found["changes"], found["skipped"]) == ([], "")
+
+
+def installer(host):
+    """NVIDIA's installer took the place of the packages."""
+    host.packages = {"linux-headers-amd64": "6.1"}
+    host.write("nvidia-uninstall")
+
+
+@pytest.mark.parametrize(
+    ("replace", "wanted"),
+    [
+        (installer, {}),
+        (lambda host: (installer(host), host.works("580.95.05")), {"branch": "580"}),
+        (lambda host: host.works("550.1.2"), {}),
+        (lambda host: host.packages.clear(), {}),
+        (lambda host: None, {"source": "nvidia"}),
+        (lambda host: setattr(host, "release", RELEASES["rocky9"]), {}),
+    ],
+)
+def test_a_working_driver_that_has_become_another_s_is_left_alone(machine, replace, wanted):
+    host = machine()
+    host.ours()
+    host.write("modprobe.conf", "other")
+    replace(host)
+    found = host.look(hold=False, **wanted)
+    assert (found["changes"], found["restart"]) == ([], "")
+
+
+def test_a_working_module_of_the_other_kind_is_no_drift(machine):
+    host = machine()
+    host.ours()
+    host.packages["nvidia-open-kernel-dkms"] = host.packages.pop("nvidia-kernel-dkms")
+    host.held.add("nvidia-open-kernel-dkms")
+    assert host.look()["changes"] == []
+    assert whats(host.look(module="proprietary"))[0] == "package nvidia-kernel-dkms"
 
 
 def test_packages_of_a_working_driver_are_held_and_nothing_else(machine):
@@ -297,14 +340,13 @@ def test_components_that_are_there_are_not_added_again(machine):
 def test_an_image_gets_the_newest_kernels_headers_not_the_builders(machine):
     found = machine(kernel="6.18.44-builder").look(force=True)
     assert found["missing"][-1] == "linux-headers-amd64"
-    assert found["refused"] == ""
 
 
 def test_a_role_that_has_converged_finds_nothing(machine):
     host = machine()
     host.ours()
     found = host.look()
-    assert (found["changes"], found["refused"], found["restart"], found["notes"]) == ([], "", "", [])
+    assert (found["changes"], found["restart"], found["notes"]) == ([], "", [])
 
 
 # --- drift ---
@@ -342,6 +384,39 @@ def test_drift_is_seen(machine, mutate, what):
     assert found["changes"][0]["what"].endswith(what)
 
 
+@pytest.mark.parametrize(
+    ("file", "is_driver"),
+    [
+        ("updates/dkms/nvidia.ko", True),
+        ("updates/dkms/nvidia-current.ko.zst", True),
+        ("updates/dkms/nvidia-current-open.ko", True),
+        ("extra/nvidia.ko.xz", True),
+        ("updates/dkms/nvidia-fs.ko", False),
+        ("extra/nvidia-fs.ko.xz", False),
+        ("updates/dkms/nvidia-current-uvm.ko", False),
+    ],
+)
+def test_only_the_driver_s_own_module_counts(machine, file, is_driver):
+    host = machine()
+    host.ours()
+    lose_module(host)
+    host.write(f"modules/6.1.0-37-amd64/{file}")
+    assert host.look()["unbuilt"] == ([] if is_driver else ["6.1.0-37-amd64"])
+
+
+def test_dkms_builds_what_the_driver_s_package_left(tmp_path):
+    text = 'PACKAGE_NAME="{0}"\nPACKAGE_VERSION="{1}"\nBUILT_MODULE_NAME[0]="{2}"\nBUILT_MODULE_NAME[1]="nvidia-uvm"\n'
+    for folder, values in {
+        "nvidia-current-535.309.01": ("nvidia-current", "535.309.01", "nvidia"),
+        "nvidia-fs-2.17.5": ("nvidia-fs", "2.17.5", "nvidia-fs"),
+    }.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "dkms.conf").write_text(text.format(*values))
+    assert dkms.package(tmp_path) == ("nvidia-current", "535.309.01")
+    (tmp_path / "nvidia-current-535.309.01/dkms.conf").unlink()
+    assert dkms.package(tmp_path) is None
+
+
 def test_an_installed_module_is_loaded_without_a_restart(machine):
     host = machine()
     host.ours()
@@ -350,6 +425,26 @@ def test_an_installed_module_is_loaded_without_a_restart(machine):
     found = host.look()
     assert (found["load"], found["restart"]) == (True, "")
     assert whats(found) == ["kernel module nvidia"]
+
+
+# --- an exact version ---
+
+
+@pytest.mark.parametrize("branch", ["535", "535.309", "535.309.01"])
+def test_a_driver_of_the_exact_version_is_kept_and_mended(machine, branch):
+    host = machine()
+    host.ours()
+    assert host.look(branch=branch)["changes"] == []
+    host.packages.pop("libcuda1")
+    assert whats(host.look(branch=branch)) == ["package libcuda1"]
+
+
+@pytest.mark.parametrize("source", ["distribution", "nvidia"])
+def test_an_exact_version_is_not_installed(machine, source):
+    host = machine()
+    host.gpu()
+    with pytest.raises(RefusalError, match="set gpu_driver_branch to 535"):
+        host.look(branch="535.95", source=source)
 
 
 # --- restarts ---
@@ -373,6 +468,12 @@ def nouveau(host):
     host.write("sys/nouveau/refcnt", "1")
 
 
+def fresh(host):
+    """Under a kernel that has taken the GPU by itself."""
+    host.packages.clear()
+    nouveau(host)
+
+
 REASONS = {
     mismatched: "module 535.261.03 is loaded, the library is 535.309",
     nouveau: "nouveau holds the GPU",
@@ -391,6 +492,36 @@ def test_a_restart_is_made_only_where_it_is_allowed(machine, why, policy):
     assert found["restart_now"] is (policy == "auto")
     assert any("wants a restart" in note for note in found["notes"]) is (policy != "auto")
     assert found["reboot_required"] is (policy == "report")
+
+
+@pytest.mark.parametrize("policy", ["auto", "report", "never"])
+def test_a_restart_that_is_to_come_is_told_while_packages_are_missing(machine, policy):
+    host = machine()
+    host.ours()
+    fresh(host)
+    found = host.look(reboot=policy)
+    assert "package nvidia-kernel-dkms" in whats(found)
+    assert ("restart" in whats(found)) is (policy == "auto")
+    assert found["restart"] == "nouveau holds the GPU"
+    assert any("wants a restart" in note for note in found["notes"]) is (policy != "auto")
+    assert found["reboot_required"] is (policy == "report")
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_change_of_branch_under_a_loaded_driver_wants_a_restart(machine, answers):
+    host = machine()
+    host.ours()
+    if not answers:
+        host.smi = (127, "", "not found")
+    found = host.look(branch="580", source="nvidia", reboot="auto")
+    assert "package nvidia-open-580" in whats(found)
+    assert found["changes"][-1]["from"].startswith("driver 535.309.01 runs")
+
+
+def test_the_module_for_the_running_kernel_may_still_come_with_its_packages(machine):
+    host = machine()
+    host.gpu()
+    assert host.look(reboot="auto")["restart"] == ""
 
 
 def test_the_machine_that_this_runs_on_is_never_restarted(machine):
@@ -412,7 +543,6 @@ def test_a_mismatch_is_named_whoever_installed_the_driver(machine):
     host.gpu()
     mismatched(host)
     found = host.look()
-    assert found["refused"] == ""
     assert "driver/library version mismatch: module 535.261.03 is loaded" in found["notes"][0]
     assert (found["restart"], found["changes"], found["unheld"]) == (found["mismatch"], [], [])
     assert whats(host.look(reboot="auto")) == ["restart"]
@@ -461,26 +591,26 @@ def test_a_refusal_is_one_line_with_its_remedy(machine, wanted, prepare, says):
     host = machine()
     host.gpu()
     prepare(host)
-    found = host.look(**wanted)
-    assert says in found["refused"]
-    assert "\n" not in found["refused"]
-    assert whats(found) == ["driver"]
+    with pytest.raises(RefusalError, match=re.escape(says)) as refusal:
+        host.look(**wanted)
+    assert "\n" not in str(refusal.value)
 
 
 def test_a_kernel_without_headers_is_refused(machine):
     host = machine(kernel="6.6.6-mine")
     host.gpu()
-    assert "6.6.6-mine is not Debian 12's and has no headers" in host.look()["refused"]
+    with pytest.raises(RefusalError, match=r"6\.6\.6-mine is not Debian 12's and has no headers"):
+        host.look()
     host.write("modules/6.6.6-mine/build/Makefile")
-    assert host.look()["refused"] == ""
+    assert host.look()["missing"][-1] == "linux-headers-amd64"
 
 
 def test_a_gpu_that_does_not_answer_though_all_is_there_is_told(machine):
     host = machine()
     host.ours()
     host.smi = (6, "No devices were found\n", "")
-    found = host.look()
-    assert "does not answer (No devices were found)" in found["refused"]
+    with pytest.raises(RefusalError, match=r"does not answer \(No devices were found\)"):
+        host.look()
 
 
 def test_another_key_on_the_host_is_drift(machine):
@@ -493,3 +623,42 @@ def test_another_key_on_the_host_is_drift(machine):
     assert found["source_off"]
     host.wanted["distributions"]["debian12"]["sources"]["nvidia"]["repository"]["fingerprints"] = [FINGERPRINT]
     assert what not in whats(host.look(source="nvidia"))
+
+
+# --- NVSwitch ---
+
+
+def test_nvswitches_without_their_fabric_manager_are_told(machine):
+    host = machine()
+    host.ours()
+    host.write("pci/0000:02:00.0/vendor", "0x10de\n")
+    host.write("pci/0000:02:00.0/class", "0x068000\n")
+    (note,) = host.look()["notes"]
+    assert "nvidia-fabricmanager.service" in note and "535.309.01" in note
+    host.services["nvidia-fabricmanager.service"] = {"ActiveState": "active"}
+    assert host.look()["notes"] == []
+
+
+def test_a_container_s_fabric_manager_is_its_host_s(machine):
+    host = machine()
+    host.systemd = False
+    host.works("580.95.05")
+    host.write("pci/0000:02:00.0/vendor", "0x10de\n")
+    host.write("pci/0000:02:00.0/class", "0x068000\n")
+    assert host.look()["notes"] == []
+
+
+# --- NVIDIA's own source list ---
+
+
+def test_a_list_that_nvidia_s_keyring_package_left_gives_way(machine):
+    host = machine("ubuntu22.04", "5.15.0-105-generic")
+    host.gpu()
+    repository = host.wanted["distributions"]["ubuntu22.04"]["sources"]["nvidia"]["repository"]
+    repository["supersedes"] = [
+        path.replace("/etc/apt", str(host.root / "apt")) for path in repository.get("supersedes", ())
+    ]
+    host.write("apt/sources.list.d/cuda-ubuntu2204-x86_64.list", "deb [signed-by=/other] https://nvidia /\n")
+    found = host.look(source="nvidia")
+    assert "another source list of nvidia-cuda" in whats(found)
+    assert found["source_off"]

@@ -158,6 +158,14 @@ def test_a_gpu_that_works(host, card):
     assert (found["outcome"], found["detail"]) == ("ok", "NVIDIA H200, NVIDIA H200; driver 580.95")
 
 
+def test_nvswitches_without_their_fabric_manager(host, card, monkeypatch):
+    card("0000:01:00.0", answers=True, version="580.95", loaded="580.95")
+    monkeypatch.setattr(checks.gpu_driver, "lacks_fabric_manager", lambda _: True)
+    found = checks.gpu(host({"nvidia-smi": "NVIDIA H200"}))
+    assert found["outcome"] == "warn"
+    assert "nvidia-fabricmanager.service" in found["detail"] and "version" in found["remedy"]
+
+
 @pytest.mark.parametrize(
     ("driver", "installed", "outcome", "said", "remedy"),
     [

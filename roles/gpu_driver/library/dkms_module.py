@@ -26,14 +26,25 @@ module:
 """
 
 
+def package(sources: Path) -> tuple[str, str] | None:
+    """Return name and version, as DKMS has them, of the folder in `sources` that builds the driver's module."""
+    for path in sorted(sources.glob("nvidia*/dkms.conf"), reverse=True):
+        text = path.read_text()
+        # Others' folders are called so, too: nvidia-fs, say.
+        if re.search(r'^BUILT_MODULE_NAME\[\d+\]="?nvidia"?\s*$', text, re.MULTILINE):
+            fields = dict(re.findall(r'^PACKAGE_(NAME|VERSION)="?([^"\n]+)', text, re.MULTILINE))
+            return fields["NAME"], fields["VERSION"]
+    return None
+
+
 def main() -> None:
     """Build and install, or say why not."""
     module = AnsibleModule(argument_spec={"kernel": {"type": "str", "required": True}}, supports_check_mode=True)
-    found = sorted(Path("/usr/src").glob("nvidia*/dkms.conf"))
-    if not found:
+    found = package(Path("/usr/src"))
+    if found is None:
         module.fail_json(msg="/usr/src has no NVIDIA module for DKMS; reinstall the package of the driver's module")
-    fields = dict(re.findall(r'^PACKAGE_(NAME|VERSION)="?([^"\n]+)', found[-1].read_text(), re.MULTILINE))
-    name, version, kernel = fields["NAME"], fields["VERSION"], module.params["kernel"]
+    name, version = found
+    kernel = module.params["kernel"]
     if not module.check_mode:
         code, out, err = module.run_command(["dkms", "install", "--force", "-m", name, "-v", version, "-k", kernel])
         if code:
