@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import docker
@@ -139,6 +139,30 @@ def ask() -> Ask:
         return done
 
     return run
+
+
+# A lock as apt takes it.
+LOCK = """
+import fcntl, time
+file = open("/var/lib/dpkg/lock-frontend", "w")
+fcntl.lockf(file, fcntl.LOCK_EX)
+time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="session")
+def apt_is_locked(ask: Ask) -> Callable[[Lab, str], AbstractContextManager[None]]:
+    """Have another program hold apt's lock on a host: `with apt_is_locked(lab, host)`."""
+
+    @contextmanager
+    def hold(lab: Lab, host: str) -> Iterator[None]:
+        ask(lab, host, f"systemd-run --quiet --unit=holder python3 -c '{LOCK}'; sleep 1")
+        try:
+            yield
+        finally:
+            ask(lab, host, "systemctl stop holder")
+
+    return hold
 
 
 @pytest.fixture(scope="session")

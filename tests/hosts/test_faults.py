@@ -16,13 +16,6 @@ BARE = {
     "local_sources_xformers_sdist": None,
     "provisioner_profile": "registries",
 }
-# A lock as apt takes it.
-LOCK = """
-import fcntl, time
-file = open("/var/lib/dpkg/lock-frontend", "w")
-fcntl.lockf(file, fcntl.LOCK_EX)
-time.sleep(600)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -130,9 +123,8 @@ def test_a_distribution_that_is_not_known(act, hosts, sh):
         sh("cp /tmp/kept /usr/lib/os-release")
 
 
-def test_apt_s_lock_is_waited_for_and_that_is_said(act, hosts, sh):
-    sh(f"systemd-run --quiet --unit=holder python3 -c '{LOCK}'; sleep 1")
-    try:
+def test_apt_s_lock_is_waited_for_and_that_is_said(act, lab, hosts, apt_is_locked):
+    with apt_is_locked(lab, hosts[0]):
         found = act("doctor", "--limit", hosts[0], "--json").json["findings"]
         (apt,) = [finding for finding in found if finding["check"] == "apt"]
         assert apt["outcome"] == "warn" and "python3 (process" in apt["detail"]
@@ -140,8 +132,6 @@ def test_apt_s_lock_is_waited_for_and_that_is_said(act, hosts, sh):
         assert done.code == 1
         assert f"{hosts[0]}: waiting for python3 (process" in done.stderr
         assert "which has /var/lib/dpkg/lock-frontend; wait until it is done, or stop it" in done.stderr
-    finally:
-        sh("systemctl stop holder")
 
 
 def test_a_full_disk(act, hosts, sh):

@@ -5,6 +5,7 @@ import shlex
 import signal
 import subprocess
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,25 @@ def warm(first, host, tmp_path_factory):
     inventory, name, _ = host
     short.warm(short.container(name))
     return short.inventory(inventory, tmp_path_factory.mktemp("warm") / "hosts.yml", **short.WARM)
+
+
+def test_a_host_that_waits_does_not_hold_back_the_run_of_another(
+    *, warm, host, make_lab, apt_is_locked, provisioner, tmp_path
+):
+    """On a bare host another program has apt's lock, for longer than is waited for; the other's run begins meanwhile."""
+    slow = make_lab("slow")
+    bare, (_, name, _) = slow.hosts[0].name, host
+    both = yaml.safe_load(warm.read_text())
+    both["all"]["hosts"] |= yaml.safe_load(slow.inventory.read_text())["all"]["hosts"]
+    inventory = tmp_path / "both.yml"
+    inventory.write_text(yaml.safe_dump(both))
+    options = ("-e", "provisioner_apt_lock_timeout=30", "--state-dir", tmp_path / "state", "--json")
+    with apt_is_locked(slow, bare):
+        done = provisioner("run", "--fresh", "-i", inventory, *short.OPTIONS, *options)
+    assert done.code == 1 and f"{bare}: failed in 'Wait until no other program" in done.stderr
+    events = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    (gave_up,) = [event["time"] for event in events if event["event"] == "Failure" and event["host"] == bare]
+    assert datetime.fromisoformat(done.json["hosts"][name]["started_at"]).timestamp() < gave_up
 
 
 @pytest.fixture
