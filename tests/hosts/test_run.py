@@ -121,18 +121,22 @@ def warm(first, host, tmp_path_factory):
     return short.inventory(inventory, tmp_path_factory.mktemp("warm") / "hosts.yml", **short.WARM)
 
 
-def test_a_host_that_waits_does_not_hold_back_the_run_of_another(
-    *, warm, host, make_lab, apt_is_locked, provisioner, tmp_path
-):
+@pytest.fixture
+def with_another(warm, make_lab, tmp_path):
+    """A bare host beside the other: its lab, and an inventory of both."""
+    lab, both = make_lab("bare"), yaml.safe_load(warm.read_text())
+    both["all"]["hosts"] |= yaml.safe_load(lab.inventory.read_text())["all"]["hosts"]
+    path = tmp_path / "both.yml"
+    path.write_text(yaml.safe_dump(both))
+    return lab, path
+
+
+def test_a_host_that_waits_does_not_hold_back_the_run_of_another(with_another, host, apt_is_locked, provisioner, state):
     """On a bare host another program has apt's lock, for longer than is waited for; the other's run begins meanwhile."""
-    slow = make_lab("slow")
-    bare, (_, name, _) = slow.hosts[0].name, host
-    both = yaml.safe_load(warm.read_text())
-    both["all"]["hosts"] |= yaml.safe_load(slow.inventory.read_text())["all"]["hosts"]
-    inventory = tmp_path / "both.yml"
-    inventory.write_text(yaml.safe_dump(both))
-    options = ("-e", "provisioner_apt_lock_timeout=30", "--state-dir", tmp_path / "state", "--json")
-    with apt_is_locked(slow, bare):
+    lab, inventory = with_another
+    bare, (_, name, _) = lab.hosts[0].name, host
+    options = ("-e", "provisioner_apt_lock_timeout=30", "--state-dir", state, "--json")
+    with apt_is_locked(lab, bare):
         done = provisioner("run", "--fresh", "-i", inventory, *short.OPTIONS, *options)
     assert done.code == 1 and f"{bare}: failed in 'Wait until no other program" in done.stderr
     events = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
