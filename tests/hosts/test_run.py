@@ -132,7 +132,7 @@ def with_another(warm, make_lab, tmp_path):
 
 
 def test_a_host_that_waits_does_not_hold_back_the_run_of_another(with_another, host, apt_is_locked, provisioner, state):
-    """On a bare host another program has apt's lock, for longer than is waited for; the other's run begins meanwhile."""
+    """On a bare host another program has apt's lock, for longer than is waited for; the other begins its run."""
     lab, inventory = with_another
     bare, (_, name, _) = lab.hosts[0].name, host
     options = ("-e", "provisioner_apt_lock_timeout=30", "--state-dir", state, "--json")
