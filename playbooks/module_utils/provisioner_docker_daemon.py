@@ -6,16 +6,15 @@ import copy
 import json
 import re
 from collections.abc import Callable
-from typing import Any
 
-from ansible.module_utils.provisioner_host import RefusalError
+from ansible.module_utils.provisioner_host import Host, RefusalError
 
 
 class BrokenSettingsError(ValueError):
     """The settings file is not what dockerd could read; its text is for people."""
 
 
-def settings(host: Any, path: str) -> dict[str, Any]:
+def settings(host: Host, path: str) -> dict:
     """The settings in a host's daemon.json; RefusalError where it is broken."""
     try:
         return parse(host.read(path))
@@ -28,7 +27,7 @@ def refusal(path: str, error: Exception) -> str:
     return f"{path} is broken: {error}; the file stays as it is and nothing was changed: mend it and run this again"
 
 
-def parse(text: str) -> dict[str, Any]:
+def parse(text: str) -> dict:
     """The settings in a daemon.json; an empty file has none. Raises BrokenSettingsError."""
     if not text.strip():
         return {}
@@ -46,7 +45,7 @@ def parse(text: str) -> dict[str, Any]:
     return settings
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: list[tuple[str, object]]) -> dict:
     """An object; one that names a thing twice would lose one of them when it is written again."""
     found = dict(pairs)
     if len(found) != len(pairs):
@@ -60,11 +59,11 @@ def _refuse(word: str) -> None:
 
 
 def merged(
-    settings: dict[str, Any],
-    runtimes: dict[str, dict[str, Any]],
+    settings: dict,
+    runtimes: dict[str, dict],
     features: dict[str, bool],
     which: Callable[[str], str],
-) -> dict[str, Any]:
+) -> dict:
     """`settings` with `runtimes` and `features` in them, everything else as it was.
 
     A runtime of the same name stays as the site has it where its program is there, told by `which`, or where it is a
@@ -84,7 +83,7 @@ def merged(
     return result
 
 
-def rendered(settings: dict[str, Any], like: str) -> str:
+def rendered(settings: dict, like: str) -> str:
     """The text of `settings`, indented as the text `like` is."""
     indent = re.search(r'\{[ \t]*\n([ \t]+)"', like)
     return json.dumps(settings, indent=indent[1] if indent else 4, ensure_ascii=False) + "\n"

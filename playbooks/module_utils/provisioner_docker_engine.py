@@ -7,12 +7,11 @@ import hashlib
 import os
 import pwd
 from pathlib import Path
-from typing import Any
 
 from ansible.module_utils import provisioner_docker_daemon as daemon
 from ansible.module_utils import provisioner_signed_repository as signed
 from ansible.module_utils.provisioner_engine import SERVICE, Engine
-from ansible.module_utils.provisioner_host import RefusalError, change
+from ansible.module_utils.provisioner_host import Host, RefusalError, change
 
 # What docker.service may need, by which package it is of.
 SOCKET = "docker.socket"
@@ -22,7 +21,7 @@ COMPANIONS = ("containerd.service", SOCKET)
 CLOCK_GRAIN_SECONDS = 2
 
 
-def look(host: Any, wanted: dict) -> dict:
+def look(host: Host, wanted: dict) -> dict:
     """`wanted` is docker_engine_wanted; a daemon.json that is broken is refused. The facts beside `changes`:
 
     - `answers`: an engine answers to the docker client; `version` is its version
@@ -102,7 +101,7 @@ def look(host: Any, wanted: dict) -> dict:
     }
 
 
-def _packages(host: Any, wanted: dict, *, there: bool) -> list[str]:
+def _packages(host: Host, wanted: dict, *, there: bool) -> list[str]:
     """The packages that are missing; none where the engine that is there came from elsewhere."""
     names = host.pick(wanted["packages"])
     if names and (not there or names[0] in host.packages):
@@ -115,7 +114,7 @@ def _packages(host: Any, wanted: dict, *, there: bool) -> list[str]:
     return []
 
 
-def _repository_changes(host: Any, wanted: dict, *, missing: bool) -> list[dict[str, str]]:
+def _repository_changes(host: Host, wanted: dict, *, missing: bool) -> list[dict[str, str]]:
     """What is off about Docker's repository, where a package comes from it or it was set up by us before.
 
     One that a person has set up in another way stays as it is while nothing is missing.
@@ -152,7 +151,7 @@ def _unit_changes(unit: dict, version: str) -> list[dict[str, str]]:
     return found
 
 
-def _companion_changes(host: Any, unit: dict, version: str) -> list[dict[str, str]]:
+def _companion_changes(host: Host, unit: dict, version: str) -> list[dict[str, str]]:
     """What is off about the units that it needs. Of a dockerd that answers nobody sees that it has no containerd."""
     needed = {name for kind in ("Requires", "Wants", "BindsTo") for name in unit.get(kind, "").split()}
     found = []
@@ -167,7 +166,7 @@ def _companion_changes(host: Any, unit: dict, version: str) -> list[dict[str, st
     return found
 
 
-def _drop_in_changes(host: Any, wanted: dict) -> list[dict[str, str]]:
+def _drop_in_changes(host: Host, wanted: dict) -> list[dict[str, str]]:
     path = wanted["drop_in"]
     if wanted["environment"]:
         folder = host.file_changes(str(Path(path).parent), mode="0755", kind="directory")
@@ -191,7 +190,7 @@ def _started_at(pid: int) -> float:
     return int(boot.split()[1]) + int(ticks) / os.sysconf("SC_CLK_TCK")
 
 
-def _is_stale(host: Any, pid: int, wanted: dict) -> bool:
+def _is_stale(host: Host, pid: int, wanted: dict) -> bool:
     """Whether process `pid` lacks a variable, or started before its CA bundle was written or will be.
 
     Values are told as their sums: a proxy's URL may hold a password.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
-import urllib.parse
 from functools import cached_property
-from typing import Any
+
+from ansible.module_utils.provisioner_host import Host
 
 SOCKET = "/var/run/docker.sock"
 SERVICE = "docker.service"
@@ -17,7 +18,7 @@ PATIENCE = 20
 class Engine:
     """The Docker engine of `host`. An engine that systemd has stopped is not asked: its socket would start it."""
 
-    def __init__(self, host: Any) -> None:
+    def __init__(self, host: Host) -> None:
         self.host = host
         self.client = host.which("docker")
 
@@ -32,6 +33,10 @@ class Engine:
         """The engine's version; '' where none answers, or there is no client to speak to it."""
         if not self.client or self.stopped:
             return ""
+        # Every answer names it, so the quickest question will do: for /version the engine starts programs of its own.
+        named = re.search(r"^Server: Docker/(\S+)", _talk("/_ping")[0], re.MULTILINE)
+        if named:
+            return named[1]
         answer = _get("/version")
         if answer:
             return str(answer.get("Version", ""))
@@ -45,7 +50,7 @@ class Engine:
         answer = _get("/containers/json")
         return len(self.host.ask(self.client, "ps", "--quiet").split()) if answer is None else len(answer)
 
-    def answer(self, question: str) -> Any:
+    def answer(self, question: str) -> dict | list | None:
         """What the engine answers over its socket to GET `question`; None where it does not, and is not started."""
         return None if self.stopped else _get(question)
 
@@ -53,6 +58,8 @@ class Engine:
         """The value of an image's label, '' without it; None where there is no such image or no engine."""
         if not self.version:
             return None
+        import urllib.parse  # noqa: PLC0415 - slow to import, and seldom needed
+
         answer = _get(f"/images/{urllib.parse.quote(name)}/json")
         if answer is None:
             shown = self.host.ask(self.client, "image", "inspect", "--format", "{{json .}}", name)
@@ -60,8 +67,16 @@ class Engine:
         return ((answer.get("Config") or {}).get("Labels") or {}).get(label, "") if "Id" in answer else None
 
 
-def _get(path: str) -> Any:
+def _get(path: str) -> dict | list | None:
     """The engine's answer to a GET, which may be an error's; None where its socket does not give one."""
+    try:
+        return json.loads(_talk(path)[1])
+    except ValueError:
+        return None
+
+
+def _talk(path: str) -> tuple[str, str]:
+    """The head and the body of the engine's answer to a GET; empty where its socket does not give one."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(PATIENCE)
@@ -69,6 +84,7 @@ def _get(path: str) -> Any:
             # 1.0: the answer is in one piece, and the engine closes after it.
             connection.sendall(f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
             answer = b"".join(iter(lambda: connection.recv(65536), b""))
-        return json.loads(answer.partition(b"\r\n\r\n")[2])
-    except (OSError, ValueError):
-        return None
+    except OSError:
+        return "", ""
+    head, _, body = answer.decode(errors="replace").partition("\r\n\r\n")
+    return head, body

@@ -6,14 +6,13 @@ wanted branch is left alone, whoever installed it; only what a package manager m
 
 from __future__ import annotations
 
-import platform
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from ansible.module_utils import provisioner_signed_repository as signed
-from ansible.module_utils.provisioner_host import RefusalError, change
+from ansible.module_utils.provisioner_host import Host, RefusalError, change
 
 NVIDIA, DISPLAY, SWITCH = "0x10de", "0x03", "0x0680"
 # Why a role that is for GPUs leaves a host alone.
@@ -40,7 +39,7 @@ NO_FABRIC = f"NVSwitches are there and {FABRIC} is not active, without which CUD
 FABRIC_REMEDY = f"install nvidia-fabricmanager of the driver's very version, and 'systemctl enable --now {FABRIC}'"
 
 
-def look(host: Any, wanted: dict) -> dict:
+def look(host: Host, wanted: dict) -> dict:
     """Return what is off, and what the tasks need to mend it.
 
     `changes` is empty where nothing is to be done. `skipped` says why a host is none of the role's business, `restart`
@@ -73,7 +72,7 @@ def why_not(wanted: dict) -> str:
     return f"; not restarted, since gpu_driver_reboot is {wanted['reboot']}"
 
 
-def driver(host: Any) -> dict:
+def driver(host: Host) -> dict:
     """Return what runs: whether nvidia-smi answers, the versions of module and library, and how they differ."""
     code, out, err = host.run(*QUERY)
     versions = re.findall(r"^\d+(?:\.\d+)+$", out, re.MULTILINE)
@@ -110,7 +109,7 @@ def devices(kind: str) -> list[str]:
     )
 
 
-def lacks_fabric_manager(host: Any) -> bool:
+def lacks_fabric_manager(host: Host) -> bool:
     """Tell whether there are NVSwitches (HGX machines) and nothing that sets them up.
 
     Without systemd, in a container, they are the business of a host that cannot be asked.
@@ -125,9 +124,9 @@ def library_version() -> str:
     return names.pop() if len(names) == 1 else ""
 
 
-def upkeep(host: Any, wanted: dict, found: dict) -> dict:
+def upkeep(host: Host, wanted: dict, found: dict) -> dict:
     """Return what is off on a host that should have the driver."""
-    entry: Any = host.pick(wanted["distributions"])
+    entry = host.pick(wanted["distributions"])
     pattern = re.compile(entry["hold"]) if entry else None
     packaged = sorted(name for name in map(bare, host.packages) if pattern and pattern.search(name))
     held = {bare(name) for name in host.held}
@@ -182,7 +181,7 @@ def upkeep(host: Any, wanted: dict, found: dict) -> dict:
     return {**done, "changes": changes}
 
 
-def from_source(host: Any, wanted: dict, entry: Any, found: dict) -> bool:
+def from_source(host: Host, wanted: dict, entry: dict, found: dict) -> bool:
     """Tell whether the driver that works is of the packages of the wanted source."""
     source = entry and entry["sources"].get(wanted["source"])
     if not source:
@@ -192,7 +191,7 @@ def from_source(host: Any, wanted: dict, entry: Any, found: dict) -> bool:
     return branch in source.get("branches", [branch]) and not names.isdisjoint(map(bare, host.packages))
 
 
-def packages(host: Any, wanted: dict, entry: dict, found: dict) -> dict:
+def packages(host: Host, wanted: dict, entry: dict, found: dict) -> dict:
     """Return which packages and sources are missing, with the text that the source's file should have."""
     source = entry["sources"].get(wanted["source"])
     name = entry["name"]
@@ -207,7 +206,7 @@ def packages(host: Any, wanted: dict, entry: dict, found: dict) -> dict:
             f"{name} has the driver of branch {' or '.join(branches)}, not {branch}; "
             "set gpu_driver_branch to that, or gpu_driver_source to nvidia"
         )
-    arch, repository_arch = ARCHITECTURES.get(platform.machine(), (platform.machine(),) * 2)
+    arch, repository_arch = ARCHITECTURES.get(os.uname().machine, (os.uname().machine,) * 2)
     release = host.os_id.replace(".", "")
     words = {"branch": branch, "arch": arch, "repository_arch": repository_arch, "release": release}
     installed = {bare(each): version for each, version in host.packages.items()}
@@ -262,7 +261,7 @@ def headers(entry: dict, found: dict, words: dict) -> list[str]:
 
     In an image that is built without a GPU the kernel that runs is the builder's.
     """
-    kernel = platform.release()
+    kernel = os.uname().release
     match = re.search(entry["kernel"], kernel)
     flavour = match["flavour"] if match else entry["flavour"].format(**words)
     names = [each.format(flavour=flavour) for each in entry["headers_newest"]]
@@ -284,7 +283,7 @@ def kernels() -> list[str]:
 def unbuilt(found: dict) -> list[str]:
     """Return the kernels that lack the module: of the newest, and of the running one where it is this host's."""
     known = kernels()
-    concerned = {*known[-1:], *({platform.release()} & set(known) if found["hardware"] else ())}
+    concerned = {*known[-1:], *({os.uname().release} & set(known) if found["hardware"] else ())}
     return sorted(kernel for kernel in concerned if not has_module(kernel))
 
 
@@ -298,12 +297,12 @@ def restart_reason(found: dict, done: dict) -> str:
     if silent and (LOADED / "nouveau").exists():
         return "nouveau holds the GPU"
     # What is still to be built may be for the kernel that runs.
-    if silent and not (runs or done["missing"] or done["unbuilt"] or has_module(platform.release())):
-        return f"kernel {platform.release()} runs, and the module is for {(kernels() or ['none'])[-1]}"
+    if silent and not (runs or done["missing"] or done["unbuilt"] or has_module(os.uname().release)):
+        return f"kernel {os.uname().release} runs, and the module is for {(kernels() or ['none'])[-1]}"
     return ""
 
 
-def settled(host: Any, wanted: dict, found: dict, done: dict, restarts: bool) -> list[dict]:
+def settled(host: Host, wanted: dict, found: dict, done: dict, restarts: bool) -> list[dict]:
     """Return what is off beyond packages, and put into `done` what the tasks need: loading, persistence."""
     changes = [change(f"module for kernel {kernel}", "not built", "built by DKMS") for kernel in done["unbuilt"]]
 
@@ -332,7 +331,7 @@ def restart(wanted: dict, found: dict, reason: str) -> dict:
     return done
 
 
-def is_controller(host: Any, wanted: dict) -> bool:
+def is_controller(host: Host, wanted: dict) -> bool:
     """Tell whether this host is the very machine that the command runs on, whatever connection leads here."""
     here = {"machine_id": "/etc/machine-id", "boot_id": "/proc/sys/kernel/random/boot_id"}
     same_machine = all(
@@ -342,7 +341,7 @@ def is_controller(host: Any, wanted: dict) -> bool:
     return bool(wanted["local"]) or same_machine
 
 
-def components(apt: Path, own: str, wanted: list[str], host: Any) -> str:
+def components(apt: Path, own: str, wanted: list[str], host: Host) -> str:
     """Return a deb822 text that adds what is missing of the `wanted` components to the distribution's own archives.
 
     The host's own sources say where these are; the text is '' where all is there. `own` is the file it is for.

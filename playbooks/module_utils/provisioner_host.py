@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import stat
 import subprocess
 from functools import cached_property
@@ -43,7 +42,9 @@ class Host:
 
     def which(self, command: str) -> str:
         """Path of `command`; '' where it is not installed."""
-        return shutil.which(command) or ""
+        # shutil.which would do, but shutil imports every compressor there is.
+        paths = [Path(folder, command) for folder in os.environ["PATH"].split(":")]
+        return next((str(path) for path in paths if path.is_file() and os.access(path, os.X_OK)), "")
 
     def run(self, *command: str) -> tuple[int, str, str]:
         """Exit code, stdout and stderr of `command`; (127, '', why) where it cannot be run, 124 where it hangs."""

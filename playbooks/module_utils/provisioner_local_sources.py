@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 from ansible.module_utils.provisioner_bundle import intact
 from ansible.module_utils.provisioner_engine import Engine
-from ansible.module_utils.provisioner_host import RefusalError, change
+from ansible.module_utils.provisioner_host import Host, RefusalError, change
 
 
-def look(host: Any, wanted: dict) -> dict:
+def look(host: Host, wanted: dict) -> dict:
     """`wanted` is local_sources_wanted. The facts beside `changes`:
 
     - `bundle`: whether it is to be brought

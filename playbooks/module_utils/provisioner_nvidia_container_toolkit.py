@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from ansible.module_utils import provisioner_docker_daemon as daemon
 from ansible.module_utils import provisioner_packages, provisioner_signed_repository
 from ansible.module_utils.provisioner_engine import SERVICE, Engine
 from ansible.module_utils.provisioner_gpu_driver import NO_GPU, hardware
-from ansible.module_utils.provisioner_host import change
+from ansible.module_utils.provisioner_host import Host, change
 
 Changes = list[dict[str, str]]
 
 
-def look(host: Any, wanted: dict) -> dict:
+def look(host: Host, wanted: dict) -> dict:
     """How `host` differs from `wanted`, which is the role's `nvidia_container_toolkit_wanted`.
 
     Beside `changes` and `notes`: `skipped`, why the toolkit does not belong here, or ''; `runtimes` and `features`, for
@@ -73,7 +72,7 @@ def daemon_changes(path: str, settings: dict, target: dict) -> Changes:
     ]
 
 
-def engine_action(host: Any, wanted: dict, info: dict, target: dict) -> tuple[str, str, list[str]]:
+def engine_action(host: Host, wanted: dict, info: dict, target: dict) -> tuple[str, str, list[str]]:
     """What to do so that the running engine has the settings `target`, why, and what a person should know.
 
     `restart` where that stops no container, or may; `reload`, which gives it runtimes but no features, where it would.
@@ -103,11 +102,11 @@ def engine_action(host: Any, wanted: dict, info: dict, target: dict) -> tuple[st
     return ("reload" if names else ""), why, notes
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return "absent" if value is None else json.dumps(value)
 
 
-def _path(runtime: Any) -> str:
+def _path(runtime: object) -> str:
     return str(runtime.get("path", "")) if isinstance(runtime, dict) else ""
 
 
@@ -117,7 +116,7 @@ def container_names(engine: Engine) -> list[str]:
     return sorted(str(one["Names"][0]).lstrip("/") for one in found if one.get("Names"))
 
 
-def stale_cdi_spec(host: Any, paths: list[str], driver: str) -> tuple[str, str]:
+def stale_cdi_spec(host: Host, paths: list[str], driver: str) -> tuple[str, str]:
     """Path of the CDI specification to write and what is wrong with it; ('', '') where it is that of `driver`.
 
     Of `paths` the last one that exists is the one that the engine goes by.

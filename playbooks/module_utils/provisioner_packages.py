@@ -6,9 +6,8 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from ansible.module_utils.provisioner_host import change
+from ansible.module_utils.provisioner_host import Host, change
 
 # How long to wait, in seconds, while another program (a first boot's upgrade, say) holds apt's lock.
 LOCK_TIMEOUT = 600
@@ -16,7 +15,7 @@ APT_LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/
 QUIET = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1", "LC_ALL": "C"}
 
 
-def look(host: Any, names: list[str], version: str = "", hold: bool = False) -> list[dict[str, str]]:
+def look(host: Host, names: list[str], version: str = "", hold: bool = False) -> list[dict[str, str]]:
     """What `host_packages` would change: packages of `names` that are missing, that are of another version than
     `version` (empty for any), or that an upgrade could change although they should be held.
     """
@@ -39,7 +38,7 @@ def apt(command: str, *arguments: str, **settings: str) -> list[str]:
     return ["apt-get", "--quiet", *options, command, *arguments]
 
 
-def runner(module: Any) -> Callable[..., tuple[int, str, str]]:
+def runner(module: object) -> Callable[..., tuple[int, str, str]]:
     """Runs a package manager for an Ansible `module`: words in; exit code, stdout and stderr out.
 
     Not `Host.run`, whose patience ends after a minute: a package manager that is stopped half-way leaves a mess.
@@ -81,7 +80,7 @@ def remedy_of(why: str) -> str:
     return "mend the host's sources or network and run this again"
 
 
-def lock_holder(host: Any, paths: tuple[str, ...] = APT_LOCKS) -> tuple[str, str]:
+def lock_holder(host: Host, paths: tuple[str, ...] = APT_LOCKS) -> tuple[str, str]:
     """First of `paths` that is locked by the kernel's table, which anyone may read, and its holder; or two ''."""
     locks = host.read("/proc/locks")
     for path in paths:
@@ -97,7 +96,7 @@ def lock_holder(host: Any, paths: tuple[str, ...] = APT_LOCKS) -> tuple[str, str
     return "", ""
 
 
-def waiting_for(host: Any) -> str:
+def waiting_for(host: Host) -> str:
     """Who has which of apt's locks, for people; '' where they are free or there is no apt."""
     path, holder = lock_holder(host)
     return f"{holder}, which has {path}" if path else ""

@@ -12,9 +12,8 @@ import base64
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
 
-from ansible.module_utils.provisioner_host import RefusalError, change
+from ansible.module_utils.provisioner_host import Host, RefusalError, change
 from ansible.module_utils.provisioner_openpgp import BEGIN, crc24, dearmored, fingerprints
 
 # apt and dnf pass by files that end so.
@@ -22,7 +21,7 @@ DISABLED = ".disabled"
 HEAD = "# Written by provisioner.\n"
 
 
-def pick(host: Any, repositories: dict) -> dict:
+def pick(host: Host, repositories: dict) -> dict:
     """The repository of `repositories`, by distribution, that is this host's; RefusalError where none is."""
     found = host.pick(repositories)
     if not found:
@@ -72,12 +71,12 @@ def key_file(packets: bytes, kind: str) -> bytes:
     return "\n".join([BEGIN, "", *lines, checksum, BEGIN.replace("BEGIN", "END"), ""]).encode()
 
 
-def codename(host: Any) -> str:
+def codename(host: Host) -> str:
     """The distribution's name for its release, such as bookworm."""
     return str(host.os_release.get("VERSION_CODENAME", ""))
 
 
-def look(host: Any, repository: dict) -> list[dict[str, str]]:
+def look(host: Host, repository: dict) -> list[dict[str, str]]:
     """What `signed_repository` would change on `host`."""
     name = repository["name"]
     text = source_text(repository, codename(host)).encode()
@@ -89,7 +88,7 @@ def look(host: Any, repository: dict) -> list[dict[str, str]]:
     return found + [change(f"another source list of {name}", path, f"{path}{DISABLED}") for path in superseded]
 
 
-def look_at_key(host: Any, repository: dict) -> list[dict[str, str]]:
+def look_at_key(host: Host, repository: dict) -> list[dict[str, str]]:
     """What is off about the key file."""
     what = f"signing key of {repository['name']}"
     found: list[dict[str, str]] = host.file_changes(repository["keyring"], mode="0644", what=what)

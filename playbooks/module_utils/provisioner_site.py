@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
-from ansible.module_utils.provisioner_host import RefusalError, change
+from ansible.module_utils.provisioner_host import Host, RefusalError, change
 
 
-def look(host: Any, wanted: dict) -> dict:
+def look(host: Host, wanted: dict) -> dict:
     """`wanted` is site_wanted: the bundle on the controller, where it and apt's settings go on the host, and the sums.
 
     Beside `changes`: `apt`, whether the host has apt, which must be told of the bundle.

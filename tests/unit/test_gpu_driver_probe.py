@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible.module_utils import provisioner_gpu_driver as probe
@@ -149,8 +150,7 @@ def machine(tmp_path, monkeypatch, data):
             monkeypatch.setattr(probe, constant, tmp_path / folder)
         monkeypatch.setattr(probe, "LIBRARIES", (tmp_path / "lib",))
         monkeypatch.setattr(probe, "UNINSTALLER", tmp_path / "nvidia-uninstall")
-        monkeypatch.setattr(probe.platform, "release", lambda: kernel)
-        monkeypatch.setattr(probe.platform, "machine", lambda: arch)
+        monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(release=kernel, machine=arch))
         host = Machine(tmp_path, RELEASES.get(name, name))
         distributions = json.loads(json.dumps(data["distributions"]))
         for entry in distributions.values():

@@ -1,6 +1,7 @@
 """What the probes say of hosts that tests make up: trees in a temporary folder, and commands that answer as told."""
 
 import hashlib
+import json
 import os
 from collections import namedtuple
 from pathlib import Path
@@ -56,6 +57,24 @@ def engine_wanted(tmp_path, **changes):
     }
 
 
+def says(version, head=""):
+    """An engine that runs no containers, in place of `provisioner_engine._talk`."""
+    return lambda path: (head, json.dumps({"Version": version} if path == "/version" else []))
+
+
+@pytest.mark.parametrize(
+    ("head", "version"),
+    [
+        ("HTTP/1.0 200 OK\r\nApi-Version: 1.45\r\nServer: Docker/26.1.5+dfsg1 (linux)", "26.1.5+dfsg1"),
+        ("HTTP/1.0 200 OK\r\nServer: Libpod/4.3.1 (linux)", "27.1"),
+        ("", "27.1"),
+    ],
+)
+def test_an_engine_s_version_is_in_the_head_of_any_answer_or_it_is_asked_for_it(monkeypatch, head, version):
+    monkeypatch.setattr(provisioner_engine, "_talk", says("27.1", head))
+    assert provisioner_engine.Engine(Fake(answers={"docker": ""})).version == version
+
+
 def test_a_host_without_an_engine_gets_its_distribution_s_packages(tmp_path):
     found = provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path))
     assert found["packages"] == ["docker.io", "iptables"] and found["run"] and found["restart"]
@@ -66,7 +85,7 @@ def test_a_distribution_without_a_known_engine_is_refused_only_where_one_is_miss
     host = Fake("ID=strange\nVERSION_ID=1\n")
     with pytest.raises(RefusalError, match="no engine is known for strange1; set docker_engine_source to docker"):
         provisioner_docker_engine.look(host, engine_wanted(tmp_path))
-    monkeypatch.setattr(provisioner_engine, "_get", lambda path: {"Version": "27.1"} if path == "/version" else [])
+    monkeypatch.setattr(provisioner_engine, "_talk", says("27.1"))
     host.answers = {"docker": "", "dockerd": ""}
     assert provisioner_docker_engine.look(host, engine_wanted(tmp_path))["changes"] == []
 
@@ -93,7 +112,7 @@ def test_docker_s_repository_is_looked_at_where_something_comes_from_it(tmp_path
     }
 
     # An engine that is there is kept, whoever brought it, and so is the repository that it came from.
-    monkeypatch.setattr(provisioner_engine, "_get", lambda path: {"Version": "27.1"} if path == "/version" else [])
+    monkeypatch.setattr(provisioner_engine, "_talk", says("27.1"))
     for package in ("docker.io", "docker-ce"):
         there = Fake("ID=debian\nVERSION_ID=12\n", [package], answers={"docker": "", "dockerd": ""})
         found = provisioner_docker_engine.look(there, wanted)
@@ -159,7 +178,7 @@ def test_a_pid_file_of_a_killed_engine_is_drift_and_that_of_one_that_is_starting
     starting = engine_wanted(tmp_path, pid_files={str(path): own_name})
     assert provisioner_docker_engine.look(host, starting)["leftovers"] == []
 
-    monkeypatch.setattr(provisioner_engine, "_get", lambda path: {"Version": "27.1"} if path == "/version" else [])
+    monkeypatch.setattr(provisioner_engine, "_talk", says("27.1"))
     host.answers = {"docker": "", "dockerd": ""}
     assert provisioner_docker_engine.look(host, engine_wanted(tmp_path))["changes"] == []
 
