@@ -1,5 +1,7 @@
 """Starts `provisioner` and turns whatever goes wrong into one line and an exit code."""
 
+import atexit
+import gc
 import os
 import sys
 import time
@@ -15,6 +17,7 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (default: the process's own) and give the exit code."""
+    atexit.register(gc.freeze)  # what is left goes with the process: Python would first look for garbage in it
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         code = cli.run(arguments)

@@ -2,7 +2,7 @@
 
 A job that changes nothing would spend a tenth of its time on what is left out here: Python's search for garbage while
 Ansible is imported and reads what it needs, its taking to pieces, object by object, of what the end of the process
-frees at once, and Ansible's parsing of a large file that never changes. And it may be started early
+frees at once, and Ansible's parsing of large files that never change. And it may be started early
 (`provisioner.early`), before it is known what it is to do.
 """
 
@@ -13,9 +13,10 @@ import importlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 __all__ = ["BEFOREHAND", "main"]
 
@@ -48,7 +49,7 @@ def main() -> None:
         _wait_to_be_told(int(sys.argv[2]))
     os.register_at_fork(before=_collect_from_now_on)
     with suppress(RuntimeError):  # there is no home
-        _keep_routing(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "provisioner")
+        _keep_parsed(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "provisioner")
     from ansible.cli import playbook  # noqa: PLC0415 - see above
 
     sys.argv[0] = "ansible-playbook"
@@ -75,35 +76,46 @@ def _wait_to_be_told(pipe: int) -> None:
     sys.path[:0] = [folder for folder in path if folder and folder not in sys.path]
 
 
-def _keep_routing(folder: Path) -> None:
-    """Have Ansible read in `folder` where its modules went, which it else parses each time: 376 kB of YAML, 0.1 s.
+def _keep_parsed(folder: Path) -> None:
+    """Have Ansible keep in `folder` what it parsed of two files of its own, which it else parses each time, 0.15 s.
 
-    Its function for that says that others may take its place and keep what they read.
+    One says where its modules went, 376 kB of YAML; its function for that says that others may take its place and keep
+    what they read. The other, 91 kB, says which settings there are.
     """
-    from ansible.utils.collection_loader import _collection_finder  # noqa: PLC0415 - as in main
+    from ansible.config import manager  # noqa: PLC0415 - as in main
+    from ansible.utils.collection_loader import _collection_finder  # noqa: PLC0415
 
-    parse = _collection_finder._meta_yml_to_dict
+    parse, load = _collection_finder._meta_yml_to_dict, manager.yaml_load
 
-    def read(raw: bytes, content_id: tuple[str, str]) -> dict[str, Any]:
+    def routing(raw: bytes, content_id: tuple[str, str]) -> dict[str, Any]:
         if content_id[0] != "ansible.builtin":
             return dict(parse(raw, content_id))
-        kept, digest = folder / "routing.json", hashlib.sha256(raw).hexdigest()
-        with suppress(OSError, ValueError, LookupError, TypeError):
-            found = json.loads(kept.read_bytes())
-            if found["of"] == digest:
-                return dict(found["routing"])
-        routing = dict(parse(raw, content_id))
-        with suppress(OSError):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            part = kept.with_suffix(f".{os.getpid()}")
-            try:
-                part.write_text(json.dumps({"of": digest, "routing": routing}), encoding="utf-8")
-                part.replace(kept)
-            finally:
-                part.unlink(missing_ok=True)  # a full disk is not filled with halves of it
-        return routing
+        return _kept(folder / "routing.json", raw, lambda: dict(parse(raw, content_id)))
 
-    _collection_finder._meta_yml_to_dict = read
+    def settings(file: BinaryIO) -> dict[str, Any]:
+        raw = file.read()
+        return _kept(folder / "settings.json", raw, lambda: load(raw))
+
+    _collection_finder._meta_yml_to_dict, manager.yaml_load = routing, settings
+
+
+def _kept(path: Path, raw: bytes, parse: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Give what is parsed of `raw`: from `path` where it was kept there, else by `parse`, and then keep it."""
+    digest = hashlib.sha256(raw).hexdigest()
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        found = json.loads(path.read_bytes())
+        if found["of"] == digest:
+            return dict(found["parsed"])
+    parsed = parse()
+    with suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}")
+        try:
+            part.write_text(json.dumps({"of": digest, "parsed": parsed}), encoding="utf-8")
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)  # a full disk is not filled with halves of it
+    return parsed
 
 
 def _collect_from_now_on() -> None:

@@ -67,6 +67,9 @@ print("\\n" + json.dumps(provisioner_look.looks(json.loads(wanted))), flush=True
 os._exit(0)  # without taking to pieces, one by one, what goes with the process
 '''
 
+OFTEN = ("profile",)
+"""Variables that many others read: templated once, before them, and not again for each of them."""
+
 NO_PYTHON = "no Python 3 on the host; install it there (apt-get install python3), or set ansible_python_interpreter"
 
 
@@ -98,6 +101,8 @@ class ActionModule(ActionBase):
         key = hashlib.sha256(repr((names, sorted(settings.items()))).encode(errors="surrogateescape")).hexdigest()
 
         def make() -> bytes:
+            known = {name: self._templar.template(variables[name]) for name in OFTEN if name in variables}
+            self._templar.available_variables = {**variables, **known}
             chosen = self._templar.template(variables[roles]) if isinstance(roles, str) else roles
             return program({role: self._wanted(role, variables) for role in chosen})
 
@@ -134,7 +139,7 @@ def program(wanted: dict[str, Any]) -> bytes:
         name: Path(path).read_text(encoding="utf-8") for name, path in paths.items()
     }
     parts = [START, MAGIC_NUMBER, marshal.dumps(compiled), sources, json.dumps(wanted, default=str)]
-    return zlib.compress(marshal.dumps(parts, PLAIN))
+    return zlib.compress(marshal.dumps(parts, PLAIN), zlib.Z_BEST_SPEED)
 
 
 def read_by(names: list[str], variables: dict[str, Any]) -> dict[str, Any]:

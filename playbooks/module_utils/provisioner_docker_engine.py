@@ -196,14 +196,13 @@ def _is_stale(host: Host, pid: int, wanted: dict) -> bool:
     Values are told as their sums: a proxy's URL may hold a password.
     """
     pairs = (entry.partition("=") for entry in host.read(f"/proc/{pid}/environ").split("\0"))
-    sums = {
-        name: hashlib.sha256(value.encode()).hexdigest() for name, _, value in pairs if name in wanted["environment"]
-    }
-    if sums != wanted["environment"]:
+    has = {name: value for name, _, value in pairs if name in wanted["environment"]}
+    if {name: hashlib.sha256(value.encode()).hexdigest() for name, value in has.items()} != wanted["environment"]:
         return True
-    bundle = Path(wanted["ca_bundle"])
-    if not wanted["ca_bundle"]:
+    if "SSL_CERT_FILE" not in has:
         return False
-    if wanted["ca_bundle_sha256"] and host.sha256(bundle) != wanted["ca_bundle_sha256"]:
+    bundle = Path(has["SSL_CERT_FILE"])
+    brought = wanted["site_ca_sha256"] if str(bundle) == wanted["site_ca_path"] else ""
+    if brought and host.sha256(bundle) != brought:
         return True  # role site is about to bring another
     return bundle.is_file() and bundle.stat().st_mtime > _started_at(pid) + CLOCK_GRAIN_SECONDS

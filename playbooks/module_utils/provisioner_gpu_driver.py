@@ -234,10 +234,10 @@ def packages(host: Host, wanted: dict, entry: dict, found: dict) -> dict:
     plan["stream"] = source.get("stream", {}).get(module, "").format(**words)
     plan["source_file"] = entry["source_file"]
     if "repository" in source:
-        repository = {
-            key: value.format(**words) if key in {"url", "key_url"} else value
-            for key, value in source["repository"].items()
-        }
+        repository = {**source["repository"]}
+        for key in ("url", "key_url"):
+            repository[key] = repository[key].format(repository=wanted["repository"], **words)
+        repository["fingerprints"] = wanted["fingerprints"] or repository["fingerprints"]
         repository["supersedes"] = [each.format(**words) for each in repository.get("supersedes", ())]
         repository["source"] = plan["source_file"]
         if not repository["fingerprints"]:

@@ -1,5 +1,6 @@
 """Ansible's program as a job starts it, and the process that it is started in: they end as Ansible's own does."""
 
+import io
 import json
 import os
 import signal
@@ -11,6 +12,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from ansible.config import manager
+from ansible.module_utils.common.yaml import yaml_load
 from ansible.utils.collection_loader import _collection_finder, _collection_meta
 from ansible_runner.runner import pexpect
 from ptyprocess import ptyprocess
@@ -64,7 +67,8 @@ def routing(tmp_path, monkeypatch):
     monkeypatch.setattr(
         _collection_finder, "_meta_yml_to_dict", lambda raw, name: parsed.append(name) or parse(raw, name)
     )
-    ansible_playbook._keep_routing(tmp_path / "kept")
+    monkeypatch.setattr(manager, "yaml_load", manager.yaml_load)
+    ansible_playbook._keep_parsed(tmp_path / "kept")
     read = _collection_finder._meta_yml_to_dict
     return lambda raw, name="ansible.builtin": read(raw, (name, "runtime.yml")), parsed, tmp_path / "kept/routing.json"
 
@@ -80,7 +84,7 @@ def test_the_routing_of_ansibles_own_modules_is_parsed_once_and_again_when_it_ch
     assert read(other, "site.tools") == {"plugin_routing": {}} and len(parsed) == 3
 
 
-@pytest.mark.parametrize("kept", ["", "[]", "{}", '{"of": 1}', "no JSON"])
+@pytest.mark.parametrize("kept", ["", "[]", "{}", '{"of": 1}', '{"of": 1, "parsed": {}}', "no JSON"])
 def test_what_is_kept_wrongly_is_replaced(routing, kept):
     read, parsed, path = routing
     path.parent.mkdir()
@@ -97,7 +101,15 @@ def test_where_nothing_can_be_kept_it_is_parsed_each_time(routing):
 def test_what_is_kept_of_this_ansible_is_what_it_parses(routing):
     read, _, path = routing
     raw = Path(_collection_meta.__file__).parents[2].joinpath("config/ansible_builtin_runtime.yml").read_bytes()
-    assert read(raw) == json.loads(path.read_text())["routing"] == _collection_meta._meta_yml_to_dict(raw, ("", ""))
+    assert read(raw) == json.loads(path.read_text())["parsed"] == _collection_meta._meta_yml_to_dict(raw, ("", ""))
+
+
+def test_what_is_kept_of_this_ansibles_settings_is_what_it_parses(routing):
+    raw = Path(manager.__file__).with_name("base.yml").read_bytes()
+    kept = routing[2].with_name("settings.json")
+    assert not kept.exists()
+    for _ in range(2):
+        assert manager.yaml_load(io.BytesIO(raw)) == json.loads(kept.read_text())["parsed"] == yaml_load(raw)
 
 
 @pytest.fixture
