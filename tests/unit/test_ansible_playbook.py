@@ -54,6 +54,13 @@ def test_the_exit_code_the_whole_output_and_no_temporary_files(play, task, optio
     assert last in "".join(done.stdout.splitlines()[-2:])
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="su asks everybody but root for a password")
+def test_a_plugin_that_was_not_loaded_beforehand_is_there_for_the_host_that_needs_it(play):
+    python = f"ansible_python_interpreter={sys.executable}"
+    done, _ = play({"command": "id -un"}, "--become", "--become-method", "su", "-e", python)
+    assert done.returncode == 0 and "changed=1" in done.stdout, done.stdout + done.stderr
+
+
 def test_a_wrong_option_is_refused_under_ansibles_own_name(play):
     done, _ = play(WELL, "--nonsense")
     assert done.returncode == 2 and "ansible-playbook: error: unrecognized arguments" in done.stderr
