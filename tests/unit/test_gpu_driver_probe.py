@@ -621,8 +621,17 @@ def test_another_key_on_the_host_is_drift(machine):
     found = host.look(source="nvidia")
     assert any(FINGERPRINT in each["from"] for each in found["changes"] if each["what"] == what)
     assert found["source_off"]
-    host.wanted["distributions"]["debian12"]["sources"]["nvidia"]["repository"]["fingerprints"] = [FINGERPRINT]
-    assert what not in whats(host.look(source="nvidia"))
+    assert what not in whats(host.look(source="nvidia", fingerprints=[FINGERPRINT]))
+
+
+@pytest.mark.parametrize("name", RELEASES)
+def test_a_site_s_mirror_and_its_key_take_the_place_of_nvidia_s(machine, name):
+    host = machine(name, KERNELS[name][0])
+    host.gpu()
+    found = host.look(source="nvidia", repository="https://mirror/{cuda}", fingerprints=[FINGERPRINT])
+    (repository,) = found["repositories"].values()
+    assert repository["url"].startswith("https://mirror/{cuda}/") and repository["url"].rstrip("/").endswith("/x86_64")
+    assert repository["key_url"].startswith("https://mirror/{cuda}/") and repository["fingerprints"] == [FINGERPRINT]
 
 
 # --- NVSwitch ---
