@@ -77,6 +77,15 @@ def test_what_is_wanted_of_many_hosts_is_templated_once(look, tmp_path):
     assert (tmp_path / "count").read_text() == "once\n"
 
 
+def test_the_profile_is_templated_once_for_all_that_read_it(look, tmp_path):
+    profile = (
+        f"{{{{ {{'at': lookup('ansible.builtin.pipe', 'echo once >> {tmp_path}/count; echo {tmp_path}/none')}} }}}}"
+    )
+    wanted = NOWHERE | {"path": "{{ profile.at }}", "apt_settings_path": "{{ profile.at }}"}
+    assert look({"profile": profile, "site_wanted": wanted})["one"]["off"] == []
+    assert (tmp_path / "count").read_text() == "once\n"
+
+
 def test_a_probe_that_breaks_is_one_line_with_its_role(look):
     said = look({"site_wanted": {"nonsense": 1}})
     assert "looking at site failed: KeyError: 'path'" in said and "Traceback" not in said
