@@ -49,6 +49,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -215,8 +216,9 @@ def gpu(host):
     hardware, found = gpu_driver.hardware(), gpu_driver.driver(probed)
     loaded, mismatch = found["loaded"], found["mismatch"]
     if found["answers"]:
-        names = host.ask("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()
-        detail = f"{', '.join(names)}; driver {found['version']}"
+        names = Counter(host.ask("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines())
+        cards = ", ".join(f"{number} × {name}" if number > 1 else name for name, number in names.items())
+        detail = f"{cards}; driver {found['version']}"
         no_fabric = finding("gpu", WARN, f"{detail}; {gpu_driver.NO_FABRIC}", gpu_driver.FABRIC_REMEDY)
         return no_fabric if gpu_driver.lacks_fabric_manager(probed) else finding("gpu", OK, detail)
     if mismatch:
