@@ -217,7 +217,7 @@ def gpu(host):
     loaded, mismatch = found["loaded"], found["mismatch"]
     if found["answers"]:
         names = Counter(host.ask("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines())
-        cards = ", ".join(f"{number} × {name}" if number > 1 else name for name, number in names.items())
+        cards = ", ".join(f"{number} x {name}" if number > 1 else name for name, number in names.items())
         detail = f"{cards}; driver {found['version']}"
         no_fabric = finding("gpu", WARN, f"{detail}; {gpu_driver.NO_FABRIC}", gpu_driver.FABRIC_REMEDY)
         return no_fabric if gpu_driver.lacks_fabric_manager(probed) else finding("gpu", OK, detail)

@@ -155,7 +155,7 @@ def test_no_gpu_is_no_failure(host, card):
 def test_a_gpu_that_works(host, card):
     card("0000:01:00.0", answers=True, version="580.95", loaded="580.95")
     found = checks.gpu(host({"nvidia-smi": "NVIDIA H200\nNVIDIA H200\nNVIDIA T4"}))
-    assert (found["outcome"], found["detail"]) == ("ok", "2 × NVIDIA H200, NVIDIA T4; driver 580.95")
+    assert (found["outcome"], found["detail"]) == ("ok", "2 x NVIDIA H200, NVIDIA T4; driver 580.95")
 
 
 def test_nvswitches_without_their_fabric_manager(host, card, monkeypatch):
