@@ -20,6 +20,7 @@ from ptyprocess import ptyprocess
 
 from provisioner import ansible_playbook, child, early
 
+ROOT = Path(__file__).parents[2]
 FAILS = {"fail": {"msg": "no room"}}
 WELL = {"debug": {"msg": "there is room"}}
 
@@ -28,8 +29,8 @@ WELL = {"debug": {"msg": "there is room"}}
 def play(tmp_path):
     """Run a playbook of one task: the process, and what it left in Ansible's folder for temporary files."""
 
-    def run(task, *options):
-        playbook = tmp_path / "play.yml"
+    def run(task, *options, name="play.yml"):
+        playbook = tmp_path / name
         playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [task]}]))
         temporary = tmp_path / "temporary"
         done = subprocess.run(
@@ -52,6 +53,27 @@ def test_the_exit_code_the_whole_output_and_no_temporary_files(play, task, optio
     done, left = play(task, *options)
     assert (done.returncode, left) == (code, []), done.stderr
     assert last in "".join(done.stdout.splitlines()[-2:])
+
+
+PAUSE = """
+from ansible import constants
+from ansible.plugins.lookup import LookupBase
+
+
+class LookupModule(LookupBase):
+    def run(self, *_, **__):
+        return [constants.DEFAULT_INTERNAL_POLL_INTERVAL]
+"""
+
+
+@pytest.mark.parametrize(("name", "pause"), [("prepare.yml", 0.005), (ansible_playbook.MEASURED, 0.02)])
+def test_ansible_looks_at_its_workers_less_often_where_a_run_is_measured(play, monkeypatch, tmp_path, name, pause):
+    assert (ROOT / "playbooks" / name).exists()
+    (tmp_path / "pause.py").write_text(PAUSE)
+    monkeypatch.setenv("ANSIBLE_LOOKUP_PLUGINS", str(tmp_path))
+    monkeypatch.setenv("ANSIBLE_CONFIG", str(ROOT / "ansible.cfg"))
+    done, _ = play({"debug": {"msg": "{{ lookup('pause') }} s"}}, name=name)
+    assert f"{pause} s" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="su asks everybody but root for a password")
