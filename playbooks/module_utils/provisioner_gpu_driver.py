@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
+from ansible.module_utils import provisioner_apt_sources as apt_sources
 from ansible.module_utils import provisioner_signed_repository as signed
 from ansible.module_utils.provisioner_host import Host, RefusalError, change
 
@@ -24,6 +24,7 @@ KERNELS = Path("/lib/modules")
 LIBRARIES = (Path("/usr/lib64"), Path("/usr/lib"))
 LIBRARY_FILES = ("libnvidia-ml.so.*.*", "*/libnvidia-ml.so.*.*", "*/nvidia/*/libnvidia-ml.so.*.*")
 APT = Path("/etc/apt")
+SOURCE_HEAD = "# Written by provisioner: where the NVIDIA driver is.\n"
 UNINSTALLER = Path("/usr/bin/nvidia-uninstall")
 
 # Where DKMS and the distributions put the module, below a kernel's folder, and what they call it: not all of nvidia*.ko
@@ -109,6 +110,14 @@ def devices(kind: str) -> list[str]:
     )
 
 
+def text(path: Path) -> str:
+    """Return a file's text, stripped; '' where it cannot be read."""
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
 def lacks_fabric_manager(host: Host) -> bool:
     """Tell whether there are NVSwitches (HGX machines) and nothing that sets them up.
 
@@ -162,7 +171,7 @@ def upkeep(host: Host, wanted: dict, found: dict) -> dict:
     done = {**holding, **plan}
     done["prerequisites"] = entry.get("prerequisites", [])
     changes = [*plan["changes"], *kept]
-    modprobe = text(wanted["modprobe_file"])
+    modprobe = host.read(wanted["modprobe_file"]).strip()
     if modprobe != wanted["modprobe"].strip():
         changes.append(change(wanted["modprobe_file"], "other" if modprobe else "absent", "nouveau off"))
     done["unbuilt"] = [] if plan["missing"] else unbuilt(found)
@@ -248,8 +257,9 @@ def packages(host: Host, wanted: dict, entry: dict, found: dict) -> dict:
         plan["repositories"] = {host.os_id: repository}
         off = signed.look(host, repository)
     else:
-        plan["source_text"] = components(APT, plan["source_file"], source["components"], host)
-        present = text(plan["source_file"])
+        lacking = apt_sources.lacking(host, APT, plan["source_file"], source["components"])
+        plan["source_text"] = f"{SOURCE_HEAD}{lacking}\n" if lacking else ""
+        present = host.read(plan["source_file"]).strip()
         off = []
         if present != plan["source_text"].strip():
             off = [change(plan["source_file"], "other" if present else "absent", "as wanted")]
@@ -341,55 +351,6 @@ def is_controller(host: Host, wanted: dict) -> bool:
     return bool(wanted["local"]) or same_machine
 
 
-def components(apt: Path, own: str, wanted: list[str], host: Host) -> str:
-    """Return a deb822 text that adds what is missing of the `wanted` components to the distribution's own archives.
-
-    The host's own sources say where these are; the text is '' where all is there. `own` is the file it is for.
-    """
-    release = host.os_release
-    codename = release.get("VERSION_CODENAME", "")
-    suites = {codename, f"{codename}-updates", f"{codename}-security"}
-    have, archives = {}, {}
-    for stanza in sources(apt, own):
-        keyring = stanza.get("Signed-By", "")
-        if "deb" not in stanza.get("Types", "").split() or stanza.get("Enabled", "yes").lower() in {"no", "false"}:
-            continue
-        if keyring and f"{release.get('ID')}-archive" not in keyring and "BEGIN PGP" not in keyring:
-            continue
-        for uri in stanza.get("URIs", "").split():
-            for suite in set(stanza.get("Suites", "").split()) & suites:
-                place = (uri.rstrip("/"), suite)
-                have.setdefault(place, set()).update(stanza.get("Components", "").split())
-                archives.setdefault(place, {**stanza, "Types": "deb", "URIs": uri, "Suites": suite})
-    stanzas = []
-    for place, present in sorted(have.items()):
-        lacking = [each for each in wanted if each not in present]
-        if "main" in present and lacking:
-            fields = {**archives[place], "Components": " ".join(lacking)}
-            stanzas.append("\n".join(f"{name}: {value}" for name, value in fields.items()))
-    return "# Written by provisioner: where the NVIDIA driver is.\n" + "\n\n".join(stanzas) + "\n" if stanzas else ""
-
-
-def sources(apt: Path, own: str) -> Iterator[dict]:
-    """Yield every source that apt knows, but for those in the file `own`, as deb822 fields."""
-    options = {"arch": "Architectures", "lang": "Languages", "target": "Targets"}
-    for path in sorted([apt / "sources.list", *(apt / "sources.list.d").glob("*.list")]):
-        for line in text(path).splitlines():
-            match = re.match(r"\s*(deb|deb-src)\s+(?:\[([^]]*)\]\s*)?(\S+)\s+(\S+)\s*([^#]*)", line)
-            if match:
-                kind, opts, uri, suite, parts = match.groups()
-                extra = dict(each.split("=", 1) for each in (opts or "").split() if "=" in each)
-                named = {options.get(key, key.title()): value.replace(",", " ") for key, value in extra.items()}
-                yield {"Types": kind, "URIs": uri, "Suites": suite, "Components": parts.strip(), **named}
-    for path in sorted((apt / "sources.list.d").glob("*.sources")):
-        if str(path) != own:
-            for stanza in re.split(r"\n\s*\n", text(path)):
-                plain = re.sub(r"^#.*\n?", "", stanza, flags=re.MULTILINE)
-                found = re.findall(r"^([\w-]+):[ \t]*(.*(?:\n[ \t].*)*)", plain, re.MULTILINE)
-                if found:
-                    yield dict(found)
-
-
 def has_module(kernel: str) -> bool:
     """Tell whether a kernel has NVIDIA's module on disk."""
     files = (path for folder in MODULE_FOLDERS for path in (KERNELS / kernel / folder).glob("nvidia*"))
@@ -419,11 +380,3 @@ def bare(name: str) -> str:
 def natural(version: str) -> list:
     """Return a key that sorts 6.1.0-9 before 6.1.0-10."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", version)]
-
-
-def text(path: str | Path) -> str:
-    """Return a file's text, stripped; '' where it cannot be read."""
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""
