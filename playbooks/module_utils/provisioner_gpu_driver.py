@@ -106,16 +106,8 @@ def devices(kind: str) -> list[str]:
     return sorted(
         device.name
         for device in PCI.glob("*")
-        if text(device / "vendor") == NVIDIA and text(device / "class").startswith(kind)
+        if Host.read(device / "vendor").strip() == NVIDIA and Host.read(device / "class").startswith(kind)
     )
-
-
-def text(path: Path) -> str:
-    """Return a file's text, stripped; '' where it cannot be read."""
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
 
 
 def lacks_fabric_manager(host: Host) -> bool:

@@ -68,7 +68,8 @@ class Host:
         code, out, _ = self.run(*command)
         return out.strip() if code == 0 else ""
 
-    def read(self, path: str | os.PathLike[str]) -> str:
+    @staticmethod
+    def read(path: str | os.PathLike[str]) -> str:
         """What is in a file; '' where there is none that can be read."""
         try:
             return Path(path).read_bytes().decode(errors="replace")
