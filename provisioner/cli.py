@@ -63,10 +63,13 @@ COMMON = (
     option("-v", "--verbose", action="count", default=0, help="show Ansible's own output; -vv shows more"),
 )
 
+MIN_RULES = option("--min-rules", metavar="N", type=int, help="only runs that rules N of the audit or later judged")
+
 WHICH_RUNS = (
     option("--host", metavar="PATTERN", action="append", help="only runs on these hosts; with -i, a group of it too"),
     option("--since", metavar="TIME", help="only runs since then: 12h, 7d, or a date such as 2026-11-23 (UTC)"),
     option("--last", metavar="N", type=int, help="only the newest N of them"),
+    MIN_RULES,
 )
 
 LAB_NAME = option("--name", metavar="NAME", default="lab", help="which lab (default: lab)")
@@ -158,6 +161,7 @@ COMMANDS = (
             option("b", metavar="B", nargs="?", help="the same, to be set against A; may be left out to save A"),
             option("--save-baseline", metavar="NAME", help="keep A's runs under this name"),
             option("--fail-if-slower", metavar="SHARE", help="exit 1 where B is slower than A by more, such as 10%%"),
+            MIN_RULES,
             option("--phase", metavar="NAME", default="total", help="what --fail-if-slower looks at (default: total)"),
             option(
                 "--allow-different",

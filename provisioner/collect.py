@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from provisioner import audit, figures
+from provisioner import figures
+from provisioner.audit.judge import judge
 from provisioner.evidence import Evidence
 from provisioner.record import Record, load
 
@@ -30,4 +31,4 @@ def of_evidence(folder: Path, host: str) -> Record:
 
 def build(evidence: Evidence, host: str) -> Record:
     """Return the record that the evidence proves; the host is named as the inventory names it."""
-    return Record(host=host, audit=audit.judge(evidence), **figures.of(evidence))
+    return Record(host=host, audit=judge(evidence), **figures.of(evidence))

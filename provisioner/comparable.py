@@ -29,6 +29,7 @@ WORTH_SAYING = {
     "cores": "machine.cores",
     "GPU": "machine.gpus",
     "driver": "machine.driver",
+    "rules of the audit": "audit.rules",
 }
 """What it is measured on, or with: mostly why one compares at all, so it is said and no reason to refuse."""
 

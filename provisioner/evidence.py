@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -133,6 +133,22 @@ class Evidence:
     def runtime(self) -> str:
         """Where the run compiled: devcontainer, or what run.json names."""
         return str(self.run.get("runtime") or "devcontainer")
+
+    @property
+    def scenario(self) -> str:
+        """Which scenario ran: a, or what run.json names."""
+        return str(self.run.get("scenario") or "a")
+
+    @property
+    def started(self) -> datetime:
+        """When the run began, by its host's clock. Raise ValueError where that is not told."""
+        try:
+            started = datetime.fromisoformat(str(self.run.get("started_at")))
+        except ValueError:
+            started = None
+        if started is None or started.tzinfo is None:
+            raise ValueError(f"{self.folder} holds no run: run.json does not say when it began")
+        return started.astimezone(UTC)
 
     @property
     def outcome(self) -> str:

@@ -15,7 +15,7 @@ from provisioner.text import table
 
 __all__ = ["FORMATS", "TABLE_FIELDS", "csv_cells", "document", "fields_of", "flatten", "runs_table", "search"]
 
-TABLE_FIELDS = ("host", "started_at", "outcome", "audit.verdict", "total_seconds", "timings", "run_id")
+TABLE_FIELDS = ("host", "started_at", "outcome", "audit.verdict", "audit.rules", "total_seconds", "timings", "run_id")
 """What runs_table() needs of a record."""
 
 UNBROKEN = 2**31 - 1
@@ -62,7 +62,7 @@ def search(expression: str, value: Any) -> Any:
 
 def runs_table(records: Iterable[Mapping[str, Any]]) -> str:
     """Give records as a table for people, a line each; phases and total in seconds."""
-    header = ["host", "started", "outcome", "verdict", "total", *PHASES, "run"]
+    header = ["host", "started", "outcome", "verdict", "rules", "total", *PHASES, "run"]
     return table(header, [_summary(record) for record in records])
 
 
@@ -133,9 +133,10 @@ FORMATS: dict[str, Callable[[Any], str]] = {
 def _summary(record: Mapping[str, Any]) -> list[Any]:
     timings = record.get("timings") or {}
     started = str(record["started_at"])[:19].replace("T", " ")
-    verdict = (record.get("audit") or {}).get("verdict")
+    audit = record.get("audit") or {}
+    judged = [audit.get("verdict"), audit.get("rules")]
     seconds = [_float(value) for value in (record["total_seconds"], *(timings.get(phase) for phase in PHASES))]
-    return [record["host"], started, record["outcome"], verdict, *seconds, record["run_id"]]
+    return [record["host"], started, record["outcome"], *judged, *seconds, record["run_id"]]
 
 
 def _float(value: Any) -> float | None:

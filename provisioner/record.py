@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from provisioner.phases import PHASES as PHASES  # noqa: PLC0414 - given on
 
@@ -66,13 +66,34 @@ class Compile(Model):
     wall_over_bound: float | None = Field(default=None, description="ninja's wall time over that bound")
 
 
+class Place(Model):
+    """A finding of a check, and where the evidence shows it."""
+
+    detail: str
+    evidence: str
+
+
 class Check(Model):
     """One thing that must be true of an honest run, and where the evidence shows it."""
 
     name: str
     outcome: Literal["pass", "fail", "skip"]
-    detail: str
+    detail: str = Field(description="what was found; what matters most, where that was more than one thing")
     evidence: str
+    asked: Literal["yes", "not_applicable", "made_before"] = Field(
+        default="yes",
+        description="whether it counts: it does not where it does not apply to the run's runtime or scenario, or where "
+        "the run was made before the audit asked for it",
+    )
+    others: list[Place] = Field(default=[], description="what else was found")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _said_in_words(cls, value: Any) -> Any:
+        """Until rules had numbers, a check that does not apply said so in its detail only."""
+        if isinstance(value, dict) and "asked" not in value and str(value.get("detail")).startswith("does not apply"):
+            return value | {"asked": "not_applicable"}
+        return value
 
 
 class Audit(Model):
@@ -80,6 +101,11 @@ class Audit(Model):
 
     verdict: Literal["accepted", "rejected", "incomplete"]
     checks: list[Check]
+    rules: int | None = Field(default=None, description="number of the rules; null before they had one")
+    shipped_set: str | None = Field(
+        default=None, description="digest of the files that the run was made of; null where they are not known"
+    )
+    remarks: list[str] = Field(default=[], description="what must be told beside the verdict, what matters most first")
 
 
 class Inputs(Model):

@@ -25,6 +25,8 @@ class Selection:
     """Started before then."""
     run_ids: tuple[str, ...] | None = None
     """Only these runs; none where it is empty."""
+    min_rules: int | None = None
+    """Judged by the audit's rules of this number or a later one."""
     last: int | None = None
     """Of those that fit, only so many: the newest."""
 
@@ -33,7 +35,7 @@ EVERYTHING = Selection()
 
 
 def of_options(options: Namespace) -> Selection:
-    """Give what --host, --limit, --since and --last say; with -i, a host may be one of its groups.
+    """Give what --host, --limit, --since, --min-rules and --last say; with -i, a host may be one of its groups.
 
     Raises ProvisionerError (code 2).
     """
@@ -41,7 +43,10 @@ def of_options(options: Namespace) -> Selection:
         raise ProvisionerError(f"--last {options.last} is not 1 or more", "try --last 10", Exit.BAD_INPUT)
     since = instant(options.since, "--since") if options.since is not None else None
     return Selection(
-        hosts=hosts([*(options.host or ()), options.limit or ""], options.inventory), since=since, last=options.last
+        hosts=hosts([*(options.host or ()), options.limit or ""], options.inventory),
+        since=since,
+        min_rules=options.min_rules,
+        last=options.last,
     )
 
 

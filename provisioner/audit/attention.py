@@ -24,15 +24,19 @@ def attention_test_passed(evidence: Evidence) -> Findings:
     gpus = (evidence.json("machine.json") or {}).get("gpus") or []
     if "skip" in events and not gpus:
         yield skipped("no NVIDIA GPU answered on the host", EVENTS)
+        return
     if "skip" in events:
         yield failed(f"it was skipped, and the host has {gpus[0].get('name')}", EVENTS)
+        return
     if not {"end", "fail"} & set(events):
         yield skipped("the run did not get to its end", EVENTS)
+        return
     if "end" not in events or "fail" in events:
         yield failed("it did not end well", EVENTS)
     result = _result(evidence.text(LOG))
     if not result:
         yield failed("it gave no result", LOG)
+        return
     error, tolerance = _figure(result, "max_abs_error"), _figure(result, "tolerance")
     # Written so that NaN, which compares false with everything, fails.
     if result.get("passed") is not True or not error <= tolerance <= LARGEST_TOLERANCE:

@@ -45,13 +45,14 @@ def configuration_has_no_shortcut(evidence: Evidence) -> Findings:
     laid_down = evidence.json(CONFIGURATION)
     if not laid_down:
         yield skipped("the configuration was not laid down", CONFIGURATION)
+        return
     for path, key in _keys(laid_down):
         if key in {"image", "cacheFrom"} and path[0] not in {"customizations", "containerEnv"}:
             yield failed(f"{'.'.join(path)} is set", CONFIGURATION)
-    if unknown := sorted(laid_down.keys() - HARMLESS):
-        yield failed(f"{unknown[0]} is set, which Scenario A has no use for", CONFIGURATION)
-    if unknown := sorted(laid_down.get("build", {}).keys() - BUILD):
-        yield failed(f"build.{unknown[0]} is set", CONFIGURATION)
+    for unknown in sorted(laid_down.keys() - HARMLESS - {"image"}):
+        yield failed(f"{unknown} is set, which Scenario A has no use for", CONFIGURATION)
+    for unknown in sorted(laid_down.get("build", {}).keys() - BUILD - {"cacheFrom"}):
+        yield failed(f"build.{unknown} is set", CONFIGURATION)
     if laid_down.get("postCreateCommand") != POST_CREATE_COMMAND:
         yield failed("postCreateCommand is not the one script", CONFIGURATION)
     for argument in laid_down.get("runArgs", []):
@@ -66,6 +67,7 @@ def configuration_in_force_is_the_one_laid_down(evidence: Evidence) -> Findings:
     read = evidence.json(MERGED)
     if not laid_down or not read:
         yield skipped("the configuration in force is not known", MERGED)
+        return
     for name in ("configuration", "mergedConfiguration"):
         for key, value in (read.get(name) or {}).items():
             if key in {"customizations", "configFilePath"} or not value:
@@ -85,6 +87,7 @@ def container_is_as_configured(evidence: Evidence) -> Findings:
     where = "container_inspect.json"
     if not container:
         yield skipped("there was no container", where)
+        return
     inputs = evidence.json("files/benchmarking/inputs.json") or {}
     allowed = {evidence.run["workspace"]: True}
     allowed |= {mount["source"]: False for mount in inputs.get("mounts") or ()}
@@ -92,7 +95,7 @@ def container_is_as_configured(evidence: Evidence) -> Findings:
         own = mount.get("Destination") == "/scenario-a-evidence"
         if not own and mount.get("Source") not in allowed:
             yield failed(f"{mount.get('Source') or mount.get('Name')} is mounted", where)
-        if not own and mount.get("RW") and not allowed[mount["Source"]]:
+        elif not own and mount.get("RW") and not allowed[mount["Source"]]:
             yield failed(f"{mount['Source']} is mounted so that it can be written to", where)
     known = dict(_pairs(evidence.inspected("image_inspect.json").get("Config", {}).get("Env")))
     for name, value in _pairs(container.get("Config", {}).get("Env")):
@@ -105,6 +108,7 @@ def no_builder_image(evidence: Evidence) -> Findings:
     """Neither builder nor downloader images are referred to in anything that was laid down, merged or built."""
     if not evidence.text(DOCKERFILE):
         yield skipped("the Dockerfile was not laid down", DOCKERFILE)
+        return
     names = [DOCKERFILE, CONFIGURATION, MERGED, "image_history.jsonl", "container_image_history.jsonl", "run.json"]
     names += ["files/.devcontainer/post-create-scenario-a.sh", "files/benchmarking/inputs.json", "docker_events.jsonl"]
     for name in names:

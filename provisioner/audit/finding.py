@@ -23,8 +23,8 @@ class Finding(NamedTuple):
 
 
 Findings = Iterator[Finding]
-"""What a check gives: the first one holds, so it yields what is wrong as it comes to it, and at its end that all is
-right."""
+"""What a check yields: everything that is wrong, what matters most first, and then that all is right, which counts
+where nothing was wrong; or one skip, where the evidence does not tell, and no more."""
 
 
 def passed(detail: str, evidence: str) -> Finding:

@@ -26,6 +26,7 @@ def no_shortcut_image(evidence: Evidence) -> Findings:
     """No devcontainer, builder or downloader image was on the host when the build began."""
     if not (evidence.folder / AT_BUILD).exists():
         yield skipped("the run did not get to the build", AT_BUILD)
+        return
     for number, image in enumerate(evidence.json_lines(AT_BUILD), 1):
         for name in [*(image.get("tags") or ()), *(image.get("digests") or ())]:
             if SHORTCUT.search(name):
@@ -38,6 +39,10 @@ def no_cached_layer(evidence: Evidence) -> Findings:
     lines = list(_phase(evidence, "image_build"))
     if not lines or not evidence.ended("image_build"):
         yield skipped("the image was not built", LOG)
+        return
+    builds = [line for _, line in lines if re.search(r" \+ \S*devcontainer\S* build ", line)]
+    if len(builds) != 1 or " --no-cache" not in builds[0]:
+        yield failed("there was not one build, with --no-cache", f"{LOG}:{lines[0][0]}")
     steps: dict[str, str] = {}
     for number, line in lines:
         named = re.search(r"#(\d+) (\[.*)", line)
@@ -49,9 +54,6 @@ def no_cached_layer(evidence: Evidence) -> Findings:
             yield failed("a layer came from the cache", f"{LOG}:{number}")
         if re.search(r"\bUsing cached \S+\.(?:whl|tar\.gz|zip)\b", line):
             yield failed("pip took a package from its cache", f"{LOG}:{number}")
-    builds = [line for _, line in lines if re.search(r" \+ \S*devcontainer\S* build ", line)]
-    if len(builds) != 1 or " --no-cache" not in builds[0]:
-        yield failed("there was not one build, with --no-cache", f"{LOG}:{lines[0][0]}")
     yield passed("built with --no-cache, nothing from a cache", f"{LOG}:{lines[0][0]}")
 
 
@@ -62,10 +64,10 @@ def layers_are_new(evidence: Evidence) -> Findings:
     base = _layers(_base(evidence))
     if not layers or not base:
         yield skipped("the image was not built", where)
+        return
     if layers[: len(base)] != base or len(layers) == len(base):
         yield failed("the image does not stand on the base", where)
-    found = _seen_before(evidence, layers[len(base) :])
-    if found:
+    for found in _seen_before(evidence, layers[len(base) :]):
         yield failed(*found)
     rows = evidence.json_lines("image_history.jsonl")
     above = len(rows) - len(evidence.json_lines("base_image_history.jsonl"))
@@ -84,6 +86,7 @@ def image_is_of_the_dockerfile(evidence: Evidence) -> Findings:
     wanted = [step for step in dockerfile.parse(evidence.text(DOCKERFILE)) if step.name in dockerfile.CONTENT]
     if not rows or not base or not wanted:
         yield skipped("the image was not built", "image_history.jsonl")
+        return
     above = [dockerfile.built(row["CreatedBy"]) for row in reversed(rows[: len(rows) - len(base)])]
     done = [step for step in above if step.name in dockerfile.CONTENT]
     for is_there, should_be in zip(done, wanted, strict=False):
@@ -104,6 +107,7 @@ def nothing_else_was_pulled(evidence: Evidence) -> Findings:
     events = [event for event in evidence.json_lines(where) if isinstance(event, dict)]
     if not container or not evidence.ended("container_up"):
         yield skipped("the run did not get to its container", where)
+        return
     if not any(_acted(event) == ("create", container) for event in events):
         yield failed("the watch did not see this run's own container", where)
     for number, event in enumerate(events, 1):
@@ -122,6 +126,7 @@ def container_is_of_the_image(evidence: Evidence) -> Findings:
     layers = _layers(evidence.inspected(where))
     if not container or not built or not layers:
         yield skipped("there was no container", where)
+        return
     if container.get("Image") != evidence.inspected(where).get("Id") or layers[: len(built)] != built:
         yield failed("the container's image does not stand on the one that was built", where)
     window = evidence.window("container_up")
@@ -140,8 +145,7 @@ def container_is_of_the_image(evidence: Evidence) -> Findings:
     added = [layer for layer in layers[len(built) :] if layer != EMPTY_LAYER]
     if len(added) > sum(row["Size"] != "0B" for row in above):
         yield failed(f"{len(added)} layers were put on the image, more than its history tells of", where)
-    found = _seen_before(evidence, added)
-    if found:
+    for found in _seen_before(evidence, added):
         yield failed(*found)
     yield passed("created in this run from the image that it built", where)
 
@@ -155,14 +159,13 @@ def _layers(image: dict[str, Any]) -> list[str]:
     return list(image.get("RootFS", {}).get("Layers") or [])
 
 
-def _seen_before(evidence: Evidence, layers: list[str]) -> tuple[str, str] | None:
-    """Say which image of before the build had one of these layers."""
+def _seen_before(evidence: Evidence, layers: list[str]) -> Iterator[tuple[str, str]]:
+    """Say which images of before the build had which of these layers, and where that stands."""
     for number, image in enumerate(evidence.json_lines(AT_BUILD), 1):
         for layer in image.get("layers") or ():
             if layer in layers and layer != EMPTY_LAYER:
                 name = next(iter(image.get("tags") or ()), image["id"])
-                return f"layer {layer[:19]} was there before, in {name}", f"{AT_BUILD}:{number}"
-    return None
+                yield f"layer {layer[:19]} was there before, in {name}", f"{AT_BUILD}:{number}"
 
 
 def _acted(event: dict[str, Any]) -> tuple[str, str]:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from provisioner.audit import dockerfile
 from provisioner.audit.finding import Findings, failed, match, passed, skipped
 from provisioner.audit.names import DEVCONTAINER, DOCKERFILE, INPUTS, SHORTCUT, SITE_CA
-from provisioner.errors import ProvisionerError
-from provisioner.shipped import load, role
+from provisioner.audit.shipped import TEMPLATE, load
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from provisioner.audit.shipped import ShippedSet
     from provisioner.evidence import Evidence
 
 # What each run makes for itself, and what other checks look at.
@@ -26,27 +28,38 @@ OWN = {
 # What the run had, which the environment of somebody who started it by hand may have changed.
 SETTINGS = ("base_image", "username", "xformers_url", "arch_list", "max_jobs", "nvcc_threads")
 CHOSEN_BY_THE_HOST = {"arch_list", "max_jobs"}
-# Without these there was no Scenario A.
-REQUIRED = {".devcontainer/post-create-scenario-a.sh", ".devcontainer/bin/ninja", "attention_test.py"}
+
+
+def made_of(evidence: Evidence, sets: Iterable[ShippedSet]) -> list[ShippedSet]:
+    """Return the sets, newest first, whose files are just those that were laid down; none where no set is."""
+    laid_down = _laid_down(evidence)
+    return [one for one in sets if {name: one.files[name] for name in one.files if name != TEMPLATE} == laid_down]
 
 
 def files_are_as_shipped(evidence: Evidence) -> Findings:
     """The scripts that ran, the post-create script and the test among them, are those that provisioner ships."""
-    folder = evidence.folder / "files"
-    laid_down = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    laid_down = _laid_down(evidence)
     if not laid_down or not evidence.ended("lay_down"):
         yield skipped("nothing was laid down", "files")
-    versions = load()
-    different = ""
-    for version, sums in versions.items():
-        wrong = sorted(REQUIRED - laid_down.keys())
-        for name, path in sorted(laid_down.items()):
-            if name not in OWN and hashlib.sha256(path.read_bytes()).hexdigest() != sums.get(name):
-                wrong.append(name)
-        if not wrong:
-            yield passed(f"{len(laid_down.keys() - OWN)} files as version {version} ships them", "files")
-        different = different or wrong[0]
-    yield failed(f"{different} is not as any version known here ships it", f"files/{different}")
+        return
+    sets = load()
+    if not made_of(evidence, sets):
+        # What matters is how it differs from the set that it is closest to.
+        nearest = min((one.files for one in sets), key=lambda files: len(_differing(laid_down, files)))
+        for name in _differing(laid_down, nearest):
+            yield failed(f"{name} is not as any version known here ships it", f"files/{name}")
+    yield passed(f"{len(laid_down)} files as they were shipped together", "files")
+
+
+def _laid_down(evidence: Evidence) -> dict[str, str]:
+    """Return the sums of the files that the run did not make for itself, by path."""
+    folder = evidence.folder / "files"
+    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items() if name not in OWN}
+
+
+def _differing(laid_down: Mapping[str, str], shipped: Mapping[str, str]) -> list[str]:
+    return sorted(name for name in {*laid_down, *shipped} - {TEMPLATE} if laid_down.get(name) != shipped.get(name))
 
 
 def inputs_are_as_recorded(evidence: Evidence) -> Findings:
@@ -55,6 +68,7 @@ def inputs_are_as_recorded(evidence: Evidence) -> Findings:
     text = evidence.text(DOCKERFILE)
     if not isinstance(inputs, dict) or (not text and evidence.runtime == DEVCONTAINER):
         yield skipped("the run was not told its inputs", INPUTS)
+        return
     if hashlib.sha256(evidence.text(INPUTS).rstrip("\n").encode()).hexdigest() != evidence.run.get("input_hash"):
         yield failed("their hash is not the one that was recorded", INPUTS)
     for name in SETTINGS:
@@ -63,15 +77,19 @@ def inputs_are_as_recorded(evidence: Evidence) -> Findings:
             yield failed(f"{name} was {had}, and the inputs say {told or 'nothing'}", "run.json")
     if evidence.runtime != DEVCONTAINER:
         yield passed("their hash is right, and the settings follow from them", INPUTS)
-    try:
-        wanted = _rendered(inputs, site_ca=bool(evidence.text(SITE_CA)) or "site-ca.crt" in text)
-    except ProvisionerError as error:
-        yield skipped(str(error), DOCKERFILE)
-    for number, (is_there, should_be) in enumerate(zip(text.splitlines(), wanted.splitlines(), strict=False), 1):
-        if is_there != should_be:
-            yield failed(f"says {is_there!r:.60}, the inputs make it {should_be!r:.60}", f"{DOCKERFILE}:{number}")
-    if text != wanted:
-        yield failed("is longer or shorter than its inputs make it", DOCKERFILE)
+        return
+    # Where the files are of no set, that is told by another check; the newest template is as good as any.
+    site_ca = bool(evidence.text(SITE_CA)) or "site-ca.crt" in text
+    wanted = [_rendered(one, inputs, site_ca=site_ca) for one in made_of(evidence, load()) or load()[:1]]
+    if text not in wanted:
+        lines = zip(text.splitlines(), wanted[0].splitlines(), strict=False)
+        for number, (is_there, should_be) in enumerate(lines, 1):
+            if is_there != should_be:
+                where = f"{DOCKERFILE}:{number}"
+                yield failed(f"says {is_there!r:.60}, the inputs make it {should_be!r:.60}", where)
+        if len(text.splitlines()) != len(wanted[0].splitlines()):
+            yield failed("is longer or shorter than its inputs make it", DOCKERFILE)
+        yield failed("is not what its inputs make it", DOCKERFILE)
     yield passed("their hash is right, and the Dockerfile follows from them", INPUTS)
 
 
@@ -80,6 +98,7 @@ def dockerfile_takes_nothing_ready(evidence: Evidence) -> Findings:
     instructions = dockerfile.parse(evidence.text(DOCKERFILE))
     if not instructions:
         yield skipped("the Dockerfile was not laid down", DOCKERFILE)
+        return
     base = evidence.run.get("base_image")
     stages = [instruction for instruction in instructions if instruction.name == "FROM"]
     for stage in stages:
@@ -102,25 +121,17 @@ def dockerfile_takes_nothing_ready(evidence: Evidence) -> Findings:
     yield passed("one stage from the base; nothing taken ready, nothing of xformers", DOCKERFILE)
 
 
-def _rendered(inputs: dict[str, Any], *, site_ca: bool) -> str:
-    """Give the Dockerfile as the role makes it. Raises ProvisionerError where the role is not beside the package."""
+def _rendered(shipped: ShippedSet, inputs: dict[str, Any], *, site_ca: bool) -> str:
+    """Return the Dockerfile as the role of that set makes it."""
     import jinja2  # noqa: PLC0415 - takes a while, and only an audit needs it
-    import yaml  # noqa: PLC0415
 
-    source = (role() / "templates" / "Dockerfile.scenario-a.j2").read_text(encoding="utf-8")
-    if hashlib.sha256(source.encode()).hexdigest() not in {
-        sums.get("templates/Dockerfile.scenario-a.j2") for sums in load().values()
-    }:
-        raise ProvisionerError("the Dockerfile's template here is not the one that was shipped", "install it again")
-    fixed = yaml.safe_load((role() / "vars" / "main.yml").read_text(encoding="utf-8"))
     # As Ansible's template module sets it; a Dockerfile is no HTML.
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, autoescape=False)  # noqa: S701
     environment.filters["quote"] = shlex.quote
-    return environment.from_string(source).render(
+    return environment.from_string(shipped.template).render(
         scenario_a_base_image=inputs["base_image"],
         scenario_a_system_packages=inputs["system_packages"],
         scenario_a_python_packages=inputs["python_packages"],
         scenario_a_ca_bundle="here" if site_ca else "",
-        scenario_a_container_ca=fixed["scenario_a_container_ca"],
-        scenario_a_ca_variables=fixed["scenario_a_ca_variables"],
+        **shipped.variables,
     )

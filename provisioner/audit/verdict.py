@@ -11,23 +11,37 @@ if TYPE_CHECKING:
 
     from provisioner.record import Check
 
-__all__ = ["NOT_APPLICABLE", "reasons", "verdict"]
+__all__ = ["asked", "reasons", "sentence", "verdict"]
 
-NOT_APPLICABLE = "does not apply"
-"""How the detail of a check begins that the run's runtime has nothing for; its skip counts for nothing."""
+Verdict = Literal["accepted", "rejected", "incomplete"]
 
 
-def verdict(checks: Iterable[Check]) -> Literal["accepted", "rejected", "incomplete"]:
-    """Give rejected where a check fails, incomplete where one could not be made, else accepted."""
-    outcomes = {check.outcome for check in checks if not check.detail.startswith(NOT_APPLICABLE)}
+def verdict(checks: Iterable[Check]) -> Verdict:
+    """Return rejected where a check fails, incomplete where one could not be made, else accepted.
+
+    A check that was not asked counts for nothing.
+    """
+    outcomes = {check.outcome for check in checks if check.asked == "yes"}
     return "rejected" if FAIL in outcomes else "incomplete" if SKIP in outcomes else "accepted"
 
 
+def sentence(audit: Mapping[str, Any]) -> str:
+    """Return the verdict of a record's audit, with what must be told beside it, in one line."""
+    return "; ".join((audit["verdict"], *(audit.get("remarks") or ())))
+
+
 def reasons(audit: Mapping[str, Any]) -> list[str]:
-    """Give why a record's audit has its verdict, a line a check; none where the run is accepted."""
+    """Return why a record's audit has its verdict, a line a check; none where the run is accepted."""
     decisive = {"rejected": FAIL, "incomplete": SKIP}.get(audit["verdict"])
-    return [
-        f"{check['name']}: {check['detail']} ({check['evidence']})"
-        for check in audit["checks"]
-        if check["outcome"] == decisive and not check["detail"].startswith(NOT_APPLICABLE)
-    ]
+    return [_reason(check) for check in audit["checks"] if check["outcome"] == decisive and asked(check)]
+
+
+def asked(check: Mapping[str, Any]) -> bool:
+    """Tell whether a check of a record's audit counts; one from before rules had numbers says it in words only."""
+    return check.get("asked", "yes") == "yes" and not check["detail"].startswith("does not apply")
+
+
+def _reason(check: Mapping[str, Any]) -> str:
+    others = len(check.get("others") or ())
+    more = f", and {others} more" if others else ""
+    return f"{check['name']}: {check['detail']} ({check['evidence']}{more})"

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from provisioner.evidence import Evidence
-    from provisioner.record import Check
 
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z( |$)")
 # A line of the log: its time, the Dev Container CLI's own where it adds one, and a command's echo or a phase's heading.
@@ -31,6 +30,7 @@ def run_went_well(evidence: Evidence) -> Findings:
     """The script ended by itself with every phase done."""
     if evidence.outcome == "ok":
         yield passed("every phase was done", "result.json")
+        return
     phase = (evidence.json("result.json") or {}).get("phase") or "no phase"
     word = "was interrupted" if evidence.outcome == "interrupted" else evidence.outcome
     yield skipped(f"the run {word} in {phase}", "result.json")
@@ -39,33 +39,36 @@ def run_went_well(evidence: Evidence) -> Findings:
 def evidence_is_whole(evidence: Evidence) -> Findings:
     """Every file is the one that the host summed at the run's end; none was edited, added or removed."""
     sums = _sums(evidence.text(figures.MANIFEST))
+    if not sums and evidence.outcome == "ok":
+        yield failed("there is no manifest, and a run that ends by itself writes one", figures.MANIFEST)
+        return
     if not sums:
-        if evidence.outcome == "ok":
-            yield failed("there is no manifest, and a run that ends by itself writes one", figures.MANIFEST)
         yield skipped("the run ended before it could write its manifest", figures.MANIFEST)
+        return
     here = {path.relative_to(evidence.folder).as_posix(): path for path in _files(evidence.folder)}
-    for name in sorted(sums.keys() | here.keys() - DERIVED):
-        if name not in here:
-            yield failed(f"{name} was removed", figures.MANIFEST)
-        if name not in sums:
-            yield failed(f"{name} was added", name)
+    for name in sorted(sums.keys() & here.keys()):
         if hashlib.sha256(here[name].read_bytes()).hexdigest() != sums[name]:
             yield failed(f"{name} was edited", name)
+    for name in sorted(sums.keys() - here.keys()):
+        yield failed(f"{name} was removed", figures.MANIFEST)
+    for name in sorted(here.keys() - sums.keys() - DERIVED):
+        yield failed(f"{name} was added", name)
     yield passed(f"{len(sums)} files have the sums that the host gave them", figures.MANIFEST)
 
 
-def record_is_true(evidence: Evidence, checks: tuple[Check, ...]) -> Findings:
-    """The record beside the evidence says what the evidence says, field by field, and the other `checks` as well.
+def record_is_true(evidence: Evidence, judged: Audit) -> Findings:
+    """The record beside the evidence says what the evidence says, field by field, and what was `judged` as well.
 
-    A field or check that the record has not got is one that a later version added.
+    A field or check that the record has not got is one that a later version added. What it was judged by other rules
+    than `judged` is not held against it.
     """
     kept = evidence.json("record.json")
     if kept is not None:
         record = Record(host=kept["host"], audit=Audit(verdict="incomplete", checks=[]), **figures.of(evidence))
         made = record.model_dump(mode="json") | {"audit": kept["audit"]}
-        differing = [*_differences(kept, made), *_judged_otherwise(Audit.model_validate(kept["audit"]), checks)]
-        if differing:
-            yield failed(f"the record is not the evidence's: {'; '.join(differing[:3])}", "record.json")
+        differing = [*_differences(kept, made), *_judged_otherwise(Audit.model_validate(kept["audit"]), judged)]
+        for difference in differing:
+            yield failed(f"the record is not the evidence's: {difference}", "record.json")
     yield passed("each of its fields follows from the evidence", "record.json")
 
 
@@ -73,6 +76,7 @@ def log_is_timestamped(evidence: Evidence) -> Findings:
     """Every line of the log carries its time, and each phase that ran echoed its commands before they ran."""
     if not evidence.log:
         yield skipped("there is no log", LOG)
+        return
     echoed: dict[str, int] = {}
     phase = ""
     # Where a host went down, the log's end did with it: half a line, or a few.
@@ -115,9 +119,9 @@ def _differences(kept: Any, made: Any, where: str = "") -> Iterator[str]:
         yield f"{where} is {kept!r:.60}, by the evidence {made!r:.60}"
 
 
-def _judged_otherwise(kept: Audit, checks: tuple[Check, ...]) -> Iterator[str]:
-    """Say where the audit in the record has another outcome than the checks have now, or a verdict that is not its."""
-    now = {check.name: check.outcome for check in checks}
+def _judged_otherwise(kept: Audit, judged: Audit) -> Iterator[str]:
+    """Say where the audit in the record has another outcome than the same rules give, or a verdict that is not its."""
+    now = {check.name: check.outcome for check in judged.checks if kept.rules == judged.rules}
     for check in kept.checks:
         if now.get(check.name, check.outcome) != check.outcome:
             yield f"check {check.name} is {check.outcome}, by the evidence {now[check.name]}"

@@ -3,33 +3,45 @@
 from argparse import Namespace
 from pathlib import Path
 
-from provisioner import audit, upstream
+from provisioner import upstream
+from provisioner.audit.judge import judge
+from provisioner.audit.verdict import sentence
 from provisioner.commands.common import print_json, say
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.evidence import Evidence
 from provisioner.paths import state_dir
-from provisioner.record import Audit
+from provisioner.record import Audit, Check, Place
 from provisioner.store import Store
 from provisioner.text import table
 
 __all__ = ["main"]
 
-ORDER = ("fail", "skip", "pass")
+ORDER = ("fail", "skip", "pass", "-")
 
 
 def main(options: Namespace) -> int:
     """Print the verdict and its checks, the deciding ones first; the exit code is 4 where the run is rejected."""
     folder = _folder(options)
     run_id, result = _judged(folder)
+    document = result.model_dump(mode="json")
     if options.json:
-        print_json(result.model_dump(mode="json"))
+        print_json(document)
     else:
-        checks = sorted(result.checks, key=lambda check: ORDER.index(check.outcome))
-        print(f"{run_id}: {result.verdict}")
-        rows = [[check.outcome, check.name, check.detail, check.evidence] for check in checks]
-        print(table(["outcome", "check", "detail", "evidence"], rows))
+        print(f"{run_id}: {sentence(document)}")
+        rows = [row for check in result.checks for row in _rows(check)]
+        print(table(["outcome", "check", "detail", "evidence"], sorted(rows, key=lambda row: ORDER.index(row[0]))))
+        if result.rules:
+            made_of = f"shipped set {result.shipped_set[:12]}" if result.shipped_set else "no set that was shipped"
+            say(f"judged by rules {result.rules}; the files that ran are {made_of}")
         say(f"the evidence lies in {folder}")
     return Exit.REJECTED if result.verdict == "rejected" else Exit.DONE
+
+
+def _rows(check: Check) -> list[list[str]]:
+    """Give a row for each thing that a check found; a dash for the outcome where the check counts for nothing."""
+    places = [Place(detail=check.detail, evidence=check.evidence), *check.others]
+    outcome = check.outcome if check.asked == "yes" else "-"
+    return [[outcome, check.name, found.detail, found.evidence] for found in places]
 
 
 def _judged(folder: Path) -> tuple[str, Audit]:
@@ -38,7 +50,7 @@ def _judged(folder: Path) -> tuple[str, Audit]:
         if imported := upstream.in_folder(folder):
             return imported.run_id, imported.audit
         evidence = Evidence(folder)
-        return evidence.run["run_id"], audit.judge(evidence)
+        return evidence.run["run_id"], judge(evidence)
     except ValueError as error:
         raise ProvisionerError(str(error), "give the folder of a run's evidence", Exit.BAD_INPUT) from error
 

@@ -38,7 +38,8 @@ def main(options: Namespace) -> int:
         say(f"{counted(len(a.records), 'run')} kept as the baseline {options.save_baseline}, in {path}")
         if options.b is None:
             return Exit.DONE
-    a, b = (_honest(side, options) for side in (a, sides.of_text(options.b, store, options)))
+    both = (a, sides.of_text(options.b, store, options))
+    a, b = (_honest(_judged_since(side, options.min_rules), options) for side in both)
     differences = comparable.differences(a.records, b.records)
     if differences and not options.allow_different:
         raise _bad(
@@ -78,7 +79,7 @@ def _compare(
         )
     else:
         for letter, side in (("A", a), ("B", b)):
-            print(f"{letter}: {side.name}, {counted(len(side.records), 'run')}")
+            print(f"{letter}: {side.name}, {counted(len(side.records), 'run')}, {_judged_by(side)}")
         print(_table(phases))
         for line in (*_outliers(phases), *_few(phases), *(f"{name}: {how}" for name, how in compare.METHODS.items())):
             print(line)
@@ -119,6 +120,17 @@ def _few(phases: dict[str, Comparison]) -> list[str]:
     return [f"too few samples to tell from chance: {', '.join(few)}; `run --repeat` makes more"] if few else []
 
 
+def _judged_since(side: Side, number: int | None) -> Side:
+    """Give the side without the runs that rules older than `number` judged."""
+    kept = [record for record in side.records if number is None or (record["audit"].get("rules") or 0) >= number]
+    left_out = len(side.records) - len(kept)
+    if left_out:
+        say(f"{side.name}: left out {counted(left_out, 'run')} that rules older than {number} judged")
+    if not kept:
+        raise _bad(f"older rules than {number} judged every run of {side.name}", "leave out --min-rules, or run anew")
+    return replace(side, records=kept)
+
+
 def _honest(side: Side, options: Namespace) -> Side:
     """Give the side without the runs that the audit rejected: their times are none of what they claim to be."""
     rejected = {record["run_id"] for record in side.records if record["audit"]["verdict"] == "rejected"}
@@ -132,7 +144,17 @@ def _honest(side: Side, options: Namespace) -> Side:
 
 
 def _described(side: Side) -> dict[str, Any]:
-    return {"name": side.name, "runs": [record["run_id"] for record in side.records]}
+    return {"name": side.name, "runs": [record["run_id"] for record in side.records], "rules": _rules(side)}
+
+
+def _rules(side: Side) -> list[int | None]:
+    """Give the numbers of the rules that a side's runs were judged by, newest first; None for before they had one."""
+    numbers = {record["audit"].get("rules") for record in side.records}
+    return sorted(numbers, key=lambda number: number or 0, reverse=True)
+
+
+def _judged_by(side: Side) -> str:
+    return f"rules {', '.join('without a number' if one is None else str(one) for one in _rules(side))}"
 
 
 def _share(text: str | None) -> float | None:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from provisioner import facts, history, inputs, progress
+from provisioner.audit.verdict import reasons, sentence
 from provisioner.commands.common import (
     explain,
     print_json,
@@ -119,13 +120,13 @@ def _runs(store: Store, jobs: list[Job]) -> list[Run]:
 def _show(runs: list[Run], tell: Callable[[str], None]) -> None:
     if not runs:
         return
-    from provisioner import audit  # noqa: PLC0415 - it needs the record's types: memory that a run can do without
-
     for line in facts.runs_table([run.record for run in runs]).splitlines():
         tell(line)
     for run in runs:
         tell(f"evidence of {run.run_id} on {run.host}: {run.folder}")
-        for reason in audit.reasons(run.record["audit"]):
+        if run.record["audit"].get("remarks"):
+            tell(f"  {sentence(run.record['audit'])}")
+        for reason in reasons(run.record["audit"]):
             tell(f"  {run.record['audit']['verdict']}: {reason}")
 
 

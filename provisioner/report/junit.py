@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def render(report: Report) -> str:
 
 
 def _suite(sample: Sample) -> ET.Element:
-    cases = [_outcome(sample), *(_case(sample, check) for check in sample.record["audit"]["checks"])]
+    cases = [_outcome(sample), *(_case(sample, check) for check in sample.checks)]
     suite = ET.Element(
         "testsuite",
         {
@@ -54,9 +54,10 @@ def _outcome(sample: Sample) -> ET.Element:
     return case
 
 
-def _case(sample: Sample, check: Mapping[str, str]) -> ET.Element:
+def _case(sample: Sample, check: Mapping[str, Any]) -> ET.Element:
     case = _named(sample, check["name"], 0)
-    where = f"evidence: {check['evidence']}"
+    found = ({"detail": "", "evidence": check["evidence"]}, *(check.get("others") or ()))
+    where = "\n".join(f"{place['detail']} evidence: {place['evidence']}".strip() for place in found)
     if check["outcome"] == "fail":
         attributes = {"message": _text(check["detail"]), "type": "audit"}
         ET.SubElement(case, "failure", attributes).text = _text(where)

@@ -38,14 +38,18 @@ def _headline(report: Report) -> str:
 
 
 def _table(report: Report) -> str:
-    header = ["host", "verdict", "total", *report.phases]
-    rows = [[_escape(s.host), _verdict(s), _time(s.total), *_times(s, report.phases)] for s in report.newest]
+    header = ["host", "verdict", "rules", "total", *report.phases]
+    rows = [[_escape(s.host), _verdict(s), _rules(s), _time(s.total), *_times(s, report.phases)] for s in report.newest]
     ruler = ["---", "---", *["---:"] * (len(header) - 2)]
     return "\n".join(f"| {' | '.join(row)} |" for row in [[_escape(name) for name in header], ruler, *rows])
 
 
 def _verdict(sample: Sample) -> str:
     return sample.verdict if sample.outcome == "ok" else f"**{sample.outcome}**, {sample.verdict}"
+
+
+def _rules(sample: Sample) -> str:
+    return "-" if sample.rules is None else str(sample.rules)
 
 
 def _times(sample: Sample, phases: Iterable[str]) -> list[str]:
@@ -66,6 +70,11 @@ def _unfinished(report: Report) -> Iterable[str]:
 
 
 def _findings(report: Report) -> Iterable[str]:
+    if report.remarks:
+        yield "### To be told beside the verdicts"
+        yield "\n".join(
+            f"- {_escape(remark)} ({counted(len(samples), 'run')})" for remark, samples in report.remarks.items()
+        )
     if report.findings:
         yield "### What the audit did not pass"
         yield "\n".join(

@@ -14,6 +14,7 @@ from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
 
 from provisioner import comparable
+from provisioner.audit.verdict import asked
 from provisioner.phases import PHASES
 
 if TYPE_CHECKING:
@@ -53,6 +54,22 @@ class Sample:
     def verdict(self) -> str:
         """What the audit said of it."""
         return str(self.record["audit"]["verdict"])
+
+    @property
+    def rules(self) -> int | None:
+        """The number of the audit's rules that said it; None from before they had one."""
+        number = self.record["audit"].get("rules")
+        return number if isinstance(number, int) else None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What must be told beside the verdict."""
+        return tuple(self.record["audit"].get("remarks") or ())
+
+    @property
+    def checks(self) -> list[Mapping[str, Any]]:
+        """The checks of the audit that count for this run."""
+        return [check for check in self.record["audit"]["checks"] if asked(check)]
 
     @property
     def total(self) -> float | None:
@@ -264,7 +281,7 @@ class Report:
         """For each check of the audit, how many runs passed it, failed it, and could not be checked."""
         found: dict[str, dict[str, int]] = {}
         for sample in self.samples:
-            for check in sample.record["audit"]["checks"]:
+            for check in sample.checks:
                 found.setdefault(check["name"], {"pass": 0, "fail": 0, "skip": 0})[check["outcome"]] += 1
         return found
 
@@ -273,11 +290,20 @@ class Report:
         """What was not passed: failures first, then by how many runs it concerns."""
         found: dict[tuple[str, str, str], list[Sample]] = {}
         for sample in self.samples:
-            for check in sample.record["audit"]["checks"]:
+            for check in sample.checks:
                 if check["outcome"] != "pass":
                     found.setdefault((check["name"], check["outcome"], check["detail"]), []).append(sample)
         made = [Finding(*key, tuple(samples)) for key, samples in found.items()]
         return tuple(sorted(made, key=lambda finding: (finding.outcome != "fail", -len(finding.samples))))
+
+    @cached_property
+    def remarks(self) -> dict[str, tuple[Sample, ...]]:
+        """What must be told beside the verdicts, with the runs of which it is true."""
+        found: dict[str, list[Sample]] = {}
+        for sample in self.samples:
+            for remark in sample.remarks:
+                found.setdefault(remark, []).append(sample)
+        return {remark: tuple(samples) for remark, samples in found.items()}
 
     @cached_property
     def machines(self) -> tuple[MachineKind, ...]:

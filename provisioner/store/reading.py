@@ -42,6 +42,9 @@ def choose(connection: sqlite3.Connection, which: Selection) -> None:
         conditions["started >= ?"] = which.since.timestamp()
     if which.until is not None:
         conditions["started < ?"] = which.until.timestamp()
+    if which.min_rules is not None:
+        judged = "SELECT run FROM fields WHERE path = 'audit' AND json_extract(value, '$.rules') >= ?"
+        conditions[f"id IN ({judged})"] = which.min_rules
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute(
         "CREATE TEMPORARY TABLE chosen (id INTEGER PRIMARY KEY, place INTEGER, folder BLOB, started REAL, run_id, host)"

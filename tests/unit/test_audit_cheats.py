@@ -14,7 +14,10 @@ from pathlib import Path
 import evidence_sample
 import pytest
 
-from provisioner import audit, collect
+from provisioner import collect
+from provisioner.audit.judge import judge as audit
+from provisioner.audit.rules import RULES
+from provisioner.audit.verdict import reasons
 from provisioner.evidence import Evidence
 
 CONFIGURATION = "files/.devcontainer/devcontainer.json"
@@ -32,7 +35,7 @@ def folder(tmp_path):
 
 
 def judge(folder):
-    result = audit.judge(Evidence(folder))
+    result = audit(Evidence(folder))
     return result.verdict, {check.name: check for check in result.checks}
 
 
@@ -485,7 +488,7 @@ def test_a_cheat_is_caught_by_the_check_that_names_it(folder, check, name):
 
 def test_every_check_that_can_fail_has_a_cheat_that_it_catches():
     without = {"run_went_well", "evidence_is_whole"}  # the one never fails, the other is below
-    assert set(CHEATS) == set(audit.CHECKS) - without
+    assert set(CHEATS) == {rule.name for rule in RULES} - without
 
 
 # ---- edited afterwards -----------------------------------------------------------------------------------------------
@@ -559,7 +562,7 @@ def test_on_a_runtime_without_an_image_its_checks_count_for_nothing(folder):
     edit(folder / "attention_test.log", '"host": "', f'"host": "{host}", "was": "')
     verdict, checks = judge(folder)
     assert checks["layers_are_new"].detail == "does not apply to runtime native"
-    assert audit.reasons(audit.judge(Evidence(folder)).model_dump())[0].startswith("evidence_is_whole")
+    assert reasons(audit(Evidence(folder)).model_dump())[0].startswith("evidence_is_whole")
     evidence_sample.seal(folder)
     assert {name for name, check in checks.items() if check.outcome == "fail"} <= {"evidence_is_whole"}
     assert checks["compiled_once"].outcome == "pass" and verdict == "rejected"

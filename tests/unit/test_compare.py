@@ -228,7 +228,20 @@ def test_the_number_of_threads_that_xformers_chooses_is_not_called_unknown(cli, 
     runs("b", 10, inputs={**record["inputs"], "nvcc_threads": 2})
     _, out, err = cli("compare", "a", "b")
     assert "threads of nvcc xformers' own number against 2" in err
-    assert out.startswith("A: a, 1 run\nB: b, 1 run\n")
+    assert out.startswith("A: a, 1 run, rules without a number\nB: b, 1 run, rules without a number\n")
+
+
+def test_runs_that_older_rules_judged_can_be_left_out(cli, runs, record):
+    newer = {"audit": {**record["audit"], "rules": 2}}
+    runs("a", 10, 11, **newer)
+    runs("a", 1, day=2)
+    runs("b", 12, **newer)
+    document = figures(cli, "a", "b", "--min-rules", "2")
+    assert (document["phases"]["total"]["a"]["n"], document["a"]["rules"]) == (2, [2])
+    _, out, err = cli("compare", "a", "b")
+    assert "A: a, 3 runs, rules 2, without a number" in out and "rules of the audit" in err
+    code, _, err = cli("compare", "a", "b", "--min-rules", "3")
+    assert code == 2 and "older rules than 3 judged every run of a" in err
 
 
 def test_runs_that_the_audit_rejected_are_left_out(cli, runs, record):

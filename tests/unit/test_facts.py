@@ -80,13 +80,26 @@ def test_csv_has_every_field_as_a_column(cli, three):
 
 def test_the_table_has_a_line_for_each_run(cli, three):
     header, *lines = cli("facts")[1].splitlines()
-    assert header.split()[:5] == ["host", "started", "outcome", "verdict", "total"]
+    assert header.split()[:5] == ["host", "started", "outcome", "verdict", "rules"]
     assert header.split()[-1] == "run"
     assert lines[0].split()[:3] == ["h1", "2026-11-23", "12:00:00"]
     assert "331.2" in lines[0] and "138.0" in lines[0]
     # What is unknown is a dash, below its heading, flush right with the numbers.
     assert lines[1][header.index("total") + len("total") - 1] == "-"
     assert [line.split()[-1] for line in lines] == ["new", "other", "old"]
+
+
+def test_runs_that_older_rules_judged_can_be_left_out(cli, keep, record):
+    keep(run_id="older", started_at="2026-11-21T00:00:00Z")
+    for number in (1, 2):
+        judged = {**record["audit"], "rules": number}
+        keep(run_id=f"by{number}", started_at=f"2026-11-2{number + 1}T00:00:00Z", audit=judged)
+    header, *lines = cli("facts")[1].splitlines()
+    at = header.index("rules") + len("rules") - 1
+    assert [line[at] for line in lines] == ["2", "1", "-"]
+    for number, kept in ((1, ["by2", "by1"]), (2, ["by2"])):
+        document = json.loads(cli("facts", "--json", "--min-rules", number)[1])
+        assert [run["run_id"] for run in document["runs"]] == kept
 
 
 @pytest.mark.parametrize("form", ["json", "yaml"])

@@ -263,14 +263,32 @@ def test_markdown_is_a_table_of_the_newest_runs_and_what_is_wrong(run, record):
     failed = {"outcome": "failed", "failure": {"phase": "compile", "last_lines": ["a|b", "c"]}, **total(None)}
     text = markdown.render(report_of(run(1, host="a"), run(2, host="b_[x]", **failed), run(3, host="c")))
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert [row.count(" | ") for row in rows] == [9] * 5
-    assert rows[2].startswith("| a | incomplete | 5m31s | 0.4s |")
-    assert r"| b\_\[x\] | **failed**, incomplete | - |" in text
+    assert [row.count(" | ") for row in rows] == [10] * 5
+    assert rows[2].startswith("| a | incomplete | - | 5m31s | 0.4s |")
+    assert r"| b\_\[x\] | **failed**, incomplete | - | - |" in text
     assert r"- b\_\[x\]: failed in compile: a\|b; c" in text
     assert "- not checked: attention\\_test: no GPU (a, b\\_\\[x\\], c)" in text
     assert "Median of 2 comparable runs: total 5m31s, compile 2m18s" in text
     assert "Not comparable" not in text
     assert "torch 2.14.1 against 3" in markdown.render(report_of(run(1), run(2), run(3, **inputs(record, torch="3"))))
+
+
+def test_what_must_be_told_beside_a_verdict_is_told(run, record):
+    late = {
+        "audit": {**record["audit"], "rules": 3, "remarks": ["began on 2026-12-24 with files that were superseded"]}
+    }
+    report = report_of(run(1), run(2, **late))
+    assert report.remarks.keys() == {"began on 2026-12-24 with files that were superseded"}
+    for text in (markdown.render(report), html.render(report)):
+        assert "superseded" in text and "1 run" in text
+    assert "| incomplete | 3 |" in markdown.render(report)
+
+
+def test_what_does_not_apply_to_a_run_is_no_finding_of_it(run, record):
+    check = {"name": "layers", "outcome": "skip", "detail": "does not apply to runtime native", "evidence": "run.json"}
+    audit = {"verdict": "accepted", "checks": [check, {**check, "name": "new", "asked": "made_before", "detail": "x"}]}
+    report = report_of(run(1, audit=audit))
+    assert report.findings == () and report.checks == {}
 
 
 def test_junit_is_valid_and_has_a_case_for_each_check(run, record):

@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -166,6 +167,69 @@ def test_a_signal_to_all_of_it_is_an_interruption_and_the_log_says_so(script):
     assert (result["outcome"], result["phase"]) == ("interrupted", "image_build")
     assert "SIGTERM" in result["cause"] and result["cause"] in said
     assert said.splitlines()[-1].endswith("Scenario A interrupted in image_build (exit code 143): run run")
+
+
+def left_behind(script, *words):
+    """Have `devcontainer up` fail and leave a command behind, in a session of its own, which writes to the log."""
+    tool = script.base.parents[1] / "bin/devcontainer"
+    stray = f"setsid {shlex.join(map(str, words))} >&2 &"
+    fails = f'[ "$1" != up ] || {{ {stray} sleep 0.5; exit 7; }}\n'
+    tool.write_text(tool.read_text().replace('case "$(basename', f'{fails}case "$(basename', 1))
+
+
+def still_runs(pids):
+    """Whether the process whose number is in a file runs; one that nobody has reaped does not."""
+    stat = Path(f"/proc/{pids.read_text().strip()}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def manifest_holds(script):
+    check = ["sha256sum", "--check", "--quiet", "manifest.sha256"]
+    return subprocess.run(check, cwd=script.evidence, capture_output=True, check=False).returncode == 0
+
+
+def test_what_the_run_started_writes_nothing_after_the_sums_are_made(script):
+    """It is deaf to signals that ask."""
+    pids, written = script.root / "stray", script.evidence / "container/pip.log"
+    writes = f"trap '' TERM HUP; echo $$ >{pids}; while :; do date >>{written}; sleep 0.05; done"
+    left_behind(script, "sh", "-c", writes)
+    assert script().returncode == 7
+    assert json.loads((script.evidence / "result.json").read_text())["phase"] == "container_up"
+    assert not still_runs(pids)
+    assert manifest_holds(script)
+
+
+def test_who_holds_the_log_open_does_not_hold_the_run_and_writes_to_the_log_no_more(script):
+    """A process that does not look like the run's: it has another environment, and the run's output."""
+    pids = script.root / "stray"
+    talks = f"echo $$ >{pids}; while :; do date; sleep 0.2; done"
+    left_behind(script, "env", "-i", "PATH=/usr/bin:/bin", "sh", "-c", talks)
+    process = script(background=True)
+    try:
+        assert process.wait(timeout=60) == 7
+        assert still_runs(pids)
+        assert manifest_holds(script)
+    finally:
+        os.kill(int(pids.read_text()), signal.SIGKILL)
+        process.stdout.close()
+
+
+@pytest.mark.parametrize(("outcome", "ended"), [("failed", "restart --time 0"), ("interrupted", "kill")])
+def test_a_compile_that_outlives_its_command_is_ended_in_its_container(script, outcome, ended):
+    docker = script.base.parents[1] / "bin/docker"
+    running = '  "docker container ls --quiet --filter label"*) echo 555555555555;;\n'
+    docker.write_text(docker.read_text().replace('  "docker events"*', f'{running}  "docker events"*', 1))
+    script.fail.write_text("devcontainer up")
+    if outcome == "interrupted":
+        script.fail.with_name("fail.hangs").touch()
+    process = script(background=True)
+    for line in process.stdout:
+        if "devcontainer up" in line and outcome == "interrupted":
+            os.killpg(process.pid, signal.SIGTERM)
+    process.wait(timeout=60)
+    process.stdout.close()
+    assert json.loads((script.evidence / "result.json").read_text())["outcome"] == outcome
+    assert f"docker container {ended} 555555555555" in script.calls()
 
 
 def test_what_a_build_that_was_cut_short_left_is_removed_and_nothing_of_others(script):

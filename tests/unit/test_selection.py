@@ -34,7 +34,8 @@ def test_what_is_no_time(text):
 
 
 def options(**given):
-    return Namespace(**{"host": None, "limit": None, "since": None, "last": None, "inventory": None, **given})
+    nothing = dict.fromkeys(("host", "limit", "since", "min_rules", "last", "inventory"))
+    return Namespace(**nothing | given)
 
 
 def test_hosts_may_be_given_in_several_ways(tmp_path):

@@ -115,6 +115,19 @@ watch() {
   docker_events=$!
 }
 unwatch() { kill "$docker_events" 2>/dev/null; }
+
+# runtime_stop OUTCOME: ends what still runs in containers. A build's steps and, where nobody will ask it anything, the
+# devcontainer are killed; that of a failed run is begun anew, which ends what outlived `devcontainer up`.
+runtime_stop() {
+  local containers
+  mapfile -t containers < <(timeout 20 docker container ls --quiet --filter status=running | of_builds)
+  [ "${#containers[@]}" -eq 0 ] || timeout 20 docker container kill "${containers[@]}" >/dev/null
+  mapfile -t containers < <(timeout 20 docker container ls --quiet --filter "label=devcontainer.local_folder=$work")
+  if [ "${#containers[@]}" -eq 0 ]; then return; fi
+  if [ "$1" = failed ] && timeout 60 docker container restart --time 0 "${containers[@]}" >/dev/null; then return; fi
+  timeout 20 docker container kill "${containers[@]}" >/dev/null
+}
+
 # Whether the engine went away meanwhile: the watching ends with it, also where it has been restarted since.
 runtime_lost() { ! kill -0 "$docker_events" 2>/dev/null; }
 

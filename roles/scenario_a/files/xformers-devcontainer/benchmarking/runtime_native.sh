@@ -47,8 +47,8 @@ make_environment() {
 # but what is named here, so that no setting, compiler or cache of a user gets into the measurement.
 inside() {
   local name kept=()
-  for name in CUDA_HOME LD_LIBRARY_PATH MAX_JOBS NVCC_APPEND_FLAGS SCENARIO_A_WHEELS TORCH_CUDA_ARCH_LIST \
-    XFORMERS_USERNAME \
+  for name in CUDA_HOME LD_LIBRARY_PATH MAX_JOBS NVCC_APPEND_FLAGS SCENARIO_A_STARTED_BY SCENARIO_A_WHEELS \
+    TORCH_CUDA_ARCH_LIST XFORMERS_USERNAME \
     http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY SSL_CERT_FILE; do
     [ -z "${!name-}" ] || kept+=("$name=${!name}")
   done
@@ -77,6 +77,8 @@ as_mounted() {
 watch() { :; }
 unwatch() { :; }
 runtime_lost() { false; }
+# All that runs is this host's own, and has been stopped.
+runtime_stop() { :; }
 
 runtime_evidence_before() { :; }
 

@@ -131,7 +131,7 @@ seal() {
 # ---- the runtime ---------------------------------------------------------------------------------------------------
 
 # Gives the phases clean, lay_down, image_build (where it has images), container_up and attention_test; base_image;
-# watch, unwatch and runtime_lost; and runtime_evidence_before, _at_build and _after.
+# watch, unwatch and runtime_lost; runtime_stop; and runtime_evidence_before, _at_build and _after.
 case $runtime in
   devcontainer | native) ;;
   *) echo "scenario_a.sh: there is no runtime $runtime; SCENARIO_A_RUNTIME is devcontainer or native" >&2; exit 2 ;;
@@ -210,6 +210,8 @@ exec 3>&1
 # A signal to all of this script's processes must not end the log before the script has said how it ended.
 exec > >(trap '' INT TERM HUP; stamp >&3) 2>&1 </dev/null
 stamper=$!
+# By this the processes that the run starts on this host are known to be its own, also when their parent is gone.
+export SCENARIO_A_STARTED_BY=$run_id
 
 # result OUTCOME EXIT_CODE PHASE CAUSE: writes result.json, whole or not at all, and seals the evidence with it; what is
 # not known is null.
@@ -232,6 +234,34 @@ logged() {
   done
 }
 
+# stop_started: ends what the run started on this host and has not ended yet, so that nothing writes to the evidence that
+# is summed next. Who does not end within 3 s is killed.
+stop_started() {
+  local signal look pids
+  export -n SCENARIO_A_STARTED_BY # what looks for them is none of them
+  for signal in TERM KILL; do
+    for ((look = 0; look < 30; look++)); do
+      mapfile -t pids < <(grep -lzxF -- "SCENARIO_A_STARTED_BY=$run_id" /proc/[0-9]*/environ 2>/dev/null | cut -d / -f 3)
+      if [ "${#pids[@]}" -eq 0 ]; then return; fi
+      kill "-$signal" "${pids[@]}" 2>/dev/null
+      sleep 0.1
+    done
+  done
+}
+
+# close_log: waits until the stamper has written all, 10 s at most. Where something holds its input open for longer, the
+# log is cut there: what comes later goes to a file that has no name any more.
+close_log() {
+  local look
+  exec >&3 2>&3
+  for ((look = 0; look < 100; look++)); do
+    if ! kill -0 "$stamper" 2>/dev/null; then return; fi
+    sleep 0.1
+  done
+  cp -- "$evidence/scenario_a.log" "$evidence/scenario_a.log.part" &&
+    mv -- "$evidence/scenario_a.log.part" "$evidence/scenario_a.log"
+}
+
 finish() {
   local code=$? outcome=ok failed_in cause='' lost=()
   trap - EXIT
@@ -250,6 +280,8 @@ finish() {
   if runtime_lost; then lost=(--engine-lost); fi
   unwatch
   if [ "$outcome" != ok ]; then
+    stop_started
+    runtime_stop "$outcome"
     logged '=== evidence ==='
     cause=$(python3 -B "$here/failure_cause.py" "$evidence" --runtime "$runtime" --exit-code "$code" --max-jobs "$MAX_JOBS" \
       --oom-kills-before "${oom_kills_before:-0}" "${lost[@]}")
@@ -262,8 +294,7 @@ finish() {
     [ -z "$cause" ] || printf '\n%s\n' "$cause"
     printf '\nScenario A %s in %s (exit code %s): run %s\n' "$outcome" "${failed_in:-no phase}" "$code" "$run_id"
   fi
-  exec >&3 2>&3 # the stamper's input ends here, so the log is whole before the result says so
-  wait "$stamper"
+  close_log # it is whole before the result says so
   result "$outcome" "$code" "$failed_in" "$cause"
   exit "$code"
 }

@@ -1,0 +1,90 @@
+"""From a run's evidence to the verdict: each rule asked, what it found told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from provisioner.audit import laid_down, shipped, whole
+from provisioner.audit.finding import FAIL, PASS, SKIP, Finding, Findings, failed
+from provisioner.audit.rules import NUMBER, RULES, Rule
+from provisioner.audit.verdict import verdict
+from provisioner.record import Audit, Check, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import date
+    from typing import Literal
+
+    from provisioner.audit.shipped import ShippedSet
+    from provisioner.evidence import Evidence
+
+__all__ = ["judge"]
+
+# Of what a check finds so many are told, so that forged evidence does not make a record of any size.
+MOST_TOLD = 20
+WEIGHT = (FAIL, SKIP, PASS)
+
+
+def judge(evidence: Evidence, rules: Iterable[Rule] = RULES, sets: Iterable[ShippedSet] | None = None) -> Audit:
+    """Return the verdict on a run and every check; last of them whether the record beside the evidence is true.
+
+    A check that does not apply to the run, or that asks for what its files did not make yet, was not asked and counts
+    for nothing; the latter are told in a remark. Raise ValueError where the folder holds no run.
+    """
+    sets = shipped.load() if sets is None else tuple(sets)
+    made_of = next(iter(laid_down.made_of(evidence, sets)), None)
+    ended = shipped.superseded_on(made_of, sets) if made_of else None
+    late = ended is not None and evidence.started.date() > ended
+    checks = [_check(rule, evidence, made_of, late=late) for rule in rules]
+    remarks = _remarks(evidence, checks, ended if late else None)
+    digest = made_of.digest if made_of else None
+    judged = Audit(verdict=verdict(checks), checks=checks, rules=NUMBER, shipped_set=digest, remarks=remarks)
+    checks = [*checks, _of("record_is_true", _found(whole.record_is_true, evidence, judged))]
+    return judged.model_copy(update={"checks": checks, "verdict": verdict(checks)})
+
+
+def _check(rule: Rule, evidence: Evidence, made_of: ShippedSet | None, *, late: bool) -> Check:
+    foreign = rule.foreign_to(evidence)
+    if foreign:
+        return _of(rule.name, [Finding(SKIP, f"does not apply to {foreign}", "run.json")], "not_applicable")
+    unmade = sorted(rule.evidence - made_of.evidence) if made_of else []
+    if unmade:
+        # Files that were superseded when the run began are no way around what is asked since.
+        what = f"the files that ran did not make {unmade[0]} yet"
+        return _of(rule.name, [Finding(SKIP, what, "files")], "yes" if late else "made_before")
+    return _of(rule.name, _found(rule.check, evidence))
+
+
+def _remarks(evidence: Evidence, checks: list[Check], superseded: date | None) -> list[str]:
+    """Return what must be told beside the verdict, what matters most first."""
+    remarks = []
+    if superseded:
+        remarks.append(f"began on {evidence.started:%Y-%m-%d} with files that were superseded on {superseded}")
+    before = [check.name for check in checks if check.asked == "made_before"]
+    if before:
+        remarks.append(f"made before the audit asked for: {', '.join(before)}")
+    return remarks
+
+
+def _of(name: str, findings: list[Finding], asked: Literal["yes", "not_applicable", "made_before"] = "yes") -> Check:
+    """Return the check of these findings: its outcome is that of the gravest, and those alone are told."""
+    outcome = min((finding.outcome for finding in findings), key=WEIGHT.index)
+    grave = [finding for finding in findings if finding.outcome == outcome]
+    others = [Place(detail=finding.detail, evidence=finding.evidence) for finding in grave[1 : MOST_TOLD + 1]]
+    if len(grave) > MOST_TOLD + 1:
+        others.append(Place(detail=f"and {len(grave) - MOST_TOLD - 1} more", evidence=grave[-1].evidence))
+    first = grave[0]
+    return Check(name=name, outcome=outcome, detail=first.detail, evidence=first.evidence, asked=asked, others=others)
+
+
+def _found(check: Callable[..., Findings], *about: Any) -> list[Finding]:
+    """Make a check; evidence of another shape than a run writes is no reason to stop, and one to fail."""
+    found: list[Finding] = []
+    try:
+        for finding in check(*about):
+            found.append(finding)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OSError) as error:
+        if not any(finding.outcome == FAIL for finding in found):
+            what = f"the evidence is not of the shape that a run writes: {type(error).__name__} {error}"
+            found.append(failed(what, "run.json"))
+    return found
