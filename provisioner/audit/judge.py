@@ -32,7 +32,7 @@ def judge(evidence: Evidence, rules: Iterable[Rule] = RULES, sets: Iterable[Ship
     for nothing; the latter are told in a remark. Raise ValueError where the folder holds no run.
     """
     sets = shipped.load() if sets is None else tuple(sets)
-    made_of = next(iter(laid_down.made_of(evidence, sets)), None)
+    made_of = laid_down.made_of(evidence, sets)
     ended = shipped.superseded_on(made_of, sets) if made_of else None
     late = ended is not None and evidence.started.date() > ended
     checks = [_check(rule, evidence, made_of, late=late) for rule in rules]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from provisioner.audit import dockerfile
 from provisioner.audit.finding import Findings, failed, match, passed, skipped
@@ -30,10 +30,15 @@ SETTINGS = ("base_image", "username", "xformers_url", "arch_list", "max_jobs", "
 CHOSEN_BY_THE_HOST = {"arch_list", "max_jobs"}
 
 
-def made_of(evidence: Evidence, sets: Iterable[ShippedSet]) -> list[ShippedSet]:
-    """Return the sets, newest first, whose files are just those that were laid down; none where no set is."""
+def made_of(evidence: Evidence, sets: Iterable[ShippedSet]) -> ShippedSet | None:
+    """Return the set whose files are just those that were laid down, the newest such; None where no set is.
+
+    Where sets have the same files and another template, it is the one that makes the Dockerfile that was laid down.
+    """
     laid_down = _laid_down(evidence)
-    return [one for one in sets if {name: one.files[name] for name in one.files if name != TEMPLATE} == laid_down]
+    same = [one for one in sets if not _differing(laid_down, one.files)]
+    right = [one for one in same if len(same) > 1 and evidence.text(DOCKERFILE) == _dockerfile(evidence, one)]
+    return next(iter(right or same), None)
 
 
 def files_are_as_shipped(evidence: Evidence) -> Findings:
@@ -43,7 +48,7 @@ def files_are_as_shipped(evidence: Evidence) -> Findings:
         yield skipped("nothing was laid down", "files")
         return
     sets = load()
-    if not made_of(evidence, sets):
+    if made_of(evidence, sets) is None:
         # What matters is how it differs from the set that it is closest to.
         nearest = min((one.files for one in sets), key=lambda files: len(_differing(laid_down, files)))
         for name in _differing(laid_down, nearest):
@@ -79,15 +84,14 @@ def inputs_are_as_recorded(evidence: Evidence) -> Findings:
         yield passed("their hash is right, and the settings follow from them", INPUTS)
         return
     # Where the files are of no set, that is told by another check; the newest template is as good as any.
-    site_ca = bool(evidence.text(SITE_CA)) or "site-ca.crt" in text
-    wanted = [_rendered(one, inputs, site_ca=site_ca) for one in made_of(evidence, load()) or load()[:1]]
-    if text not in wanted:
-        lines = zip(text.splitlines(), wanted[0].splitlines(), strict=False)
+    wanted = _dockerfile(evidence, made_of(evidence, load()) or load()[0])
+    if text != wanted:
+        lines = zip(text.splitlines(), wanted.splitlines(), strict=False)
         for number, (is_there, should_be) in enumerate(lines, 1):
             if is_there != should_be:
                 where = f"{DOCKERFILE}:{number}"
                 yield failed(f"says {is_there!r:.60}, the inputs make it {should_be!r:.60}", where)
-        if len(text.splitlines()) != len(wanted[0].splitlines()):
+        if len(text.splitlines()) != len(wanted.splitlines()):
             yield failed("is longer or shorter than its inputs make it", DOCKERFILE)
         yield failed("is not what its inputs make it", DOCKERFILE)
     yield passed("their hash is right, and the Dockerfile follows from them", INPUTS)
@@ -121,10 +125,12 @@ def dockerfile_takes_nothing_ready(evidence: Evidence) -> Findings:
     yield passed("one stage from the base; nothing taken ready, nothing of xformers", DOCKERFILE)
 
 
-def _rendered(shipped: ShippedSet, inputs: dict[str, Any], *, site_ca: bool) -> str:
-    """Return the Dockerfile as the role of that set makes it."""
+def _dockerfile(evidence: Evidence, shipped: ShippedSet) -> str:
+    """Return the Dockerfile as the role of that set makes it of the run's inputs."""
     import jinja2  # noqa: PLC0415 - takes a while, and only an audit needs it
 
+    inputs = evidence.json(INPUTS)
+    site_ca = bool(evidence.text(SITE_CA)) or "site-ca.crt" in evidence.text(DOCKERFILE)
     # As Ansible's template module sets it; a Dockerfile is no HTML.
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, autoescape=False)  # noqa: S701
     environment.filters["quote"] = shlex.quote

@@ -85,6 +85,9 @@ METRICS = (
         "What the audit said of the run: 1 for the state that it is in.",
         _states(("accepted", "incomplete", "rejected"), lambda sample: sample.verdict),
     ),
+    Metric(
+        "scenario_a_audit_rules", "The number of the audit's rules that said it.", _lone(lambda sample: sample.rules)
+    ),
     Metric("scenario_a_run_duration_seconds", "The run's own time.", _lone(lambda sample: sample.total)),
     Metric(
         "scenario_a_phase_duration_seconds",

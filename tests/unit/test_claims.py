@@ -152,3 +152,16 @@ def breaks(_):
 def test_what_was_found_before_the_evidence_broke_is_told(evidence):
     (check,) = judge(evidence, (Rule(breaks),)).checks[:1]
     assert (check.outcome, check.detail, check.others) == ("fail", "something", [])
+
+
+def test_sets_that_differ_in_their_template_are_told_apart_by_the_dockerfile(evidence):
+    now = today()
+    files = {**now.files, shipped.TEMPLATE: "0" * 64}
+    other = replace(
+        now,
+        since=now.since + timedelta(days=1),
+        files=files,
+        digest=shipped.digest_of(files, now.variables),
+        template=now.template + "RUN true\n",
+    )
+    assert judge(evidence, sets=(other, now)).shipped_set == now.digest
