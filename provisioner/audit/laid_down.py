@@ -126,10 +126,12 @@ def dockerfile_takes_nothing_ready(evidence: Evidence) -> Findings:
 
 
 def _dockerfile(evidence: Evidence, shipped: ShippedSet) -> str:
-    """Return the Dockerfile as the role of that set makes it of the run's inputs."""
+    """Return the Dockerfile as the role of that set makes it of the run's inputs; empty where those are of no shape."""
     import jinja2  # noqa: PLC0415 - takes a while, and only an audit needs it
 
     inputs = evidence.json(INPUTS)
+    if not isinstance(inputs, dict) or not {"base_image", "system_packages", "python_packages"} <= inputs.keys():
+        return ""
     site_ca = bool(evidence.text(SITE_CA)) or "site-ca.crt" in evidence.text(DOCKERFILE)
     # As Ansible's template module sets it; a Dockerfile is no HTML.
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, autoescape=False)  # noqa: S701
