@@ -10,7 +10,7 @@ Each crash begins a run with inputs of its own and, at a moment of it that a see
 
 Then the same command is given until it is done, at most three times. After each: one compile at most in every run by
 its ledger; exactly one run went well, and none was repeated that went on; each run that the host knows is in the store;
-the store is readable; nothing is left running. The process exits with 1 where any of it was not so.
+the audit accuses none of them; the store is readable; nothing is left running. The process exits with 1 where any of it was not so.
 """
 
 import argparse
@@ -138,6 +138,8 @@ class Crasher:
                 continue
             crash.outcomes.append(kept[run].record["outcome"])
             crash.compiles.append(kept[run].record["compile"]["count"])
+            accused = [check for check in kept[run].record["audit"]["checks"] if check["outcome"] == "fail"]
+            crash.wrong += [f"the audit: {check['name']}: {check['detail']}" for check in accused]
         if crash.codes[-1]:
             crash.wrong.append(f"no command brought it to its end: exit codes {crash.codes}")
         if any(count > 1 for count in crash.compiles):
