@@ -10,7 +10,8 @@ Each crash begins a run with inputs of its own and, at a moment of it that a see
 
 Then the same command is given until it is done, at most three times. After each: one compile at most in every run by
 its ledger; exactly one run went well, and none was repeated that went on; each run that the host knows is in the store;
-the audit accuses none of them; the store is readable; nothing is left running. The process exits with 1 where any of it was not so.
+the audit accuses none of them; the store is readable; nothing is left running. The process exits with 1 where any of it
+was not so.
 """
 
 import argparse
