@@ -166,7 +166,8 @@ class Fleet:
 
     def news(self, event: events.Event) -> list[str]:
         """Give the lines that a person should read before what `event` tells of goes on, each once for each host."""
-        lines = [f"{event.host}: {note}" for note in event.notes] if isinstance(event, events.Looked) else []
+        notes = event.notes if isinstance(event, events.Looked | events.Noted) else ()
+        lines = [f"{event.host}: {note}" for note in notes]
         new = [line for line in lines if line not in self._said]
         self._said.update(new)
         return new

@@ -26,10 +26,7 @@ import os
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.provisioner_installers import failure
-
-# A site's pip may be set to install for one user (user = true), which there are none of in a virtual environment.
-NOT_FOR_ONE_USER = {"PIP_USER": "0"}
+from ansible.module_utils.provisioner_installers import ANY_USER, failure
 
 
 def is_there(folder: Path, name: str, version: str) -> bool:
@@ -54,7 +51,7 @@ def is_intact(file: importlib.metadata.PackagePath) -> bool:
 
 def run(module: AnsibleModule, command: list[str], wanted: str) -> None:
     """Run `command`; where it fails the module fails, in one line."""
-    code, out, errors = module.run_command(command, environ_update=NOT_FOR_ONE_USER)
+    code, out, errors = module.run_command(command, environ_update=ANY_USER)
     if code:
         module.fail_json(msg=failure(wanted, "pip", errors or out, module.params["setting"]), stderr=errors)
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 
+# For pip: a site's may be set to install for one user (user = true), whom neither an environment nor a folder has.
+ANY_USER = {"PIP_USER": "0"}
 # What tells most among what they print, the first that is found; and how to mend it. {setting} names the version,
 # {tool} the program.
 CAUSES = (
     (r"ENOSPC|No space left", "make room on the host"),
     (r"EROFS|Read-only file system", "have that file system mounted writable"),
-    (
-        r"ETARGET|E404|No matching (version|distribution)",
-        "mend {setting}, or the index in root's {tool} settings",
-    ),
     (r"ENOTCACHED|only-if-cached", "root's npm settings say offline: mend them (npm config list)"),
     (
         r"CERT_|SELF_SIGNED|UNABLE_TO_\w+|CERTIFICATE_VERIFY|certificate",
@@ -24,6 +22,8 @@ CAUSES = (
         r"request to |ECONN\w+|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|Could not fetch|Max retries|Failed to establish|No route",
         "let the host reach the index in root's {tool} settings, by site_https_proxy if need be",
     ),
+    # Last, since pip says so of an index that it did not reach, too.
+    (r"ETARGET|E404|No matching (version|distribution)", "mend {setting}, or the index in root's {tool} settings"),
 )
 NOISE = re.compile(r"^(npm (ERR!|error)( code)?|ERROR:|WARNING:)\s*", re.IGNORECASE)
 
