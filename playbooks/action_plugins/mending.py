@@ -29,12 +29,12 @@ class ActionModule(ActionBase):
         identity = controller()
         # The same for each task of a play on a host, when it is tried again, too.
         named = repr((sorted(identity.items()), (task_vars or {}).get("inventory_hostname")))
-        token = hashlib.sha256(named.encode()).hexdigest()[:16]
-        options = {**self._task.args, "token": token, "controller": identity}
+        job = hashlib.sha256(named.encode()).hexdigest()[:16]
+        options = {**self._task.args, "job": job, "controller": identity}
         answer = self._execute_module("mending", options, task_vars=task_vars)
         holder = answer.get("holder") or {}
         if is_gone(holder.get("identity") or {}):
-            answer = self._execute_module("mending", {**options, "gone": holder["token"]}, task_vars=task_vars)
+            answer = self._execute_module("mending", {**options, "gone": holder["job"]}, task_vars=task_vars)
         # The looks are long, and were shown already.
         return {**result, **answer, "invocation": {"module_args": {"state": options["state"]}}}
 

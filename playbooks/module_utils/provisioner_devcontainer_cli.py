@@ -54,7 +54,7 @@ def look(host: Host, wanted: dict) -> dict:
     command += host.file_changes(wanted["path"], mode="0755")
     closed = first_closed(_of_ours(wanted, node), folder)
     if closed:
-        command.append(change(f"{closed}: mode", "closed to other users", "open to them"))
+        command.append(change(f"{closed}: for other users", "closed", "open"))
     link, notes = _look_at_link(host, wanted)
     return {
         "changes": install + command + link,

@@ -5,7 +5,7 @@ it is started before the first task and told to end after the last. It ends by i
 would lock the host for ever: once no process of that `prepare` has been at work for a while. It knows them by a
 variable in their environment, which the play sets; so the lock outlasts a controller that was killed while apt works.
 
-    python3 THIS_FILE TOKEN LOCK ABOUT     ABOUT is JSON: `controller`, `since`, `wanted`, the changes, and `log`
+    python3 THIS_FILE JOB LOCK ABOUT     ABOUT is JSON: `controller`, `since`, `wanted`, the changes, and `log`
 
 SIGTERM: give the lock back. SIGHUP: the controller is gone; give it back as soon as nothing of it works.
 """
@@ -92,16 +92,16 @@ def held(lock: Path) -> dict:
     """What the process that holds the lock has put into it; {} where none does."""
     about = read(lock)
     with suppress(OSError, KeyError):
-        if about["token"].encode() in Path(f"/proc/{about['pid']}/cmdline").read_bytes():
+        if about["job"].encode() in Path(f"/proc/{about['pid']}/cmdline").read_bytes():
             return about
     return {}
 
 
-def take(lock: Path, token: str, about: dict) -> dict:
-    """Have a process hold the lock. Give what is in it: with `token` it is ours, else another's. Raises OSError."""
+def take(lock: Path, job: str, about: dict) -> dict:
+    """Have a process hold the lock. Give what is in it: with `job` it is ours, else another's. Raises OSError."""
     if not held(lock):
         lock.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        start([sys.executable, "-IS", __file__, token, str(lock), json.dumps(about)], token)
+        start([sys.executable, "-IS", __file__, job, str(lock), json.dumps(about)], job)
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         found = held(lock)
@@ -111,29 +111,29 @@ def take(lock: Path, token: str, about: dict) -> dict:
     raise OSError("no process can hold it; is there room on that disk?")
 
 
-def start(command: list[str], token: str) -> None:
+def start(command: list[str], job: str) -> None:
     """Start `command`, detached from the session that asks for it, and without its environment."""
     environment = {"PATH": os.environ.get("PATH", os.defpath)}
     if Path("/run/systemd/system").is_dir():
         # A unit of its own: logind ends what is left of a session when the session ends.
-        unit = ["systemd-run", "--quiet", "--collect", f"--unit=provisioner-prepare-{token}", *command]
+        unit = ["systemd-run", "--quiet", "--collect", f"--unit=provisioner-prepare-{job}", *command]
         if subprocess.run(unit, env=environment, check=False, capture_output=True).returncode == 0:
             return
     nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     subprocess.Popen(command, env=environment, start_new_session=True, cwd="/", **nowhere)
 
 
-def tell(lock: Path, token: str, number: int) -> None:
-    """Send a signal to the process that holds the lock with `token`, if there is one."""
+def tell(lock: Path, job: str, number: int) -> None:
+    """Send a signal to the process that holds the lock with `job`, if there is one."""
     about = held(lock)
-    if about.get("token") == token:
+    if about.get("job") == job:
         with suppress(ProcessLookupError):
             os.kill(about["pid"], number)
 
 
-def at_work(token: str) -> str:
-    """A process, for people, that has `token` in its environment; '' where none has."""
-    mark = f"{VARIABLE}={token}".encode()
+def at_work(job: str) -> str:
+    """A process, for people, that has `job` in its environment; '' where none has."""
+    mark = f"{VARIABLE}={job}".encode()
     for environment in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):  # it may have ended
             if mark in environment.read_bytes().split(b"\0"):
@@ -141,7 +141,7 @@ def at_work(token: str) -> str:
     return ""
 
 
-def hold(token: str, path: Path, about: dict) -> None:
+def hold(job: str, path: Path, about: dict) -> None:
     """Hold the lock until it is to be given back; return at once where another has it."""
     signals = {signal.SIGTERM, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
@@ -153,7 +153,7 @@ def hold(token: str, path: Path, about: dict) -> None:
             return
         log_what_was_begun(path)
         lock.truncate(0)
-        lock.write(json.dumps({**about, "token": token, "pid": os.getpid()}))
+        lock.write(json.dumps({**about, "job": job, "pid": os.getpid()}))
         lock.flush()
         began = last = time.monotonic()
         gone = False
@@ -163,7 +163,7 @@ def hold(token: str, path: Path, about: dict) -> None:
                 lock.truncate(0)
                 return
             gone = gone or bool(came)
-            if at_work(token):
+            if at_work(job):
                 last = time.monotonic()
             elif gone or time.monotonic() - last > IDLE:
                 break

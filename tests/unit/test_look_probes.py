@@ -318,7 +318,7 @@ def test_a_cli_is_current_only_with_its_node_its_files_and_its_command(tmp_path)
 
     (package / "dist").chmod(0o700)
     whats, found = look()
-    assert f"{package / 'dist'}: mode" in whats and found["closed"] and not found["install"]
+    assert f"{package / 'dist'}: for other users" in whats and found["closed"] and not found["install"]
     (package / "dist").chmod(0o755)
 
 

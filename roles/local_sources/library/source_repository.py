@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.provisioner_local_sources import repository_inputs
 from ansible.module_utils.provisioner_installers import ANY_USER
+from ansible.module_utils.provisioner_local_sources import repository_inputs
 from ansible.module_utils.workplace import remove, run, workplace
 
 DOCUMENTATION = r"""
