@@ -20,7 +20,7 @@ def look(host: Host, wanted: dict) -> dict:
     - `image_inputs`: that hash for this host; `release`: the entry of wanted.releases for this host
     - `anew`: whether an image from the same inputs is in the way; `closed`: whether other users cannot read the sources
     """
-    bundle, image, repository, closed, tools, inputs, release, spoilt = [], [], [], [], [], "", {}, ""
+    bundle, image, repository, closed, inputs, release, spoilt = [], [], [], [], "", {}, ""
     if wanted["bundle"]:
         if not wanted["bundle_sha256"]:
             raise RefusalError(
@@ -46,19 +46,16 @@ def look(host: Host, wanted: dict) -> dict:
             image.append(change(f"image {wanted['image']}", before, "made from the profile's"))
         elif spoilt:
             image.append(change(f"image {wanted['image']}: {spoilt} for its users", "closed", "open"))
-        if image:
-            tools += release["tools"]
     if wanted["repository"]:
         made_from = repository_inputs(wanted["repository"])
         if made_from != wanted["repository_inputs"]:
             before = "made from other inputs" if made_from else "absent"
-            tools += wanted["repository_tools"]
             repository.append(change(wanted["repository"], before, "made from the profile's"))
     theirs = first_closed(kept_in(wanted), wanted["folder"])
     if theirs:
         closed.append(change(f"{theirs}: for other users", "closed", "open"))
     return {
-        "changes": host.missing(list(dict.fromkeys(tools))) + bundle + image + repository + closed,
+        "changes": bundle + image + repository + closed,
         "bundle": bool(bundle),
         "image": bool(image),
         "repository": bool(repository),
