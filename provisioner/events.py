@@ -12,6 +12,7 @@ __all__ = [
     "Failure",
     "Finding",
     "Looked",
+    "Noted",
     "Output",
     "Planned",
     "Progress",
@@ -142,6 +143,14 @@ class Looked:
 
 
 @dataclass(frozen=True)
+class Noted:
+    """What a person should read of a host, beside what a look tells."""
+
+    host: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Planned:
     """What `run` would do on a host: `would` is measure, reuse, attach or refuse; `detail` the run's id, or why."""
 
@@ -186,6 +195,7 @@ Event = (
     | RecordFound
     | Finding
     | Looked
+    | Noted
     | Planned
     | RebootRequired
     | Waiting
@@ -238,6 +248,8 @@ def _results(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
         yield Finding(host, finding["check"], finding["outcome"], finding["detail"], finding["remedy"])
     for role, found in (result.get("looks") or {}).items():
         yield Looked(host, role, tuple(found["changes"]), tuple(found.get("notes") or ()), found.get("skipped") or "")
+    if notes := result.get("provisioner_notes"):
+        yield Noted(host, tuple(map(str, notes)))
     if planned := result.get("scenario_a_planned"):
         yield Planned(host, planned["would"], planned["detail"])
     facts = result.get("ansible_facts") or {}

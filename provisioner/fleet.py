@@ -166,7 +166,9 @@ class Fleet:
 
     def news(self, event: events.Event) -> list[str]:
         """Give the lines that a person should read before what `event` tells of goes on, each once for each host."""
-        lines = [f"{event.host}: {note}" for note in event.notes] if isinstance(event, events.Looked) else []
+        lines = []
+        if isinstance(event, events.Looked | events.Noted):
+            lines = [f"{event.host}: {note}" for note in event.notes]
         new = [line for line in lines if line not in self._said]
         self._said.update(new)
         return new

@@ -12,7 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-FORWARDED = ("folders", "copies", "links", "absent")
+FORWARDED = ("folders", "copies", "links", "absent", "readable")
 """What the module gets as it was given here."""
 
 

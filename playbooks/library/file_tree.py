@@ -8,6 +8,9 @@ module: file_tree
 short_description: Many small text files in one round trip
 description:
   - Each file appears whole or not at all, and belongs to who runs this. Other files in the folder are left alone.
+    Modes are as they are given, whatever the umask is; ACLs and other extended attributes of a file stay.
+  - Links are followed, and stay. What a link out of its folder leads to is not changed. Where something else is in the
+    way, it stays, and that is an error.
   - Where the task has C(diff) false, nothing of what the files hold comes back.
 options:
   dest:
@@ -32,11 +35,18 @@ options:
     type: dict
     default: {}
   links:
-    description: Path, below O(dest), and what a symbolic link there leads to. What is no link is left, and an error.
+    description:
+      - Path, below O(dest), and what a symbolic link there leads to; a convenience. Where something else is there, or
+        nothing can be made there, that stays as it is and is a warning.
     type: dict
     default: {}
   absent:
-    description: Paths below O(dest) that are removed.
+    description: Files, as paths below O(dest), that are removed. What is no file is not ours, and is left.
+    type: list
+    elements: str
+    default: []
+  readable:
+    description: Folders, as paths below O(dest), all of which everybody may read then.
     type: list
     elements: str
     default: []
@@ -70,22 +80,17 @@ changed_files:
 """
 
 import os
+import shutil
 import stat
 import tempfile
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.provisioner_files import due_mode, is_foreign, locked, not_ours, obstacle, open_to_all
+from ansible.module_utils.provisioner_host import RefusalError, refuse_if
 
-
-def state(path: Path) -> tuple[bytes | None, str | None]:
-    """Content and mode ("0644") of the file at `path`; (None, None) where it is none, or not of who runs this."""
-    try:
-        status = path.lstat()
-        if not stat.S_ISREG(status.st_mode) or not is_own(status):
-            return None, None
-        return path.read_bytes(), mode_of(status)
-    except OSError:
-        return None, None
+OURS = 0o022
+"""The umask here; a site may have given root another."""
 
 
 def mode_of(status: os.stat_result) -> str:
@@ -98,7 +103,7 @@ def is_own(status: os.stat_result) -> bool:
     return (status.st_uid, status.st_gid) == (os.geteuid(), os.getegid())
 
 
-def write(path: Path, content: bytes, mode: str) -> None:
+def write(path: Path, content: bytes, mode: int) -> None:
     """Put the file there at once; raises OSError and leaves what was there."""
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -106,8 +111,11 @@ def write(path: Path, content: bytes, mode: str) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
-            os.fchmod(file.fileno(), int(mode, 8))
-            os.fchown(file.fileno(), os.geteuid(), os.getegid())  # a folder may give its files its own group
+        if path.exists():
+            shutil.copystat(path, part)  # ACL and label too
+            os.utime(part)
+        os.chown(part, os.geteuid(), os.getegid())  # a folder may give its files its own group
+        Path(part).chmod(mode)
         Path(part).replace(path)
     except OSError:
         Path(part).unlink()
@@ -121,32 +129,42 @@ class Tree:
         self.dest, self.check, self.path = dest, check, dest
         self.changes: list[str] = []
         self.diff: list[dict[str, str]] = []
+        self.left: list[str] = []
 
     def folder(self, name: str, mode: str) -> None:
         """A folder, or a link to one, of mode `mode`."""
         self.path = self.dest / name
-        there = self.path.is_dir()
-        status = self.path.stat() if there else None
-        actual = mode_of(status) if status else "absent"
-        if status and is_own(status) and actual == mode:
-            return
-        self._note(name, (f"{self.path}/ ({actual})", f"{self.path}/ ({mode})"))
+        refuse_if(obstacle(self.path, "directory"))
+        there, due = self.path.exists(), int(mode, 8)
+        if there:
+            status, foreign = self.path.stat(), is_foreign(self.path)
+            due = due_mode(self.path, status, due)
+            if stat.S_IMODE(status.st_mode) == due and (is_own(status) or foreign):
+                return
+            refuse_if(not_ours(self.path) if foreign else "")
+        actual = mode_of(self.path.stat()) if there else "absent"
+        self._note(name, (f"{self.path}/ ({actual})", f"{self.path}/ ({due:04o})"))
         if self.check:
             return
         if not there:
             self.path.mkdir(mode=0o755, parents=True)
         os.chown(self.path, os.geteuid(), os.getegid())
-        self.path.chmod(int(mode, 8))
+        self.path.chmod(due)
 
     def file(self, name: str, content: bytes, mode: str) -> None:
-        """A file that holds `content`."""
+        """A file that holds `content`, or a link to one."""
         self.path = self.dest / name
-        before, actual = state(self.path)
-        if (before, actual) == (content, mode):
-            return
-        self._note(name, (f"{self.path} ({actual or 'absent'})", f"{self.path} ({mode})"), before or b"", content)
+        refuse_if(obstacle(self.path, "file"))
+        before, actual, due = None, "absent", int(mode, 8)
+        if self.path.exists():
+            status, foreign = self.path.stat(), is_foreign(self.path)
+            before, actual, due = self.path.read_bytes(), mode_of(status), due_mode(self.path, status, due)
+            if before == content and stat.S_IMODE(status.st_mode) == due and (is_own(status) or foreign):
+                return
+            refuse_if(not_ours(self.path) if foreign else "")
+        self._note(name, (f"{self.path} ({actual})", f"{self.path} ({due:04o})"), before or b"", content)
         if not self.check:
-            write(self.path, content, mode)
+            write(self.path.resolve(), content, due)
 
     def copy(self, name: str, source: str) -> None:
         """A file like another one of the host's."""
@@ -157,27 +175,39 @@ class Tree:
             self.file(name, self.path.read_bytes(), "0644")
 
     def link(self, name: str, target: str) -> None:
-        """A symbolic link to `target`."""
+        """A symbolic link to `target`, where one can be made."""
         self.path = self.dest / name
-        before = str(self.path.readlink()) if self.path.is_symlink() else ""
-        if before == target:
+        if self.path.is_symlink() and str(self.path.readlink()) == target:
             return
-        self._note(name, (f"{self.path} -> {before or 'absent'}", f"{self.path} -> {target}"))
+        why = f"{self.path} is not ours, and stays" if os.path.lexists(self.path) else obstacle(self.path, "file")
+        why = why or locked(self.path)
+        if why:
+            self.left.append(why)
+            return
+        self._note(name, (f"{self.path} -> absent", f"{self.path} -> {target}"))
         if self.check:
             return
-        self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        if before:
-            self.path.unlink()
-        self.path.symlink_to(target)
+        try:
+            self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            self.path.symlink_to(target)
+        except OSError as error:
+            self.changes.pop()
+            self.left.append(f"{self.path} cannot be made: {error.strerror}")
 
     def absent(self, name: str) -> None:
-        """No file and no link."""
+        """No file; what is none is left."""
         self.path = self.dest / name
-        if not os.path.lexists(self.path):
+        if self.path.is_symlink() or not self.path.is_file():
             return
         self._note(name, (str(self.path), "absent"))
         if not self.check:
             self.path.unlink()
+
+    def readable(self, name: str) -> None:
+        """A folder all of which everybody may read."""
+        self.path = self.dest / name
+        if open_to_all(self.path, check=self.check):
+            self._note(name, (f"{self.path}/ (closed to other users)", f"{self.path}/ (open to them)"))
 
     def _note(self, name: str, headers: tuple[str, str], before: bytes = b"", after: bytes = b"") -> None:
         """Remember a change, and the two texts to show of it."""
@@ -198,12 +228,13 @@ def main() -> None:
             "copies": {"type": "dict", "default": {}},
             "links": {"type": "dict", "default": {}},
             "absent": {"type": "list", "elements": "str", "default": []},
+            "readable": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
     given = module.params
     tree = Tree(Path(given["dest"]), check=module.check_mode)
-    os.umask(0o022)
+    os.umask(OURS)
     try:
         for name, mode in given["folders"].items():
             tree.folder(name, mode)
@@ -215,9 +246,15 @@ def main() -> None:
             tree.link(name, target)
         for name in given["absent"]:
             tree.absent(name)
+        for name in given["readable"]:
+            tree.readable(name)
+    except RefusalError as error:
+        module.fail_json(msg=str(error), changed_files=tree.changes)
     except OSError as error:
-        message = f"{error.filename or tree.path}: {error.strerror}; mend that on the host and run this again"
-        module.fail_json(msg=message, changed_files=tree.changes)
+        message = f"{tree.path}: {error.strerror}; mend that on the host and run this again"
+        module.fail_json(msg=locked(tree.path) or message, changed_files=tree.changes)
+    for why in tree.left:
+        module.warn(why)
     shown = {"diff": tree.diff} if module._diff else {}
     module.exit_json(changed=bool(tree.changes), changed_files=tree.changes, **shown)
 

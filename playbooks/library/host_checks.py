@@ -12,7 +12,6 @@ options:
   profile: {description: The profile, as its file has it., type: dict, required: true}
   xformers_url: {description: What xformers is cloned from; empty where the profile makes it., type: str, default: ""}
   pip_index: {description: pip's index, where the host's own configuration names none., type: str, default: ""}
-  controller_time: {description: The controller's clock, seconds since 1970., type: float, required: true}
   ca_pem: {description: Certificates to trust besides the host's own., type: str, default: ""}
   runtime: {description: What a run happens in., type: str, choices: [devcontainer, native], default: devcontainer}
   native_checks: {description: "For native, the program that looks at compiler and torch.", type: str, default: ""}
@@ -36,6 +35,11 @@ host_findings:
   description: One for each check - its name, its outcome (ok, warn or fail), what was seen, and how to mend it.
   type: list
   elements: dict
+  returned: always
+host_clock:
+  description: The host's clock when this began and when it ended, in seconds since 1970; the action compares it.
+  type: list
+  elements: float
   returned: always
 """
 
@@ -68,7 +72,21 @@ OLDEST_PYTHON = (3, 9)
 STATE = "/var/lib/provisioner"
 DEVCONTAINER = "/opt/provisioner/bin/devcontainer"
 RESTART = "/run/reboot-required"
-MAXIMUM_SKEW_SECONDS = 60
+# What sudo says, the cause before what follows from it, and how to mend it.
+SUDO = (
+    (r"must have a tty", "take requiretty from this user: 'Defaults:USER !requiretty' in sudoers"),
+    (r"syntax error|parse error|no valid sudoers|world writable|is owned by", "mend sudoers on the host: `visudo -c`"),
+    (r"setuid|nosuid|effective uid", "have sudo owned by root with mode 4755, on a file system without nosuid"),
+    (
+        r"not in the sudoers|not allowed|may not run",
+        "have a rule in sudoers that lets this user run all as root",
+    ),
+    # It says so to who has no rule at all, too.
+    (
+        r"password|terminal is required",
+        "let this user run all without a password (NOPASSWD: ALL in sudoers), or set ansible_become_password",
+    ),
+)
 TIMEOUT_SECONDS = 10
 # The first import of torch after a start reads gigabytes.
 IMPORT_TIMEOUT_SECONDS = 120
@@ -118,13 +136,28 @@ def read(path):
 
 
 def root(host):
-    """Whether what needs root can be done."""
+    """Whether what needs root can be done; where sudo does not let us, by its own words."""
     if os.geteuid() == 0:
         return finding("root", OK, "root, by login or by sudo")
-    if host.ask("id", "-u", root=True) == "0":
+    if not shutil.which("sudo"):
+        remedy = "install sudo and let this user use it, log in as root, or set ansible_become_method in the inventory"
+        return finding("root", FAIL, "not root, and there is no sudo", remedy)
+    words = ["timeout", str(TIMEOUT_SECONDS), *host.sudo, "id", "-u"]
+    code, out, errors = host.module.run_command(words, environ_update={"LC_ALL": "C"})
+    if code == 0 and out.strip() == "0":
         return finding("root", OK, "sudo asks for no password")
-    remedy = "allow this user sudo without a password, or set ansible_become_password in the inventory"
-    return finding("root", FAIL, "not root, and sudo asks for a password or is not there", remedy)
+    said, remedy = refused_by_sudo(errors)
+    return finding("root", FAIL, f"not root, and {said}", remedy)
+
+
+def refused_by_sudo(errors):
+    """What sudo complains of, in its own words, and how to mend that."""
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    for pattern, remedy in SUDO:
+        said = next((line for line in lines if re.search(pattern, line)), "")
+        if said:
+            return said, remedy
+    return (lines[-1] if lines else "sudo does not answer"), "mend that: `sudo -n id -u` of this user must print 0"
 
 
 def python(_host):
@@ -162,15 +195,6 @@ def disk(host):
     if free < needed:
         return finding("disk", FAIL, detail, f"make room: a run takes {needed / 1e9:.0f} GB")
     return finding("disk", OK, detail)
-
-
-def clock(host):
-    """Whether the host's clock agrees with the controller's; TLS and apt refuse one that is far off."""
-    skew = time.time() - host.params["controller_time"]
-    detail = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the controller"
-    if abs(skew) > MAXIMUM_SKEW_SECONDS:
-        return finding("clock", WARN, detail, "let the host and the controller follow a time server")
-    return finding("clock", OK, detail)
 
 
 def apt(_host):
@@ -396,7 +420,7 @@ def reached(host, sources=SOURCES):
         return list(pool.map(lambda entry: reach(entry, context), registries(host, sources)))
 
 
-CHECKS = (root, python, system, disk, clock, apt, restart, gpu)
+CHECKS = (root, python, system, disk, apt, restart, gpu)
 CONTAINER_CHECKS = (engine, devcontainer_cli, container_toolkit)
 
 
@@ -407,7 +431,6 @@ def main():
             "profile": {"type": "dict", "required": True},
             "xformers_url": {"type": "str", "default": ""},
             "pip_index": {"type": "str", "default": ""},
-            "controller_time": {"type": "float", "required": True},
             # Not secret, but too long to be shown with every result.
             "ca_pem": {"type": "str", "default": "", "no_log": True},
             "runtime": {"type": "str", "choices": ["devcontainer", "native"], "default": "devcontainer"},
@@ -420,6 +443,7 @@ def main():
         },
         supports_check_mode=True,
     )
+    began = time.time()
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
     host = Host(module)
     if module.params["sources_only"]:
@@ -430,7 +454,7 @@ def main():
     container = CONTAINER_CHECKS if module.params["runtime"] == "devcontainer" else ()
     findings = [check(host) for check in CHECKS + container]
     findings = [found for found in findings if found] + native(host) + reached(host)
-    module.exit_json(changed=False, host_findings=findings)
+    module.exit_json(changed=False, host_findings=findings, host_clock=[began, time.time()])
 
 
 if __name__ == "__main__":

@@ -8,11 +8,14 @@ module: python_venv
 short_description: A virtual environment of its own for one package at one version
 description:
   - Installs it anew where a file of it is missing or was changed. What it depends on is left out.
+  - Everybody may read it.
+  - Index, proxies and certificates are those of root's own pip settings.
   - Calls for one folder take turns, so one that comes later waits for what one before it began, in the background too.
 options:
   folder: {description: Where it is made., type: path, required: true}
   name: {description: The package's name., type: str, required: true}
   version: {description: Its version., type: str, required: true}
+  setting: {description: What a person mends where there is no such version., type: str, default: the version}
 """
 
 import base64
@@ -23,6 +26,7 @@ import os
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.provisioner_installers import ANY_USER, failure
 
 
 def is_there(folder: Path, name: str, version: str) -> bool:
@@ -45,6 +49,13 @@ def is_intact(file: importlib.metadata.PackagePath) -> bool:
     return base64.urlsafe_b64encode(found).decode().rstrip("=") == file.hash.value
 
 
+def run(module: AnsibleModule, command: list[str], wanted: str) -> None:
+    """Run `command`; where it fails the module fails, in one line."""
+    code, out, errors = module.run_command(command, environ_update=ANY_USER)
+    if code:
+        module.fail_json(msg=failure(wanted, "pip", errors or out, module.params["setting"]), stderr=errors)
+
+
 def main() -> None:
     """Have it there."""
     module = AnsibleModule(
@@ -52,6 +63,7 @@ def main() -> None:
             "folder": {"type": "path", "required": True},
             "name": {"type": "str", "required": True},
             "version": {"type": "str", "required": True},
+            "setting": {"type": "str", "default": "the version"},
         },
         supports_check_mode=True,
     )
@@ -64,11 +76,16 @@ def main() -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if is_there(Path(folder), name, version):
             module.exit_json(changed=False)
-        pip = f"{folder}/bin/pip"
+        pip, wanted = f"{folder}/bin/pip", f"{name}=={version}"
         if not Path(pip).exists():
-            module.run_command(["/usr/bin/python3", "-m", "venv", folder], check_rc=True)
+            run(module, ["/usr/bin/python3", "-m", "venv", folder], wanted)
         options = ["--no-cache-dir", "--disable-pip-version-check", "--no-deps", "--force-reinstall"]
-        module.run_command([pip, "install", *options, f"{name}=={version}"], check_rc=True)
+        run(module, [pip, "install", *options, wanted], wanted)
+        if not is_there(Path(folder), name, version):
+            module.fail_json(
+                msg=f"pip says that it installed {wanted}, and it is not in {folder}; a setting of root's pip sends it "
+                "elsewhere: see 'pip config list' there, mend it and run this again"
+            )
     module.exit_json(changed=True)
 
 

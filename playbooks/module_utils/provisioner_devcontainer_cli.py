@@ -7,24 +7,27 @@ import os
 import re
 from pathlib import Path
 
-from ansible.module_utils.provisioner_host import Host, change
+from ansible.module_utils.provisioner_files import closed_above, first_closed, locked, no_room, obstacle
+from ansible.module_utils.provisioner_host import Host, change, refuse_if
 
 # What the CLI's package must have in it, beside its package.json, to start.
 CLI = "node_modules/@devcontainers/cli"
 CLI_FILES = ("devcontainer.js", "dist/spec-node/devContainersSpecCLI.js")
+# What they take on the disk, in bytes, with what is there of them only while they are installed.
+CLI_BYTES, NODE_BYTES = 20_000_000, 400_000_000
 # Where the command names the Node that it runs.
 NODE_MARK = "@NODE@"
 NAMED_NODE = re.compile(r"^exec '([^']*)'", re.MULTILINE)
 
 
 def look(host: Host, wanted: dict) -> dict:
-    """`wanted` is devcontainer_cli_wanted. The facts beside `changes`:
+    """`wanted` is devcontainer_cli_wanted. The facts beside `changes` and `notes`:
 
     - `version`: the CLI's that is whole; '' without one
     - `node`: path of the Node to use; '' where none will do; `npm`: the arguments that run npm with it
     - `install`, `link`: whether the CLI with its Node, and the link to its command, are to be mended
+    - `closed`: whether something of ours is closed to other users
     - `venv_packages`: what makes virtual environments there
-    - `left`: something of another CLI, or of a broken one, is in the way of npm
     """
     version = _cli_version(host, wanted["prefix"])
     # The Node that the command names comes first, or a change of PATH would change the command.
@@ -41,20 +44,58 @@ def look(host: Host, wanted: dict) -> dict:
         text = wanted["command"].replace(NODE_MARK, node)
         if host.read(wanted["path"]) not in ("", text):
             command.append(change(f"{wanted['path']}: content", "other", "as wanted"))
-    command += host.file_changes(str(Path(wanted["path"]).parent), mode="0755", kind="directory")
+    npm = _find_npm(host, node, wheel) if install else []
+    if install:
+        bytes_needed = CLI_BYTES if npm else CLI_BYTES + NODE_BYTES
+        refuse_if(no_room(wanted["prefix"], bytes_needed, "the Dev Container CLI" + ("" if npm else " with Node")))
+    folder = Path(wanted["folder"])
+    for each in dict.fromkeys((folder, Path(wanted["path"]).parent)):
+        command += host.file_changes(str(each), mode="0755", kind="directory")
     command += host.file_changes(wanted["path"], mode="0755")
-    if not os.path.lexists(wanted["link"]) and not host.which(Path(wanted["link"]).name):
-        link.append(change(wanted["link"], "absent", f"a link to {wanted['path']}"))
+    closed = first_closed(_of_ours(wanted, node), folder)
+    if closed:
+        command.append(change(f"{closed}: for other users", "closed", "open"))
+    link, notes = _look_at_link(host, wanted)
     return {
         "changes": install + command + link,
+        "notes": notes + _closed_to_others(folder, node),
         "version": version,
         "node": node,
-        "npm": _find_npm(host, node, wheel) if install else [],
+        "npm": npm,
         "install": bool(install),
         "venv_packages": host.pick(wanted["venv_packages"]) or [],
-        "left": bool(install) and os.path.lexists(Path(wanted["prefix"]) / "node_modules"),
+        "closed": bool(closed),
         "link": bool(link),
     }
+
+
+def _of_ours(wanted: dict, node: str) -> list[Path]:
+    """The files that must be read to run the CLI, as far as they are ours."""
+    cli = Path(wanted["prefix"]) / CLI
+    files = [cli / "package.json", *(cli / name for name in CLI_FILES)]
+    return [*files, Path(node)] if Path(wanted["folder"]).resolve() in Path(node).parents else files
+
+
+def _look_at_link(host: Host, wanted: dict) -> tuple[list[dict[str, str]], list[str]]:
+    """What is to be done about the link that makes the command known to people's shells; what to tell of it."""
+    path, link = wanted["path"], wanted["link"]
+    there = host.which(Path(link).name) or (link if os.path.lexists(link) else "")
+    if there:
+        ours = os.path.realpath(there) == os.path.realpath(path)  # it may lead to what is yet to come
+        return [], [] if ours else [f"devcontainer_cli: {there} is the site's own and stays; ours is {path}"]
+    why = obstacle(link, "file") or locked(link)
+    if why:
+        return [], [f"devcontainer_cli: no link to {path} for people's shells: {why}"]
+    return [change(link, "absent", f"a link to {path}")], []
+
+
+def _closed_to_others(folder: Path, node: str) -> list[str]:
+    """What is to be told of folders that are the site's, and closed to users who are to use the CLI."""
+    closed = closed_above(folder)
+    if closed:
+        return [f"devcontainer_cli: {closed} is closed to other users, who so cannot use {folder}; it stays as it is"]
+    closed = first_closed([node], "/") if node and folder.resolve() not in Path(node).parents else ""
+    return [f"devcontainer_cli: {closed} is closed to other users, who so cannot run Node {node}"] if closed else []
 
 
 def _cli_version(host: Host, prefix: str) -> str:
@@ -76,8 +117,10 @@ def _wheel_folder(node_folder: Path) -> Path | None:
 
 def _find_node(host: Host, candidates: list[str], minimum: int) -> str:
     """Real path of the first of `candidates` that runs and is new enough; '' where none is."""
-    for candidate in dict.fromkeys(filter(None, candidates)):
-        path = os.path.realpath(candidate)
+    paths = dict.fromkeys(os.path.realpath(candidate) for candidate in filter(None, candidates))
+    for path in sorted(
+        paths, key=lambda path: bool(first_closed([path], "/"))
+    ):  # one that everybody can run comes first
         found = re.match(r"v(\d+)\.", host.ask(path, "--version"))
         if found and int(found.group(1)) >= minimum:
             return path

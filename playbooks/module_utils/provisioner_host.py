@@ -14,6 +14,8 @@ import subprocess
 from functools import cached_property
 from pathlib import Path
 
+from ansible.module_utils.provisioner_files import due_mode, is_foreign, locked, not_ours, obstacle
+
 # Programs answer in English, and do not wait for someone to page through what they say.
 SPEECH = {"LC_ALL": "C", "SYSTEMD_PAGER": "", "SYSTEMD_COLORS": "0"}
 # For commands that cron and sudo may not find.
@@ -24,6 +26,12 @@ PATIENCE = 60
 
 class RefusalError(Exception):
     """What keeps a host from getting what is wanted, in one line: what; how to mend it."""
+
+
+def refuse_if(why: str) -> None:
+    """Raise RefusalError unless `why` is empty."""
+    if why:
+        raise RefusalError(why)
 
 
 def change(what: str, before: object, after: object) -> dict[str, str]:
@@ -88,24 +96,26 @@ class Host:
     ) -> list[dict[str, str]]:
         """What is off about a file or a directory (`kind`): whether it is there, its mode (as '0644'), its sum.
 
-        Root owns all that we wrote; `what` is what a person calls it, the path without one.
+        Root owns all that we wrote; `what` is what a person calls it, the path without one. Raises RefusalError where
+        what is the site's, or cannot be changed, is in the way.
         """
         name = what or path
+        refuse_if(obstacle(path, kind))
         try:
             status = Path(path).stat()
         except OSError:
+            refuse_if(locked(path))
             return [change(name, "absent", "present")]
-        right_kind = stat.S_ISDIR(status.st_mode) if kind == "directory" else stat.S_ISREG(status.st_mode)
-        if not right_kind:
-            return [change(name, "something else", f"a {kind}")]
+        foreign, due = is_foreign(path), due_mode(path, status, int(mode, 8))
         found = []
         if sha256 and self.sha256(path) != sha256:
             found.append(change(f"{name}: content", "other", "as wanted"))
-        actual = f"{stat.S_IMODE(status.st_mode):04o}"
-        if actual != mode:
-            found.append(change(f"{name}: mode", actual, mode))
-        if (status.st_uid, status.st_gid) != (0, 0):
+        if stat.S_IMODE(status.st_mode) != due:
+            found.append(change(f"{name}: mode", f"{stat.S_IMODE(status.st_mode):04o}", f"{due:04o}"))
+        if (status.st_uid, status.st_gid) != (0, 0) and not foreign:
             found.append(change(f"{name}: owner", f"{status.st_uid}:{status.st_gid}", "0:0"))
+        if found:
+            refuse_if(not_ours(path) if foreign else locked(path))
         return found
 
     # --- what it is ---

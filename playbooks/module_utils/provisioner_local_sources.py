@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from ansible.module_utils.provisioner_bundle import intact
 from ansible.module_utils.provisioner_engine import Engine
+from ansible.module_utils.provisioner_files import first_closed
 from ansible.module_utils.provisioner_host import Host, RefusalError, change
 
 
@@ -16,8 +18,9 @@ def look(host: Host, wanted: dict) -> dict:
     - `bundle`: whether it is to be brought
     - `image`, `repository`: whether each is to be made; they carry the hash of what they were made from
     - `image_inputs`: that hash for this host; `release`: the entry of wanted.releases for this host
+    - `anew`: whether an image from the same inputs is in the way; `closed`: whether other users cannot read the sources
     """
-    bundle, image, repository, inputs, release = [], [], [], "", {}
+    bundle, image, repository, closed, inputs, release, spoilt = [], [], [], [], "", {}, ""
     if wanted["bundle"]:
         if not wanted["bundle_sha256"]:
             raise RefusalError(
@@ -35,23 +38,53 @@ def look(host: Host, wanted: dict) -> dict:
                 "base image is pulled"
             )
         inputs = wanted["image_inputs"][release["id"]]
-        there = Engine(host).image_label(wanted["image"], wanted["label"])
+        engine = Engine(host)
+        there = engine.image_label(wanted["image"], wanted["label"])
+        spoilt = closed_in_image(engine, wanted["image"], wanted["image_readable"]) if there == inputs else ""
         if there != inputs:
             before = "absent" if there is None else "made from other inputs"
             image.append(change(f"image {wanted['image']}", before, "made from the profile's"))
+        elif spoilt:
+            image.append(change(f"image {wanted['image']}: {spoilt} for its users", "closed", "open"))
     if wanted["repository"]:
         made_from = repository_inputs(wanted["repository"])
         if made_from != wanted["repository_inputs"]:
             before = "made from other inputs" if made_from else "absent"
             repository.append(change(wanted["repository"], before, "made from the profile's"))
+    theirs = first_closed(kept_in(wanted), wanted["folder"])
+    if theirs:
+        closed.append(change(f"{theirs}: for other users", "closed", "open"))
     return {
-        "changes": bundle + image + repository,
+        "changes": bundle + image + repository + closed,
         "bundle": bool(bundle),
         "image": bool(image),
         "repository": bool(repository),
+        "closed": bool(closed),
+        "anew": bool(spoilt),
         "image_inputs": inputs,
         "release": release,
     }
+
+
+def kept_in(wanted: dict) -> Iterator[Path]:
+    """Yield what the container's user reads of what is kept on the host."""
+    for folder in (wanted["repository"], wanted["bundle"] and wanted["bundle_folder"]):
+        if folder:
+            yield from (Path(folder), *Path(folder).rglob("*"))
+
+
+def closed_in_image(engine: Engine, name: str, paths: list[str]) -> str:
+    """The first of `paths` in an image that its users cannot read; '' where they can, or where nobody can tell.
+
+    One that we made is of one layer. An engine that keeps its images in containerd does not say where that is.
+    """
+    answer = engine.answer(f"/images/{name}/json")
+    layer = ((answer.get("GraphDriver") or {}).get("Data") or {}) if isinstance(answer, dict) else {}
+    top = layer.get("UpperDir", "")
+    if not top or layer.get("LowerDir"):
+        return ""
+    found = first_closed([f"{top}{path}" for path in paths], top)
+    return found[len(top) :] or "/" if found else ""
 
 
 def repository_inputs(path: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from ansible.module_utils.provisioner_host import Host, RefusalError, change
@@ -21,7 +20,9 @@ def look(host: Host, wanted: dict) -> dict:
         )
     apt = bool(host.which("apt-get"))
     if not wanted["sha256"]:
-        left = [change(each, "present", "absent") for each in (settings, path) if os.path.lexists(each)]
+        # What is no file is not what we wrote.
+        ours = [each for each in map(Path, (settings, path)) if each.is_file() and not each.is_symlink()]
+        left = [change(each, "present", "absent") for each in ours]
         return {"changes": left, "apt": apt}
     changes = host.file_changes(str(Path(path).parent), mode="0755", kind="directory")
     changes += host.file_changes(path, mode="0644", sha256=wanted["sha256"], what="the site's CA bundle")

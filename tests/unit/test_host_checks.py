@@ -7,8 +7,8 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import host_checks as checks
@@ -17,11 +17,20 @@ from ansible.module_utils.provisioner_host import Host
 from ansible.module_utils.provisioner_packages import lock_holder
 
 
+def action():
+    """The action that compares the clocks."""
+    path = Path(checks.__file__).parents[1] / "action_plugins/host_checks.py"
+    spec = spec_from_file_location("action_host_checks", path)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 class Module:
     """Stands in for AnsibleModule: runs commands, or answers for them."""
 
     def __init__(self, answers=None, **params):
-        defaults = {"minimum_free_bytes": 0, "controller_time": time.time(), "profile": {}, "runtime": "devcontainer"}
+        defaults = {"minimum_free_bytes": 0, "profile": {}, "runtime": "devcontainer"}
         self.params = {**defaults, "pip_index": "", "xformers_url": "", "ca_pem": "", "repositories": {}, **params}
         self.answers = answers
 
@@ -51,9 +60,7 @@ def host(monkeypatch):
 def test_this_host_for_real():
     host = checks.Host(Module())
     findings = [found for check in checks.CHECKS + checks.CONTAINER_CHECKS if (found := check(host))]
-    assert {"root", "python", "os", "disk", "clock", "engine", "devcontainer_cli", "gpu"} <= {
-        f["check"] for f in findings
-    }
+    assert {"root", "python", "os", "disk", "engine", "devcontainer_cli", "gpu"} <= {f["check"] for f in findings}
     for found in findings:
         assert set(found) == {"check", "outcome", "detail", "remedy"}
         assert found["outcome"] in {"ok", "warn", "fail"}
@@ -92,12 +99,59 @@ def test_the_engine_s_own_folder_is_the_one_that_counts(host, tmp_path):
     assert str(tmp_path) in found["detail"]
 
 
-@pytest.mark.parametrize(("skew", "outcome"), [(0, "ok"), (59, "ok"), (-3600, "warn"), (3600, "warn")])
-def test_the_clock(host, skew, outcome):
-    found = checks.clock(host(controller_time=time.time() - skew))
-    assert found["outcome"] == outcome
-    if skew:
-        assert ("ahead" if skew > 0 else "behind") in found["detail"]
+@pytest.mark.parametrize(
+    ("most", "least", "outcome", "said"),
+    [
+        (0.2, -0.1, "ok", "agrees with the controller's, as far as 0.3 s of asking can tell"),
+        (12.0, -0.1, "ok", "agrees with the controller's, as far as 12.1 s of asking can tell"),
+        (100.0, -70.0, "ok", "agrees"),
+        (12.0, 4.0, "ok", "4 s or more ahead of the controller's"),
+        (3600.2, 3599.9, "warn", "3600 s or more ahead of the controller's"),
+        (-61.0, -75.0, "warn", "61 s or more behind the controller's"),
+    ],
+)
+def test_a_clock_is_off_by_what_cannot_be_the_time_that_asking_takes(most, least, outcome, said):
+    found = action().clock(most, least)
+    assert found["outcome"] == outcome and found["detail"].startswith(said)
+    assert bool(found["remedy"]) == (outcome == "warn")
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "remedy"),
+    [
+        (
+            "sudo: sorry, you must have a tty to run sudo\n",
+            "sudo: sorry, you must have a tty to run sudo",
+            "requiretty",
+        ),
+        ("sudo: unable to resolve host x\nsudo: a password is required\n", "sudo: a password is required", "NOPASSWD"),
+        (
+            "/etc/sudoers.d/lab:1:18: syntax error\nlab A\n  ^~\nsudo: a password is required\n",
+            "/etc/sudoers",
+            "visudo",
+        ),
+        ("lab is not in the sudoers file.\n", "lab is not in the sudoers file.", "have a rule in sudoers"),
+        ("Sorry, user lab is not allowed to execute 'id' as root on h.\n", "Sorry, user lab", "have a rule in sudoers"),
+        ("sudo: /usr/bin/sudo must be owned by uid 0 and have the setuid bit set", "sudo: /usr/bin/sudo", "mode 4755"),
+        ("sudo: something new\n", "sudo: something new", "must print 0"),
+        ("", "sudo does not answer", "must print 0"),
+    ],
+)
+def test_what_sudo_complains_of_is_told_in_its_own_words(host, monkeypatch, words, said, remedy):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    here = host()
+    here.module.run_command = lambda *_, **__: (1, "", words)
+    found = checks.root(here)
+    assert (
+        found["outcome"] == "fail" and found["detail"].startswith(f"not root, and {said}") and remedy in found["remedy"]
+    )
+
+
+def test_sudo_that_is_not_there_is_told(host, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    here = host()
+    monkeypatch.setattr(shutil, "which", lambda name, **_: None)
+    assert checks.root(here)["detail"] == "not root, and there is no sudo"
 
 
 def test_a_lock_is_seen_by_whoever_looks(tmp_path):

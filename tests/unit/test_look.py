@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "playbooks" / "module_utils"))
 
-from provisioner_host import Host, change  # noqa: E402
+from provisioner_host import Host, RefusalError, change  # noqa: E402
 
 
 class Fake(Host):
@@ -105,5 +105,6 @@ def test_a_file_is_compared_in_kind_content_mode_and_owner(tmp_path):
     assert whats(file, mode="0600", sha256=good) == owner
     assert whats(file, mode="0644", sha256="other") == [f"{file}: content", f"{file}: mode", *owner]
     assert host.file_changes(str(tmp_path / "none"), mode="0600") == [change(tmp_path / "none", "absent", "present")]
-    assert host.file_changes(str(folder), mode="0600") == [change(folder, "something else", "a file")]
+    with pytest.raises(RefusalError, match="is a folder, and a file is to be there; it stays as it is"):
+        host.file_changes(str(folder), mode="0600")
     assert whats(folder, mode="0755", kind="directory") == [f"{folder}: owner"][: len(owner)]

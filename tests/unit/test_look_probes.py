@@ -276,6 +276,7 @@ def test_an_image_cannot_be_made_on_a_distribution_that_is_not_known():
 
 
 def test_a_cli_is_current_only_with_its_node_its_files_and_its_command(tmp_path):
+    tmp_path.chmod(0o755)  # pytest's own is closed to others
     package = tmp_path / "prefix" / provisioner_devcontainer_cli.CLI
     (package / "dist" / "spec-node").mkdir(parents=True)
     for name in provisioner_devcontainer_cli.CLI_FILES:
@@ -292,6 +293,7 @@ def test_a_cli_is_current_only_with_its_node_its_files_and_its_command(tmp_path)
         "node_minimum": 20,
         "node_folder": str(tmp_path / "node"),
         "venv_packages": {"debian": ["python3-venv"]},
+        "folder": str(tmp_path),
         "prefix": str(tmp_path / "prefix"),
         "path": str(command),
         "link": str(link),
@@ -306,10 +308,35 @@ def test_a_cli_is_current_only_with_its_node_its_files_and_its_command(tmp_path)
     assert look()[0] == []
     assert look("v18.19.0")[0] == ["Node for the Dev Container CLI"]
     (package / provisioner_devcontainer_cli.CLI_FILES[1]).write_text("")
-    assert look()[0] == ["the Dev Container CLI"] and look()[1]["install"] and look()[1]["left"]
+    assert look()[0] == ["the Dev Container CLI"] and look()[1]["install"]
     (package / provisioner_devcontainer_cli.CLI_FILES[1]).write_text("code")
     command.write_text("exec '/opt/node/bin/node' 'y'\n")
     whats, found = look()
-    assert whats == [f"{command}: content"] and not found["install"] and not found["left"]
+    assert whats == [f"{command}: content"] and not found["install"]
     link.unlink()
     assert str(link) in look()[0]
+
+    (package / "dist").chmod(0o700)
+    whats, found = look()
+    assert f"{package / 'dist'}: for other users" in whats and found["closed"] and not found["install"]
+    (package / "dist").chmod(0o755)
+
+
+def test_a_link_to_the_command_that_cannot_be_had_is_told_and_is_no_change(tmp_path):
+    ours, link = tmp_path / "ours", tmp_path / "bin/devcontainer"
+    wanted = {"path": str(ours), "link": str(link)}
+    look = provisioner_devcontainer_cli._look_at_link
+    assert look(Fake(), wanted) == ([{"what": str(link), "from": "absent", "to": f"a link to {ours}"}], [])
+    link.parent.write_text("a file where the folder is to be")
+    changes, (note,) = look(Fake(), wanted)
+    assert not changes and f"{link.parent} is a file" in note
+    link.parent.unlink()
+    link.parent.mkdir()
+    link.symlink_to(ours)
+    assert look(Fake(), wanted) == ([], [])
+    link.unlink()
+    link.symlink_to("/nonexistent")
+    changes, (note,) = look(Fake(), wanted)
+    assert not changes and f"{link} is the site's own and stays" in note
+    changes, (note,) = look(Fake(answers={"devcontainer": ""}), wanted)
+    assert not changes and "/usr/bin/devcontainer is the site's own and stays" in note

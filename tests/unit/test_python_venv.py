@@ -14,6 +14,12 @@ import python_venv
 
 NAME, VERSION = "a-tool", "1.2"
 MODULES = Path(python_venv.__file__).parent
+# As Ansible runs a module: with ours beside its own.
+START = f"""
+import runpy, sys, ansible.module_utils
+ansible.module_utils.__path__.append({str(MODULES.parent / "module_utils")!r})
+runpy.run_path(sys.argv.pop(1), run_name="__main__")
+"""
 
 
 def install(folder, version=VERSION, content=b"program"):
@@ -30,16 +36,17 @@ def install(folder, version=VERSION, content=b"program"):
 
 @pytest.fixture
 def call(tmp_path):
-    """Call the module: `call(check=False)` gives what it says; its pip notes its words, and installs nothing."""
+    """Call the module: `call(check=False)` gives what it says; its pip notes its words and installs what is in new/."""
     pip = tmp_path / "env/bin/pip"
     pip.parent.mkdir(parents=True)
-    pip.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n')
+    pip.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\ncp -R {tmp_path}/new/. {tmp_path}/env\n')
     pip.chmod(0o755)
+    install(tmp_path / "new")
 
     def run(check=False):
         given = {"folder": str(tmp_path / "env"), "name": NAME, "version": VERSION, "_ansible_check_mode": check}
         done = subprocess.run(
-            [sys.executable, MODULES / "python_venv.py"],
+            [sys.executable, "-c", START, MODULES / "python_venv.py"],
             input=json.dumps({"ANSIBLE_MODULE_ARGS": given}),
             capture_output=True,
             text=True,
@@ -54,15 +61,15 @@ def test_it_is_installed_anew_unless_every_file_is_as_it_came(call, tmp_path):
     calls = tmp_path / "calls"
     assert call(check=True)["changed"] and not calls.exists()
     assert call()["changed"] and f"--force-reinstall {NAME}=={VERSION}" in calls.read_text()
-    tool = install(tmp_path / "env")
+    tool = tmp_path / "env/lib/python3.11/site-packages/tool"
     calls.unlink()
     assert not call()["changed"] and not call(check=True)["changed"] and not calls.exists()
     tool.write_bytes(b"broken!")
-    assert call()["changed"]
+    assert call()["changed"] and tool.read_bytes() == b"program"
     tool.unlink()
-    assert call()["changed"]
-    install(tmp_path / "env", version="1.1")
+    assert call()["changed"] and tool.exists()
     (tmp_path / "env/lib/python3.11/site-packages/a_tool-1.2.dist-info/METADATA").unlink()
+    install(tmp_path / "env", version="1.1")
     assert call()["changed"]
 
 
@@ -82,4 +89,12 @@ def test_one_that_comes_later_waits_for_what_another_began(call, tmp_path):
 def test_what_pip_says_is_told(call, tmp_path):
     (tmp_path / "env/bin/pip").write_text("#!/bin/sh\necho 'ERROR: No matching distribution' >&2; exit 1\n")
     said = call()
-    assert said["failed"] and "No matching distribution" in said["stderr"]
+    assert said["msg"] == (
+        f"{NAME}=={VERSION} cannot be installed: No matching distribution; mend the version, or the index in root's "
+        "pip settings and run this again"
+    )
+
+
+def test_a_pip_that_is_set_to_install_elsewhere_is_told(call, tmp_path):
+    (tmp_path / "env/bin/pip").write_text("#!/bin/sh\n")
+    assert "it is not in" in call()["msg"] and "see 'pip config list' there" in call()["msg"]

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.provisioner_installers import ANY_USER
 from ansible.module_utils.workplace import run, workplace
 
 DOCUMENTATION = r"""
@@ -19,6 +20,7 @@ options:
   name: {description: The image's name., type: str, required: true}
   inputs: {description: Hash of all that decides what is in the image., type: str, required: true}
   label: {description: The label that keeps this hash., type: str, required: true}
+  anew: {description: Make it although one from these inputs is there., type: bool, default: false}
   work: {description: A folder to make it in; removed in the end., type: path, required: true}
   distribution: {description: Whose packages to take; apt calls it the origin., type: str, required: true}
   release: {description: The release's code name., type: str, required: true}
@@ -78,7 +80,7 @@ def make(module: AnsibleModule, work: Path) -> None:
     run(module, "making a virtual environment", ["/usr/bin/python3", "-m", "venv", str(work / "venv")], ENGINE)
     pip = [str(work / "venv/bin/pip"), "--disable-pip-version-check", "install", "--no-cache-dir", "--quiet"]
     options = ["--no-deps", "--no-compile", "--only-binary=:all:", "--target", str(work / "wheels")]
-    run(module, "fetching CUDA's wheels", [*pip, *options, *params["wheels"]], NETWORK)
+    run(module, "fetching CUDA's wheels", [*pip, *options, *params["wheels"]], NETWORK, environ_update=ANY_USER)
     # In mounts of its own, which go with it: it mounts /proc and /sys in the tree, and a killed one unmounts nothing.
     bootstrap = ["unshare", "--mount", "mmdebstrap", "--quiet", "--variant=minbase"]
     bootstrap += [f"--dpkgopt={option}" for option in params["dpkg_options"]]
@@ -103,6 +105,7 @@ def main() -> None:
             "wheels": {"type": "list", "elements": "str", "required": True},
             **dict.fromkeys(("dpkg_options", "hooks"), texts),
             "environment": {"type": "dict", "default": {}},
+            "anew": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
@@ -111,12 +114,13 @@ def main() -> None:
         module.exit_json(changed=True, diff={"before": "", "after": f"{name} from inputs {inputs}\n"})
     with workplace(Path(module.params["work"])) as work:
         before, there = present(module)
-        if there != inputs:
+        changed = there != inputs or module.params["anew"]
+        if changed:
             make(module, work)
             # The one that it replaces; it stays where a container uses it or an image was built from it.
             if before:
                 module.run_command(["docker", "image", "rm", before])
-    module.exit_json(changed=there != inputs)
+    module.exit_json(changed=changed)
 
 
 if __name__ == "__main__":

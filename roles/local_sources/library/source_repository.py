@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.provisioner_installers import ANY_USER
 from ansible.module_utils.provisioner_local_sources import repository_inputs
 from ansible.module_utils.workplace import remove, run, workplace
 
@@ -49,7 +50,7 @@ def fetch(module: AnsibleModule, work: Path) -> Path:
     params, pip = module.params, str(work / "venv/bin/pip")
     run(module, "making a virtual environment", ["/usr/bin/python3", "-m", "venv", str(work / "venv")], DISK)
     install = [pip, "--disable-pip-version-check", "install", "--no-cache-dir", "--quiet", params["finder"]]
-    run(module, f"fetching {params['finder']}", install, NETWORK)
+    run(module, f"fetching {params['finder']}", install, NETWORK, environ_update=ANY_USER)
     find = [str(work / "venv/bin/unearth"), "--no-binary", "--download", str(work)]
     index = package_index(module, pip)
     find += ["--index-url", index] if index else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,9 @@ def workplace(folder: Path) -> Iterator[Path]:
 
     The lock beside it is the kernel's: it goes when its process does, however that ends. Where a controller was
     killed its module may live on here, and the next run's waits for it, then finds the work done.
+    What is made there everybody may read, whatever root's umask is.
     """
+    os.umask(0o022)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

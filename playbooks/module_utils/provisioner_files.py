@@ -1,0 +1,155 @@
+"""Files and folders where ours are, or are to be: what stands in their way there, and whether every user can read them.
+
+A link is followed and stays. One that leads out of its folder leads to what is the site's: that is read and never
+changed. Reads only, but for `open_to_all`; the standard library and Python 3.9 are enough.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+
+AGAIN = "and run this again"
+KINDS = {"file": stat.S_ISREG, "directory": stat.S_ISDIR}
+# What everybody needs of a folder or a program, and of another file.
+PASS, READ = 0o555, 0o444
+# ioctl(2): asks for a file's attributes, as chattr sets them; those two keep it from being changed.
+FS_IOC_GETFLAGS, IMMUTABLE = 0x80086601, 0x10 | 0x20
+
+
+# --- what is in the way ---
+
+
+def is_foreign(path: str | Path) -> bool:
+    """Whether `path` is a link out of its folder."""
+    path = Path(path)
+    return path.is_symlink() and path.resolve().parent != path.parent.resolve()
+
+
+def obstacle(path: str | Path, kind: str) -> str:
+    """What is in the way of a file or a directory (`kind`) at `path`, and its remedy; '' where nothing is."""
+    path = Path(path)
+    try:
+        if KINDS[kind](path.stat().st_mode):
+            return ""
+        there = path
+    except OSError:
+        there = _nearest(path)
+        if there.is_dir():
+            return ""
+    if there.is_symlink() and not there.exists():
+        return f"{there} is a link to {there.readlink()}, which is not there; mend or remove it {AGAIN}"
+    wanted = "folder" if there != path or kind == "directory" else "file"
+    found = "folder" if there.is_dir() else "file" if there.is_file() else "device, a pipe or a socket"
+    return f"{there} is a {found}, and a {wanted} is to be there; it stays as it is: move it away {AGAIN}"
+
+
+def locked(path: str | Path) -> str:
+    """What keeps even root from changing `path`, and the remedy; '' where nothing does."""
+    there = _nearest(Path(path))
+    if os.statvfs(there).f_flag & os.ST_RDONLY:
+        return f"{path} cannot be written: the file system of {there} is read-only; mount it writable {AGAIN}"
+    for each in dict.fromkeys((there, there.parent if there == Path(path) else there)):
+        if _immutable(each):
+            return f"{path} cannot be written: {each} is immutable; 'chattr -i {each}' {AGAIN}"
+    return ""
+
+
+def not_ours(path: str | Path) -> str:
+    """What is said of a link out of its folder that leads to something else than what is wanted."""
+    return (
+        f"{path} is a link to {Path(path).resolve()}, which is not as it is wanted, and stays as it is; "
+        f"remove the link or mend what it leads to, {AGAIN}"
+    )
+
+
+def no_room(path: str | Path, needed: int, what: str) -> str:
+    """What is said where fewer than `needed` bytes are free for `what` at `path`; '' where there is room."""
+    there = _nearest(Path(path))
+    found = os.statvfs(there)
+    free = found.f_bavail * found.f_frsize
+    if free < needed:
+        return f"{free // 10**6} MB are free at {there}, and {what} takes {needed // 10**6} MB; make room {AGAIN}"
+    return ""
+
+
+# --- who can read it ---
+
+
+def due_mode(path: str | Path, status: os.stat_result, mode: int) -> int:
+    """The mode that `path`, which has `status`, is to have where we want `mode`: what is the site's in it stays."""
+    actual = stat.S_IMODE(status.st_mode)
+    if actual == mode:
+        return mode
+    if is_foreign(path):  # only what every user may counts
+        return actual & ~0o007 | mode & 0o007
+    if _has_acl(path):  # the group's bits are the mask of its entries
+        return actual & 0o070 | mode & ~0o070
+    return mode
+
+
+def first_closed(paths: Iterable[str | Path], top: str | Path) -> str:
+    """The first of `paths`, or of the folders that lead to it from `top` on, that not every user can read; else ''."""
+    root = Path(top).resolve()
+    for path in (Path(each).resolve() for each in paths):
+        leading = [each for each in path.parents if root in (each, *each.parents)]
+        for each in (*reversed(leading), path):
+            try:
+                mode = each.stat().st_mode
+            except OSError:
+                break  # it is told otherwise that it is not there
+            if mode & _needed(mode) != _needed(mode):
+                return str(each)
+    return ""
+
+
+def closed_above(path: str | Path) -> str:
+    """The first folder above `path` that not every user can pass; '' where they all can."""
+    above = [each for each in reversed(Path(path).resolve().parents) if each.is_dir()]
+    return next((str(each) for each in above if not each.stat().st_mode & 0o001), "")
+
+
+def open_to_all(top: str | Path, check: bool = False) -> bool:
+    """Have everybody read what is below `top`, and say whether something changed; links are not followed."""
+    changed = False
+    for folder, _, names in os.walk(Path(top).resolve()):
+        for path in (Path(folder), *(Path(folder, name) for name in names)):
+            mode = path.lstat().st_mode
+            if not stat.S_ISLNK(mode) and mode & _needed(mode) != _needed(mode):
+                changed = True
+                if not check:
+                    path.chmod(stat.S_IMODE(mode) | _needed(mode))
+    return changed
+
+
+def _nearest(path: Path) -> Path:
+    """`path`, or the nearest above it that is there; a link that leads nowhere is."""
+    return next(each for each in (path, *path.parents) if os.path.lexists(each))
+
+
+def _needed(mode: int) -> int:
+    return PASS if stat.S_ISDIR(mode) or mode & 0o100 else READ
+
+
+def _has_acl(path: str | Path) -> bool:
+    try:
+        return "system.posix_acl_access" in os.listxattr(path)
+    except OSError:
+        return False
+
+
+def _immutable(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        return bool(struct.unpack("l", fcntl.ioctl(descriptor, FS_IOC_GETFLAGS, bytes(8)))[0] & IMMUTABLE)
+    except OSError:  # a file system without attributes
+        return False
+    finally:
+        os.close(descriptor)

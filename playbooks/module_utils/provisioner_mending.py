@@ -1,0 +1,175 @@
+"""What goes with a `prepare` on its host: the lock that one at a time holds, and the log of what was changed.
+
+Each task of a play is another process, so none of them can hold a lock for all. This file, run as a program, holds it:
+it is started before the first task and told to end after the last. It ends by itself too, or a controller that died
+would lock the host for ever: once no process of that `prepare` has been at work for a while. It knows them by a
+variable in their environment, which the play sets; so the lock outlasts a controller that was killed while apt works.
+
+    python3 THIS_FILE JOB LOCK ABOUT     ABOUT is JSON: `controller`, `since`, `wanted`, the changes, and `log`
+
+SIGTERM: give the lock back. SIGHUP: the controller is gone; give it back as soon as nothing of it works.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+LOCK = Path("/var/lib/provisioner/prepare.lock")
+VARIABLE = "PROVISIONER_PREPARE"
+# In seconds: between two looks at the host's processes; how long none may be at work, since a controller with many
+# hosts leaves one alone for a while; how long a lock lasts, since a daemon that was started may keep the variable.
+PAUSE, IDLE, LONGEST = 5, 600, 4 * 3600
+# How long the holder may take to start.
+PATIENCE = 20
+BROKEN_OFF = " (begun; the prepare was broken off)"
+
+
+# --- the log ---
+
+
+def append(path: str, controller: str, changes: Iterable[dict], remark: str = "") -> None:
+    """Add a line for each of `changes`, each with role, what, from and to. Raises OSError."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    said = [f"{now} {controller} {one['role']}: {one['what']}: {one['from']} -> {one['to']}{remark}" for one in changes]
+    if not said or not path:
+        return
+    if not Path(path).parent.exists():
+        Path(path).parent.mkdir(parents=True)
+        Path(path).parent.chmod(0o750)
+    new = not Path(path).exists()
+    # Opened for each time, so that logrotate may move it away.
+    with Path(path).open("a", encoding="utf-8", errors="replace") as file:
+        if new:
+            os.fchmod(file.fileno(), 0o640)
+        file.write("".join(f"{plain(line)}\n" for line in said))
+
+
+def plain(line: str) -> str:
+    """`line` without line breaks and other control characters, and without the logins in its addresses."""
+    return re.sub(r"(?<=//)[^/@\s]+@", "", re.sub(r"[\x00-\x1f\x7f]+", " ", line))
+
+
+def listed(looks: dict) -> list[dict]:
+    """What was off, of the answers of `look` by role: each change with its role."""
+    return [{"role": role, **one} for role, look in looks.items() for one in look["changes"]]
+
+
+def made(before: dict, after: dict) -> list[dict]:
+    """The changes that were wanted in the look `before`, and are not in the look `after`."""
+    left = {(one["role"], one["what"]) for one in listed(after)}
+    return [one for one in listed(before) if (one["role"], one["what"]) not in left]
+
+
+def log_what_was_begun(lock: Path) -> None:
+    """Log what is left in a lock that was not given back. A log that cannot be written is told by who comes next."""
+    about = read(lock)
+    with suppress(OSError):
+        append(about.get("log", ""), about.get("controller", ""), about.get("wanted", ()), BROKEN_OFF)
+
+
+# --- the lock ---
+
+
+def read(lock: Path) -> dict:
+    """What is in the lock; {} where nothing is."""
+    try:
+        return dict(json.loads(lock.read_bytes()))
+    except (OSError, ValueError):
+        return {}
+
+
+def held(lock: Path) -> dict:
+    """What the process that holds the lock has put into it; {} where none does."""
+    about = read(lock)
+    with suppress(OSError, KeyError):
+        if about["job"].encode() in Path(f"/proc/{about['pid']}/cmdline").read_bytes():
+            return about
+    return {}
+
+
+def take(lock: Path, job: str, about: dict) -> dict:
+    """Have a process hold the lock. Give what is in it: with `job` it is ours, else another's. Raises OSError."""
+    if not held(lock):
+        lock.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        start([sys.executable, "-IS", __file__, job, str(lock), json.dumps(about)], job)
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        found = held(lock)
+        if found:
+            return found
+        time.sleep(0.02)
+    raise OSError("no process can hold it; is there room on that disk?")
+
+
+def start(command: list[str], job: str) -> None:
+    """Start `command`, detached from the session that asks for it, and without its environment."""
+    environment = {"PATH": os.environ.get("PATH", os.defpath)}
+    if Path("/run/systemd/system").is_dir():
+        # A unit of its own: logind ends what is left of a session when the session ends.
+        unit = ["systemd-run", "--quiet", "--collect", f"--unit=provisioner-prepare-{job}", *command]
+        if subprocess.run(unit, env=environment, check=False, capture_output=True).returncode == 0:
+            return
+    nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    subprocess.Popen(command, env=environment, start_new_session=True, cwd="/", **nowhere)
+
+
+def tell(lock: Path, job: str, number: int) -> None:
+    """Send a signal to the process that holds the lock with `job`, if there is one."""
+    about = held(lock)
+    if about.get("job") == job:
+        with suppress(ProcessLookupError):
+            os.kill(about["pid"], number)
+
+
+def at_work(job: str) -> str:
+    """A process, for people, that has `job` in its environment; '' where none has."""
+    mark = f"{VARIABLE}={job}".encode()
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # it may have ended
+            if mark in environment.read_bytes().split(b"\0"):
+                return f"{(environment.parent / 'comm').read_text().strip()} (process {environment.parent.name})"
+    return ""
+
+
+def hold(job: str, path: Path, about: dict) -> None:
+    """Hold the lock until it is to be given back; return at once where another has it."""
+    signals = {signal.SIGTERM, signal.SIGHUP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    os.umask(0o077)
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        log_what_was_begun(path)
+        lock.truncate(0)
+        lock.write(json.dumps({**about, "job": job, "pid": os.getpid()}))
+        lock.flush()
+        began = last = time.monotonic()
+        gone = False
+        while time.monotonic() - began < LONGEST:
+            came = signal.sigtimedwait(signals, PAUSE)
+            if came and came.si_signo == signal.SIGTERM:
+                lock.truncate(0)
+                return
+            gone = gone or bool(came)
+            if at_work(job):
+                last = time.monotonic()
+            elif gone or time.monotonic() - last > IDLE:
+                break
+        log_what_was_begun(path)
+        lock.truncate(0)
+
+
+if __name__ == "__main__":
+    hold(sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3]))

@@ -1,0 +1,90 @@
+"""Module `npm_package`, with an npm that tests make up, and what is told of npm's and pip's failures."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ansible.module_utils.provisioner_installers import failure
+
+ROOT = Path(__file__).parents[2]
+START = f"""
+import runpy, sys, ansible.module_utils
+ansible.module_utils.__path__.append({str(ROOT / "playbooks/module_utils")!r})
+runpy.run_path({str(ROOT / "roles/devcontainer_cli/library/npm_package.py")!r}, run_name="__main__")
+"""
+INSTALLS = """#!/bin/sh
+echo "$@" > calls
+mkdir -p there/node_modules/@a/tool
+echo '{"version": "1.2"}' > there/node_modules/@a/tool/package.json
+"""
+
+
+@pytest.fixture
+def call(tmp_path):
+    """Call the module: `call(npm, umask)` gives what it says; `npm` is the text of its program."""
+
+    def run(npm=INSTALLS, umask=0o022):
+        program = tmp_path / "npm"
+        program.write_text(npm)
+        program.chmod(0o755)
+        given = {"npm": [str(program)], "folder": str(tmp_path / "there"), "name": "@a/tool", "version": "1.2"}
+        done = subprocess.run(
+            [sys.executable, "-c", START],
+            input=json.dumps({"ANSIBLE_MODULE_ARGS": given}),
+            cwd=tmp_path,
+            preexec_fn=lambda: os.umask(umask),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return json.loads(done.stdout)
+
+    return run
+
+
+def test_it_is_installed_for_everybody_whatever_is_left_there(call, tmp_path):
+    left = tmp_path / "there/node_modules/left.js"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    assert call(umask=0o077)["changed"] and not left.exists()
+    package = tmp_path / "there/node_modules/@a/tool"
+    modes = [path.stat().st_mode & 0o777 for path in (package.parents[1], package, package / "package.json")]
+    assert modes == [0o755, 0o755, 0o644]
+    assert "--no-global --location=project --no-dry-run" in (tmp_path / "calls").read_text()
+
+
+def test_an_npm_that_is_set_to_install_elsewhere_is_told(call):
+    said = call("#!/bin/sh\n")
+    assert said["failed"] and "sends it elsewhere: see 'npm config list' there" in said["msg"]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "npm error code ETARGET\nnpm error notarget No matching version found for a@9.\nnpm error notarget In most",
+            "notarget No matching version found for a@9.; mend x_version, or the index in root's npm settings",
+        ),
+        (
+            "npm ERR! code ECONNREFUSED\nnpm ERR! request to http://u:secret@m/a failed, reason: connect ECONNREFUSED",
+            "request to http://m/a failed, reason: connect ECONNREFUSED; let the host reach the index in root's npm",
+        ),
+        (
+            "npm error code ENOTCACHED\nnpm error request to https://m/a failed: cache mode is 'only-if-cached'",
+            "offline",
+        ),
+        ("npm error code E401\nnpm error Incorrect or missing password.", "E401; mend the login to the index"),
+        ("npm error code UNABLE_TO_GET_ISSUER_CERT_LOCALLY\nnpm error unable to get", "name the site's CA bundle"),
+        (
+            "ERROR: Could not install: [Errno 28] No space left on device: '/opt'\n",
+            "No space left on device: '/opt'; make",
+        ),
+        ("", "npm: it says nothing; mend that on the host"),
+    ],
+)
+def test_the_line_that_tells_is_told_with_what_mends_it(said, told):
+    found = failure("a@9", "npm", said, "x_version")
+    assert told in found and "secret" not in found and "\n" not in found
