@@ -7,6 +7,7 @@ from typing import Any
 
 __all__ = [
     "VALIDATION_PLAY",
+    "Busy",
     "Ended",
     "Event",
     "Failure",
@@ -142,6 +143,14 @@ class Looked:
 
 
 @dataclass(frozen=True)
+class Busy:
+    """What a host is busy with that is not ours, a line for each kind."""
+
+    host: str
+    what: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Planned:
     """What `run` would do on a host: `would` is measure, reuse, attach or refuse; `detail` the run's id, or why."""
 
@@ -186,6 +195,7 @@ Event = (
     | RecordFound
     | Finding
     | Looked
+    | Busy
     | Planned
     | RebootRequired
     | Waiting
@@ -238,6 +248,8 @@ def _results(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
         yield Finding(host, finding["check"], finding["outcome"], finding["detail"], finding["remedy"])
     for role, found in (result.get("looks") or {}).items():
         yield Looked(host, role, tuple(found["changes"]), tuple(found.get("notes") or ()), found.get("skipped") or "")
+    if busy := result.get("busy"):
+        yield Busy(host, tuple(busy))
     if planned := result.get("scenario_a_planned"):
         yield Planned(host, planned["would"], planned["detail"])
     facts = result.get("ansible_facts") or {}
