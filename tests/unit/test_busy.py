@@ -96,7 +96,7 @@ def test_a_kind_is_one_line_that_counts_each_piece_once(machine):
     for job in (7, 7, 8, 9, 10):
         machine.runs(f"slurmstepd: [{job}.0]", "slurmstepd")
     machine.runs(SHIM.format("moby", WEB))
-    assert probe.busy(machine) == [f"1 container: {WEB[:12]}", "4 Slurm jobs: 10, 7, 8, …"]
+    assert probe.busy(machine) == ["4 Slurm jobs: 10, 7, 8, …", f"1 container: {WEB[:12]}"]
 
 
 def test_containers_have_their_names_and_ours_is_none_of_others_work(machine, monkeypatch):
