@@ -67,7 +67,8 @@ def upkeep(host: Host, wanted: dict, found: dict) -> dict:
     entry = host.pick(wanted["distributions"]) or {}
     installed = nvidia.installed(host, entry.get("driver", ""))
     ours = is_ours(host, wanted, entry, found, installed)
-    if (found["loaded"] or found["answers"] or installed) and not ours:
+    # An nvidia-smi is of a driver, whatever it says.
+    if not ours and (found["loaded"] or installed or not found["smi_missing"]):
         return theirs(host, wanted, found, installed)
     if not entry:
         raise RefusalError(
@@ -135,19 +136,20 @@ def theirs(host: Host, wanted: dict, found: dict, installed: str) -> dict:
 
 def trouble(found: dict, installed: str) -> str:
     """Say what is wrong with a driver that is there and does not do."""
-    if found["loaded"]:
-        return f"driver {found['loaded']} is loaded and does not answer ({found['complaint']})"
-    return f"a driver is installed ({installed}) and not loaded ({found['complaint']})"
+    if found["loaded"] or found["mismatch"]:
+        return f"driver {found['loaded'] or 'of another version'} is loaded and does not answer ({found['complaint']})"
+    return f"a driver is installed ({installed or 'nvidia-smi'}) and not loaded ({found['complaint']})"
 
 
 def remedy(host: Host, found: dict) -> str:
     """Say what a person can do about a driver that does not do."""
-    if not found["loaded"]:
+    if not (found["loaded"] or found["mismatch"]):
         return f"{what_keeps_it(host)}; {AGAIN}"
     if nvidia.GPU_OPERATOR.exists():
         return f"it is the GPU Operator's, in {nvidia.GPU_OPERATOR}, for its own containers: use a driver on the host"
     if found["smi_missing"] or in_container(host):
-        return f"bring nvidia-smi and the libraries of version {found['loaded']}, and run this again"
+        version = f"version {found['loaded']}" if found["loaded"] else "its version"
+        return f"bring nvidia-smi and the libraries of {version}, and run this again"
     return f"read 'dmesg | grep -i nvidia' on the host (a card that is lost or hangs wants a restart), {AGAIN}"
 
 

@@ -397,6 +397,31 @@ def test_a_loaded_driver_that_does_not_answer_is_refused_in_its_own_words(machin
     assert host.asked == ["nvidia-smi"]
 
 
+@pytest.mark.parametrize(
+    "smi",
+    [
+        (124, "", "nvidia-smi did not answer within 30 s"),
+        (6, "No devices were found\n", ""),
+        (9, "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n", ""),
+    ],
+)
+def test_an_nvidia_smi_that_is_all_there_is_of_a_driver_is_not_added_to(machine, smi):
+    host = machine()
+    host.gpu()
+    host.smi = smi
+    with pytest.raises(RefusalError, match=re.escape(f"installed (nvidia-smi) and not loaded ({smi[1].strip()}")):
+        host.look()
+
+
+def test_a_mismatch_that_only_nvidia_smi_tells_of_wants_a_restart(machine):
+    host = machine()
+    host.smi = (18, "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 580.95\n", "")
+    assert host.look()["restart"] == "module of another version is loaded, the library is 580.95"
+    host.write("container", "lxc\n")
+    with pytest.raises(RefusalError, match="bring nvidia-smi and the libraries of its version"):
+        host.look()
+
+
 def test_the_kernel_s_other_file_tells_the_version_too(machine):
     host = machine()
     host.gpu()
