@@ -72,6 +72,10 @@ WHICH_RUNS = (
     MIN_RULES,
 )
 
+REQUIRE_IDLE = option(
+    "--require-idle", action="store_true", help="refuse a host with others' jobs, containers or GPU programs on it"
+)
+
 LAB_NAME = option("--name", metavar="NAME", default="lab", help="which lab (default: lab)")
 
 COMMANDS = (
@@ -89,6 +93,7 @@ COMMANDS = (
             option("--fresh", action="store_true", help="measure anew where a finished run is there already"),
             option("--repeat", metavar="N", type=int, default=1, help="measure N times, each time anew"),
             option("--cold-base", action="store_true", help="remove the base image first, so its pull is timed"),
+            REQUIRE_IDLE,
         ),
         plays=True,
     ),
@@ -97,6 +102,7 @@ COMMANDS = (
         "make each host ready for a run: Docker, the Dev Container CLI and what the profile asks for",
         "provisioner prepare -i fleet.yml -l 'rack1*'",
         "prepare",
+        (REQUIRE_IDLE,),
         plays=True,
     ),
     Command(

@@ -7,6 +7,7 @@ from typing import Any
 
 __all__ = [
     "VALIDATION_PLAY",
+    "Busy",
     "Ended",
     "Event",
     "Failure",
@@ -151,6 +152,14 @@ class Noted:
 
 
 @dataclass(frozen=True)
+class Busy:
+    """What a host is busy with that is not ours, a line for each kind."""
+
+    host: str
+    what: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Planned:
     """What `run` would do on a host: `would` is measure, reuse, attach or refuse; `detail` the run's id, or why."""
 
@@ -196,6 +205,7 @@ Event = (
     | Finding
     | Looked
     | Noted
+    | Busy
     | Planned
     | RebootRequired
     | Waiting
@@ -250,6 +260,8 @@ def _results(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
         yield Looked(host, role, tuple(found["changes"]), tuple(found.get("notes") or ()), found.get("skipped") or "")
     if notes := result.get("provisioner_notes"):
         yield Noted(host, tuple(map(str, notes)))
+    if busy := result.get("busy"):
+        yield Busy(host, tuple(busy))
     if planned := result.get("scenario_a_planned"):
         yield Planned(host, planned["would"], planned["detail"])
     facts = result.get("ansible_facts") or {}

@@ -69,6 +69,8 @@ class Job:
     findings: list[events.Finding] = field(default_factory=list)
     looks: dict[str, dict[str, events.Looked]] = field(default_factory=dict)
     """What was found off on each host that was looked at, by role, when it was last looked at."""
+    busy: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What each host was busy with when it was first looked at."""
     planned: dict[str, events.Planned] = field(default_factory=dict)
     recovered: list[events.Recovered] = field(default_factory=list)
     running: dict[str, str] = field(default_factory=dict)
@@ -123,14 +125,22 @@ class Job:
                 self.recovered.append(event)
             case events.Finding():
                 self.findings.append(event)
-            case events.Looked():
-                self.looks.setdefault(event.host, {})[event.role] = event
-            case events.Planned():
-                self.planned[event.host] = event
+            case events.Looked() | events.Busy() | events.Planned():
+                self._see(event)
             case events.RebootRequired():
                 self.hosts.setdefault(event.host, Host()).reboot_required = True
             case events.Stats():
                 self._count(event)
+
+    def _see(self, event: events.Looked | events.Busy | events.Planned) -> None:
+        """Take into account what a host was found to be."""
+        match event:
+            case events.Looked():
+                self.looks.setdefault(event.host, {})[event.role] = event
+            case events.Busy():
+                self.busy.setdefault(event.host, event.what)
+            case events.Planned():
+                self.planned[event.host] = event
 
     def _count(self, stats: events.Stats) -> None:
         self.counted = True

@@ -38,7 +38,7 @@ import gc, importlib.util, json, os
 if sys.version_info < (3, 9):
     sys.exit("Python %d.%d is too old, 3.9 is needed" % sys.version_info[:2])
 gc.disable()  # it is soon over, and finds nothing
-magic, compiled, sources, wanted = given
+magic, compiled, sources, asked = given
 compiled = marshal.loads(compiled) if magic == importlib.util.MAGIC_NUMBER else {}
 
 
@@ -63,7 +63,7 @@ class Probes:
 sys.meta_path.insert(0, Probes)
 from ansible.module_utils import provisioner_look
 
-print("\\n" + json.dumps(provisioner_look.looks(json.loads(wanted))), flush=True)
+print("\\n" + json.dumps(provisioner_look.looks(**json.loads(asked))), flush=True)
 os._exit(0)  # without taking to pieces, one by one, what goes with the process
 '''
 
@@ -77,7 +77,7 @@ class ActionModule(ActionBase):
     """Looks at one host."""
 
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset({"roles"})
+    _VALID_ARGS = frozenset({"roles", "busy"})
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Give the probes' answers; fails with what a probe refuses."""
@@ -98,13 +98,14 @@ class ActionModule(ActionBase):
         wanted = [name for name in variables if name.endswith("_wanted")] if isinstance(roles, str) else roles
         names = [roles, *wanted] if isinstance(roles, str) else [f"{role}_wanted" for role in roles]
         settings = read_by([name for name in names if name in variables], variables)
-        key = hashlib.sha256(repr((names, sorted(settings.items()))).encode(errors="surrogateescape")).hexdigest()
+        busy = str(self._task.args.get("busy", ""))
+        key = hashlib.sha256(repr((busy, names, sorted(settings.items()))).encode(errors="surrogateescape")).hexdigest()
 
         def make() -> bytes:
             known = {name: self._templar.template(variables[name]) for name in OFTEN if name in variables}
             self._templar.available_variables = {**variables, **known}
             chosen = self._templar.template(variables[roles]) if isinstance(roles, str) else roles
-            return program({role: self._wanted(role, variables) for role in chosen})
+            return program({role: self._wanted(role, variables) for role in chosen}, busy)
 
         return once(Path(C.DEFAULT_LOCAL_TMP) / f"look-{key}", make)
 
@@ -128,8 +129,8 @@ class ActionModule(ActionBase):
         raise AnsibleActionFail(NO_PYTHON if said["rc"] in {126, 127} else f"the look failed: {complaint}")
 
 
-def program(wanted: dict[str, Any]) -> bytes:
-    """What STARTER reads: START, all probes, and the wanted state of each role.
+def program(wanted: dict[str, Any], busy: str = "") -> bytes:
+    """What STARTER reads: START, all probes, the wanted state of each role, and what to do about a busy host.
 
     The probes travel compiled too, which spares a host whose Python is like this one a third of its work.
     """
@@ -138,7 +139,8 @@ def program(wanted: dict[str, Any]) -> bytes:
     sources = {"ansible": "", "ansible.module_utils": ""} | {
         name: Path(path).read_text(encoding="utf-8") for name, path in paths.items()
     }
-    parts = [START, MAGIC_NUMBER, marshal.dumps(compiled), sources, json.dumps(wanted, default=str)]
+    asked = json.dumps({"wanted": wanted, "when_busy": busy}, default=str)
+    parts = [START, MAGIC_NUMBER, marshal.dumps(compiled), sources, asked]
     return zlib.compress(marshal.dumps(parts, PLAIN), zlib.Z_BEST_SPEED)
 
 

@@ -15,6 +15,7 @@ options:
   ca_pem: {description: Certificates to trust besides the host's own., type: str, default: ""}
   runtime: {description: What a run happens in., type: str, choices: [devcontainer, native], default: devcontainer}
   native_checks: {description: "For native, the program that looks at compiler and torch.", type: str, default: ""}
+  gpu_driver: {description: "What role gpu_driver wants, C(gpu_driver_wanted).", type: dict, default: {}}
   repositories:
     description: Where `prepare` would get driver, engine, toolkit and node, by these names; empty for the host's own.
     type: dict
@@ -55,10 +56,14 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 
 from ansible.module_utils import provisioner_gpu_driver as gpu_driver
+from ansible.module_utils import provisioner_nvidia as nvidia
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.provisioner_busy import busy as busy_with
+from ansible.module_utils.provisioner_host import MACHINES, RefusalError
 from ansible.module_utils.provisioner_host import Host as Probed
 from ansible.module_utils.provisioner_packages import lock_holder
 
@@ -69,6 +74,7 @@ SUPPORTED = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
 IN_PART = {"rhel": "9", "rocky": "9", "almalinux": "9"}
 # What the probes of the roles are written for.
 OLDEST_PYTHON = (3, 9)
+DRIVER_REMEDY = "mend it where it matters to a run; `provisioner prepare` leaves a driver that works as it is"
 STATE = "/var/lib/provisioner"
 DEVCONTAINER = "/opt/provisioner/bin/devcontainer"
 RESTART = "/run/reboot-required"
@@ -103,6 +109,15 @@ class Host:
         self.module = module
         self.params = module.params
         self.sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+
+    @cached_property
+    def driver(self):
+        """What the probe of role gpu_driver says, as `plan` would have it; `refused` where it refuses the host."""
+        nothing = {"refused": "", "skipped": "", "works": False, "restart": "", "missing": []}
+        try:
+            return {**nothing, **gpu_driver.look(Probed(), self.params["gpu_driver"])}
+        except RefusalError as refusal:
+            return {**nothing, "refused": str(refusal)}
 
     def say(self, *command):
         """All that a command says, also where it fails; empty where it is not there."""
@@ -184,6 +199,25 @@ def system(_host):
     return finding("os", FAIL, detail, "use Debian 12 or 13, or Ubuntu 22.04 or 24.04")
 
 
+def machine(_host):
+    """Whether it is a kind of machine that packages, wheels and images are there for."""
+    kind = os.uname().machine
+    tried, *known = MACHINES
+    if kind == tried:
+        return finding("machine", OK, kind)
+    if kind in known:
+        return finding("machine", WARN, f"{kind}, on which no run was ever tried", f"use {tried} for what must be sure")
+    return finding("machine", FAIL, kind, f"use one of {' or '.join(MACHINES)}")
+
+
+def busy(_host):
+    """Whether others' work is under way, which `prepare` might disturb, and which would disturb a run."""
+    work = busy_with(Probed())
+    if work:
+        return finding("busy", WARN, "; ".join(work), "wait until that is done; --require-idle refuses such a host")
+    return finding("busy", OK, "no jobs, pods, containers, virtual machines or GPU programs of others")
+
+
 def disk(host):
     """Whether there is room for a run, where the engine keeps its images."""
     folder = Path(host.ask("docker", "info", "--format", "{{.DockerRootDir}}", root=True) or "/var/lib")
@@ -235,37 +269,38 @@ def devcontainer_cli(host):
 
 
 def gpu(host):
-    """Whether there is an NVIDIA GPU whose driver works."""
-    probed = Probed()
-    hardware, found = gpu_driver.hardware(), gpu_driver.driver(probed)
-    loaded, mismatch = found["loaded"], found["mismatch"]
-    if found["answers"]:
-        names = Counter(host.ask("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines())
-        cards = ", ".join(f"{number} x {name}" if number > 1 else name for name, number in names.items())
-        detail = f"{cards}; driver {found['version']}"
-        no_fabric = finding("gpu", WARN, f"{detail}; {gpu_driver.NO_FABRIC}", gpu_driver.FABRIC_REMEDY)
-        return no_fabric if gpu_driver.lacks_fabric_manager(probed) else finding("gpu", OK, detail)
-    if mismatch:
+    """Whether there is an NVIDIA GPU whose driver works; what `plan` would refuse is told here first."""
+    found = host.driver
+    if found["refused"]:
+        what, _, remedy = found["refused"].partition("; ")
+        return finding("gpu", FAIL, what, remedy)
+    if found["skipped"]:
+        return finding("gpu", WARN, found["skipped"], "none is needed to compile; the attention test will be skipped")
+    if found["works"]:
+        return working_gpu(found)
+    if found["restart"]:
         remedy = "restart the host; with gpu_driver_reboot=auto `provisioner prepare` does it"
-        return finding("gpu", FAIL, f"driver/library version mismatch: {mismatch}", remedy)
-    if not hardware:
-        return finding("gpu", WARN, "no NVIDIA GPU", "none is needed to compile; the attention test will be skipped")
-    there = f"{len(hardware)} on the PCI bus"
-    if loaded:
-        remedy = "read 'dmesg | grep -i nvidia' on the host, and run `provisioner prepare`"
-        return finding(
-            "gpu", FAIL, f"{there}; driver {loaded} is loaded and does not answer: {found['complaint']}", remedy
-        )
-    installed = host.ask("modinfo", "-F", "version", "nvidia")
-    if installed:
-        remedy = "`provisioner prepare` loads it, or says what is in the way"
-        return finding("gpu", WARN, f"{there}; driver {installed} is installed and not loaded", remedy)
-    return finding("gpu", WARN, f"{there}; no driver", PREPARE)
+        return finding("gpu", FAIL if found["mismatch"] else WARN, found["restart"], remedy)
+    there = f"{len(found['hardware'])} on the PCI bus"
+    if found["missing"]:
+        return finding("gpu", WARN, f"{there}; no driver", PREPARE)
+    return finding("gpu", WARN, f"{there}; a driver is installed and not loaded", "`provisioner prepare` loads it")
+
+
+def working_gpu(found):
+    """The cards of a driver that works, with what is to be said of it."""
+    counted = Counter(found["cards"]).items()
+    names = ", ".join(f"{number} x {name}" if number > 1 else name for name, number in counted)
+    detail = f"{names or len(found['hardware'])}; driver {found['version'] or found['loaded']}"
+    remarks = [note.partition(": ")[2] for note in found["notes"]]
+    if remarks:
+        return finding("gpu", WARN, "; ".join([detail, *remarks]), DRIVER_REMEDY)
+    return finding("gpu", OK, detail)
 
 
 def container_toolkit(host):
     """Whether the engine can give a container the GPUs; None where there are none."""
-    if not (gpu_driver.hardware() or gpu_driver.driver(Probed())["answers"]):
+    if not (nvidia.hardware() or host.driver["works"]):
         return None
     if "nvidia" in host.ask("docker", "info", "--format", "{{json .Runtimes}}", root=True):
         return finding("container_toolkit", OK, "the Docker engine knows the runtime nvidia")
@@ -356,9 +391,9 @@ def image_registry(host):
 
 def repositories(host):
     """Where `prepare` gets what the host lacks and its distribution has not."""
-    gpus = gpu_driver.hardware()
+    gpus = nvidia.hardware()
     lacking = {
-        "driver": gpus and not gpu_driver.driver(Probed())["answers"],
+        "driver": bool(host.driver["missing"]),
         "engine": not shutil.which("dockerd"),
         "toolkit": gpus and not shutil.which("nvidia-ctk"),
         "node": devcontainer_cli(host)["outcome"] != OK,
@@ -420,7 +455,7 @@ def reached(host, sources=SOURCES):
         return list(pool.map(lambda entry: reach(entry, context), registries(host, sources)))
 
 
-CHECKS = (root, python, system, disk, apt, restart, gpu)
+CHECKS = (root, python, system, machine, busy, disk, apt, restart, gpu)
 CONTAINER_CHECKS = (engine, devcontainer_cli, container_toolkit)
 
 
@@ -435,6 +470,7 @@ def main():
             "ca_pem": {"type": "str", "default": "", "no_log": True},
             "runtime": {"type": "str", "choices": ["devcontainer", "native"], "default": "devcontainer"},
             "native_checks": {"type": "str", "default": "", "no_log": True},  # a program, too long to be shown
+            "gpu_driver": {"type": "dict", "default": {}},
             "repositories": {"type": "dict", "default": {}},
             "python": {"type": "str", "default": "python3"},
             "arch_list": {"type": "str", "default": ""},

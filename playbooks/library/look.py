@@ -13,6 +13,11 @@ options:
     description: Names of the roles, or the name of a variable that has the list of them.
     type: raw
     required: true
+  busy:
+    description: >-
+      Whether to ask what the host is busy with too, and what comes of it: C(tell) warns of it, C(refuse) fails.
+    type: str
+    choices: [tell, refuse]
 """
 
 EXAMPLES = r"""
@@ -33,6 +38,11 @@ off:
   description: The changes of all of these roles together, each with what, from and to.
   type: list
   elements: dict
+  returned: always
+busy:
+  description: What is under way on the host and is not ours, a line for each kind; empty where nothing is.
+  type: list
+  elements: str
   returned: always
 waiting_for:
   description: Who has which of apt's locks; empty where they are free or there is no apt.

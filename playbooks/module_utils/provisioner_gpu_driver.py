@@ -1,7 +1,8 @@
-"""What a host's NVIDIA driver is, and what it lacks. Reads only; Python 3.9 and its standard library.
+"""How a host's NVIDIA driver differs from what role gpu_driver wants. Reads only; Python 3.9 and its standard library.
 
-`look` compares the host with role gpu_driver's wanted state, `gpu_driver_wanted`. A driver that works and is of the
-wanted branch is left alone, whoever installed it; only what a package manager might part is held.
+A driver that is loaded or installed is the site's, unless the role brought it: then nothing of it is touched, held or
+unheld, and nothing is installed beside it. Where it does not do, the host is refused, in nvidia-smi's own words. Only a
+host without any driver gets one without being asked.
 """
 
 from __future__ import annotations
@@ -11,33 +12,17 @@ import re
 from pathlib import Path
 
 from ansible.module_utils import provisioner_apt_sources as apt_sources
+from ansible.module_utils import provisioner_nvidia as nvidia
 from ansible.module_utils import provisioner_signed_repository as signed
 from ansible.module_utils.provisioner_host import Host, RefusalError, change
+from ansible.module_utils.provisioner_nvidia import bare, major, of_branch
 
-NVIDIA, DISPLAY, SWITCH = "0x10de", "0x03", "0x0680"
-# Why a role that is for GPUs leaves a host alone.
-NO_GPU = "no NVIDIA GPU on the PCI bus"
-
-PCI = Path("/sys/bus/pci/devices")
-LOADED = Path("/sys/module")
-KERNELS = Path("/lib/modules")
-LIBRARIES = (Path("/usr/lib64"), Path("/usr/lib"))
-LIBRARY_FILES = ("libnvidia-ml.so.*.*", "*/libnvidia-ml.so.*.*", "*/nvidia/*/libnvidia-ml.so.*.*")
 APT = Path("/etc/apt")
 SOURCE_HEAD = "# Written by provisioner: where the NVIDIA driver is.\n"
-UNINSTALLER = Path("/usr/bin/nvidia-uninstall")
-
-# Where DKMS and the distributions put the module, below a kernel's folder, and what they call it: not all of nvidia*.ko
-# is the driver's (GPUDirect Storage has an nvidia-fs.ko).
-MODULE_FOLDERS = ("updates/dkms", "extra", "kernel/drivers/video")
-MODULE_FILE = re.compile(r"nvidia(-current(-open)?)?\.ko(\.\w+)?")
+PERSISTENCE = "nvidia-persistenced.service"
 # How the two package managers name this machine, and how NVIDIA's repository does.
 ARCHITECTURES = {"x86_64": ("amd64", "x86_64"), "aarch64": ("arm64", "sbsa")}
-QUERY = ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
-PERSISTENCE = "nvidia-persistenced.service"
-FABRIC = "nvidia-fabricmanager.service"
-NO_FABRIC = f"NVSwitches are there and {FABRIC} is not active, without which CUDA does not start"
-FABRIC_REMEDY = f"install nvidia-fabricmanager of the driver's very version, and 'systemctl enable --now {FABRIC}'"
+AGAIN = "mend it and run this again"
 
 
 def look(host: Host, wanted: dict) -> dict:
@@ -47,18 +32,22 @@ def look(host: Host, wanted: dict) -> dict:
     why the host wants a restart ('' each where it does not apply); `reboot_required` tells whether that restart is left
     to a person who wants to hear of it. Raises RefusalError where the driver cannot be brought here.
     """
-    found = {"changes": [], "notes": [], "skipped": "", "restart": "", **driver(host)}
-    found["hardware"] = hardware()
+    found = {"changes": [], "notes": [], "skipped": "", "restart": "", **nvidia.driver(host)}
+    found["hardware"] = nvidia.hardware()
+    if nvidia.WSL.exists() and not found["answers"]:
+        return {**found, "skipped": f"this is WSL, whose driver is Windows' ({found['complaint']})"}
     # Where a GPU is lent to a container the PCI bus may not be seen, and what nvidia-smi says tells.
     if not (found["hardware"] or found["answers"] or found["mismatch"] or wanted["force"]):
-        return {**found, "skipped": NO_GPU}
+        return {**found, "skipped": nvidia.no_gpu()}
     found["local"] = is_controller(host, wanted)
     found.update(upkeep(host, wanted, found))
     if found["mismatch"]:
         found["notes"].append(f"gpu_driver: driver/library version mismatch: {found['mismatch']}")
-    if lacks_fabric_manager(host):
+    if found["works"]:
+        found["notes"] += [f"gpu_driver: {remark}" for remark in nvidia.remarks(found)]
+    if nvidia.lacks_fabric_manager(host):
         version = f"; the driver is {found['version']}" if found["answers"] else ""
-        found["notes"].append(f"gpu_driver: {NO_FABRIC}; {FABRIC_REMEDY}{version}")
+        found["notes"].append(f"gpu_driver: {nvidia.NO_FABRIC}; {nvidia.FABRIC_REMEDY}{version}")
     left = bool(found["restart"]) and not found["restart_now"]
     found["reboot_required"] = left and wanted["reboot"] != "never"
     if left:
@@ -73,95 +62,162 @@ def why_not(wanted: dict) -> str:
     return f"; not restarted, since gpu_driver_reboot is {wanted['reboot']}"
 
 
-def driver(host: Host) -> dict:
-    """Return what runs: whether nvidia-smi answers, the versions of module and library, and how they differ."""
-    code, out, err = host.run(*QUERY)
-    versions = re.findall(r"^\d+(?:\.\d+)+$", out, re.MULTILINE)
-    loaded = host.read(str(LOADED / "nvidia/version")).strip()
-    said = f"{out}\n{err}"
-    library = re.search(r"NVML library version:\s*([\d.]+)", said)
-    answers = code == 0 and bool(versions)
-    library = library[1].rstrip(".") if library else versions[0] if answers else library_version()
-    # An nvidia-smi that does not answer may be missing; the files tell as well.
-    differs = "version mismatch" in said.lower() or bool(loaded and library and not same(loaded, library))
-    mismatch = f"module {loaded or 'of another version'} is loaded, the library is {library or 'of another version'}"
-    lines = [line for line in said.splitlines() if line.strip()]
-    return {
-        "answers": answers,
-        "version": versions[0] if answers else "",
-        "loaded": loaded,
-        "library": library,
-        "mismatch": mismatch if differs and not answers else "",
-        "complaint": "" if answers else (lines[0] if lines else "nvidia-smi is missing"),
-    }
-
-
-def hardware() -> list[str]:
-    """Return the PCI addresses of NVIDIA's display controllers, 3D ones (data centre cards) among them."""
-    return devices(DISPLAY)
-
-
-def devices(kind: str) -> list[str]:
-    """Return the PCI addresses of NVIDIA's devices whose class begins with `kind`."""
-    return sorted(
-        device.name
-        for device in PCI.glob("*")
-        if Host.read(device / "vendor").strip() == NVIDIA and Host.read(device / "class").startswith(kind)
-    )
-
-
-def lacks_fabric_manager(host: Host) -> bool:
-    """Tell whether there are NVSwitches (HGX machines) and nothing that sets them up.
-
-    Without systemd, in a container, they are the business of a host that cannot be asked.
-    """
-    return bool(host.systemd and devices(SWITCH)) and host.unit(FABRIC).get("ActiveState") != "active"
-
-
-def library_version() -> str:
-    """Return the version of NVML's library, '' without one or with several."""
-    paths = (path for folder in LIBRARIES for pattern in LIBRARY_FILES for path in folder.glob(pattern))
-    names = {path.name[len("libnvidia-ml.so.") :] for path in paths}
-    return names.pop() if len(names) == 1 else ""
-
-
 def upkeep(host: Host, wanted: dict, found: dict) -> dict:
     """Return what is off on a host that should have the driver."""
-    entry = host.pick(wanted["distributions"])
-    pattern = re.compile(entry["hold"]) if entry else None
-    packaged = sorted(name for name in map(bare, host.packages) if pattern and pattern.search(name))
-    held = {bare(name) for name in host.held}
-    unheld = [name for name in packaged if name not in held] if wanted["hold"] else []
-    kept = [change("hold", "none", name) for name in unheld]
-
-    # NVIDIA's installer may have taken the place of our packages since.
-    ours = Path(wanted["modprobe_file"]).exists() and not UNINSTALLER.exists()
-    satisfied = not wanted["branch"] or of_branch(found["version"] or found["loaded"], wanted["branch"])
-    holding = {"unheld": unheld, "packaged": packaged, "manager": entry["manager"] if entry else ""}
-    if found["answers"] and satisfied and not (ours and from_source(host, wanted, entry, found)):
-        return {**holding, "changes": kept}
-    if found["mismatch"] and not ours:
-        later = restart(wanted, found, found["mismatch"])
-        return {**holding, **later, "changes": [*kept, *later["changes"]]}
+    entry = host.pick(wanted["distributions"]) or {}
+    installed = nvidia.installed(host, entry.get("driver", ""))
+    ours = is_ours(host, wanted, entry, found, installed)
+    # An nvidia-smi is of a driver, whatever it says.
+    if not ours and (found["loaded"] or installed or not found["smi_missing"]):
+        return theirs(host, wanted, found, installed)
     if not entry:
         raise RefusalError(
             f"the driver's packages for {host.os_id} are not known; install it there by hand "
             "(known: " + ", ".join(sorted(wanted["distributions"])) + ")"
         )
-    if found["answers"] and not satisfied and not packaged:
+    if not ours:
+        refuse_beforehand(host)
+    return mended(host, wanted, entry, found, ours)
+
+
+def is_ours(host: Host, wanted: dict, entry: dict, found: dict, installed: str) -> bool:
+    """Tell whether the role looks after the driver: it began to, and what is there is still of a source of its own.
+
+    NVIDIA's installer may have taken the place of the role's packages since, and so may other packages.
+    """
+    if not (entry and Path(wanted["modprobe_file"]).exists()) or nvidia.UNINSTALLER.exists():
+        return False
+    runs = found["version"] or found["loaded"]
+    source = source_of(host, entry)
+    if not source:
+        return not (runs or installed.startswith("package "))
+    return not runs or major(runs) in entry["sources"][source].get("branches", [major(runs)])
+
+
+def source_of(host: Host, entry: dict) -> str:
+    """Return the source in the role's data that the installed driver is of; '' where it is of none."""
+    names = list(map(bare, {**host.packages, **host.unfinished}))
+    # NVIDIA's repository has packages of the distribution's names beside its own.
+    for source, data in sorted(entry["sources"].items(), key=lambda item: "repository" not in item[1]):
+        for own, *_ in data["packages"].values():
+            pattern = re.escape(own).replace(re.escape("{branch}"), r"\d+")
+            if any(re.fullmatch(pattern, name) for name in names):
+                return str(source)
+    return ""
+
+
+# --- a driver that is the site's ---
+
+
+def theirs(host: Host, wanted: dict, found: dict, installed: str) -> dict:
+    """Return that nothing is to be done about a driver of the site's. Raises RefusalError where it does not do."""
+    left = {"changes": [], "unheld": [], "packaged": [], "manager": "", "restart_now": False}
+    version = found["version"] or found["loaded"]
+    if version and wanted["branch"] and not of_branch(version, wanted["branch"]):
         raise RefusalError(
-            f"driver {found['version']} is there, not of branch {wanted['branch']}, and no package owns it; "
-            "remove it (nvidia-uninstall, or on the container's host) or set gpu_driver_branch"
+            f"driver {version} is there, not of branch {wanted['branch']}, and is the site's "
+            f"({installed or 'no package owns it'}); change it there, or set gpu_driver_branch to {major(version)}"
         )
-    if UNINSTALLER.exists() and not found["answers"]:
+    if found["kind"] and wanted["module"] not in {"", found["kind"]}:
         raise RefusalError(
-            f"a driver from NVIDIA's installer is there and does not answer ({found['complaint']}); "
-            "run 'nvidia-uninstall' on the host, or mend it, and run this again"
+            f"the module of driver {version} is the {found['kind']} one, not the {wanted['module']}, and is not the "
+            "role's to replace; change it on the host, or leave gpu_driver_module empty"
+        )
+    if found["works"]:
+        return left
+    reason = standing_reason(found)
+    if reason and not in_container(host):
+        return {**left, **restart(wanted, found, reason)}
+    # An image for GPU machines has none to try its driver on.
+    if not (found["hardware"] or found["mismatch"]):
+        return left
+    raise RefusalError(f"{trouble(found, installed)}; {remedy(host, found)}; it is the site's, and left as it is")
+
+
+def trouble(found: dict, installed: str) -> str:
+    """Say what is wrong with a driver that is there and does not do."""
+    if found["loaded"] or found["mismatch"]:
+        return f"driver {found['loaded'] or 'of another version'} is loaded and does not answer ({found['complaint']})"
+    return f"a driver is installed ({installed or 'nvidia-smi'}) and not loaded ({found['complaint']})"
+
+
+def remedy(host: Host, found: dict) -> str:
+    """Say what a person can do about a driver that does not do."""
+    if not (found["loaded"] or found["mismatch"]):
+        return f"{what_keeps_it(host)}; {AGAIN}"
+    if nvidia.GPU_OPERATOR.exists():
+        return f"it is the GPU Operator's, in {nvidia.GPU_OPERATOR}, for its own containers: use a driver on the host"
+    if found["smi_missing"] or in_container(host):
+        version = f"version {found['loaded']}" if found["loaded"] else "its version"
+        return f"bring nvidia-smi and the libraries of {version}, and run this again"
+    return f"read 'dmesg | grep -i nvidia' on the host (a card that is lost or hangs wants a restart), {AGAIN}"
+
+
+def what_keeps_it(host: Host) -> str:
+    """Say what keeps a driver that is installed from being loaded, and what can be done about that."""
+    kernel = os.uname().release
+    broken = next((f"{name} is {state}" for name, state in host.unfinished.items() if "nvidia" in name), "")
+    if broken:
+        return f"package {broken}: 'dpkg --configure -a' finishes it or says why not (DKMS: see /var/lib/dkms)"
+    if not nvidia.trusts_dkms(host):
+        return "Secure Boot is on: enroll the key of its module ('mokutil --import', and a restart)"
+    if nvidia.UNINSTALLER.exists():
+        return "NVIDIA's installer brought it: mend it by that, or run 'nvidia-uninstall' on the host for another"
+    if not nvidia.has_module(kernel):
+        return f"kernel {kernel} has no module of it: install that kernel's headers, and 'dkms autoinstall' builds it"
+    return "'modprobe nvidia' loads it or says why not"
+
+
+def in_container(host: Host) -> bool:
+    """Tell whether the host is a container, whose kernel and driver's module are its own host's."""
+    return host.read(nvidia.CONTAINER).strip() in nvidia.CONTAINERS
+
+
+def standing_reason(found: dict) -> str:
+    """Return why a restart is the remedy for the driver as it stands; '' where it is not."""
+    if found["mismatch"]:
+        return str(found["mismatch"])
+    if found["hardware"] and not (found["answers"] or found["loaded"]):
+        return "nouveau holds the GPU" if (nvidia.LOADED / "nouveau").exists() else nvidia.another_kernel()
+    return ""
+
+
+# --- a driver that is the role's, or is to be ---
+
+
+def refuse_beforehand(host: Host) -> None:
+    """Raise RefusalError where a driver that the role would bring is not this host's to have."""
+    lent = nvidia.lent()
+    if lent:
+        names = ", ".join(f"{address} to {driver}" for address, driver in lent.items())
+        raise RefusalError(
+            f"of the NVIDIA GPUs {names} is given away, and a driver would be for all of them; "
+            "install it on the host by hand, for those that it may have, and run this again"
+        )
+    if in_container(host):
+        raise RefusalError(
+            f"this is a container ({host.read(nvidia.CONTAINER).strip()}), whose kernel has no NVIDIA driver loaded; "
+            "install the driver on the container's own host, its libraries here, and run this again"
         )
 
+
+def mended(host: Host, wanted: dict, entry: dict, found: dict, ours: bool) -> dict:
+    """Return what is off about a driver that the role has brought, or is to bring."""
+    if found["hardware"] and not (found["answers"] or found["loaded"] or nvidia.trusts_dkms(host)):
+        raise RefusalError(
+            "Secure Boot is on, and would not load a module that DKMS builds here; install a signed driver by hand, "
+            "enroll DKMS's key ('mokutil --import /var/lib/dkms/mok.pub', and a restart), or turn Secure Boot off"
+        )
+    packaged = sorted(name for name in map(bare, host.packages) if re.search(entry["hold"], name))
+    held = {bare(name) for name in host.held}
+    unheld = [name for name in packaged if name not in held] if wanted["hold"] and ours else []
+    kept = [change("hold", "none", name) for name in unheld]
+    # What is let go for the while of an install is what the role holds itself.
+    done = {"unheld": unheld, "packaged": packaged if ours else [], "manager": entry["manager"]}
+
     plan = packages(host, wanted, entry, found)
-    done = {**holding, **plan}
-    done["prerequisites"] = entry.get("prerequisites", [])
+    refuse_held(host, set(plan["missing"]) - set(done["packaged"]))
+    done.update(plan, prerequisites=entry.get("prerequisites", []))
     changes = [*plan["changes"], *kept]
     modprobe = host.read(wanted["modprobe_file"]).strip()
     if modprobe != wanted["modprobe"].strip():
@@ -177,24 +233,27 @@ def upkeep(host: Host, wanted: dict, found: dict) -> dict:
     elif found["hardware"] and not found["answers"] and not changes:
         raise RefusalError(
             f"the driver is installed and loaded, and does not answer ({found['complaint']}); "
-            "read 'dmesg | grep -i nvidia' on the host, mend it and run this again"
+            f"read 'dmesg | grep -i nvidia' on the host, {AGAIN}"
         )
     return {**done, "changes": changes}
 
 
-def from_source(host: Host, wanted: dict, entry: dict, found: dict) -> bool:
-    """Tell whether the driver that works is of the packages of the wanted source."""
-    source = entry and entry["sources"].get(wanted["source"])
-    if not source:
-        return False
-    branch = major(found["version"])
-    names = {each.format(branch=branch) for names in source["packages"].values() for each in names}
-    return branch in source.get("branches", [branch]) and not names.isdisjoint(map(bare, host.packages))
+def refuse_held(host: Host, names: set[str]) -> None:
+    """Raise RefusalError where the site has put a package on hold that would have to be installed."""
+    # A hold on what is not installed only apt-mark tells.
+    asked = host.ask("apt-mark", "showhold").split() if names and host.which("apt-mark") else host.held
+    held = sorted(names & set(map(bare, asked)))
+    if held:
+        raise RefusalError(
+            f"package {held[0]} is on hold here, and would have to be installed; "
+            f"'apt-mark unhold {' '.join(held)}' allows it, or install a driver by hand"
+        )
 
 
 def packages(host: Host, wanted: dict, entry: dict, found: dict) -> dict:
     """Return which packages and sources are missing, with the text that the source's file should have."""
-    source = entry["sources"].get(wanted["source"])
+    # What is installed decides, unless another branch is asked for.
+    source = entry["sources"].get((not wanted["branch"] and source_of(host, entry)) or wanted["source"])
     name = entry["name"]
     if not source:
         raise RefusalError(f"{name} has no driver of its own; set gpu_driver_source to nvidia")
@@ -207,7 +266,10 @@ def packages(host: Host, wanted: dict, entry: dict, found: dict) -> dict:
             f"{name} has the driver of branch {' or '.join(branches)}, not {branch}; "
             "set gpu_driver_branch to that, or gpu_driver_source to nvidia"
         )
-    arch, repository_arch = ARCHITECTURES.get(os.uname().machine, (os.uname().machine,) * 2)
+    machine = os.uname().machine
+    if machine not in source.get("machines", ARCHITECTURES):
+        raise RefusalError(f"no {name} for {machine} is known there; leave gpu_driver_source at distribution")
+    arch, repository_arch = ARCHITECTURES[machine]
     release = host.os_id.replace(".", "")
     words = {"branch": branch, "arch": arch, "repository_arch": repository_arch, "release": release}
     installed = {bare(each): version for each, version in host.packages.items()}
@@ -261,32 +323,37 @@ def packages(host: Host, wanted: dict, entry: dict, found: dict) -> dict:
 def headers(entry: dict, found: dict, words: dict) -> list[str]:
     """Return the packages of kernel headers: for the newest kernel always, for the running one where it is this host's.
 
-    In an image that is built without a GPU the kernel that runs is the builder's.
+    In an image that is built without a GPU the kernel that runs is the builder's. Where it is the site's own, so are
+    its headers, and those of kernels to come.
     """
     kernel = os.uname().release
     match = re.search(entry["kernel"], kernel)
+    built = nvidia.KERNELS / kernel / "build"
+    if found["hardware"] and not match:
+        if built.exists():
+            return []
+        where = f"'apt-get install proxmox-headers-{kernel}'" if kernel.endswith("-pve") else "install them"
+        raise RefusalError(
+            f"the running kernel {kernel} is not {entry['name']}'s and has no headers in {built}; "
+            f"{where}, or start the distribution's own kernel, and run this again"
+        )
     flavour = match["flavour"] if match else entry["flavour"].format(**words)
     names = [each.format(flavour=flavour) for each in entry["headers_newest"]]
-    if found["hardware"] and not (KERNELS / kernel / "build").exists():
-        if not match:
-            raise RefusalError(
-                f"the running kernel {kernel} is not {entry['name']}'s and has no headers in {KERNELS}/{kernel}/build; "
-                "install them, or start the distribution's own kernel, and run this again"
-            )
+    if found["hardware"] and not built.exists():
         names.append(entry["headers"].format(kernel=kernel))
     return names
 
 
 def kernels() -> list[str]:
     """Return the kernels that DKMS can build for, the oldest first."""
-    return sorted((path.parent.name for path in KERNELS.glob("*/build")), key=natural)
+    return sorted((path.parent.name for path in nvidia.KERNELS.glob("*/build")), key=nvidia.natural)
 
 
 def unbuilt(found: dict) -> list[str]:
     """Return the kernels that lack the module: of the newest, and of the running one where it is this host's."""
     known = kernels()
     concerned = {*known[-1:], *({os.uname().release} & set(known) if found["hardware"] else ())}
-    return sorted(kernel for kernel in concerned if not has_module(kernel))
+    return sorted(kernel for kernel in concerned if not nvidia.has_module(kernel))
 
 
 def restart_reason(found: dict, done: dict) -> str:
@@ -296,10 +363,10 @@ def restart_reason(found: dict, done: dict) -> str:
         return str(found["mismatch"])
     if runs and (found["answers"] or silent) and not of_branch(runs, done["branch"]):
         return f"driver {runs} runs, and branch {done['branch']} is wanted"
-    if silent and (LOADED / "nouveau").exists():
+    if silent and (nvidia.LOADED / "nouveau").exists():
         return "nouveau holds the GPU"
     # What is still to be built may be for the kernel that runs.
-    if silent and not (runs or done["missing"] or done["unbuilt"] or has_module(os.uname().release)):
+    if silent and not (runs or done["missing"] or done["unbuilt"] or nvidia.has_module(os.uname().release)):
         return f"kernel {os.uname().release} runs, and the module is for {(kernels() or ['none'])[-1]}"
     return ""
 
@@ -341,34 +408,3 @@ def is_controller(host: Host, wanted: dict) -> bool:
         for name, path in here.items()
     )
     return bool(wanted["local"]) or same_machine
-
-
-def has_module(kernel: str) -> bool:
-    """Tell whether a kernel has NVIDIA's module on disk."""
-    files = (path for folder in MODULE_FOLDERS for path in (KERNELS / kernel / folder).glob("nvidia*"))
-    return any(MODULE_FILE.fullmatch(path.name) for path in files)
-
-
-def of_branch(version: str, branch: str) -> bool:
-    """Tell whether a driver's version is of a branch: 535.261.03 is of 535, and of 535.261."""
-    return f"{version}.".startswith(f"{branch}.")
-
-
-def major(version: str) -> str:
-    """Return the branch's number of a version; '' of ''."""
-    return version.split(".", maxsplit=1)[0]
-
-
-def same(loaded: str, library: str) -> bool:
-    """Tell whether two versions are one, where either may be cut short (nvidia-smi prints two parts of three)."""
-    return of_branch(loaded, library) or of_branch(library, loaded)
-
-
-def bare(name: str) -> str:
-    """Return a package's name without its architecture."""
-    return name.split(":", maxsplit=1)[0]
-
-
-def natural(version: str) -> list:
-    """Return a key that sorts 6.1.0-9 before 6.1.0-10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", version)]

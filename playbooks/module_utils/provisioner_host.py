@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import stat
 import subprocess
 from functools import cached_property
@@ -22,6 +23,9 @@ SPEECH = {"LC_ALL": "C", "SYSTEMD_PAGER": "", "SYSTEMD_COLORS": "0"}
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # A program that does not answer within this many seconds counts as failed: a probe must not hang with a sick service.
 PATIENCE = 60
+# Kinds of machines, as the kernel calls them, that there are packages, wheels and images for; runs were made on the
+# first only.
+MACHINES = ("x86_64", "aarch64")
 
 
 class RefusalError(Exception):
@@ -54,22 +58,22 @@ class Host:
         paths = [Path(folder, command) for folder in os.environ["PATH"].split(":")]
         return next((str(path) for path in paths if path.is_file() and os.access(path, os.X_OK)), "")
 
-    def run(self, *command: str) -> tuple[int, str, str]:
+    def run(self, *command: str, patience: float = PATIENCE) -> tuple[int, str, str]:
         """Exit code, stdout and stderr of `command`; (127, '', why) where it cannot be run, 124 where it hangs."""
+        pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
         try:
-            done = subprocess.run(
-                command,
-                env={**os.environ, **SPEECH},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                check=False,
-                timeout=PATIENCE,
+            process = subprocess.Popen(
+                command, env={**os.environ, **SPEECH}, stdin=subprocess.DEVNULL, start_new_session=True, **pipes
             )
-        except subprocess.TimeoutExpired:
-            return 124, "", f"{command[0]} did not answer within {PATIENCE} s"
         except OSError as error:
             return 127, "", str(error)
-        return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        try:
+            out, err = process.communicate(timeout=patience)
+        except subprocess.TimeoutExpired:
+            # It and what it started are killed, and not waited for: what hangs in a sick device's driver cannot die.
+            os.killpg(process.pid, signal.SIGKILL)
+            return 124, "", f"{command[0]} did not answer within {patience} s"
+        return process.returncode, out.decode(errors="replace"), err.decode(errors="replace")
 
     def ask(self, *command: str) -> str:
         """What `command` prints, without the white space around it; '' where it fails."""
@@ -167,6 +171,14 @@ class Host:
             return {name: version for _, status, name, version in self._dpkg if status == "installed"}
         lines = self.ask("rpm", "-qa", "--qf", "%{NAME} %{EVR}\n").splitlines()
         return {name: version for name, _, version in (line.partition(" ") for line in lines)}
+
+    @cached_property
+    def unfinished(self) -> dict[str, str]:
+        """Name and state of each package that dpkg began with and has not finished: half-configured, unpacked, ..."""
+        if not self.which("dpkg-query"):
+            return {}
+        done = {"installed", "not-installed", "config-files"}
+        return {name: status for _, status, name, *_ in self._dpkg if status not in done}
 
     @cached_property
     def held(self) -> set[str]:

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import importlib
+import os
 from pathlib import Path
 
-from ansible.module_utils.provisioner_host import Host, RefusalError
+from ansible.module_utils.provisioner_busy import busy
+from ansible.module_utils.provisioner_host import MACHINES, Host, RefusalError
 from ansible.module_utils.provisioner_packages import waiting_for
 
 RESTART = "/run/reboot-required"
+IDLE_REMEDY = "wait until that is done, or leave out --require-idle (provisioner_require_idle)"
 
 
-def looks(wanted: dict) -> dict:
-    """The result of action `look`; `wanted` is each role's wanted state. Never raises: a failure is told in it."""
+def looks(wanted: dict, when_busy: str = "") -> dict:
+    """The result of action `look`; `wanted` is each role's wanted state. Never raises: a failure is told in it.
+
+    `when_busy` is what comes of work under way on the host that is not ours: "tell", "refuse", or "" not to ask for it.
+    """
+    machine = os.uname().machine
+    if machine not in MACHINES:
+        return {"failed": True, "msg": f"this is a machine of kind {machine}; use one of {' or '.join(MACHINES)}"}
     host = Host()
+    work = busy(host) if when_busy else []
+    told = [f"the host is busy: {'; '.join(work)}"] if work else []
+    if told and when_busy == "refuse":
+        return {"failed": True, "msg": f"{told[0]}; {IDLE_REMEDY}", "busy": work}
     found = {}
     for role, state in wanted.items():
         probe = importlib.import_module(f"ansible.module_utils.provisioner_{role}")
@@ -24,9 +37,9 @@ def looks(wanted: dict) -> dict:
         except Exception as error:  # a probe's fault is told as any other: in one line that says where
             message = f"looking at {role} failed: {type(error).__name__}: {error}; please report this"
             return {"failed": True, "msg": message}
-    warnings = [note for look in found.values() for note in look.get("notes", ())]
+    warnings = told + [note for look in found.values() for note in look.get("notes", ())]
     # What the host's packages or a role's probe want, told even where nothing is to be done.
     restart = Path(RESTART).exists() or any(look.get("reboot_required") for look in found.values())
     facts = {"ansible_facts": {"provisioner_reboot_required": True}} if restart else {}
     off = [change for look in found.values() for change in look["changes"]]
-    return {"looks": found, "off": off, "waiting_for": waiting_for(host), "warnings": warnings, **facts}
+    return {"busy": work, "looks": found, "off": off, "waiting_for": waiting_for(host), "warnings": warnings, **facts}

@@ -7,8 +7,8 @@ import json
 from ansible.module_utils import provisioner_docker_daemon as daemon
 from ansible.module_utils import provisioner_packages, provisioner_signed_repository
 from ansible.module_utils.provisioner_engine import SERVICE, Engine
-from ansible.module_utils.provisioner_gpu_driver import NO_GPU, hardware
 from ansible.module_utils.provisioner_host import Host, change
+from ansible.module_utils.provisioner_nvidia import hardware, no_gpu
 
 Changes = list[dict[str, str]]
 
@@ -23,7 +23,7 @@ def look(host: Host, wanted: dict) -> dict:
     """
     driver = host.read(wanted["driver_version"]).strip()
     if not (wanted["force"] or driver or hardware()):
-        return {"changes": [], "notes": [], "skipped": NO_GPU}
+        return {"changes": [], "notes": [], "skipped": no_gpu()}
 
     repositories = wanted["repositories"]
     changes = []

@@ -11,6 +11,7 @@ from provisioner.errors import Exit, ProvisionerError
 from provisioner.selection import EVERYTHING, Selection
 
 if TYPE_CHECKING:  # commands that only read the store need not pay for them
+    from argparse import Namespace
     from collections.abc import Sized
 
     from provisioner.inputs import Target
@@ -19,6 +20,7 @@ if TYPE_CHECKING:  # commands that only read the store need not pay for them
 
 __all__ = [
     "explain",
+    "idle",
     "print_json",
     "raise_if_stopped",
     "remember_failures",
@@ -29,6 +31,11 @@ __all__ = [
     "say_retry",
     "say_why_none",
 ]
+
+
+def idle(options: Namespace) -> dict[str, Any]:
+    """Give --require-idle as the variable that it is to Ansible; nothing where it was not given."""
+    return {"provisioner_require_idle": True} if options.require_idle else {}
 
 
 def say(line: str) -> None:

@@ -37,12 +37,13 @@ def main(options: Namespace) -> int:
 
 
 def document(job: Job) -> dict[str, Any]:
-    """Give what was found on each host that was looked at: `changes` of prepare's, and what `run` would do."""
+    """Give what was found on each host that was looked at: prepare's `changes`, what it is `busy` with, and `run`."""
     hosts: dict[str, Any] = {}
     for name, looks in sorted(job.looks.items()):
         planned = job.planned.get(name)
         hosts[name] = {
             "changes": [{"role": look.role, **change} for look in looks.values() for change in look.changes],
+            "busy": list(job.busy.get(name, ())),
             "run": {"would": planned.would, "detail": planned.detail} if planned else None,
         }
     return hosts

@@ -6,6 +6,7 @@ from argparse import Namespace
 from provisioner import inputs, progress
 from provisioner.commands.common import (
     explain,
+    idle,
     print_json,
     raise_if_stopped,
     remember_failures,
@@ -21,7 +22,7 @@ __all__ = ["main"]
 
 def main(options: Namespace) -> int:
     """Prepare the hosts and tell what was changed on each."""
-    target = inputs.check(options)
+    target = inputs.check(options, idle(options))
     with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
         job = run_playbook("prepare.yml", target, (view,))
     remember_failures(target, job)
@@ -32,6 +33,7 @@ def main(options: Namespace) -> int:
             "failed": host.failed,
             "unreachable": host.unreachable,
             "reboot_required": host.reboot_required,
+            "busy": list(job.busy.get(name, ())),
         }
         for name, host in sorted(job.hosts.items())
     }

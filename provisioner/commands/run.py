@@ -11,6 +11,7 @@ from provisioner import facts, history, inputs, progress
 from provisioner.audit.verdict import reasons, sentence
 from provisioner.commands.common import (
     explain,
+    idle,
     print_json,
     raise_if_stopped,
     remember_failures,
@@ -99,7 +100,7 @@ def _variables(options: Namespace) -> dict[str, Any]:
         "scenario_a_fresh": options.fresh or options.repeat > 1 or None,
         "scenario_a_cold_base": options.cold_base or None,
     }
-    return {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in given.items() if value is not None} | idle(options)
 
 
 def _runs(store: Store, jobs: list[Job]) -> list[Run]:

@@ -262,15 +262,30 @@ def test_a_record_that_came_back_and_is_not_kept_is_a_failure(cli, job, inventor
     assert code == 1 and record["run_id"] in err
 
 
+@pytest.mark.parametrize("command", ["prepare", "run"])
+def test_that_a_busy_host_is_refused_is_for_ansible_to_know_where_it_is_asked_for(cli, job, keep, inventory, command):
+    asked = job(*(a_job(keep(run_id=each), hosts={"h1": Host()}) for each in "ab"))
+    cli(command, "-i", inventory)
+    cli(command, "-i", inventory, "--require-idle")
+    assert [target.extra_vars.get("provisioner_require_idle") for _, target in asked] == [None, True]
+
+
 def test_prepare_s_document(cli, job, inventory):
-    job(a_job(hosts={"h1": Host(ok=9, changed=3), "h2": away("h2"), "h3": Host(reboot_required=True)}))
+    hosts = {"h1": Host(ok=9, changed=3), "h2": away("h2"), "h3": Host(reboot_required=True)}
+    job(a_job(hosts=hosts, busy={"h3": ("1 Slurm job: 7",)}))
     code, out, err = cli("prepare", "-i", inventory, "--json")
     assert code == 3
     assert json.loads(out) == {
         "hosts": {
-            "h1": {"changed": 3, "failed": 0, "unreachable": False, "reboot_required": False},
-            "h2": {"changed": 0, "failed": 0, "unreachable": True, "reboot_required": False},
-            "h3": {"changed": 0, "failed": 0, "unreachable": False, "reboot_required": True},
+            "h1": {"changed": 3, "failed": 0, "unreachable": False, "reboot_required": False, "busy": []},
+            "h2": {"changed": 0, "failed": 0, "unreachable": True, "reboot_required": False, "busy": []},
+            "h3": {
+                "changed": 0,
+                "failed": 0,
+                "unreachable": False,
+                "reboot_required": True,
+                "busy": ["1 Slurm job: 7"],
+            },
         }
     }
     assert "h3: its packages or its driver want a restart" in err
@@ -296,10 +311,11 @@ def looked(name, *changes, would="measure"):
 
 
 def test_a_plan_is_5_where_there_is_drift_and_its_document_names_the_role(cli, job, inventory):
-    asked = job(a_job(**looked("h1", DRIFT)), a_job(**looked("h1", DRIFT)))
+    asked = job(a_job(**looked("h1", DRIFT), busy={"h1": ("2 pods",)}), a_job(**looked("h1", DRIFT)))
     code, out, _ = cli("plan", "-i", inventory, "--json")
     run = {"would": "measure", "detail": "r1"}
-    assert json.loads(out) == {"hosts": {"h1": {"changes": [{"role": "docker_engine", **DRIFT}], "run": run}}}
+    changes = [{"role": "docker_engine", **DRIFT}]
+    assert json.loads(out) == {"hosts": {"h1": {"changes": changes, "busy": ["2 pods"], "run": run}}}
     assert (code, asked[0][0]) == (5, "plan.yml")
     code, out, err = cli("plan", "-i", inventory)
     assert code == 5

@@ -301,7 +301,7 @@ def engine(tmp_path):
 def look(tmp_path, engine, host, monkeypatch):
     """Look at a host that has all it should, but for what is changed."""
     probe = of("nvidia_container_toolkit")
-    monkeypatch.setattr(of("gpu_driver"), "PCI", tmp_path / "pci")
+    monkeypatch.setattr(of("nvidia"), "PCI", tmp_path / "pci")
     monkeypatch.setattr(of("engine"), "SOCKET", str(tmp_path / "socket"))
     (tmp_path / "daemon.json").write_text(json.dumps({"runtimes": NVIDIA, "features": {"cdi": True}}))
     host._dpkg = [["hold", "installed", name, "1.0-1"] for name in NAMES]
@@ -338,7 +338,11 @@ def test_a_host_that_has_all_needs_nothing(look):
 
 
 def test_a_host_without_a_gpu_is_left_alone(look, tmp_path):
-    assert look(force=False, packages=["absent"]) == {"changes": [], "notes": [], "skipped": of("gpu_driver").NO_GPU}
+    assert look(force=False, packages=["absent"]) == {
+        "changes": [],
+        "notes": [],
+        "skipped": "no NVIDIA GPU on the PCI bus",
+    }
     device = tmp_path / "pci/0000:01:00.0"
     device.mkdir(parents=True)
     (device / "vendor").write_text("0x10de\n")

@@ -64,6 +64,12 @@ def test_findings_and_a_needed_restart():
     assert list(translate(event("runner_on_ok", {"ansible_facts": {"provisioner_reboot_required": False}}))) == []
 
 
+@pytest.mark.parametrize("kind", ["runner_on_ok", "runner_on_failed"])
+def test_what_a_host_is_busy_with_is_told_though_it_is_refused_for_that(kind):
+    given = list(translate(event(kind, {"busy": ["1 Slurm job: 7"], "failed": kind.endswith("failed")})))
+    assert events.Busy("h1", ("1 Slurm job: 7",)) in given
+
+
 def test_a_failure_that_is_ignored_is_none():
     assert list(translate(event("runner_on_failed", {"msg": "x"}, ignore_errors=True))) == []
     assert only(event("runner_on_failed", {"msg": "x"}, ignore_errors=None)).message == "x"

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from ansible.module_utils import provisioner_gpu_driver as probe
+from ansible.module_utils import provisioner_nvidia as nvidia
 from ansible.module_utils import provisioner_signed_repository as signed
 from ansible.module_utils.provisioner_host import Host, RefusalError
 
@@ -52,6 +53,19 @@ KERNELS = {
             ["kernel-devel-matched", "kernel-headers", "kernel-devel-5.14.0-503.11.1.el9_5.x86_64"],
         ),
     ),
+}
+# Where the probe looks, and where that is in a test.
+PLACES = {
+    "PCI": "pci",
+    "LOADED": "sys",
+    "ABOUT": "about",
+    "CARDS": "cards",
+    "KERNELS": "modules",
+    "UNINSTALLER": "nvidia-uninstall",
+    "WSL": "wsl",
+    "SECURE_BOOT": "secure_boot",
+    "CONTAINER": "container",
+    "GPU_OPERATOR": "run/nvidia/driver",
 }
 DRIVER = {
     "nvidia-kernel-dkms": "535.309.01-0+deb12u1",
@@ -96,11 +110,20 @@ class Machine(Host):
         super().__init__()
         self.root, self.release = root, release
         self.packages, self.held, self.smi, self.services = {}, set(), (127, "", "not found"), {}
-        self.wanted = {}
+        self.unfinished, self.on_hold, self.keys, self.wanted = {}, "", "", {}
+        self.asked = []
 
-    def run(self, *command):
-        assert command[0] == "nvidia-smi"
+    def run(self, *command, **_):
+        self.asked.append(command[0])
+        if command[0] == "apt-mark":
+            return 0, self.on_hold, ""
+        if command[0] == "mokutil":
+            return 1, self.keys, ""
+        assert command[0].endswith("nvidia-smi")
         return self.smi
+
+    def which(self, command):
+        return "/usr/bin/apt-mark" if command == "apt-mark" else ""
 
     def read(self, path):
         return self.release if str(path) == "/etc/os-release" else super().read(path)
@@ -113,9 +136,11 @@ class Machine(Host):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
 
-    def gpu(self):
-        self.write("pci/0000:01:00.0/vendor", "0x10de\n")
-        self.write("pci/0000:01:00.0/class", "0x030200\n")
+    def gpu(self, address="0000:01:00.0", driver=""):
+        self.write(f"pci/{address}/vendor", "0x10de\n")
+        self.write(f"pci/{address}/class", "0x030200\n")
+        if driver:
+            (self.root / f"pci/{address}/driver").symlink_to(f"../../drivers/{driver}")
 
     def works(self, version):
         self.smi = (0, f"{version}\n", "")
@@ -146,10 +171,12 @@ def machine(tmp_path, monkeypatch, data):
     """A host of a distribution, fresh from its installer; `kernel` is what it runs."""
 
     def make(name="debian12", kernel="6.1.0-37-amd64", arch="x86_64"):
-        for constant, folder in {"PCI": "pci", "LOADED": "sys", "KERNELS": "modules", "APT": "apt"}.items():
-            monkeypatch.setattr(probe, constant, tmp_path / folder)
-        monkeypatch.setattr(probe, "LIBRARIES", (tmp_path / "lib",))
-        monkeypatch.setattr(probe, "UNINSTALLER", tmp_path / "nvidia-uninstall")
+        monkeypatch.setattr(probe, "APT", tmp_path / "apt")
+        for constant, folder in PLACES.items():
+            monkeypatch.setattr(nvidia, constant, tmp_path / folder)
+        monkeypatch.setattr(nvidia, "LIBRARIES", (tmp_path / "lib",))
+        monkeypatch.setattr(nvidia, "PROGRAM_FOLDERS", (tmp_path / "wsl",))
+        monkeypatch.setattr(nvidia, "SIGNING_KEYS", (str(tmp_path / "mok.pub"),))
         monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(release=kernel, machine=arch))
         host = Machine(tmp_path, RELEASES.get(name, name))
         distributions = json.loads(json.dumps(data["distributions"]))
@@ -191,6 +218,10 @@ def test_every_distribution_is_whole(machine, name, source, module, arch):
     if name == "debian13":
         assert repository["fingerprints"] == []
         repository["fingerprints"] = ["A" * 40]
+    if (source, arch) == ("nvidia", "aarch64") and name.startswith("debian"):
+        with pytest.raises(RefusalError, match=r"^no Debian 1\d for aarch64 is known there; leave gpu_driver_source"):
+            host.look(source=source, module=module)
+        return
     if source == "distribution" and name.endswith("9"):
         with pytest.raises(RefusalError, match=r"^RHEL 9 has no driver of its own; set gpu_driver_source to nvidia$"):
             host.look(source=source, module=module)
@@ -265,7 +296,7 @@ def installer(host):
         (lambda host: (installer(host), host.works("580.95.05")), {"branch": "580"}),
         (lambda host: host.works("550.1.2"), {}),
         (lambda host: host.packages.clear(), {}),
-        (lambda host: None, {"source": "nvidia"}),
+        (lambda host: host.packages.pop("nvidia-kernel-dkms"), {}),
         (lambda host: setattr(host, "release", RELEASES["rocky9"]), {}),
     ],
 )
@@ -287,15 +318,321 @@ def test_a_working_module_of_the_other_kind_is_no_drift(machine):
     assert whats(host.look(module="proprietary"))[0] == "package nvidia-kernel-dkms"
 
 
-def test_packages_of_a_working_driver_are_held_and_nothing_else(machine):
+def test_packages_of_the_site_s_driver_are_neither_held_nor_let_go(machine):
     host = machine("ubuntu22.04")
     host.gpu()
     host.works("570.1.2")
-    host.packages = {"nvidia-headless-570-server": "570.1", "libnvidia-container1": "1.17", "bash": "5"}
+    host.packages = {"nvidia-headless-570-server": "570.1", "nvidia-utils-570-server": "570.1", "bash": "5"}
+    host.held = {"nvidia-utils-570-server"}
     found = host.look()
-    assert found["unheld"] == ["nvidia-headless-570-server"]
-    assert found["changes"] == [{"what": "hold", "from": "none", "to": "nvidia-headless-570-server"}]
-    assert host.look(hold=False)["changes"] == []
+    assert (found["changes"], found["unheld"], found["packaged"]) == ([], [], [])
+
+
+def test_what_is_installed_decides_the_source_too(machine):
+    host = machine()
+    host.ours()
+    assert host.look(source="nvidia")["changes"] == []
+
+
+# --- a driver of the site's that does not do, or not quite ---
+
+LOST = "Unable to determine the device handle for GPU0000:07:00.0: Unknown Error"
+
+
+def loaded(host, version="570.86.15"):
+    """A driver that the site has loaded, of no package."""
+    host.gpu()
+    host.write("sys/nvidia/version", f"{version}\n")
+    return host
+
+
+@pytest.mark.parametrize(
+    ("smi", "says"),
+    [
+        (
+            (14, "570.86.15, NVIDIA L4\nWARNING: infoROM is corrupted at gpu 0000:B3:00.0\n", ""),
+            "infoROM is corrupted at",
+        ),
+        ((14, "570.86.15, NVIDIA L4\n", ""), "nvidia-smi ended with 14, infoROM is corrupted"),
+        ((15, "570.86.15, NVIDIA L4\n" * 7 + LOST, ""), LOST),
+        ((0, "570.86.15\n[GPU is lost]\n", ""), "[GPU is lost]"),
+        ((255, "570.86.15\n", f"{LOST}\n"), LOST),
+    ],
+)
+@pytest.mark.parametrize("policy", ["auto", "report"])
+def test_a_driver_that_works_and_complains_is_left_alone_and_told_of(machine, smi, says, policy):
+    host = loaded(machine())
+    host.smi = smi
+    found = host.look(reboot=policy)
+    assert (found["changes"], found["restart"], found["version"]) == ([], "", "570.86.15")
+    assert "gpu_driver: driver 570.86.15 works, but:" in found["notes"][0] and says in found["notes"][0]
+
+
+def test_a_card_that_nvidia_smi_does_not_list_is_told_of(machine):
+    host = loaded(machine())
+    host.smi = (0, "570.86.15, NVIDIA H200\n" * 7, "")
+    for number in range(8):
+        host.write(f"cards/0000:0{number}:00.0/information")
+    assert host.look()["notes"] == ["gpu_driver: nvidia-smi lists 7 of the 8 GPUs that driver 570.86.15 has"]
+
+
+@pytest.mark.parametrize(
+    ("smi", "says"),
+    [
+        ((124, "", "nvidia-smi did not answer within 30 s"), "(nvidia-smi did not answer within 30 s)"),
+        ((6, "No devices were found\n", ""), "(No devices were found)"),
+        ((15, "", f"{LOST}\n"), f"({LOST})"),
+        ((12, "", ""), "(nvidia-smi ended with 12, NVML's library was not found)"),
+        ((127, "", "not found"), "(nvidia-smi is missing); bring nvidia-smi and the libraries of version 570.86.15"),
+    ],
+)
+@pytest.mark.parametrize("packages", [{}, {"nvidia-driver-570": "570.86.15-0ubuntu1"}, DRIVER])
+@pytest.mark.parametrize("release", ["debian12", "ubuntu24.04", "rocky9", 'ID=strange\nVERSION_ID="1"\n'])
+def test_a_loaded_driver_that_does_not_answer_is_refused_in_its_own_words(machine, smi, says, packages, release):
+    host = loaded(machine(release))
+    host.smi, host.packages = smi, packages
+    with pytest.raises(RefusalError, match=re.escape(f"driver 570.86.15 is loaded and does not answer {says}")) as why:
+        host.look(reboot="auto")
+    assert "\n" not in str(why.value) and "it is the site's, and left as it is" in str(why.value)
+    assert host.asked == ["nvidia-smi"]
+
+
+@pytest.mark.parametrize(
+    "smi",
+    [
+        (124, "", "nvidia-smi did not answer within 30 s"),
+        (6, "No devices were found\n", ""),
+        (9, "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n", ""),
+    ],
+)
+def test_an_nvidia_smi_that_is_all_there_is_of_a_driver_is_not_added_to(machine, smi):
+    host = machine()
+    host.gpu()
+    host.smi = smi
+    with pytest.raises(RefusalError, match=re.escape(f"installed (nvidia-smi) and not loaded ({smi[1].strip()}")):
+        host.look()
+
+
+def test_a_mismatch_that_only_nvidia_smi_tells_of_wants_a_restart(machine):
+    host = machine()
+    host.smi = (18, "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 580.95\n", "")
+    assert host.look()["restart"] == "module of another version is loaded, the library is 580.95"
+    host.write("container", "lxc\n")
+    with pytest.raises(RefusalError, match="bring nvidia-smi and the libraries of its version"):
+        host.look()
+
+
+def test_the_kernel_s_other_file_tells_the_version_too(machine):
+    host = machine()
+    host.gpu()
+    host.smi = (6, "No devices were found\n", "")
+    host.write("about", "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build\n")
+    with pytest.raises(RefusalError, match=r"driver 580\.95\.05 is loaded"):
+        host.look()
+
+
+def test_a_driver_that_lacks_nothing_but_nvidia_smi_works(machine):
+    host = loaded(machine())
+    host.write("lib/x86_64-linux-gnu/libnvidia-ml.so.570.86.15")
+    found = host.look()
+    assert found["changes"] == []
+    assert found["notes"] == ["gpu_driver: driver 570.86.15 works, but: nvidia-smi is missing"]
+
+
+def test_the_gpu_operator_s_driver_is_left_to_it(machine):
+    host = loaded(machine("ubuntu22.04"))
+    host.write("run/nvidia/driver/usr/bin/nvidia-smi")
+    with pytest.raises(RefusalError, match="it is the GPU Operator's"):
+        host.look()
+
+
+SITES = [
+    *("nvidia-driver-570", "nvidia-driver-570-open", "nvidia-headless-570-server", "nvidia-dkms-570-server-open"),
+    *("linux-modules-nvidia-570-server-6.8.0-1010-aws", "linux-objects-nvidia-535-6.8.0-40-generic", "cuda-drivers"),
+    *("nvidia-driver", "nvidia-kernel-dkms", "nvidia-open-kernel-dkms", "nvidia-tesla-470-kernel-dkms"),
+    *(
+        "cuda-drivers-570",
+        "nvidia-open",
+        "nvidia-open-570",
+        "nvidia-kernel-open-dkms",
+        "nvidia-legacy-390xx-kernel-dkms",
+    ),
+]
+
+
+@pytest.mark.parametrize("package", SITES)
+@pytest.mark.parametrize("begun", [True, False])
+def test_an_installed_driver_of_the_site_s_is_not_added_to(machine, package, begun):
+    host = machine("ubuntu22.04", "5.15.0-105-generic")
+    host.gpu()
+    host.packages = {package: "570.1"}
+    host.smi = (9, "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n", "")
+    if begun and package not in {"cuda-drivers-570", "nvidia-open-570", "nvidia-headless-570-server"}:
+        host.write("modprobe.conf", host.wanted["modprobe"])  # left from a driver that the site has replaced since
+    with pytest.raises(RefusalError, match=rf"a driver is installed \(package {re.escape(package)} 570\.1\)"):
+        host.look()
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["nvidia-cuda-toolkit", "nvidia-docker2", "nvidia-fs-dkms", "nvidia-container-toolkit", "nvidia-modprobe"],
+)
+def test_what_is_nvidia_s_and_no_driver_does_not_keep_one_away(machine, package):
+    host = machine()
+    host.gpu()
+    host.packages = {package: "1.0"}
+    assert "package nvidia-kernel-dkms" in whats(host.look())
+
+
+def test_a_module_that_no_package_owns_is_a_driver(machine):
+    host = machine()
+    host.gpu()
+    host.write("modules/6.1.0-37-amd64/kernel/drivers/video/nvidia.ko")
+    with pytest.raises(RefusalError, match=r"a driver is installed \(.*nvidia\.ko\).*'modprobe nvidia' loads it"):
+        host.look()
+
+
+def test_a_driver_that_dkms_could_not_build_is_told_by_its_package(machine):
+    host = machine()
+    host.gpu()
+    host.unfinished = {"nvidia-kernel-dkms": "half-configured"}
+    with pytest.raises(RefusalError, match=r"package nvidia-kernel-dkms is half-configured: 'dpkg --configure -a'"):
+        host.look()
+
+
+def test_an_install_of_the_role_s_that_was_cut_short_goes_on(machine):
+    host = machine()
+    host.gpu()
+    host.write("modprobe.conf", "# Written by provisioner: the driver is being installed.\n")
+    host.unfinished = {"nvidia-kernel-dkms": "half-configured"}
+    host.packages = {"nvidia-smi": "535.309.01-0+deb12u1"}
+    found = host.look()
+    assert "package nvidia-kernel-dkms" in whats(found) and "package nvidia-smi" not in whats(found)
+    assert whats(found)[-1].endswith("modprobe.conf")
+
+
+def test_nvidia_s_own_packages_of_the_role_s_are_known_by_more_than_the_distribution_s_names(machine):
+    host = machine()
+    host.ours()
+    host.works("580.95.05")
+    host.packages = {
+        "nvidia-open-580": "580.95.05-1",
+        "nvidia-open-kernel-dkms": "580.95.05-1",
+        "linux-headers-amd64": "6",
+    }
+    host.held = {"nvidia-open-580"}
+    host.write("keyring", KEY)
+    found = host.look(source="nvidia", fingerprints=[FINGERPRINT])
+    assert found["unheld"] == ["nvidia-open-kernel-dkms"]
+    assert not [what for what in whats(found) if what.startswith("package")]
+
+
+@pytest.mark.parametrize("policy", ["auto", "report"])
+def test_a_site_s_module_for_a_newer_kernel_wants_a_restart(machine, policy):
+    host = machine("ubuntu22.04", "5.15.0-105-generic")
+    host.gpu()
+    host.packages = {"linux-modules-nvidia-570-server-generic": "5.15.0-106.116"}
+    host.write("modules/5.15.0-105-generic/modules.dep")
+    host.write("modules/5.15.0-106-generic/kernel/nvidia-570srv/nvidia.ko")
+    found = host.look(reboot=policy)
+    assert found["restart"] == "kernel 5.15.0-105-generic runs, and the module is for 5.15.0-106-generic"
+    assert whats(found) == (["restart"] if policy == "auto" else [])
+
+
+@pytest.mark.parametrize(("wanted", "kind"), [("open", "proprietary"), ("proprietary", "open")])
+def test_another_module_than_the_site_s_is_refused(machine, wanted, kind):
+    host = loaded(machine())
+    host.works("570.86.15")
+    name = "Open Kernel Module for x86_64" if kind == "open" else "x86_64 Kernel Module"
+    host.write("about", f"NVRM version: NVIDIA UNIX {name}  570.86.15  Release Build\n")
+    assert host.look(module=kind)["changes"] == []
+    with pytest.raises(RefusalError, match=f"is the {kind} one, not the {wanted}"):
+        host.look(module=wanted)
+
+
+def test_the_vgpu_manager_is_told_of(machine):
+    host = loaded(machine())
+    host.works("570.86.15")
+    host.write("sys/nvidia_vgpu_vfio/refcnt")
+    assert "benchmark in a virtual machine" in host.look()["notes"][0]
+
+
+def test_an_image_with_a_driver_of_the_site_s_is_left_alone_though_one_is_forced(machine):
+    host = machine("ubuntu22.04", "5.15.0-105-generic")
+    host.packages = {"nvidia-driver-570": "570.1"}
+    assert host.look(force=True)["changes"] == []
+
+
+# --- GPUs that something else has ---
+
+
+def test_gpus_that_are_given_to_virtual_machines_are_none_of_this_host_s(machine):
+    host = machine()
+    for address in ("0000:01:00.0", "0000:02:00.0"):
+        host.gpu(address, "vfio-pci")
+    found = host.look()
+    assert (found["changes"], found["skipped"]) == ([], "all NVIDIA GPUs are given away to vfio-pci")
+
+
+def test_no_driver_is_brought_for_some_of_the_gpus(machine):
+    host = machine()
+    host.gpu("0000:01:00.0", "vfio-pci")
+    host.gpu("0000:02:00.0", "nouveau")
+    with pytest.raises(RefusalError, match=r"0000:01:00\.0 to vfio-pci is given away"):
+        host.look()
+    host.works("570.86.15")
+    assert host.look()["changes"] == []
+
+
+def test_in_a_container_the_driver_is_its_host_s(machine):
+    host = machine()
+    host.gpu()
+    host.write("container", "lxc\n")
+    with pytest.raises(RefusalError, match=r"this is a container \(lxc\)"):
+        host.look()
+    mismatched(host)
+    with pytest.raises(
+        RefusalError, match=r"version mismatch\); bring nvidia-smi and the libraries of version 535\.261"
+    ):
+        host.look(reboot="auto")
+    host.works("580.95.05")
+    assert host.look()["changes"] == []
+
+
+def test_the_driver_of_wsl_is_windows(machine):
+    host = machine("ubuntu24.04", "6.6.87.2-microsoft-standard-WSL2")
+    host.write("wsl/nvidia-smi")
+    host.smi = (9, "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n", "")
+    assert "this is WSL, whose driver is Windows' (NVIDIA-SMI has failed" in host.look(force=True)["skipped"]
+    assert host.asked == [str(host.root / "wsl/nvidia-smi")]
+    host.smi = (0, "581.57, NVIDIA GeForce RTX 4090\n", "")
+    found = host.look()
+    assert (found["changes"], found["skipped"], found["version"]) == ([], "", "581.57")
+
+
+# --- what a driver of the role's would stumble over ---
+
+
+def test_secure_boot_that_does_not_know_the_key_of_dkms_is_told_beforehand(machine):
+    host = machine()
+    host.gpu()
+    host.write("secure_boot", "\x06\x00\x00\x00\x01")
+    with pytest.raises(RefusalError, match="Secure Boot is on"):
+        host.look()
+    host.write("mok.pub")
+    host.keys = f"{host.root}/mok.pub is already enrolled\n"
+    assert "package nvidia-kernel-dkms" in whats(host.look())
+    host.write("secure_boot", "\x06\x00\x00\x00\x00")
+    host.keys = ""
+    assert "package nvidia-kernel-dkms" in whats(host.look())
+
+
+def test_what_the_site_holds_is_not_let_go(machine):
+    host = machine()
+    host.gpu()
+    host.on_hold = "linux-headers-amd64\n"
+    with pytest.raises(RefusalError, match=r"package linux-headers-amd64 is on hold here.*'apt-mark unhold"):
+        host.look()
 
 
 # --- a fresh host ---
@@ -602,7 +939,14 @@ def test_a_kernel_without_headers_is_refused(machine):
     with pytest.raises(RefusalError, match=r"6\.6\.6-mine is not Debian 12's and has no headers"):
         host.look()
     host.write("modules/6.6.6-mine/build/Makefile")
-    assert host.look()["missing"][-1] == "linux-headers-amd64"
+    assert not [name for name in host.look()["missing"] if "headers" in name]
+
+
+def test_a_proxmox_kernel_without_headers_is_told_which(machine):
+    host = machine(kernel="6.8.12-4-pve")
+    host.gpu()
+    with pytest.raises(RefusalError, match=r"'apt-get install proxmox-headers-6\.8\.12-4-pve'"):
+        host.look()
 
 
 def test_a_gpu_that_does_not_answer_though_all_is_there_is_told(machine):

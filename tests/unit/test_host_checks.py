@@ -10,10 +10,11 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import SimpleNamespace
 
 import host_checks as checks
 import pytest
-from ansible.module_utils.provisioner_host import Host
+from ansible.module_utils.provisioner_host import Host, RefusalError
 from ansible.module_utils.provisioner_packages import lock_holder
 
 
@@ -32,6 +33,7 @@ class Module:
     def __init__(self, answers=None, **params):
         defaults = {"minimum_free_bytes": 0, "profile": {}, "runtime": "devcontainer"}
         self.params = {**defaults, "pip_index": "", "xformers_url": "", "ca_pem": "", "repositories": {}, **params}
+        self.params.setdefault("gpu_driver", {"force": False})
         self.answers = answers
 
     def run_command(self, words, environ_update=None, data=None):
@@ -86,6 +88,25 @@ def test_this_host_for_real():
 def test_the_distribution(monkeypatch, release, outcome):
     monkeypatch.setattr(checks, "read", lambda _: release)
     assert checks.system(None)["outcome"] == outcome
+
+
+@pytest.mark.parametrize(("kind", "outcome"), [("x86_64", "ok"), ("aarch64", "warn"), ("ppc64le", "fail")])
+def test_the_kind_of_machine(monkeypatch, kind, outcome):
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine=kind))
+    found = checks.machine(None)
+    assert (found["outcome"], found["detail"].startswith(kind), bool(found["remedy"])) == (
+        outcome,
+        True,
+        outcome != "ok",
+    )
+
+
+@pytest.mark.parametrize(("work", "outcome"), [([], "ok"), (["1 Slurm job: 7", "2 pods"], "warn")])
+def test_what_a_host_is_busy_with(monkeypatch, work, outcome):
+    monkeypatch.setattr(checks, "busy_with", lambda _: work)
+    found = checks.busy(None)
+    assert found["outcome"] == outcome
+    assert all(each in found["detail"] for each in work)
 
 
 def test_too_little_room(host):
@@ -186,16 +207,19 @@ def test_the_dev_container_cli(host, answers, outcome, said):
     assert found["outcome"] == outcome and said in found["detail"]
 
 
-NOTHING = {"answers": False, "version": "", "loaded": "", "mismatch": "", "complaint": "nvidia-smi is missing"}
-
-
 @pytest.fixture
 def card(monkeypatch):
-    """A GPU on the PCI bus, and a driver in the state that is told."""
+    """A GPU on the PCI bus, and what the driver's probe says, or why it refuses."""
 
-    def make(*cards, **driver):
-        monkeypatch.setattr(checks.gpu_driver, "hardware", lambda: list(cards))
-        monkeypatch.setattr(checks.gpu_driver, "driver", lambda _: NOTHING | driver)
+    def make(*cards, refused="", **look):
+        def probe(_host, _wanted):
+            if refused:
+                raise RefusalError(refused)
+            skipped = "" if cards else "no NVIDIA GPU on the PCI bus"
+            return {"hardware": list(cards), "skipped": skipped, "mismatch": "", "notes": [], "cards": [], **look}
+
+        monkeypatch.setattr(checks.nvidia, "hardware", lambda: list(cards))
+        monkeypatch.setattr(checks.gpu_driver, "look", probe)
 
     return make
 
@@ -207,31 +231,30 @@ def test_no_gpu_is_no_failure(host, card):
 
 
 def test_a_gpu_that_works(host, card):
-    card("0000:01:00.0", answers=True, version="580.95", loaded="580.95")
-    found = checks.gpu(host({"nvidia-smi": "NVIDIA H200\nNVIDIA H200\nNVIDIA T4"}))
+    card("0000:01:00.0", works=True, version="580.95", cards=["NVIDIA H200", "NVIDIA H200", "NVIDIA T4"])
+    found = checks.gpu(host())
     assert (found["outcome"], found["detail"]) == ("ok", "2 x NVIDIA H200, NVIDIA T4; driver 580.95")
 
 
-def test_nvswitches_without_their_fabric_manager(host, card, monkeypatch):
-    card("0000:01:00.0", answers=True, version="580.95", loaded="580.95")
-    monkeypatch.setattr(checks.gpu_driver, "lacks_fabric_manager", lambda _: True)
-    found = checks.gpu(host({"nvidia-smi": "NVIDIA H200"}))
-    assert found["outcome"] == "warn"
-    assert "nvidia-fabricmanager.service" in found["detail"] and "version" in found["remedy"]
+def test_a_gpu_that_works_though_not_without_a_fault(host, card):
+    card("0000:01:00.0", works=True, version="580.95", cards=["NVIDIA L4"], notes=["gpu_driver: no fabric: start it"])
+    found = checks.gpu(host())
+    assert (found["outcome"], found["detail"]) == ("warn", "NVIDIA L4; driver 580.95; no fabric: start it")
 
 
 @pytest.mark.parametrize(
-    ("driver", "installed", "outcome", "said", "remedy"),
+    ("look", "outcome", "said", "remedy"),
     [
-        ({}, "", "warn", "1 on the PCI bus; no driver", "prepare` installs it"),
-        ({}, "535.1", "warn", "driver 535.1 is installed and not loaded", "prepare` loads it"),
-        ({"loaded": "535.1", "mismatch": "module 535.1 is loaded"}, "", "fail", "mismatch: module 535.1", "restart"),
-        ({"loaded": "535.1"}, "", "fail", "does not answer: nvidia-smi is missing", "dmesg"),
+        ({"missing": ["nvidia-smi"]}, "warn", "1 on the PCI bus; no driver", "prepare` installs it"),
+        ({}, "warn", "a driver is installed and not loaded", "prepare` loads it"),
+        ({"restart": "module 535.1 is loaded", "mismatch": "it"}, "fail", "module 535.1 is loaded", "restart the host"),
+        ({"restart": "nouveau holds the GPU"}, "warn", "nouveau holds the GPU", "restart the host"),
+        ({"refused": "it hangs; read dmesg; it is the site's"}, "fail", "it hangs", "read dmesg; it is the site's"),
     ],
 )
-def test_a_gpu_that_does_not_work(*, host, card, driver, installed, outcome, said, remedy):
-    card("0000:01:00.0", **driver)
-    found = checks.gpu(host({"modinfo": installed}))
+def test_a_gpu_that_does_not_work(*, host, card, look, outcome, said, remedy):
+    card("0000:01:00.0", **look)
+    found = checks.gpu(host())
     assert found["outcome"] == outcome
     assert said in found["detail"] and remedy in found["remedy"]
 
@@ -298,7 +321,8 @@ def test_what_prepare_would_fetch_is_tried_where_the_host_lacks_it(host, card, m
     monkeypatch.setattr(shutil, "which", lambda name, **_: "")
     card()
     assert [name for name, *_ in checks.registries(made)] == ["engine", "node"]
-    card("0000:01:00.0")
+    card("0000:01:00.0", missing=["nvidia-smi"])
+    made = checks.Host(made.module)
     assert [name for name, *_ in checks.registries(made)] == ["driver", "engine", "toolkit", "node"]
     made.params["runtime"] = "native"
     assert [name for name, *_ in checks.registries(made)] == ["driver"]

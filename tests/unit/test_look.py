@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,21 @@ def test_a_file_is_compared_in_kind_content_mode_and_owner(tmp_path):
     with pytest.raises(RefusalError, match="is a folder, and a file is to be there; it stays as it is"):
         host.file_changes(str(folder), mode="0600")
     assert whats(folder, mode="0755", kind="directory") == [f"{folder}: owner"][: len(owner)]
+
+
+def test_what_hangs_ends_with_what_it_started_and_is_told(tmp_path):
+    program = tmp_path / "hangs"
+    program.write_text(f"#!/bin/sh\nsleep 1000 & echo $! > {tmp_path}/child; wait\n")
+    program.chmod(0o755)
+    assert Host().run(str(program), patience=0.5) == (124, "", f"{program} did not answer within 0.5 s")
+    child = Path("/proc", (tmp_path / "child").read_text().strip())
+    deadline = time.monotonic() + 30
+    while child.exists() and "Z" not in (child / "stat").read_text().split()[2]:
+        assert time.monotonic() < deadline, "what a program that hangs has started is still there"
+        time.sleep(0.05)
+
+
+def test_what_dpkg_has_not_finished_is_not_installed_and_is_known():
+    host = Fake(answers={"dpkg-query": "install half-configured nvidia-kernel-dkms 535.1\ninstall installed bash 5\n"})
+    assert host.packages == {"bash": "5"}
+    assert host.unfinished == {"nvidia-kernel-dkms": "half-configured"}

@@ -12,7 +12,18 @@ import pexpect
 import pytest
 
 from provisioner import history, inflight
-from provisioner.events import VALIDATION_PLAY, Failure, Looked, Output, Progress, RecordFound, Silent, Started, Waiting
+from provisioner.events import (
+    VALIDATION_PLAY,
+    Busy,
+    Failure,
+    Looked,
+    Output,
+    Progress,
+    RecordFound,
+    Silent,
+    Started,
+    Waiting,
+)
 from provisioner.fleet import Fleet, Standing
 from provisioner.history import History
 from provisioner.live import REFRESH, picture
@@ -118,6 +129,11 @@ def test_what_a_person_should_read_first_is_told_at_once_and_once(lines, stream)
     with show(("h1",), stream=terminal) as view:
         view.event(Looked("h1", "docker_engine", (), notes=("[these] containers will stop",)))
     assert "provisioner: h1: [these] containers will stop" in terminal.getvalue()
+
+
+def test_that_a_host_is_busy_is_told_before_anything_is_done_there(lines, stream):
+    lines.event(Busy("h1", ("1 Slurm job: 7", "2 pods")))
+    assert stream.getvalue() == "provisioner: h1: the host is busy: 1 Slurm job: 7; 2 pods\n"
 
 
 def test_a_second_run_of_the_same_host_is_not_over_before_it_began(clock):
