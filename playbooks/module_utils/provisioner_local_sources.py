@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ansible.module_utils import provisioner_engine as engines
 from ansible.module_utils.provisioner_bundle import intact
-from ansible.module_utils.provisioner_engine import Engine
 from ansible.module_utils.provisioner_host import Host, RefusalError, change
 
 
@@ -35,7 +35,7 @@ def look(host: Host, wanted: dict) -> dict:
                 "base image is pulled"
             )
         inputs = wanted["image_inputs"][release["id"]]
-        there = Engine(host).image_label(wanted["image"], wanted["label"])
+        there = engines.of(host).image_label(wanted["image"], wanted["label"])
         if there != inputs:
             before = "absent" if there is None else "made from other inputs"
             image.append(change(f"image {wanted['image']}", before, "made from the profile's"))
