@@ -22,6 +22,8 @@ options:
     default: {}
   python: {description: "For native, the site's Python, which has torch.", type: str, default: python3}
   arch_list: {description: What is compiled for; empty for the GPUs., type: str, default: ""}
+  refusal: {description: Why `prepare` would refuse the host; empty where it would not., type: str, default: ""}
+  notes: {description: What `prepare` would tell of the host., type: list, elements: str, default: []}
   sources_only:
     description:
       - Only look at what `prepare` does not bring - what the profile takes things from and, for native, compiler and
@@ -184,15 +186,23 @@ def apt(_host):
     return finding("apt", OK, "no other program holds its lock")
 
 
+def prepare(host):
+    """What `prepare` would refuse, or tell, by the very look that it begins with."""
+    refusal = host.params["refusal"]
+    if refusal:
+        what, _, remedy = refusal.partition("; ")
+        yield finding("prepare", FAIL, what, remedy)
+    yield from (finding("prepare", WARN, note) for note in host.params["notes"])
+
+
 def engine(host):
     """Whether a Docker engine answers."""
     version = host.ask("docker", "version", "--format", "{{.Server.Version}}", root=True)
     if version:
         return finding("engine", OK, f"Docker {version} answers")
     if shutil.which("dockerd"):
-        return finding(
-            "engine", WARN, "there is a Docker engine that does not answer", "`provisioner prepare` starts it"
-        )
+        remedy = "see `prepare` above" if host.params["refusal"] else "`provisioner prepare` starts it"
+        return finding("engine", WARN, "there is a Docker engine that does not answer", remedy)
     return finding("engine", WARN, "no Docker engine", PREPARE)
 
 
@@ -243,8 +253,11 @@ def container_toolkit(host):
     """Whether the engine can give a container the GPUs; None where there are none."""
     if not (gpu_driver.hardware() or gpu_driver.driver(Probed())["answers"]):
         return None
-    if "nvidia" in host.ask("docker", "info", "--format", "{{json .Runtimes}}", root=True):
+    info = json.loads(host.ask("docker", "info", "--format", "{{json .}}", root=True) or "{}")
+    if "nvidia" in (info.get("Runtimes") or {}):
         return finding("container_toolkit", OK, "the Docker engine knows the runtime nvidia")
+    if any(str(one.get("ID")).startswith("nvidia.com/gpu=") for one in info.get("DiscoveredDevices") or ()):
+        return finding("container_toolkit", OK, "the Docker engine knows the GPUs by CDI")
     return finding("container_toolkit", WARN, "the Docker engine does not know the runtime nvidia", PREPARE)
 
 
@@ -415,6 +428,8 @@ def main():
             "repositories": {"type": "dict", "default": {}},
             "python": {"type": "str", "default": "python3"},
             "arch_list": {"type": "str", "default": ""},
+            "refusal": {"type": "str", "default": ""},
+            "notes": {"type": "list", "elements": "str", "default": []},
             "sources_only": {"type": "bool", "default": False},
             "minimum_free_bytes": {"type": "int", "default": 20000000000},
         },
@@ -429,7 +444,7 @@ def main():
         module.exit_json(changed=False)
     container = CONTAINER_CHECKS if module.params["runtime"] == "devcontainer" else ()
     findings = [check(host) for check in CHECKS + container]
-    findings = [found for found in findings if found] + native(host) + reached(host)
+    findings = [*prepare(host), *(found for found in findings if found), *native(host), *reached(host)]
     module.exit_json(changed=False, host_findings=findings)
 
 

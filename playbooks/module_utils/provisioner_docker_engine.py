@@ -6,6 +6,7 @@ import grp
 import hashlib
 import os
 import pwd
+import re
 from pathlib import Path
 
 from ansible.module_utils import provisioner_docker_daemon as daemon
@@ -82,7 +83,7 @@ def look(host: Host, wanted: dict) -> dict:
             companions.append(SOCKET_UNIT)  # its file may be gone, which only it makes
     stale = bool(engine.answers and pid) and _is_stale(host, pid, wanted)
     busy = bool(stale or SOCKET_UNIT in companions) and engines.business(engine)
-    notes = []
+    notes = _notes(wanted["daemon_json"], settings.values, answers=engine.answers)
     if stale and busy:
         notes.append(
             "the engine has not got the site's present CA bundle or proxies yet, since it is not restarted under "
@@ -114,6 +115,28 @@ def look(host: Host, wanted: dict) -> dict:
         "companions": companions,
         "restart": restart,
     }
+
+
+def _notes(path: str, settings: dict, *, answers: bool) -> list[str]:
+    """What of a site's own settings, or of a start beside what else it has, a person should know."""
+    notes = []
+    if settings.get("userns-remap"):
+        notes.append(
+            f"userns-remap is set in {path}, with which a container cannot write what root lays down for a run; use "
+            "the runtime native there, or take it out when the engine's containers may stop"
+        )
+    if settings.get("iptables") is False:
+        notes.append(
+            f"iptables is false in {path}: a container reaches a network only where the site's own rules have it"
+        )
+    bridges = sorted(one.parent.name for one in Path("/sys/class/net").glob("*/bridge"))
+    others = [name for name in bridges if not re.fullmatch(r"docker\w*|br-[0-9a-f]{12}", name)]
+    if others and not answers and settings.get("iptables") is not False:
+        notes.append(
+            f"the engine's start may have the firewall drop what the host forwards (FORWARD), and there is a bridge of "
+            f"the site's, {others[0]}; let its traffic through in the chain DOCKER-USER"
+        )
+    return notes
 
 
 def _is_hollow(host: Host, path: str, text: str, version: str) -> bool:

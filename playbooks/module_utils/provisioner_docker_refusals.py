@@ -12,7 +12,12 @@ from ansible.module_utils.provisioner_host import Host, RefusalError
 
 
 def check_answering(engine: Engine, oldest: str, *, client: bool) -> None:
-    """RefusalError where an engine that answers is older than `oldest`, or there is no `client`, nor will be."""
+    """RefusalError where an engine that answers is not this host's, or older than `oldest`, or has no `client`."""
+    if not engine.is_here:
+        raise RefusalError(
+            f"root's docker client asks at {engine.elsewhere}, another machine, which a run would measure; unset that "
+            "(DOCKER_HOST, 'docker context use default'), and run this again"
+        )
     if daemon.release(engine.version) < daemon.release(oldest):
         raise RefusalError(
             f"Docker {engine.version} is too old: {oldest} is the first that gives containers GPUs; upgrade it when "

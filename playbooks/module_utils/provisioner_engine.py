@@ -52,6 +52,13 @@ class Engine:
             address = self._said("context", "inspect", "--format", "{{.Endpoints.docker.Host}}") or ""
         return "" if not address or processes.same_socket(address, SOCKET) else address
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it is this host's, as far as its address tells."""
+        kind, _, place = self.elsewhere.partition("://")
+        own = ("localhost", "127.", "0.0.0.0", "[::1]", "[::]", f"{socket.gethostname()}:")  # noqa: S104 - compared
+        return kind in ("", "unix") or (kind in ("tcp", "http", "https") and place.startswith(own))
+
     @cached_property
     def _ping(self) -> tuple[str, str]:
         return ("", "") if self.stopped else _talk("/_ping", PING_SECONDS)
@@ -113,8 +120,8 @@ class Engine:
         if kept:  # as nearly always
             return kept
         mine = [one for one in processes.daemons() if one.user == "root"]
-        if self.elsewhere and not re.match(r"unix:|tcp://(localhost|127\.|0\.0\.0\.0|\[::1?\])", self.elsewhere):
-            return None  # on another machine, or on one that looks like it
+        if not self.is_here:
+            return None
         if not self.elsewhere or len(mine) == 1:
             mine = [one for one in mine if self._is_service_s(one)] or mine
         return mine[0] if len(mine) == 1 else None

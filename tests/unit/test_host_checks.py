@@ -22,7 +22,16 @@ class Module:
 
     def __init__(self, answers=None, **params):
         defaults = {"minimum_free_bytes": 0, "controller_time": time.time(), "profile": {}, "runtime": "devcontainer"}
-        self.params = {**defaults, "pip_index": "", "xformers_url": "", "ca_pem": "", "repositories": {}, **params}
+        self.params = {
+            **defaults,
+            "pip_index": "",
+            "xformers_url": "",
+            "ca_pem": "",
+            "repositories": {},
+            "refusal": "",
+            "notes": [],
+            **params,
+        }
         self.answers = answers
 
     def run_command(self, words, environ_update=None, data=None):
@@ -184,8 +193,19 @@ def test_a_gpu_that_does_not_work(*, host, card, driver, installed, outcome, sai
 
 def test_whether_containers_can_have_the_gpu(host, card):
     card("0000:01:00.0")
-    assert checks.container_toolkit(host({"docker info": '{"runc": {}}'}))["remedy"] == checks.PREPARE
-    assert checks.container_toolkit(host({"docker info": '{"nvidia": {}}'}))["outcome"] == "ok"
+    assert checks.container_toolkit(host({"docker info": '{"Runtimes": {"runc": {}}}'}))["remedy"] == checks.PREPARE
+    assert checks.container_toolkit(host({"docker info": '{"Runtimes": {"nvidia": {}}}'}))["outcome"] == "ok"
+    by_cdi = '{"Runtimes": {}, "DiscoveredDevices": [{"Source": "cdi", "ID": "nvidia.com/gpu=all"}]}'
+    assert "by CDI" in checks.container_toolkit(host({"docker info": by_cdi}))["detail"]
+
+
+def test_what_prepare_would_refuse_or_tell_comes_first(host):
+    found = list(checks.prepare(host(refusal="it is so; mend that, or this; and run it again", notes=["by the way"])))
+    assert [(one["outcome"], one["detail"], one["remedy"]) for one in found] == [
+        ("fail", "it is so", "mend that, or this; and run it again"),
+        ("warn", "by the way", ""),
+    ]
+    assert list(checks.prepare(host())) == []
 
 
 def test_a_restart_that_packages_want(host, tmp_path, monkeypatch):
