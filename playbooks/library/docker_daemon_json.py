@@ -7,8 +7,10 @@ DOCUMENTATION = r"""
 module: docker_daemon_json
 short_description: Runtimes and features in Docker's daemon.json
 description:
-  - What a site has in the file stays. A file that cannot be read as JSON, and settings that dockerd itself refuses,
-    are an error, and the file stays as it is.
+  - What a site has in the file stays, and so do its owner, mode, ACL and encoding, and a link to it. A file that
+    dockerd does not read, that cannot be written anew without loss, and settings that dockerd itself refuses, are an
+    error, and the file stays as it is.
+  - An empty file, with which dockerd before 23.0 does not start, is given an empty object.
 options:
   path: {description: The file., type: path, default: /etc/docker/daemon.json}
   runtimes: {description: Runtimes by name, with path and more as dockerd takes them., type: dict, default: {}}
@@ -20,23 +22,39 @@ path: {description: The file., type: path, returned: always}
 """
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.provisioner_docker_daemon import BrokenSettingsError, merged, parse, refusal, rendered
-from ansible.module_utils.provisioner_host import Host
+from ansible.module_utils.provisioner_docker_daemon import complaint, merged, rendered, settings
+from ansible.module_utils.provisioner_host import Host, RefusalError
 
 HAND = "the file stays as it is: mend it and run this again"
 
 
-def refused(host: Host, path: str) -> str:
-    """Why dockerd would not start with the settings in `path`; empty where it would, or is too old to say (20.10)."""
-    code, out, errors = host.run("dockerd", "--validate", "--config-file", path)
-    said = [line for line in (errors + out).splitlines() if line.strip()]
-    if code in {0, 124, 127} or any("unknown flag" in line for line in said):
-        return ""
-    return said[-1] if said else f"exit code {code}"
+def write(module: AnsibleModule, host: Host, path: Path, data: bytes) -> str:
+    """Replace the file at `path` by one with `data`, alike in all else; why dockerd refuses it, '' if not."""
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True)
+        path.parent.chmod(0o755)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".daemon.json-")
+    temporary = Path(name)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    said = complaint(host, name)
+    if said:
+        temporary.unlink()
+        return said
+    if path.exists():
+        status = path.stat()
+        os.chown(name, status.st_uid, status.st_gid)
+        shutil.copystat(path, name)  # with what else the file system keeps: ACL, labels
+        os.utime(name)
+    else:
+        temporary.chmod(0o644)
+    module.atomic_move(name, str(path))
+    return ""
 
 
 def main() -> None:
@@ -52,27 +70,22 @@ def main() -> None:
     host, shown = Host(), module.params["path"]
     path = Path(os.path.realpath(shown))  # a link to a site's own file stays one
     try:
-        before = path.read_text(encoding="utf-8") if path.exists() else ""
-        settings = parse(before)
-    except (BrokenSettingsError, UnicodeDecodeError) as error:
-        module.fail_json(msg=refusal(shown, error))
-    target = merged(settings, module.params["runtimes"], module.params["features"], host.which)
-    if target == settings:
+        found = settings(host, str(path))
+    except RefusalError as error:
+        module.fail_json(msg=str(error))
+    target = merged(found.values, module.params["runtimes"], module.params["features"], host.which)
+    hollow = path.exists() and not found.text.strip() and not found.loss
+    if target == found.values and not hollow:
         module.exit_json(changed=False, path=shown)
-    after = rendered(target, before)
+    if found.loss:
+        module.fail_json(msg=f"{shown} cannot be written anew without loss: {found.loss}; {HAND}")
+    data = rendered(target, found)
     if not module.check_mode:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".daemon.json-")
-        temporary = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(after)
-        complaint = refused(host, name)
-        if complaint:
-            temporary.unlink()
-            module.fail_json(msg=f"dockerd refuses {shown} with what is to be added: {complaint}; {HAND}")
-        temporary.chmod(0o644)
-        module.atomic_move(name, str(path))  # keeps mode, owner and labels of a file that was there
-    module.exit_json(changed=True, path=shown, diff={"before": before, "after": after})
+        said = write(module, host, path, data)
+        if said:
+            module.fail_json(msg=f"dockerd refuses {shown} with what is to be added: {said}; {HAND}")
+    after = data.decode(found.codec, errors="replace")
+    module.exit_json(changed=True, path=shown, diff={"before": found.text, "after": after})
 
 
 if __name__ == "__main__":

@@ -302,8 +302,11 @@ def container_toolkit(host):
     """Whether the engine can give a container the GPUs; None where there are none."""
     if not (nvidia.hardware() or host.driver["works"]):
         return None
-    if "nvidia" in host.ask("docker", "info", "--format", "{{json .Runtimes}}", root=True):
+    info = json.loads(host.ask("docker", "info", "--format", "{{json .}}", root=True) or "{}")
+    if "nvidia" in (info.get("Runtimes") or {}):
         return finding("container_toolkit", OK, "the Docker engine knows the runtime nvidia")
+    if any(str(one.get("ID")).startswith("nvidia.com/gpu=") for one in info.get("DiscoveredDevices") or ()):
+        return finding("container_toolkit", OK, "the Docker engine knows the GPUs by CDI")
     return finding("container_toolkit", WARN, "the Docker engine does not know the runtime nvidia", PREPARE)
 
 

@@ -6,99 +6,144 @@ import grp
 import hashlib
 import os
 import pwd
+import re
 from pathlib import Path
 
 from ansible.module_utils import provisioner_docker_daemon as daemon
+from ansible.module_utils import provisioner_docker_processes as processes
+from ansible.module_utils import provisioner_docker_refusals as refusals
+from ansible.module_utils import provisioner_engine as engines
 from ansible.module_utils import provisioner_signed_repository as signed
-from ansible.module_utils.provisioner_engine import SERVICE, Engine
+from ansible.module_utils.provisioner_engine import SERVICE, SOCKET_UNIT
 from ansible.module_utils.provisioner_host import Host, RefusalError, change
 
 # What docker.service may need, by which package it is of.
-SOCKET = "docker.socket"
-COMPANIONS = ("containerd.service", SOCKET)
+COMPANIONS = ("containerd.service", SOCKET_UNIT)
 
 # The kernel tells a start in whole seconds: a CA bundle written less than this after it may as well be older.
 CLOCK_GRAIN_SECONDS = 2
 
 
 def look(host: Host, wanted: dict) -> dict:
-    """`wanted` is docker_engine_wanted; a daemon.json that is broken is refused. The facts beside `changes`:
+    """`wanted` is docker_engine_wanted; an engine that is the site's and no run's is refused. Beside `changes`:
 
-    - `answers`: an engine answers to the docker client; `version` is its version
-    - `dockerd`: path of the dockerd that could be started; '' without it or without a docker client
+    - `answers`: an engine answers, on the socket or `elsewhere`; `version` is its version
+    - `dockerd`: path of the dockerd that could be started; '' without it
     - `install`: there is something to install; `packages`: those that are missing
     - `users`: those to put into the engine's group
     - `keeper`: what keeps it running: systemd, detached (started through the pid file), or other
     - `containers`: how many run; `restart`: it is to be started anew, and no container is in the way
     - `leftovers`: pid files that a killed engine has left
-    - `companions`: units that docker.service needs and that are masked or, of a service, not active
+    - `companions`: units that docker.service needs and that are masked, of a service not active, of a socket silent
     - `run`: something of how it is kept running is to be mended
     - `settings`: files with its settings are off: `drop_in`, systemd's, or `hollow`: daemon.json is empty, with which
       dockerd before 23.0 does not start
     """
-    # No engine would start again with it, whoever wants that: told before anything is changed.
-    daemon.settings(host, wanted["daemon_json"])
     if not wanted["packages"]:
         raise RefusalError(f"docker_engine_source is {wanted['source']!r}; set it to distribution or docker")
     host.units(SERVICE, *COMPANIONS)
-    engine = Engine(host)
+    engine = engines.of(host)
+    # No engine would start again with one that is broken, whoever wants that: told before anything is changed.
+    settings = daemon.settings(host, wanted["daemon_json"])
     unit = host.unit(SERVICE)
     service, detached = int(unit.get("MainPID") or 0), _pid_in(wanted["pid_file"], "dockerd")
     pid, keeper = (service, "systemd") if service else (detached, "detached" if detached else "other")
-    dockerd = host.which("dockerd") if engine.client else ""
-    packages = _packages(host, wanted, there=bool(engine.version or dockerd))
+    dockerd = host.which("dockerd")
+    if not engine.answers:
+        refusals.check_silent(host, engine, wanted, settings.values, keeper)
+    packages = _packages(host, wanted, there=bool(engine.answers or dockerd))
+    if engine.answers:
+        refusals.check_answering(engine, wanted["oldest"], client=bool(engine.client or packages))
+
     install = _repository_changes(host, wanted, missing=bool(packages)) + host.missing(packages)
     users = [user for user in wanted["users"] if not _is_member(user, wanted["group"])]
     members = [change(f"user {user}", "not in group " + wanted["group"], "in it") for user in users]
-    settings: list[dict[str, str]] = []
-    hollow = Path(wanted["daemon_json"]).is_file() and not host.read(wanted["daemon_json"]).strip()
-    if hollow:
-        settings.append(change(wanted["daemon_json"], "empty", "{}"))
+    hollow = _is_hollow(host, wanted["daemon_json"], settings.text, engine.version)
+    emptied = [change(wanted["daemon_json"], "empty", "{}")] * hollow
+    starting = unit.get("ActiveState") == "activating"
+    hangs = bool(not engine.answers and pid and not starting)
     running: list[dict[str, str]] = []
     leftovers: list[str] = []
-    if not engine.version:
-        running.append(change("the Docker engine", "does not answer" if dockerd else "absent", "answers"))
+    if not engine.answers:
+        before = "starts" if starting else "does not answer" if dockerd else "absent"
+        running.append(change("the Docker engine", before, "restarted, with its socket" if hangs else "answers"))
         files = wanted["pid_files"].items()
         leftovers = [path for path, name in files if os.path.lexists(path) and not _pid_in(path, name)]
         running += [change(path, "left by a killed engine", "absent") for path in leftovers]
     # An engine that neither systemd's docker.service nor the pid file keeps is left alone.
     drop_in: list[dict[str, str]] = []
     companions: list[str] = []
-    if host.systemd and (keeper == "systemd" or not engine.version):
+    if host.systemd and (keeper == "systemd" or not engine.answers):
         drop_in = _drop_in_changes(host, wanted)
-        running += _unit_changes(unit, engine.version)
-        needed = _companion_changes(host, unit, engine.version)
+        running += _unit_changes(unit, engine.answers)
+        needed = _companion_changes(host, unit, engine.answers)
         companions = [off["what"] for off in needed]
         running += needed
-    stale = bool(engine.version and pid) and _is_stale(host, pid, wanted)
-    notes = []
-    if stale and engine.containers:
+        if hangs and SOCKET_UNIT in _needed(unit) and SOCKET_UNIT not in companions:
+            companions.append(SOCKET_UNIT)  # its file may be gone, which only it makes
+    stale = bool(engine.answers and pid) and _is_stale(host, pid, wanted)
+    busy = bool(stale or SOCKET_UNIT in companions) and engines.business(engine)
+    notes = _notes(wanted["daemon_json"], settings.values, answers=engine.answers)
+    if stale and busy:
         notes.append(
-            "the engine has not got the site's present CA bundle or proxies yet, since it is not restarted under its "
-            f"{engine.containers} running containers; restart it when they may stop"
+            "the engine has not got the site's present CA bundle or proxies yet, since it is not restarted under "
+            f"{busy}; restart it when that may be"
         )
     elif stale:
         running.append(change("the Docker engine", "runs with old settings", "restarted with the site's"))
+    restart = hangs or (not busy and (stale or SOCKET_UNIT in companions))
+    if restart or not engine.answers:
+        refusals.check_start(host, wanted, settings.values)
     return {
-        "changes": settings + drop_in + install + members + running,
+        "changes": emptied + drop_in + install + members + running,
         "notes": notes,
-        "answers": bool(engine.version),
+        "answers": engine.answers,
+        "elsewhere": engine.elsewhere,
         "version": engine.version,
         "dockerd": dockerd,
         "install": bool(install),
         "packages": packages,
         "users": users,
         "keeper": keeper,
-        "containers": engine.containers,
+        "containers": len(engine.containers),
         "systemd": host.systemd,
         "run": bool(running),
-        "settings": bool(settings + drop_in),
+        "settings": bool(emptied + drop_in),
         "drop_in": bool(drop_in),
         "hollow": hollow,
         "leftovers": leftovers,
         "companions": companions,
-        "restart": not engine.version or (not engine.containers and (stale or SOCKET in companions)),
+        "restart": restart,
     }
+
+
+def _notes(path: str, settings: dict, *, answers: bool) -> list[str]:
+    """What of a site's own settings, or of a start beside what else it has, a person should know."""
+    notes = []
+    if settings.get("userns-remap"):
+        notes.append(
+            f"userns-remap is set in {path}, with which a container cannot write what root lays down for a run; use "
+            "the runtime native there, or take it out when the engine's containers may stop"
+        )
+    if settings.get("iptables") is False:
+        notes.append(
+            f"iptables is false in {path}: a container reaches a network only where the site's own rules have it"
+        )
+    bridges = sorted(one.parent.name for one in Path("/sys/class/net").glob("*/bridge"))
+    others = [name for name in bridges if not re.fullmatch(r"docker\w*|br-[0-9a-f]{12}", name)]
+    if others and not answers and settings.get("iptables") is not False:
+        notes.append(
+            f"the engine's start may have the firewall drop what the host forwards (FORWARD), and there is a bridge of "
+            f"the site's, {others[0]}; let its traffic through in the chain DOCKER-USER"
+        )
+    return notes
+
+
+def _is_hollow(host: Host, path: str, text: str, version: str) -> bool:
+    """Whether daemon.json is there and empty, and its engine is or may be one that does not start with that."""
+    if text.strip() or not Path(path).is_file() or daemon.major(version) >= 23:
+        return False
+    return bool(version) or daemon.complaint(host, path) != ""
 
 
 def _packages(host: Host, wanted: dict, *, there: bool) -> list[str]:
@@ -141,19 +186,26 @@ def _is_member(user: str, group: str) -> bool:
     return user in found.gr_mem or entry.pw_gid == found.gr_gid
 
 
-def _unit_changes(unit: dict, version: str) -> list[dict[str, str]]:
-    """What is off about how systemd starts it; of one that is still to be installed only that it is absent."""
+def _unit_changes(unit: dict, answers: bool) -> list[dict[str, str]]:
+    """What is off about how systemd starts it; of one that is still to be installed only that it is absent.
+
+    One that the site starts in another way is static, linked or generated, and stays so.
+    """
     state, found = unit.get("UnitFileState", ""), []
-    if state != "enabled" and (state or version):
+    if state in ("disabled", "masked", "masked-runtime", "enabled-runtime") or (answers and not state):
         found.append(change(SERVICE, state or "unknown", "enabled"))
     if unit.get("NeedDaemonReload") == "yes":
         found.append(change(f"{SERVICE}: files", "not read by systemd", "read"))
     return found
 
 
-def _companion_changes(host: Host, unit: dict, version: str) -> list[dict[str, str]]:
+def _needed(unit: dict) -> set[str]:
+    return {name for kind in ("Requires", "Wants", "BindsTo") for name in unit.get(kind, "").split()}
+
+
+def _companion_changes(host: Host, unit: dict, answers: bool) -> list[dict[str, str]]:
     """What is off about the units that it needs. Of a dockerd that answers nobody sees that it has no containerd."""
-    needed = {name for kind in ("Requires", "Wants", "BindsTo") for name in unit.get(kind, "").split()}
+    needed = _needed(unit)
     found = []
     for name in COMPANIONS:
         state = host.unit(name)
@@ -161,7 +213,7 @@ def _companion_changes(host: Host, unit: dict, version: str) -> list[dict[str, s
             continue
         if state.get("LoadState") == "masked":
             found.append(change(name, "masked", "not masked"))
-        elif version and name.endswith(".service") and state.get("ActiveState") != "active":
+        elif answers and name.endswith(".service") and state.get("ActiveState") != "active":
             found.append(change(name, state.get("ActiveState", "unknown"), "active"))
     return found
 
@@ -183,13 +235,6 @@ def _pid_in(pid_file: str, name: str) -> int:
         return 0
 
 
-def _started_at(pid: int) -> float:
-    """When process `pid` started, in seconds since the epoch."""
-    boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
-    ticks = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
-    return int(boot.split()[1]) + int(ticks) / os.sysconf("SC_CLK_TCK")
-
-
 def _is_stale(host: Host, pid: int, wanted: dict) -> bool:
     """Whether process `pid` lacks a variable, or started before its CA bundle was written or will be.
 
@@ -205,4 +250,4 @@ def _is_stale(host: Host, pid: int, wanted: dict) -> bool:
     brought = wanted["site_ca_sha256"] if str(bundle) == wanted["site_ca_path"] else ""
     if brought and host.sha256(bundle) != brought:
         return True  # role site is about to bring another
-    return bundle.is_file() and bundle.stat().st_mtime > _started_at(pid) + CLOCK_GRAIN_SECONDS
+    return bundle.is_file() and bundle.stat().st_mtime > processes.started_at(pid) + CLOCK_GRAIN_SECONDS

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from ansible.module_utils import provisioner_engine as engines
 from ansible.module_utils.provisioner_bundle import intact
 from ansible.module_utils.provisioner_engine import Engine
 from ansible.module_utils.provisioner_files import first_closed
@@ -38,7 +39,7 @@ def look(host: Host, wanted: dict) -> dict:
                 "base image is pulled"
             )
         inputs = wanted["image_inputs"][release["id"]]
-        engine = Engine(host)
+        engine = engines.of(host)
         there = engine.image_label(wanted["image"], wanted["label"])
         spoilt = closed_in_image(engine, wanted["image"], wanted["image_readable"]) if there == inputs else ""
         if there != inputs:

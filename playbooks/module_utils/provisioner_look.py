@@ -33,7 +33,7 @@ def looks(wanted: dict, when_busy: str = "") -> dict:
         try:
             found[role] = probe.look(host, state)
         except RefusalError as refusal:
-            return {"failed": True, "msg": str(refusal)}
+            return {"failed": True, "refused": True, "msg": str(refusal)}
         except Exception as error:  # a probe's fault is told as any other: in one line that says where
             message = f"looking at {role} failed: {type(error).__name__}: {error}; please report this"
             return {"failed": True, "msg": message}

@@ -3,103 +3,150 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from ansible.module_utils import provisioner_docker_daemon as daemon
+from ansible.module_utils import provisioner_engine as engines
 from ansible.module_utils import provisioner_packages, provisioner_signed_repository
-from ansible.module_utils.provisioner_engine import SERVICE, Engine
-from ansible.module_utils.provisioner_host import Host, change
+from ansible.module_utils import provisioner_toolkit_refusals as refusals
+from ansible.module_utils.provisioner_docker_processes import started_at
+from ansible.module_utils.provisioner_engine import Engine
+from ansible.module_utils.provisioner_host import Host, RefusalError, change
 from ansible.module_utils.provisioner_nvidia import hardware, no_gpu
 
 Changes = list[dict[str, str]]
+
+GPU_DEVICES = "nvidia.com/gpu="
+HOOK = "nvidia-container-runtime-hook"
 
 
 def look(host: Host, wanted: dict) -> dict:
     """How `host` differs from `wanted`, which is the role's `nvidia_container_toolkit_wanted`.
 
-    Beside `changes` and `notes`: `skipped`, why the toolkit does not belong here, or ''; `runtimes` and `features`, for
-    daemon.json; `engine`, what is to be done with the engine, as `engine_action` says; `containers`, the names of those
-    that a restart reaches; `cdi_spec`, the path of the CDI specification that has to be generated, or ''. Raises
-    RefusalError where the distribution is not known, and where daemon.json cannot be read.
+    Beside `changes` and `notes`: `skipped`, why the toolkit does not belong here, or ''; `install`, something of the
+    packages or their repository is off; `runtimes` and `features`, for daemon.json; `engine`, what is to be done with
+    the engine, as `engine_action` says, and `pid`, its process; `containers`, the names of those that a restart
+    reaches; `cdi_spec`, the path of the CDI specification that has to be generated, or ''. Raises RefusalError where
+    the distribution is not known, where daemon.json cannot be read, or not be written without loss, and where no
+    container could get a GPU by what the site has set.
     """
     driver = host.read(wanted["driver_version"]).strip()
     if not (wanted["force"] or driver or hardware()):
         return {"changes": [], "notes": [], "skipped": no_gpu()}
+
+    engine = engines.of(host)
+    version = engine.version or host.ask("dockerd", "--version")
+    found = {
+        "skipped": "",
+        "notes": [],
+        "changes": [],
+        "install": False,
+        "runtimes": {},
+        "features": {},
+        "engine": "",
+        "pid": 0,
+        "containers": [],
+        "cdi_spec": "",
+    }
+    if serves_gpus_by_cdi(host, wanted, engine):
+        folders = engine.info.get("CDISpecDirs") or []
+        return {**found, **(cdi_spec(host, wanted["cdi_specs"], driver, folders) if driver else {})}
+    refusals.check_mode(host, wanted, version)
 
     repositories = wanted["repositories"]
     changes = []
     if repositories:
         changes = provisioner_signed_repository.look(host, provisioner_signed_repository.pick(host, repositories))
     changes += provisioner_packages.look(host, wanted["packages"], wanted["version"], wanted["hold"])
+    found["install"] = bool(changes)
 
-    engine = Engine(host)
-    info = engine.answer("/info") or {}
-    version = info.get("ServerVersion") or host.ask("dockerd", "--version")
-    has_cdi = wanted["cdi"] and daemon.major(version) >= wanted["cdi_engine"]
-    features = {"cdi": True} if has_cdi else {}
-    found = {
-        "skipped": "",
-        "notes": [],
-        "runtimes": wanted["runtimes"],
-        "features": features,
-        "engine": "",
-        "containers": [],
-        "cdi_spec": "",
-    }
-
+    has_cdi = wanted["cdi"] and daemon.release(version) >= daemon.release(wanted["cdi_engine"])
+    is_default = daemon.release(version) >= daemon.release(wanted["cdi_default_engine"])
+    found["features"] = {"cdi": True} if has_cdi and not is_default else {}
+    found["runtimes"] = wanted["runtimes"]
     settings = daemon.settings(host, wanted["daemon_json"])
-    target = daemon.merged(settings, wanted["runtimes"], features, host.which)
-    changes += daemon_changes(wanted["daemon_json"], settings, target)
+    target = daemon.merged(settings.values, found["runtimes"], found["features"], host.which)
+    missing = daemon_changes(wanted["daemon_json"], settings.values, target)
+    if missing:
+        what = missing[0]["what"].rpartition(": ")[2]
+        refusals.check_settings(wanted["daemon_json"], settings, what, engine.daemon)
+    changes += missing
 
-    if "ServerVersion" in info:
-        found["engine"], why, found["notes"] = engine_action(host, wanted, info, target)
+    if engine.info:
+        found["engine"], why, found["notes"] = engine_action(host, wanted, engine, target)
         if found["engine"]:
-            found["containers"] = container_names(engine)
+            found["pid"] = engine.daemon.pid if engine.daemon else 0
+            found["containers"] = engine.containers
             changes.append(change("Docker engine", why, found["engine"]))
-    if has_cdi and target["features"]["cdi"] and driver:
-        found["cdi_spec"], why = stale_cdi_spec(host, wanted["cdi_specs"], driver)
-        if found["cdi_spec"]:
-            changes.append(change("CDI specification", why, f"{found['cdi_spec']} for driver {driver}"))
-    return {**found, "changes": changes}
+    if has_cdi and (target.get("features") or {}).get("cdi", is_default) and driver:
+        found.update(cdi_spec(host, wanted["cdi_specs"], driver))
+    return {**found, "changes": changes + found["changes"]}
+
+
+def serves_gpus_by_cdi(host: Host, wanted: dict, engine: Engine) -> bool:
+    """Whether the engine gives containers the GPUs by CDI, for --gpus too, so that it needs no runtime and no hook."""
+    if wanted["version"] or daemon.release(engine.version) < daemon.release(wanted["cdi_gpus_engine"]):
+        return False
+    devices = engine.info.get("DiscoveredDevices") or []
+    return bool(host.which("nvidia-cdi-hook")) and any(str(one.get("ID")).startswith(GPU_DEVICES) for one in devices)
 
 
 def daemon_changes(path: str, settings: dict, target: dict) -> Changes:
     """What `target` has that daemon.json, as `settings`, has not."""
     return [
-        change(f"{path}: {group}.{name}", _shown(settings.get(group, {}).get(name)), _shown(value))
+        change(f"{path}: {group}.{name}", _shown((settings.get(group) or {}).get(name)), _shown(value))
         for group in ("runtimes", "features")
-        for name, value in target.get(group, {}).items()
-        if settings.get(group, {}).get(name) != value
+        for name, value in (target.get(group) or {}).items()
+        if (settings.get(group) or {}).get(name) != value
     ]
 
 
-def engine_action(host: Host, wanted: dict, info: dict, target: dict) -> tuple[str, str, list[str]]:
+def engine_action(host: Host, wanted: dict, engine: Engine, target: dict) -> tuple[str, str, list[str]]:
     """What to do so that the running engine has the settings `target`, why, and what a person should know.
 
-    `restart` where that stops no container, or may; `reload`, which gives it runtimes but no features, where it would.
+    `restart` where that disturbs nothing, or may; `reload`, which gives it runtimes but no features, where it would.
     """
-    known = info.get("Runtimes") or {}
+    known = engine.info.get("Runtimes") or {}
     names = [name for name in wanted["runtimes"] if target["runtimes"][name]["path"] != _path(known.get(name))]
-    no_cdi = bool(target.get("features", {}).get("cdi")) and not info.get("CDISpecDirs")
+    no_cdi = bool((target.get("features") or {}).get("cdi")) and not engine.info.get("CDISpecDirs")
     if not names and not no_cdi:
-        return "", "", []
+        return "", "", _old_engine(host, engine)
+    if not engine.daemon:
+        raise RefusalError(
+            f"the Docker engine lacks runtime {' and '.join(wanted['runtimes'])}, and no dockerd is seen on this host "
+            "that could be told of it; add it where that engine has its settings, and run this again"
+        )
     why = "without " + " and ".join([f"runtime {name}" for name in names] + ["CDI"] * no_cdi)
-    unit = host.unit(SERVICE)
-    # Containers outlive the restart only where the engine that stops and the one that starts both spare them.
-    spared = info.get("LiveRestoreEnabled") and (
-        target.get("live-restore") is True or "--live-restore" in unit.get("ExecStart", "")
-    )
-    running = info.get("ContainersRunning", 0)
-    if unit.get("ActiveState") == "active" and (not running or spared or wanted["restart"] == "always"):
-        fate = "which they outlive (live-restore)" if spared else "which stops them"
-        warning = f"the Docker engine has {running} running containers and is to be restarted, {fate}"
-        return "restart", why, [warning] * bool(running)
+    busy = engines.business(engine)
+    if engine.is_systemd_s and (not busy or wanted["restart"] == "always"):
+        warning = f"the Docker engine is to be restarted under {busy}, which stops or disturbs that"
+        return "restart", why, [warning] * bool(busy)
     notes = []
     if no_cdi:
         notes = [
-            f"the Docker engine is {why} until it is restarted, and has {running} running containers: "
-            "restart it when they may stop, or set nvidia_container_toolkit_restart to always"
+            f"the Docker engine is {why} until it is restarted, and is not restarted under {busy or 'what keeps it'}: "
+            "restart it when that may be, or set nvidia_container_toolkit_restart to always"
         ]
     return ("reload" if names else ""), why, notes
+
+
+def _old_engine(host: Host, engine: Engine) -> list[str]:
+    """A note where the engine has not seen the toolkit's hook: it looks for that only when it starts."""
+    hook = host.which(HOOK)
+    if not hook or not engine.daemon or Path(hook).stat().st_ctime <= started_at(engine.daemon.pid):
+        return []
+    return [
+        f"the Docker engine runs since before {HOOK} was installed or upgraded; where --gpus fails with 'could not "
+        "select device driver', restart the engine when its containers may stop"
+    ]
+
+
+def cdi_spec(host: Host, paths: list[str], driver: str, folders: list[str] = ()) -> dict:
+    """What `look` tells of the CDI specification: one of `paths`, or a file in `folders`, should be of `driver`."""
+    texts = [host.read(path) for folder in folders for path in Path(folder).glob("*")]
+    path, why = ("", "") if any(driver in text for text in texts) else stale_cdi_spec(host, paths, driver)
+    changes = [change("CDI specification", why, f"{path} for driver {driver}")] if path else []
+    return {"cdi_spec": path, "changes": changes}
 
 
 def _shown(value: object) -> str:
@@ -108,12 +155,6 @@ def _shown(value: object) -> str:
 
 def _path(runtime: object) -> str:
     return str(runtime.get("path", "")) if isinstance(runtime, dict) else ""
-
-
-def container_names(engine: Engine) -> list[str]:
-    """Names of the containers that run."""
-    found = engine.answer("/containers/json") or []
-    return sorted(str(one["Names"][0]).lstrip("/") for one in found if one.get("Names"))
 
 
 def stale_cdi_spec(host: Host, paths: list[str], driver: str) -> tuple[str, str]:

@@ -188,6 +188,37 @@ def test_an_emptied_daemon_json_gets_the_runtime_back(converged):
     converged.put(SETTINGS, json.dumps(WITH_NVIDIA, indent=4, ensure_ascii=False))
 
 
+ALIKE = "stat -L --format '%a %U:%G' {0}; readlink {0}; getfacl --absolute-names {1}; test -L {0}"
+
+
+def test_a_daemon_json_that_is_a_link_stays_one_with_its_owner_mode_and_acl(converged):
+    own = "/srv/site/daemon.json"
+    converged.sh("DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends acl")
+    converged.sh(f"mkdir -p /srv/site; ln -sf {own} {SETTINGS}")
+    converged.put(own, json.dumps(SITE))
+    converged.sh(f"chown games:adm {own}; chmod 640 {own}; setfacl -m u:www-data:r {own}")
+    before = converged.sh(ALIKE.format(SETTINGS, own))
+    changes, _, failed = converged.run()
+    assert (changes, failed) == ([f"{SETTINGS}: runtimes.nvidia"], "")
+    assert converged.settings() == WITH_NVIDIA
+    assert converged.sh(ALIKE.format(SETTINGS, own)) == before
+    converged.sh(f"rm {SETTINGS}; cp {own} {SETTINGS}; chmod 644 {SETTINGS}")
+
+
+def test_a_daemon_json_with_nulls_gets_the_runtime_and_one_with_a_name_twice_stays(converged):
+    text = converged.sh(f"cat {SETTINGS}").rstrip("\n")
+    converged.put(SETTINGS, '{"runtimes": null, "features": null, "debug": null}')
+    assert converged.run()[2] == ""
+    runtimes = {"nvidia": WITH_NVIDIA["runtimes"]["nvidia"]}
+    assert converged.settings() == {"runtimes": runtimes, "features": None, "debug": None}
+    converged.put(SETTINGS, '{"log-level": "debug", "log-level": "warn"}')
+    before = converged.sh(STATE)
+    _, changed, failed = converged.run()
+    assert "cannot be written anew without loss: log-level is in it twice" in failed
+    assert changed == 0 and converged.sh(STATE) == before
+    converged.put(SETTINGS, text)
+
+
 def test_a_broken_daemon_json_stops_the_role_and_stays(converged):
     text = converged.sh(f"cat {SETTINGS}").rstrip("\n")
     converged.put(SETTINGS, '{"log-opts": {"max-size": "10m"},\n "runtimes": }')
@@ -240,12 +271,11 @@ def test_running_containers_are_spared_unless_told_otherwise(converged):
     assert converged.sh(f"{invocation}; {STARTED}") == before
     assert "nvidia" in json.loads(converged.sh("docker info --format '{{json .Runtimes}}'"))
 
-    # Where the engine keeps containers alive, it is restarted under them.
+    # Where the engine keeps containers alive as well: what speaks to them would be cut off.
     without_runtime({**SITE, "live-restore": True})
-    before, started = converged.sh(invocation), converged.sh(STARTED)
+    before = converged.sh(f"{invocation}; {STARTED}")
     assert converged.run()[2] == ""
-    assert converged.sh(invocation) != before
-    assert converged.sh(STARTED) == started
+    assert converged.sh(f"{invocation}; {STARTED}") == before
     assert converged.settings() == {**WITH_NVIDIA, "live-restore": True}
 
     # Without, and where a site says so, the container is named and then stopped.

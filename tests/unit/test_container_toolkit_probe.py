@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -26,10 +27,11 @@ NVIDIA = {"nvidia": {"args": [], "path": "nvidia-container-runtime"}}
 
 def merge(text, features=None, present=()):
     daemon = of("docker_daemon")
-    return daemon.merged(daemon.parse(text), NVIDIA, features or {}, lambda path: path if path in present else "")
+    values = daemon.parse(text.encode()).values
+    return daemon.merged(values, NVIDIA, features or {}, lambda path: path if path in present else "")
 
 
-@pytest.mark.parametrize("text", ["", " \n", "{}", '{"runtimes": {}}'])
+@pytest.mark.parametrize("text", ["", " \n", "{}", "null", '{"runtimes": {}}', '{"runtimes": null}'])
 def test_an_empty_daemon_json_gets_the_runtime(text):
     assert merge(text) == {"runtimes": NVIDIA}
 
@@ -64,34 +66,67 @@ def test_a_site_s_own_choices_of_the_same_names_stay():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("data", "said"),
     [
-        ('{"a": 1,}', "line 1, column 9"),
-        ("{", "line 1"),
-        ("[]", "JSON object"),
-        ("7", "JSON object"),
-        ('{"runtimes": []}', "runtimes is not"),
-        ('{"features": null}', "features is not"),
-        ('{"a": 1, "a": 2}', "a is in it twice"),
-        ('{"a": NaN}', "NaN"),
-        ('{"a": "\ufffd"}', "UTF-8"),
-        ('\ufeff{"a": 1}', "BOM"),
+        (b'{"a": 1,}', "line 1, column 9"),
+        (b"{", "line 1"),
+        (b"[]", "JSON object"),
+        (b"7", "JSON object"),
+        (b'{"runtimes": []}', "runtimes is not"),
+        (b'{"features": 0}', "features is not"),
+        (b'{"a": NaN}', "NaN"),
+        (b"[" * 100000, "recursion"),
     ],
 )
-def test_a_broken_daemon_json(text, said):
+def test_a_broken_daemon_json(data, said):
     daemon = of("docker_daemon")
     with pytest.raises(daemon.BrokenSettingsError, match=said):
-        daemon.parse(text)
+        daemon.parse(data)
+
+
+@pytest.mark.parametrize("old", [True, False])
+@pytest.mark.parametrize(
+    ("data", "values", "read_by", "loss"),
+    [
+        (b'{"debug": null, "features": null}', {"debug": None, "features": None}, "both", ""),
+        (b'{"a": 1, "a": 2}', {"a": 2}, "both", "a is in it twice"),
+        (b'{"runtimes": {"a": 1}, "runtimes": {"b": 2}}', {"runtimes": {"a": 1, "b": 2}}, "both", "runtimes is in it"),
+        (b'{"a": "\xff"}', {"a": "\ufffd"}, "old", "it is not UTF-8"),
+        (b"{} x", {}, "old", "there is more after its end"),
+        (b'\xef\xbb\xbf{"a": 1}', {"a": 1}, "new", ""),
+        ('\ufeff{"a": "\xfc"}'.encode("utf-16-le"), {"a": "\xfc"}, "new", ""),
+        ('\ufeff{"a": "\xfc"}'.encode("utf-16-be"), {"a": "\xfc"}, "new", ""),
+    ],
+)  # fmt: skip
+def test_it_is_read_as_the_host_s_dockerd_reads_it(*, tmp_path, host, old, data, values, read_by, loss):
+    """What each of them says of such a file was seen of Debian 12's 20.10 and Debian 13's 26.1."""
+    path = tmp_path / "daemon.json"
+    path.write_bytes(data)
+    daemon = of("docker_daemon")
+    newer = (0, "configuration OK", "") if read_by != "old" else (1, "", "unable to configure: invalid\n")
+    host.run = lambda *words: (125, "", "unknown flag: --validate") if old else newer
+    host.which = lambda _: "/usr/sbin/dockerd"
+    if read_by in ("both", "old" if old else "new"):
+        found = daemon.settings(host, str(path))
+        assert found.values == values and found.loss.startswith(loss) and bool(found.loss) == bool(loss)
+    else:
+        with pytest.raises(of("host").RefusalError, match=f"{path} is broken: .* the file stays as it is"):
+            daemon.settings(host, str(path))
 
 
 @pytest.mark.parametrize(
-    ("like", "indent"), [("", "    "), ('{"a": 1}', "    "), ('{\n  "a": 1\n}', "  "), ('{\n\t"a": 1}', "\t")]
+    "text", ["", '{"a": 1}', '{\n  "a": 1\n}', '{\n\t"a": 1}', '{\r\n "a": 1\r\n}\r\n', '{"a": "\\ud800"}']
 )
-def test_it_is_written_as_it_was(like, indent):
+@pytest.mark.parametrize(("mark", "codec"), [(b"", "utf-8"), (b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le")])
+def test_it_is_written_as_it_was(text, mark, codec):
     daemon = of("docker_daemon")
-    text = daemon.rendered({"tag": "ü"}, like)
-    assert text == f'{{\n{indent}"tag": "ü"\n}}\n'
-    assert daemon.parse(text) == {"tag": "ü"}
+    found = daemon.parse(mark + text.encode(codec))
+    data = daemon.rendered({**found.values, "tag": "ü"}, found)
+    again = daemon.parse(data)
+    assert (again.values, again.mark, again.codec) == ({**found.values, "tag": "ü"}, mark, codec)
+    indent = {"{\n  ": "  ", "{\n\t": "\t", "{\r\n ": " "}.get(re.match(r"[{\s]*", text)[0], "    ")
+    assert re.search(rf'^{indent}"tag": ', again.text, re.MULTILINE)
+    assert again.text.count("\n") - again.text.count("\r\n") == 0 or "\r\n" not in text
 
 
 # --- keys ---
@@ -267,18 +302,21 @@ INFO = {
     "ServerVersion": "26.1.5+dfsg1",
     "Runtimes": {"runc": {"path": "runc"}, "nvidia": {"path": "nvidia-container-runtime"}},
     "CDISpecDirs": ["/etc/cdi"],
-    "ContainersRunning": 0,
-    "LiveRestoreEnabled": False,
+    "Swarm": {"LocalNodeState": "inactive"},
 }
+WORKER = {"Names": ["/worker"]}
 NAMES = ["nvidia-container-toolkit", "libnvidia-container1"]
 
 
 @pytest.fixture
 def engine(tmp_path):
     """An engine that answers on a socket; its answers can be changed."""
-    answers = {"/info": dict(INFO), "/containers/json": [{"Names": ["/worker"]}]}
+    answers = {"/info": dict(INFO), "/containers/json": [], "/_ping": "OK"}
 
     class Answer(BaseHTTPRequestHandler):
+        def version_string(self):
+            return f"Docker/{answers['/info']['ServerVersion']} (linux)"
+
         def do_GET(self):
             self.send_response(200 if self.path in answers else 404)
             self.end_headers()
@@ -303,11 +341,16 @@ def look(tmp_path, engine, host, monkeypatch):
     probe = of("nvidia_container_toolkit")
     monkeypatch.setattr(of("nvidia"), "PCI", tmp_path / "pci")
     monkeypatch.setattr(of("engine"), "SOCKET", str(tmp_path / "socket"))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    daemon = of("docker_processes").Daemon(7, "root", ["dockerd"], "0::/system.slice/docker.service")
+    monkeypatch.setattr(of("engine").Engine, "daemon", daemon)
     (tmp_path / "daemon.json").write_text(json.dumps({"runtimes": NVIDIA, "features": {"cdi": True}}))
     host._dpkg = [["hold", "installed", name, "1.0-1"] for name in NAMES]
-    host.unit = lambda _: {"LoadState": "loaded", "ActiveState": "active", "ExecStart": "dockerd"}
+    host.unit = lambda _: {"LoadState": "loaded", "ActiveState": "active", "MainPID": "7"}
 
     def run(**changes):
+        of("engine").of.cache_clear()  # a test changes what the engine answers
         wanted = {
             "force": True,
             "repositories": {},
@@ -318,7 +361,10 @@ def look(tmp_path, engine, host, monkeypatch):
             "runtimes": NVIDIA,
             "restart": "spare",
             "cdi": True,
-            "cdi_engine": 25,
+            "cdi_engine": "25",
+            "cdi_default_engine": "28.2",
+            "cdi_gpus_engine": "29.2",
+            "toolkit_config": str(tmp_path / "config.toml"),
             "cdi_specs": [str(tmp_path / "etc.yaml"), str(tmp_path / "run.yaml")],
             "driver_version": str(tmp_path / "version"),
             **changes,
@@ -374,41 +420,53 @@ def test_a_broken_daemon_json_is_refused_with_the_place(look, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("info", "settings", "restart", "action", "warning"),
+    ("containers", "swarm", "restart", "action", "warning"),
     [
-        ({}, {}, "spare", "restart", ""),
-        ({"ContainersRunning": 2}, {}, "spare", "reload", ""),
-        ({"ContainersRunning": 2}, {}, "always", "restart", "which stops them"),
-        ({"ContainersRunning": 2, "LiveRestoreEnabled": True}, {"live-restore": True}, "spare", "restart", "outlive"),
-        # The engine that starts would not spare them.
-        ({"ContainersRunning": 2, "LiveRestoreEnabled": True}, {}, "spare", "reload", ""),
+        ([], "inactive", "spare", "restart", ""),
+        ([WORKER], "inactive", "spare", "reload", ""),
+        ([WORKER], "inactive", "always", "restart", "restarted under its 1 running container, which stops"),
+        ([], "active", "spare", "reload", ""),
+        ([], "active", "always", "restart", "restarted under a Docker Swarm"),
     ],
 )
-def test_an_engine_that_does_not_know_the_runtime(*, look, engine, tmp_path, info, settings, restart, action, warning):
-    engine["/info"].update({"Runtimes": {"runc": {"path": "runc"}}, **info})
-    (tmp_path / "daemon.json").write_text(json.dumps({"runtimes": NVIDIA, "features": {"cdi": True}, **settings}))
+def test_an_engine_that_does_not_know_the_runtime(*, look, engine, containers, swarm, restart, action, warning):
+    engine["/info"].update({"Runtimes": {"runc": {"path": "runc"}}, "Swarm": {"LocalNodeState": swarm}})
+    engine["/containers/json"] = containers
     found = look(restart=restart)
-    assert (found["engine"], found["containers"]) == (action, ["worker"])
+    assert (found["engine"], found["pid"], found["containers"]) == (action, 7, ["worker"] * len(containers))
     assert len(found["notes"]) == bool(warning) and warning in "".join(found["notes"])
     assert found["changes"] == [{"what": "Docker engine", "from": "without runtime nvidia", "to": action}]
 
 
 def test_what_only_a_restart_would_bring_is_no_change_but_told(look, engine):
-    engine["/info"].update({"CDISpecDirs": [], "ContainersRunning": 1})
+    engine["/info"]["CDISpecDirs"] = []
+    engine["/containers/json"] = [WORKER]
     found = look()
     assert (found["changes"], found["engine"]) == ([], "")
     assert "without CDI until it is restarted" in found["notes"][0]
 
 
-def test_an_engine_that_systemd_does_not_keep_is_never_restarted(look, engine, host):
+def test_an_engine_that_systemd_does_not_keep_is_never_restarted(look, engine, host, monkeypatch):
     engine["/info"]["Runtimes"] = {}
     host.unit = lambda _: {}
+    monkeypatch.setattr(of("engine").Engine, "daemon", of("docker_processes").Daemon(7, "root", ["dockerd"], "0::/"))
     assert look()["engine"] == "reload"
+    monkeypatch.setattr(of("engine").Engine, "daemon", None)
+    with pytest.raises(of("host").RefusalError, match="lacks runtime nvidia, and no dockerd is seen on this host"):
+        look()
 
 
 def test_an_engine_that_is_stopped_is_not_started_by_looking(look, engine, host):
     engine["/info"]["Runtimes"] = {}
-    host.unit = lambda _: {"LoadState": "loaded", "ActiveState": "inactive"}
+    states = {"docker.service": "inactive", "docker.socket": "active"}
+    host.unit = lambda name: {"LoadState": "loaded", "ActiveState": states[name]}
+    assert look()["engine"] == ""
+
+
+def test_an_engine_that_is_stuck_counts_as_silent(look, engine):
+    """It says that it lives, and does not tell its containers."""
+    del engine["/containers/json"]
+    engine["/info"]["Runtimes"] = {}
     assert look()["engine"] == ""
 
 
@@ -429,6 +487,97 @@ def test_the_cdi_specification_is_the_driver_s(look, tmp_path):
     found = look()
     assert whats(found) == ["CDI specification"] and found["cdi_spec"] == str(tmp_path / "run.yaml")
     assert look(cdi=False)["changes"] == []
+
+
+@pytest.fixture
+def gpus_by_cdi(engine, host, tmp_path):
+    """A host whose engine serves --gpus by CDI, and that has nothing else of the toolkit's."""
+    (tmp_path / "daemon.json").write_text("{}")
+    (tmp_path / "version").write_text("580.1\n")
+    (tmp_path / "cdi").mkdir()
+    (tmp_path / "cdi/site.json").write_text("libcuda.so.580.1")
+    host._dpkg = []
+    host.which = lambda name: f"/usr/bin/{name}" if name in ("docker", "nvidia-cdi-hook") else ""
+    engine["/info"].update(
+        {
+            "ServerVersion": "29.2.0",
+            "Runtimes": {"runc": {"path": "runc"}},
+            "DiscoveredDevices": [{"Source": "cdi", "ID": "nvidia.com/gpu=all"}],
+            "CDISpecDirs": [str(tmp_path / "cdi")],
+        }
+    )
+    return engine
+
+
+def test_an_engine_that_serves_the_gpus_by_cdi_is_left_alone(look, gpus_by_cdi, tmp_path):
+    found = look()
+    assert (found["changes"], found["notes"], found["install"], found["runtimes"]) == ([], [], False, {})
+    # But for a specification of a driver that is no longer there.
+    (tmp_path / "version").write_text("590.1\n")
+    found = look()
+    assert whats(found) == ["CDI specification"] and not found["install"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ServerVersion": "28.5.1"},
+        {"DiscoveredDevices": None},
+        {"DiscoveredDevices": [{"Source": "cdi", "ID": "amd.com/gpu=all"}]},
+    ],
+)
+def test_an_engine_that_does_not_serve_them_so_gets_the_toolkit(look, gpus_by_cdi, changes):
+    gpus_by_cdi["/info"].update(changes)
+    assert f"package {NAMES[0]}" in whats(look())
+
+
+def test_cdi_that_an_engine_has_by_itself_is_not_written_down(look, engine, tmp_path):
+    engine["/info"]["ServerVersion"] = "28.2.0"
+    (tmp_path / "daemon.json").write_text(json.dumps({"runtimes": NVIDIA}))
+    assert look()["changes"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "version", "refused"),
+    [
+        ('[nvidia-container-runtime]\nmode = "cdi"\n', "26.1.5", True),
+        ("[nvidia-container-runtime]\ndebug = 1\n  mode='csv' # ours\n[other]\nmode = 'auto'\n", "26.1.5", True),
+        ('[nvidia-container-runtime]\nmode = "cdi"\n', "29.2.0", False),
+        ('[nvidia-container-runtime]\nmode = "auto"\n[other]\nmode = "cdi"\n', "26.1.5", False),
+        ('#[nvidia-container-runtime]\n#mode = "cdi"\n', "26.1.5", False),
+        (
+            '[nvidia-container-runtime-hook]\nskip-mode-detection = true\n[nvidia-container-runtime]\nmode = "cdi"\n',
+            "26.1.5",
+            False,
+        ),
+    ],
+)
+def test_a_mode_in_which_the_hook_refuses_gpus_is_told(*, look, engine, tmp_path, text, version, refused):
+    engine["/info"]["ServerVersion"] = version
+    (tmp_path / "config.toml").write_text(text)
+    if refused:
+        with pytest.raises(of("host").RefusalError, match=r"mode is c\w+ in .*config.toml, .* and run this again"):
+            look()
+    else:
+        assert look()["changes"] == []
+
+
+def test_what_cannot_be_written_without_loss_is_refused_only_where_it_has_to_be(look, tmp_path):
+    (tmp_path / "daemon.json").write_text('{"debug": true, "debug": false}')
+    with pytest.raises(of("host").RefusalError, match=r"runtimes.nvidia is to be added to .* debug is in it twice"):
+        look()
+    own = json.dumps({"runtimes": NVIDIA, "features": {"cdi": True}})
+    (tmp_path / "daemon.json").write_text(own[:-1] + ', "debug": true, "debug": false}')
+    assert look()["changes"] == []
+
+
+def test_an_engine_that_reads_another_file_is_told(look, engine, tmp_path, monkeypatch):
+    engine["/info"]["Runtimes"] = {}
+    (tmp_path / "daemon.json").write_text("{}")
+    words = ["dockerd", "--config-file=/var/snap/docker/daemon.json"]
+    monkeypatch.setattr(of("engine").Engine, "daemon", of("docker_processes").Daemon(7, "root", words, ""))
+    with pytest.raises(of("host").RefusalError, match=r"reads /var/snap/docker/daemon.json, not .*; set nvidia"):
+        look()
 
 
 # --- the roles' data, also of distributions that no host is made of here ---
@@ -520,4 +669,4 @@ def test_each_distribution_has_its_engine(data, host, name, version, distributio
 def test_the_role_s_types(data):
     wanted = data["toolkit"]
     assert (wanted["force"], wanted["hold"], wanted["cdi"], wanted["version"]) == (False, True, True, "")
-    assert wanted["cdi_engine"] == 25 and wanted["runtimes"] == NVIDIA
+    assert wanted["cdi_engine"] == "25" and wanted["runtimes"] == NVIDIA

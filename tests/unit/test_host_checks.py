@@ -261,8 +261,10 @@ def test_a_gpu_that_does_not_work(*, host, card, look, outcome, said, remedy):
 
 def test_whether_containers_can_have_the_gpu(host, card):
     card("0000:01:00.0")
-    assert checks.container_toolkit(host({"docker info": '{"runc": {}}'}))["remedy"] == checks.PREPARE
-    assert checks.container_toolkit(host({"docker info": '{"nvidia": {}}'}))["outcome"] == "ok"
+    assert checks.container_toolkit(host({"docker info": '{"Runtimes": {"runc": {}}}'}))["remedy"] == checks.PREPARE
+    assert checks.container_toolkit(host({"docker info": '{"Runtimes": {"nvidia": {}}}'}))["outcome"] == "ok"
+    by_cdi = '{"Runtimes": {}, "DiscoveredDevices": [{"Source": "cdi", "ID": "nvidia.com/gpu=all"}]}'
+    assert "by CDI" in checks.container_toolkit(host({"docker info": by_cdi}))["detail"]
 
 
 def test_a_restart_that_packages_want(host, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 from ansible.module_utils import (
     provisioner_devcontainer_cli,
     provisioner_docker_engine,
+    provisioner_docker_processes,
     provisioner_engine,
     provisioner_local_sources,
 )
@@ -38,8 +39,19 @@ class Fake(Host):
         return (127, "", "") if answer is None else (0, answer, "")
 
 
+@pytest.fixture(autouse=True)
+def own_place(tmp_path, monkeypatch):
+    """The tests' own machine has engines of its own: neither its socket nor its processes are looked at."""
+    monkeypatch.setattr(provisioner_engine, "SOCKET", str(tmp_path / "docker.sock"))
+    monkeypatch.setattr(provisioner_docker_processes, "PROC", tmp_path / "proc")
+    (tmp_path / "proc").mkdir()
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+
+
 def engine_wanted(tmp_path, **changes):
     return {
+        "oldest": "19.03",
         "source": "distribution",
         "packages": {"debian12": ["docker.io", "iptables"]},
         "repositories": {},
@@ -57,27 +69,28 @@ def engine_wanted(tmp_path, **changes):
     }
 
 
-def says(version, head=""):
-    """An engine that runs no containers, in place of `provisioner_engine._talk`."""
-    return lambda path: (head, json.dumps({"Version": version} if path == "/version" else []))
+def says(version, containers=()):
+    """An engine that runs `containers`, in place of `provisioner_engine._talk`."""
+    return lambda path, seconds: (f"HTTP/1.0 200 OK\r\nServer: Docker/{version} (linux)", json.dumps(list(containers)))
 
 
 @pytest.mark.parametrize(
     ("head", "version"),
     [
         ("HTTP/1.0 200 OK\r\nApi-Version: 1.45\r\nServer: Docker/26.1.5+dfsg1 (linux)", "26.1.5+dfsg1"),
-        ("HTTP/1.0 200 OK\r\nServer: Libpod/4.3.1 (linux)", "27.1"),
-        ("", "27.1"),
+        ("HTTP/1.0 200 OK\r\nServer: proxy", "27.1"),
+        ("HTTP/1.0 200 OK\r\nServer: Libpod/4.3.1 (linux)", ""),
+        ("", ""),
     ],
 )
 def test_an_engine_s_version_is_in_the_head_of_any_answer_or_it_is_asked_for_it(monkeypatch, head, version):
-    monkeypatch.setattr(provisioner_engine, "_talk", says("27.1", head))
-    assert provisioner_engine.Engine(Fake(answers={"docker": ""})).version == version
+    monkeypatch.setattr(provisioner_engine, "_talk", lambda path, seconds: (head, '{"Version": "27.1"}'))
+    assert provisioner_engine.Engine(Fake()).version == version
 
 
 def test_a_host_without_an_engine_gets_its_distribution_s_packages(tmp_path):
     found = provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path))
-    assert found["packages"] == ["docker.io", "iptables"] and found["run"] and found["restart"]
+    assert found["packages"] == ["docker.io", "iptables"] and found["run"] and not found["restart"]
     assert [change["to"] for change in found["changes"]] == ["installed", "installed", "answers"]
 
 
@@ -86,8 +99,8 @@ def test_a_distribution_without_a_known_engine_is_refused_only_where_one_is_miss
     with pytest.raises(RefusalError, match="no engine is known for strange1; set docker_engine_source to docker"):
         provisioner_docker_engine.look(host, engine_wanted(tmp_path))
     monkeypatch.setattr(provisioner_engine, "_talk", says("27.1"))
-    host.answers = {"docker": "", "dockerd": ""}
-    assert provisioner_docker_engine.look(host, engine_wanted(tmp_path))["changes"] == []
+    there = Fake("ID=strange\nVERSION_ID=1\n", answers={"docker": "", "dockerd": ""})
+    assert provisioner_docker_engine.look(there, engine_wanted(tmp_path))["changes"] == []
 
 
 REPOSITORY = {
@@ -159,9 +172,11 @@ def test_settings_that_were_emptied_are_drift(tmp_path):
 
 
 def test_an_engine_that_systemd_has_stopped_is_not_asked_since_its_socket_would_start_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(provisioner_engine, "_get", lambda path: pytest.fail("the engine was asked"))
+    monkeypatch.setattr(provisioner_engine, "_talk", lambda path, seconds: pytest.fail("the engine was asked"))
     unit = {"LoadState": "loaded", "ActiveState": "inactive", "UnitFileState": "enabled"}
-    host = Fake(packages=["docker.io", "iptables"], unit=unit, answers={"docker": "20", "dockerd": ""})
+    units = {"docker.service": unit, "docker.socket": {"ActiveState": "active"}, "containerd.service": {}}
+    monkeypatch.setattr(Fake, "unit", lambda self, name: units[name])
+    host = Fake(packages=["docker.io", "iptables"], answers={"docker": "20", "dockerd": ""})
     found = provisioner_docker_engine.look(host, engine_wanted(tmp_path))
     assert [change["from"] for change in found["changes"]] == ["does not answer"]
 
@@ -179,8 +194,8 @@ def test_a_pid_file_of_a_killed_engine_is_drift_and_that_of_one_that_is_starting
     assert provisioner_docker_engine.look(host, starting)["leftovers"] == []
 
     monkeypatch.setattr(provisioner_engine, "_talk", says("27.1"))
-    host.answers = {"docker": "", "dockerd": ""}
-    assert provisioner_docker_engine.look(host, engine_wanted(tmp_path))["changes"] == []
+    there = Fake(packages=["docker.io", "iptables"], answers={"docker": "", "dockerd": ""})
+    assert provisioner_docker_engine.look(there, engine_wanted(tmp_path))["changes"] == []
 
 
 @pytest.mark.parametrize(
@@ -194,7 +209,7 @@ def test_a_pid_file_of_a_killed_engine_is_drift_and_that_of_one_that_is_starting
 )
 def test_what_an_engine_needs_of_systemd_is_looked_at_too(*, tmp_path, monkeypatch, needs, socket, containerd, off):
     """An engine goes on answering for a while without its containerd, and until the next start without its socket."""
-    monkeypatch.setattr(provisioner_engine, "_get", lambda path: {"Version": "1"} if path == "/version" else [])
+    monkeypatch.setattr(provisioner_engine, "_talk", says("27.1"))
     engine = {"ActiveState": "active", "UnitFileState": "enabled", "MainPID": str(os.getpid()), "Requires": needs}
     units = {"docker.service": engine, "docker.socket": socket, "containerd.service": containerd}
     monkeypatch.setattr(Fake, "unit", lambda self, name: units[name])
@@ -231,10 +246,10 @@ def test_old_settings_are_mended_where_no_container_is_in_the_way(
         drop_in_sha256=hashlib.sha256(content.encode()).hexdigest(),
     )
     monkeypatch.setattr(Host, "file_changes", lambda *arguments, **options: [])
-    monkeypatch.setattr(provisioner_engine, "_get", lambda path: {"Version": "1"} if path == "/version" else containers)
+    monkeypatch.setattr(provisioner_engine, "_talk", says("27.1", containers))
     unit = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled", "MainPID": "self"}
     monkeypatch.setattr(provisioner_docker_engine, "int", lambda text: text, raising=False)
-    monkeypatch.setattr(provisioner_docker_engine, "_started_at", lambda pid: 0.0)
+    monkeypatch.setattr(provisioner_docker_processes, "started_at", lambda pid: 0.0)
     host = Fake(packages=["docker.io", "iptables"], unit=unit, answers={"docker": "", "dockerd": ""})
     found = provisioner_docker_engine.look(host, wanted)
     assert (len(found["changes"]), len(found["notes"]), found["restart"]) == (changes, notes, restart)
