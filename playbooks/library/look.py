@@ -34,10 +34,6 @@ looks:
     tasks need.
   type: dict
   returned: always
-refused:
-  description: Set where a role's probe refuses the host; C(msg) says why and how to mend it.
-  type: bool
-  returned: where one does
 off:
   description: The changes of all of these roles together, each with what, from and to.
   type: list
