@@ -59,15 +59,10 @@ def plain(line: str) -> str:
     return re.sub(r"(?<=//)[^/@\s]+@", "", re.sub(r"[\x00-\x1f\x7f]+", " ", line))
 
 
-def listed(looks: dict) -> list[dict]:
-    """What was off, of the answers of `look` by role: each change with its role."""
-    return [{"role": role, **one} for role, look in looks.items() for one in look["changes"]]
-
-
-def made(before: dict, after: dict) -> list[dict]:
-    """The changes that were wanted in the look `before`, and are not in the look `after`."""
-    left = {(one["role"], one["what"]) for one in listed(after)}
-    return [one for one in listed(before) if (one["role"], one["what"]) not in left]
+def made(before: list[dict], after: list[dict]) -> list[dict]:
+    """The changes that were wanted at first, and are not any more."""
+    left = {(one["role"], one["what"]) for one in after}
+    return [one for one in before if (one["role"], one["what"]) not in left]
 
 
 def log_what_was_begun(lock: Path) -> None:
