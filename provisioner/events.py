@@ -37,6 +37,16 @@ EXPLAINED = {
     r"REMOTE HOST IDENTIFICATION HAS CHANGED": "its SSH host key is not the one in known_hosts; find out why, and"
     " where it is another machine now, remove the old key with `ssh-keygen -R ADDRESS`",
     r"Host key verification failed": "its SSH host key is not in known_hosts; log in to it by hand once, or add it",
+    r"must have a tty to run sudo": "sudo wants a terminal there; take requiretty from this user, by"
+    " 'Defaults:USER !requiretty' in sudoers",
+    r"sudoers.*(syntax|parse) error|no valid sudoers|sudoers is (world writable|owned)": "sudo refuses its own sudoers"
+    " there; mend what `visudo -c` says as root",
+    r"sudo.*(setuid bit set|nosuid|effective uid)": "sudo cannot become root there; have it owned by root"
+    " with mode 4755, on a file system without nosuid",
+    r"not in the sudoers file|is not allowed to execute": "sudo does not let this user there; have a rule in sudoers"
+    " that lets it run all as root",
+    r"sudo['\"]?: (command )?not found": "there is no sudo there; install it and let this user use it, log in as root,"
+    " or set ansible_become_method in the inventory",
     r"Missing sudo password|sudo: a password is required": NO_SUDO,
     r"python[\d.]*['\"]?: (command )?not found|python[\d.]*: No such file": NO_PYTHON,
 }

@@ -130,11 +130,15 @@ def _need_root() -> None:
     if os.geteuid() == 0:
         return
     sudo = shutil.which("sudo")
-    if sudo and not subprocess.run([sudo, "-n", "true"], capture_output=True, check=False).returncode:
-        return
+    said = "there is no sudo here"
+    if sudo:
+        tried = subprocess.run([sudo, "-n", "true"], capture_output=True, text=True, check=False)
+        if not tried.returncode:
+            return
+        said = (tried.stderr.strip().splitlines() or ["sudo refuses, without a word"])[-1]
     raise _bad(
-        "preparing this machine needs root, and sudo asks for a password or is not here",
-        "run as root, or allow this user sudo without a password",
+        f"preparing this machine needs root, and {said}",
+        "run as root, or allow this user sudo without a password and without a terminal",
     )
 
 

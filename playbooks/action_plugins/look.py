@@ -125,8 +125,12 @@ class ActionModule(ActionBase):
         if said["rc"] == 0 and lines:
             answer: dict[str, Any] = json.loads(lines[-1])
             return answer
-        complaint = next(reversed([*said["stdout"].splitlines(), *said["stderr"].splitlines()]), f"code {said['rc']}")
-        raise AnsibleActionFail(NO_PYTHON if said["rc"] in {126, 127} else f"the look failed: {complaint}")
+        spoken = [*said["stdout"].splitlines(), *said["stderr"].splitlines()]
+        # Of what sudo says the first line is the cause; of what Python says the last.
+        of_sudo = [line for line in spoken if "sudo" in line and "unable to resolve host" not in line]
+        complaint = next(iter([*of_sudo, *reversed(spoken)]), f"code {said['rc']}")
+        missing = said["rc"] in {126, 127} and not of_sudo
+        raise AnsibleActionFail(NO_PYTHON if missing else f"the look failed: {complaint}")
 
 
 def program(wanted: dict[str, Any], busy: str = "") -> bytes:

@@ -31,12 +31,18 @@ class ActionModule(ActionBase):
         named = repr((sorted(identity.items()), (task_vars or {}).get("inventory_hostname")))
         job = hashlib.sha256(named.encode()).hexdigest()[:16]
         options = {**self._task.args, "job": job, "controller": identity}
+        options |= {name: listed(options[name]) for name in ("before", "after") if options.get(name) is not None}
         answer = self._execute_module("mending", options, task_vars=task_vars)
         holder = answer.get("holder") or {}
         if is_gone(holder.get("identity") or {}):
             answer = self._execute_module("mending", {**options, "gone": holder["job"]}, task_vars=task_vars)
         # The looks are long, and were shown already.
         return {**result, **answer, "invocation": {"module_args": {"state": options["state"]}}}
+
+
+def listed(looks: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was off, of the answers of `look` by role: each change with its role."""
+    return [{"role": role, **change} for role, look in looks.items() for change in look["changes"]]
 
 
 def controller() -> dict[str, Any]:

@@ -93,6 +93,17 @@ SUDO = (
         "let this user run all without a password (NOPASSWD: ALL in sudoers), or set ansible_become_password",
     ),
 )
+PROXY_LOGIN = "give the proxy's user and password in site_https_proxy or site_http_proxy"
+# Why an address is not reached, and how to mend it.
+UNREACHED = (
+    (r"not yet valid|has expired", "set the host's clock right; where it is, have the certificate renewed"),
+    (
+        r"CERTIFICATE_VERIFY_FAILED",
+        "name the site's CA bundle: SSL_CERT_FILE on the controller, or site_ca_bundle in the inventory",
+    ),
+    (r"\b407\b", PROXY_LOGIN),
+    (r"", "let this host through to it, set a proxy, or use another profile or mirror"),
+)
 TIMEOUT_SECONDS = 10
 # The first import of torch after a start reads gigabytes.
 IMPORT_TIMEOUT_SECONDS = 120
@@ -118,6 +129,11 @@ class Host:
             return {**nothing, **gpu_driver.look(Probed(), self.params["gpu_driver"])}
         except RefusalError as refusal:
             return {**nothing, "refused": str(refusal)}
+
+    @cached_property
+    def is_root(self):
+        """Whether we are root, or can be."""
+        return not self.sudo or self.ask("id", "-u", root=True) == "0"
 
     def say(self, *command):
         """All that a command says, also where it fails; empty where it is not there."""
@@ -244,6 +260,8 @@ def apt(_host):
 
 def engine(host):
     """Whether a Docker engine answers."""
+    if not host.is_root:
+        return finding("engine", WARN, "not known: only root may ask it", "see what is said of root")
     version = host.ask("docker", "version", "--format", "{{.Server.Version}}", root=True)
     if version:
         return finding("engine", OK, f"Docker {version} answers")
@@ -302,6 +320,8 @@ def container_toolkit(host):
     """Whether the engine can give a container the GPUs; None where there are none."""
     if not (nvidia.hardware() or host.driver["works"]):
         return None
+    if not host.is_root:
+        return finding("container_toolkit", WARN, "not known: only root may ask the engine", "see what is said of root")
     info = json.loads(host.ask("docker", "info", "--format", "{{json .}}", root=True) or "{}")
     if "nvidia" in (info.get("Runtimes") or {}):
         return finding("container_toolkit", OK, "the Docker engine knows the runtime nvidia")
@@ -353,10 +373,10 @@ def apt_mirrors(host):
 
 
 def package_indexes(host):
-    """Where pip gets its packages, as it is set up and as the profile says."""
+    """Where root's pip gets its packages, as it is set up and as the profile says."""
     index = (
         os.environ.get("PIP_INDEX_URL")
-        or host.ask("pip3", "config", "get", "global.index-url")
+        or host.ask("pip3", "config", "get", "global.index-url", root=True)
         or host.params["pip_index"]
     )
     arguments = [word for words in host.params["profile"].get("python_packages") or () for word in words]
@@ -365,8 +385,8 @@ def package_indexes(host):
 
 
 def npm_registry(host):
-    """Where npm gets its packages."""
-    url = host.ask("npm", "config", "get", "registry")
+    """Where root's npm gets its packages."""
+    url = host.ask("npm", "config", "get", "registry", root=True)
     if url.startswith("http"):
         yield "npm", url, None, ()
 
@@ -434,14 +454,11 @@ def reach(entry, context):
     except urllib.error.HTTPError as error:
         if error.code in also:
             return finding(check, OK, f"{shown} answers {error.code}")
-        remedy = "mend the address, or let this host through to it"
+        remedy = PROXY_LOGIN if error.code == 407 else "mend the address, or let this host through to it"
         return finding(check, FAIL, f"{shown} answers {error.code} {error.reason}", remedy)
     except (OSError, ValueError, http.client.HTTPException) as error:  # timeouts and TLS among them
         reason = getattr(error, "reason", error)
-        if "CERTIFICATE_VERIFY_FAILED" in str(reason):
-            remedy = "name the site's CA bundle: SSL_CERT_FILE on the controller, or site_ca_bundle in the inventory"
-        else:
-            remedy = "let this host through to it, set a proxy, or use another profile or mirror"
+        remedy = next(remedy for pattern, remedy in UNREACHED if re.search(pattern, str(reason)))
         return finding(check, FAIL, f"{shown}: {reason}", remedy)
 
 

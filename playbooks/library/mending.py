@@ -15,8 +15,12 @@ options:
   job: {description: "What the lock is known by, of 16 letters and digits.", type: str, required: true}
   controller: {description: "Who begins, as is found again by the action.", type: dict, default: {}}
   gone: {description: The job of a lock whose controller is not there any more., type: str, default: ""}
-  before: {description: "The answers of action C(look) by role, before anything was mended.", type: dict, default: {}}
-  after: {description: The same afterwards; without it nobody knows what was done., type: dict}
+  before:
+    description: What was off before anything was mended, each change with its role; the action takes a look's answers.
+    type: list
+    elements: dict
+    default: []
+  after: {description: The same afterwards; without it nobody knows what was done., type: list, elements: dict}
   log: {description: "The log, one line a change; empty for none.", type: path, required: true}
 """
 
@@ -49,7 +53,7 @@ def begin(module: AnsibleModule) -> dict:
     controller, job = given["controller"], given["job"]
     who = f"{controller.get('user', 'somebody')}@{controller.get('name', 'unknown')}"
     about = {"controller": who, "since": time.strftime("%H:%M:%SZ", time.gmtime()), "identity": controller}
-    about |= {"wanted": mending.listed(given["before"]), "log": given["log"] or ""}
+    about |= {"wanted": given["before"], "log": given["log"] or ""}
     if given["gone"]:
         mending.tell(mending.LOCK, given["gone"], signal.SIGHUP)
     stale = mending.LOCK.exists() and time.time() - mending.LOCK.stat().st_mtime < A_MOMENT
@@ -91,8 +95,8 @@ def main() -> None:
             "job": {"type": "str", "required": True, "no_log": False},
             "controller": {"type": "dict", "default": {}},
             "gone": {"type": "str", "default": ""},
-            "before": {"type": "dict", "default": {}},
-            "after": {"type": "dict"},
+            "before": {"type": "list", "elements": "dict", "default": []},
+            "after": {"type": "list", "elements": "dict"},
             "log": {"type": "path", "required": True},
         },
         supports_check_mode=True,

@@ -7,7 +7,15 @@ import os
 import re
 from pathlib import Path
 
-from ansible.module_utils.provisioner_files import closed_above, first_closed, locked, no_room, obstacle
+from ansible.module_utils.provisioner_files import (
+    closed_above,
+    first_closed,
+    is_foreign,
+    locked,
+    no_room,
+    not_ours,
+    obstacle,
+)
 from ansible.module_utils.provisioner_host import Host, change, refuse_if
 
 # What the CLI's package must have in it, beside its package.json, to start.
@@ -40,9 +48,9 @@ def look(host: Host, wanted: dict) -> dict:
         install.append(change("the Dev Container CLI", version or "absent", wanted["version"]))
     if not node:
         install.append(change("Node for the Dev Container CLI", "absent", f"{wanted['node_minimum']} or newer"))
-    else:
-        text = wanted["command"].replace(NODE_MARK, node)
-        if host.read(wanted["path"]) not in ("", text):
+    if host.read(wanted["path"]) not in ("", wanted["command"].replace(NODE_MARK, node)):
+        refuse_if(not_ours(wanted["path"]) if is_foreign(wanted["path"]) else "")
+        if node:
             command.append(change(f"{wanted['path']}: content", "other", "as wanted"))
     npm = _find_npm(host, node, wheel) if install else []
     if install:
@@ -93,9 +101,9 @@ def _closed_to_others(folder: Path, node: str) -> list[str]:
     """What is to be told of folders that are the site's, and closed to users who are to use the CLI."""
     closed = closed_above(folder)
     if closed:
-        return [f"devcontainer_cli: {closed} is closed to other users, who so cannot use {folder}; it stays as it is"]
+        return [f"devcontainer_cli: {closed} is closed to other users, and stays so: they cannot use {folder}"]
     closed = first_closed([node], "/") if node and folder.resolve() not in Path(node).parents else ""
-    return [f"devcontainer_cli: {closed} is closed to other users, who so cannot run Node {node}"] if closed else []
+    return [f"devcontainer_cli: {closed} is closed to other users: they cannot run Node {node}"] if closed else []
 
 
 def _cli_version(host: Host, prefix: str) -> str:
@@ -118,9 +126,8 @@ def _wheel_folder(node_folder: Path) -> Path | None:
 def _find_node(host: Host, candidates: list[str], minimum: int) -> str:
     """Real path of the first of `candidates` that runs and is new enough; '' where none is."""
     paths = dict.fromkeys(os.path.realpath(candidate) for candidate in filter(None, candidates))
-    for path in sorted(
-        paths, key=lambda path: bool(first_closed([path], "/"))
-    ):  # one that everybody can run comes first
+    # One that everybody can run comes first.
+    for path in sorted(paths, key=lambda path: first_closed([path], "/") != ""):
         found = re.match(r"v(\d+)\.", host.ask(path, "--version"))
         if found and int(found.group(1)) >= minimum:
             return path

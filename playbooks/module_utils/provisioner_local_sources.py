@@ -9,8 +9,8 @@ from pathlib import Path
 from ansible.module_utils import provisioner_engine as engines
 from ansible.module_utils.provisioner_bundle import intact
 from ansible.module_utils.provisioner_engine import Engine
-from ansible.module_utils.provisioner_files import first_closed
-from ansible.module_utils.provisioner_host import Host, RefusalError, change
+from ansible.module_utils.provisioner_files import first_closed, is_foreign, not_ours, obstacle
+from ansible.module_utils.provisioner_host import Host, RefusalError, change, refuse_if
 
 
 def look(host: Host, wanted: dict) -> dict:
@@ -29,6 +29,7 @@ def look(host: Host, wanted: dict) -> dict:
                 "there is a network, or name another by local_sources_bundle"
             )
         if not intact(wanted["bundle_folder"], wanted["bundle_sha256"]):
+            refuse_unless_ours(wanted["bundle_folder"])
             before = "other, or not whole" if Path(wanted["bundle_folder"]).exists() else "absent"
             bundle.append(change(f"bundle {wanted['bundle_folder']}", before, wanted["bundle"]))
     if wanted["image"]:
@@ -50,6 +51,7 @@ def look(host: Host, wanted: dict) -> dict:
     if wanted["repository"]:
         made_from = repository_inputs(wanted["repository"])
         if made_from != wanted["repository_inputs"]:
+            refuse_unless_ours(wanted["repository"])
             before = "made from other inputs" if made_from else "absent"
             repository.append(change(wanted["repository"], before, "made from the profile's"))
     theirs = first_closed(kept_in(wanted), wanted["folder"])
@@ -65,6 +67,11 @@ def look(host: Host, wanted: dict) -> dict:
         "image_inputs": inputs,
         "release": release,
     }
+
+
+def refuse_unless_ours(folder: str) -> None:
+    """Raise RefusalError where what is at `folder`, and would be replaced, is the site's."""
+    refuse_if(obstacle(folder, "directory") or (not_ours(folder) if is_foreign(folder) else ""))
 
 
 def kept_in(wanted: dict) -> Iterator[Path]:

@@ -7,10 +7,13 @@ import os
 from pathlib import Path
 
 from ansible.module_utils.provisioner_busy import busy
+from ansible.module_utils.provisioner_files import locked, obstacle
 from ansible.module_utils.provisioner_host import MACHINES, Host, RefusalError
 from ansible.module_utils.provisioner_packages import waiting_for
 
 RESTART = "/run/reboot-required"
+# What mending needs, whatever is off: the host's lock is there.
+STATE = "/var/lib/provisioner"
 IDLE_REMEDY = "wait until that is done, or leave out --require-idle (provisioner_require_idle)"
 
 
@@ -42,4 +45,15 @@ def looks(wanted: dict, when_busy: str = "") -> dict:
     restart = Path(RESTART).exists() or any(look.get("reboot_required") for look in found.values())
     facts = {"ansible_facts": {"provisioner_reboot_required": True}} if restart else {}
     off = [change for look in found.values() for change in look["changes"]]
+    why = in_the_way(off)
+    if why:
+        return {"failed": True, "msg": why}
     return {"busy": work, "looks": found, "off": off, "waiting_for": waiting_for(host), "warnings": warnings, **facts}
+
+
+def in_the_way(off: list[dict[str, str]]) -> str:
+    """What keeps a host from being mended at all, and the remedy; '' where nothing does, or nothing is off."""
+    if not off:
+        return ""
+    packages = any(change["what"].startswith("package ") for change in off)
+    return obstacle(STATE, "directory") or locked(STATE) or (locked("/usr") if packages else "")

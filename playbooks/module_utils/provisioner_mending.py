@@ -23,14 +23,15 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 LOCK = Path("/var/lib/provisioner/prepare.lock")
 VARIABLE = "PROVISIONER_PREPARE"
 # In seconds: between two looks at the host's processes; how long none may be at work, since a controller with many
 # hosts leaves one alone for a while; how long a lock lasts, since a daemon that was started may keep the variable.
 PAUSE, IDLE, LONGEST = 5, 600, 4 * 3600
-# How long the holder may take to start.
-PATIENCE = 20
+# How long the holder may take to start, on a busy host.
+PATIENCE = 60
 BROKEN_OFF = " (begun; the prepare was broken off)"
 
 
@@ -59,15 +60,10 @@ def plain(line: str) -> str:
     return re.sub(r"(?<=//)[^/@\s]+@", "", re.sub(r"[\x00-\x1f\x7f]+", " ", line))
 
 
-def listed(looks: dict) -> list[dict]:
-    """What was off, of the answers of `look` by role: each change with its role."""
-    return [{"role": role, **one} for role, look in looks.items() for one in look["changes"]]
-
-
-def made(before: dict, after: dict) -> list[dict]:
-    """The changes that were wanted in the look `before`, and are not in the look `after`."""
-    left = {(one["role"], one["what"]) for one in listed(after)}
-    return [one for one in listed(before) if (one["role"], one["what"]) not in left]
+def made(before: list[dict], after: list[dict]) -> list[dict]:
+    """The changes that were wanted at first, and are not any more."""
+    left = {(one["role"], one["what"]) for one in after}
+    return [one for one in before if (one["role"], one["what"]) not in left]
 
 
 def log_what_was_begun(lock: Path) -> None:
@@ -117,7 +113,8 @@ def start(command: list[str], job: str) -> None:
     if Path("/run/systemd/system").is_dir():
         # A unit of its own: logind ends what is left of a session when the session ends.
         unit = ["systemd-run", "--quiet", "--collect", f"--unit=provisioner-prepare-{job}", *command]
-        if subprocess.run(unit, env=environment, check=False, capture_output=True).returncode == 0:
+        with suppress(subprocess.SubprocessError):
+            subprocess.run(unit, env=environment, check=True, capture_output=True, timeout=PATIENCE)
             return
     nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     subprocess.Popen(command, env=environment, start_new_session=True, cwd="/", **nowhere)
@@ -141,15 +138,24 @@ def at_work(job: str) -> str:
     return ""
 
 
+def locked(lock: IO[str], path: Path) -> bool:
+    """Whether the lock was got; one whose holder has just given it back, and not ended yet, is waited for."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and not held(path):
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.02)
+    return False
+
+
 def hold(job: str, path: Path, about: dict) -> None:
     """Hold the lock until it is to be given back; return at once where another has it."""
     signals = {signal.SIGTERM, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     os.umask(0o077)
     with path.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not locked(lock, path):
             return
         log_what_was_begun(path)
         lock.truncate(0)

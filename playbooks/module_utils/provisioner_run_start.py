@@ -34,7 +34,8 @@ def start(runs: Runs, run: str, input_hash: str, timeout: float = 30) -> str:
         subprocess.run(unit, env=environment, check=True, capture_output=True, text=True)
     else:
         nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-        subprocess.Popen([str(script)], env=environment, start_new_session=True, cwd="/", **nowhere)
+        # As systemd starts it, whatever root's umask is: the container's user reads what it lays down.
+        subprocess.Popen([str(script)], env=environment, start_new_session=True, cwd="/", umask=0o022, **nowhere)
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if runs.described(run):

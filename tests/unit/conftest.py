@@ -1,6 +1,7 @@
 """What the unit tests share: a state directory with runs in it, and the command line as a function."""
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,32 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "state"
     monkeypatch.setenv("PROVISIONER_STATE_DIR", str(folder))
     return folder
+
+
+# As Ansible runs a module: with ours beside its own.
+START = f"""
+import runpy, sys, ansible.module_utils
+ansible.module_utils.__path__.append({str(PLAYBOOKS / "module_utils")!r})
+runpy.run_path(sys.argv.pop(1), run_name="__main__")
+"""
+
+
+@pytest.fixture
+def run_module() -> Callable[..., dict[str, Any]]:
+    """Run an Ansible module on this machine: `run_module(path, parameters)` gives what it says; options as Popen's."""
+
+    def run(path: Path, parameters: dict[str, Any], **options: Any) -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, "-c", START, path],
+            input=json.dumps({"ANSIBLE_MODULE_ARGS": parameters}),
+            capture_output=True,
+            text=True,
+            check=False,
+            **options,
+        )
+        return json.loads(done.stdout)
+
+    return run
 
 
 @pytest.fixture

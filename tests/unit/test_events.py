@@ -93,6 +93,7 @@ def test_a_failure_that_is_ignored_is_none():
         ({"msg": "MODULE FAILURE", "module_stderr": "/bin/sh: 1: /usr/bin/python3: not found\n"}, events.NO_PYTHON),
         ({"module_stderr": "Shared connection closed"}, "Shared connection closed"),
         ({"msg": "Task failed: Missing sudo password"}, events.NO_SUDO),
+        ({"msg": "the look failed: sudo: a password is required"}, events.NO_SUDO),
         (
             {
                 "msg": 'Task failed: Data could not be sent to remote host "h". Make sure this host can be reached'
@@ -136,3 +137,19 @@ def test_what_a_host_waits_for_is_told():
     found = list(events.translate(event("runner_retry", result)))
     assert events.Waiting("h1", "dpkg (process 7), which has the lock") in found
     assert not list(events.translate(event("runner_retry", {"waiting_for": ""})))
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ("sudo: sorry, you must have a tty to run sudo", "!requiretty"),
+        ("/etc/sudoers.d/lab:1:18: syntax error", "visudo -c"),
+        ("sudo: /usr/bin/sudo must be owned by uid 0 and have the setuid bit set", "mode 4755"),
+        ("lab is not in the sudoers file.", "lets it run all as root"),
+        ("/bin/sh: 1: sudo: not found", "there is no sudo there"),
+        ("bash: line 1: sudo: command not found", "there is no sudo there"),
+    ],
+)
+def test_what_sudo_refuses_is_told_as_it_is(words, remedy):
+    assert remedy in events.message({"msg": f"the look failed: {words}"})
+    assert remedy in events.message({"msg": "MODULE FAILURE", "module_stderr": words})

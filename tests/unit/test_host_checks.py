@@ -7,6 +7,8 @@ import ssl
 import subprocess
 import sys
 import threading
+import urllib.error
+import urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -423,3 +425,28 @@ def test_a_container_needs_nothing_of_the_site_s_python(host):
 def test_a_profile_without_a_network_asks_no_registry(host):
     answers = {"apt-get indextargets": "http://deb.site/debian/dists/bookworm/\n"}
     assert checks.registries(host(answers, profile={"network": False, "base_image": ""}, runtime="native")) == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate is not yet valid (_ssl.c:992)", "set the host's clock right"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] unable to get local issuer certificate", "name the site's CA bundle"),
+        ("Tunnel connection failed: 407 Proxy Authentication Required", "give the proxy's user and password"),
+        ("[Errno -2] Name or service not known", "let this host through to it"),
+    ],
+)
+def test_why_an_address_is_not_reached_decides_the_remedy(monkeypatch, reason, remedy):
+    class Opener:
+        def open(self, *_, **__):
+            raise urllib.error.URLError(reason)
+
+    monkeypatch.setattr(urllib.request, "build_opener", lambda *_: Opener())
+    found = checks.reach(("pip", "https://a.example/", None, ()), ssl.create_default_context())
+    assert found["detail"].endswith(reason) and found["remedy"].startswith(remedy)
+
+
+def test_what_only_root_may_ask_is_not_known_without_root(host, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert checks.engine(host())["detail"].startswith("not known")
+    assert checks.engine(host({"sudo -n id -u": "0", "sudo -n docker version": "26.1"}))["outcome"] == "ok"

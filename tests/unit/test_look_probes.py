@@ -355,3 +355,24 @@ def test_a_link_to_the_command_that_cannot_be_had_is_told_and_is_no_change(tmp_p
     assert not changes and f"{link} is the site's own and stays" in note
     changes, (note,) = look(Fake(answers={"devcontainer": ""}), wanted)
     assert not changes and "/usr/bin/devcontainer is the site's own and stays" in note
+
+
+def test_a_command_that_is_a_link_to_the_site_s_is_refused_before_anything(tmp_path):
+    theirs, path = tmp_path / "theirs", tmp_path / "bin/devcontainer"
+    theirs.write_text("the site's")
+    path.parent.mkdir()
+    path.symlink_to(theirs)
+    wanted = {
+        **{"version": "1", "node_minimum": 20, "node_folder": "/nonexistent", "venv_packages": {}, "command": "ours"},
+        **{"prefix": str(tmp_path), "folder": str(tmp_path), "path": str(path), "link": "/nonexistent/link"},
+    }
+    with pytest.raises(RefusalError, match=r"devcontainer is a link to .*theirs, which is not as it is wanted"):
+        provisioner_devcontainer_cli.look(Fake(), wanted)
+
+
+def test_sources_that_are_a_link_to_the_site_s_are_not_replaced(tmp_path):
+    path = tmp_path / "xformers.git"
+    path.symlink_to(tmp_path.parent)
+    wanted = {"bundle": "", "image": "", "repository": str(path), "repository_inputs": "abc", "folder": str(tmp_path)}
+    with pytest.raises(RefusalError, match=r"is a link to .*, which is not as it is wanted"):
+        provisioner_local_sources.look(Fake(), wanted)

@@ -132,12 +132,8 @@ def test_the_log_has_one_line_a_change_and_no_secrets(tmp_path):
 
 
 def test_what_was_made_is_what_is_not_off_any_more():
-    looks = {
-        "a": {"changes": [{"what": "x", "from": 1, "to": 2}, {"what": "y", "from": 1, "to": 2}]},
-        "b": {"changes": []},
-    }
-    after = {"a": {"changes": [{"what": "y", "from": 1, "to": 2}]}, "b": {"changes": []}}
-    assert mending.made(looks, after) == [{"role": "a", "what": "x", "from": 1, "to": 2}]
+    x, y, other = ({**CHANGE, "what": what} for what in ("x", "y", "other"))
+    assert mending.made([x, y], [y, other]) == [x]
 
 
 def test_a_controller_is_gone_only_where_that_can_be_seen():

@@ -1,20 +1,13 @@
 """Module `npm_package`, with an npm that tests make up, and what is told of npm's and pip's failures."""
 
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from ansible.module_utils.provisioner_installers import failure
 
 ROOT = Path(__file__).parents[2]
-START = f"""
-import runpy, sys, ansible.module_utils
-ansible.module_utils.__path__.append({str(ROOT / "playbooks/module_utils")!r})
-runpy.run_path({str(ROOT / "roles/devcontainer_cli/library/npm_package.py")!r}, run_name="__main__")
-"""
+MODULE = ROOT / "roles/devcontainer_cli/library/npm_package.py"
 INSTALLS = """#!/bin/sh
 echo "$@" > calls
 mkdir -p there/node_modules/@a/tool
@@ -23,7 +16,7 @@ echo '{"version": "1.2"}' > there/node_modules/@a/tool/package.json
 
 
 @pytest.fixture
-def call(tmp_path):
+def call(run_module, tmp_path):
     """Call the module: `call(npm, umask)` gives what it says; `npm` is the text of its program."""
 
     def run(npm=INSTALLS, umask=0o022):
@@ -31,16 +24,7 @@ def call(tmp_path):
         program.write_text(npm)
         program.chmod(0o755)
         given = {"npm": [str(program)], "folder": str(tmp_path / "there"), "name": "@a/tool", "version": "1.2"}
-        done = subprocess.run(
-            [sys.executable, "-c", START],
-            input=json.dumps({"ANSIBLE_MODULE_ARGS": given}),
-            cwd=tmp_path,
-            preexec_fn=lambda: os.umask(umask),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return json.loads(done.stdout)
+        return run_module(MODULE, given, cwd=tmp_path, preexec_fn=lambda: os.umask(umask))
 
     return run
 

@@ -3,9 +3,6 @@
 import base64
 import fcntl
 import hashlib
-import json
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -13,13 +10,6 @@ import pytest
 import python_venv
 
 NAME, VERSION = "a-tool", "1.2"
-MODULES = Path(python_venv.__file__).parent
-# As Ansible runs a module: with ours beside its own.
-START = f"""
-import runpy, sys, ansible.module_utils
-ansible.module_utils.__path__.append({str(MODULES.parent / "module_utils")!r})
-runpy.run_path(sys.argv.pop(1), run_name="__main__")
-"""
 
 
 def install(folder, version=VERSION, content=b"program"):
@@ -35,7 +25,7 @@ def install(folder, version=VERSION, content=b"program"):
 
 
 @pytest.fixture
-def call(tmp_path):
+def call(run_module, tmp_path):
     """Call the module: `call(check=False)` gives what it says; its pip notes its words and installs what is in new/."""
     pip = tmp_path / "env/bin/pip"
     pip.parent.mkdir(parents=True)
@@ -45,14 +35,7 @@ def call(tmp_path):
 
     def run(check=False):
         given = {"folder": str(tmp_path / "env"), "name": NAME, "version": VERSION, "_ansible_check_mode": check}
-        done = subprocess.run(
-            [sys.executable, "-c", START, MODULES / "python_venv.py"],
-            input=json.dumps({"ANSIBLE_MODULE_ARGS": given}),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return json.loads(done.stdout)
+        return run_module(Path(python_venv.__file__), given)
 
     return run
 

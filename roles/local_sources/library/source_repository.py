@@ -10,7 +10,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.provisioner_installers import ANY_USER
 from ansible.module_utils.provisioner_local_sources import repository_inputs
-from ansible.module_utils.workplace import remove, run, workplace
+from ansible.module_utils.workplace import put, run, workplace
 
 DOCUMENTATION = r"""
 module: source_repository
@@ -86,8 +86,7 @@ def make(module: AnsibleModule, work: Path) -> None:
         ["--git-dir", str(bare), "config", "provisioner.inputs", params["inputs"]],
     ):
         run(module, "git", ["git", *arguments], DISK, environ_update=params["commit_environment"])
-    remove(Path(params["path"]))
-    bare.rename(params["path"])
+    put(bare, Path(params["path"]))
 
 
 def main() -> None:

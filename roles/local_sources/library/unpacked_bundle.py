@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.provisioner_bundle import MANIFEST, BundleError, contents, intact
-from ansible.module_utils.workplace import remove, workplace
+from ansible.module_utils.workplace import put, workplace
 
 DOCUMENTATION = r"""
 module: unpacked_bundle
@@ -53,8 +53,7 @@ def main() -> None:
             there = intact(folder, sha256)
             if not there:
                 unpack(archive, sha256, module.params["known"], work)
-                remove(folder)
-                work.rename(folder)
+                put(work, folder)
     except (BundleError, OSError) as error:
         module.fail_json(msg=str(error))
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,15 @@ def workplace(folder: Path) -> Iterator[Path]:
             yield folder
         finally:
             remove(folder)
+
+
+def put(made: Path, place: Path) -> None:
+    """Have the folder `made` at `place`, in place of what is there; whole or not at all, on another disk too."""
+    new = place.with_name(f".{place.name}.new")
+    remove(new)
+    shutil.move(made, new)
+    remove(place)
+    new.rename(place)
 
 
 def remove(folder: Path) -> None:
