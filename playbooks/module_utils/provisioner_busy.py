@@ -14,9 +14,11 @@ from ansible.module_utils.provisioner_engine import Engine
 from ansible.module_utils.provisioner_host import Host
 
 PROCESSES = Path("/proc")
-# CUDA's programs have this device open, and what only watches a card has not; the module counts who does.
-GPU_DEVICE = "/dev/nvidia-uvm"
+# CUDA's programs have this device open; the module counts who does, where it is one that could be unloaded.
+GPU_DEVICE = Path("/dev/nvidia-uvm")
 GPU_USERS = "/sys/module/nvidia_uvm/refcnt"
+# What may have it open and computes nothing.
+WATCHERS = ("nvidia-persiste", "nv-hostengine", "nvidia-cuda-mps")
 # A run of ours that is under way, and the Dev Container CLI's label on its container: the folder that it is of.
 OUR_RUN = "scenario_a.sh"
 LABEL, OUR_FOLDER = "devcontainer.local_folder", "/xformers-devcontainer-scenario-a"
@@ -42,7 +44,9 @@ ROOM = 3
 def busy(host: Host) -> list[str]:
     """Return what is under way on the host and is not ours, a line for each kind; empty where nothing is."""
     found: dict[str, list[str]] = {}
-    watched, runs = _gpu_is_used(host), False
+    users = host.read(GPU_USERS).strip()
+    gpu = users != "0" and GPU_DEVICE.exists()
+    seen = runs = False
     for process in PROCESSES.iterdir():
         if not process.name.isdigit():
             continue
@@ -55,9 +59,11 @@ def busy(host: Host) -> list[str]:
             named = re.search(pattern, line)
             if line and not IDLE.match(line):  # threads of the kernel's have no command line
                 found.setdefault("pod" if POD.search(line) else kind, []).append(named[1] if named else "")
-        elif watched and _has_open(process, GPU_DEVICE):
-            found.setdefault("GPU program", []).append(f"{name} ({process.name})")
-    if watched and "GPU program" not in found:
+        elif gpu and _has_open(process, GPU_DEVICE):
+            seen = True
+            if not name.startswith(WATCHERS):
+                found.setdefault("GPU program", []).append(f"{name} ({process.name})")
+    if gpu and users and not seen:
         found["GPU program"] = [""]  # of another user's, or in a container that is not seen from here
     if runs:  # what builds and tests for it is not told from others' work
         found = {kind: names for kind, names in found.items() if kind not in {"container", "GPU program"}}
@@ -66,15 +72,10 @@ def busy(host: Host) -> list[str]:
     return [_line(kind, names) for kind, names in sorted(found.items()) if names]
 
 
-def _gpu_is_used(host: Host) -> bool:
-    """Tell whether a program of CUDA's runs."""
-    return host.read(GPU_USERS).strip() not in {"", "0"}
-
-
-def _has_open(process: Path, device: str) -> bool:
+def _has_open(process: Path, device: Path) -> bool:
     """Tell whether a process has a device open; False where it has ended or may not be asked."""
     try:
-        return any(str(file.readlink()) == device for file in (process / "fd").iterdir())
+        return any(file.readlink() == device for file in (process / "fd").iterdir())
     except OSError:
         return False
 

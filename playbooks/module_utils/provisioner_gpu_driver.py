@@ -88,22 +88,29 @@ def is_ours(host: Host, wanted: dict, entry: dict, found: dict, installed: str) 
     if not (entry and Path(wanted["modprobe_file"]).exists()) or nvidia.UNINSTALLER.exists():
         return False
     runs = found["version"] or found["loaded"]
-    source = source_of(host, entry)
+    source, _ = source_of(host, entry)
     if not source:
         return not (runs or installed.startswith("package "))
     return not runs or major(runs) in entry["sources"][source].get("branches", [major(runs)])
 
 
-def source_of(host: Host, entry: dict) -> str:
-    """Return the source in the role's data that the installed driver is of; '' where it is of none."""
-    names = list(map(bare, {**host.packages, **host.unfinished}))
+def source_of(host: Host, entry: dict) -> tuple[str, str]:
+    """Return the source in the role's data that the installed driver is of, and its branch; '' each for none."""
+    versions = {bare(name): version for name, version in {**host.unfinished, **host.packages}.items()}
     # NVIDIA's repository has packages of the distribution's names beside its own.
     for source, data in sorted(entry["sources"].items(), key=lambda item: "repository" not in item[1]):
         for own, *_ in data["packages"].values():
-            pattern = re.escape(own).replace(re.escape("{branch}"), r"\d+")
-            if any(re.fullmatch(pattern, name) for name in names):
-                return str(source)
-    return ""
+            pattern = re.compile(re.escape(own).replace(re.escape("{branch}"), r"(\d+)"))
+            for name in sorted(versions, reverse=True):
+                match = pattern.fullmatch(name)
+                if match:
+                    return str(source), next(iter(match.groups()), "") or major(upstream(versions[name]))
+    return "", ""
+
+
+def upstream(version: str) -> str:
+    """Return a package's version without the distribution's part of it; '' of what is none."""
+    return re.sub(r"^\d+:|-.*", "", version) if version[:1].isdigit() else ""
 
 
 # --- a driver that is the site's ---
@@ -253,12 +260,12 @@ def refuse_held(host: Host, names: set[str]) -> None:
 def packages(host: Host, wanted: dict, entry: dict, found: dict) -> dict:
     """Return which packages and sources are missing, with the text that the source's file should have."""
     # What is installed decides, unless another branch is asked for.
-    source = entry["sources"].get((not wanted["branch"] and source_of(host, entry)) or wanted["source"])
+    there, its_branch = ("", "") if wanted["branch"] else source_of(host, entry)
+    source = entry["sources"].get(there or wanted["source"])
     name = entry["name"]
     if not source:
         raise RefusalError(f"{name} has no driver of its own; set gpu_driver_source to nvidia")
-    # What works is of the right branch, unless another is asked for.
-    exact = wanted["branch"] or major(found["version"]) or source["branch"]
+    exact = wanted["branch"] or major(found["version"]) or its_branch or source["branch"]
     branch = major(exact)
     branches = source.get("branches", [branch])
     if branch not in branches:
@@ -275,8 +282,8 @@ def packages(host: Host, wanted: dict, entry: dict, found: dict) -> dict:
     installed = {bare(each): version for each, version in host.packages.items()}
     # The first of a module's packages is the module's own.
     own = {module: names[0].format(**words) for module, names in source["packages"].items()}
-    works = [module for module in own if found["answers"] and own[module] in installed]
-    module = wanted["module"] or next(iter(works), source["module"])
+    present = [module for module in own if own[module] in installed]
+    module = wanted["module"] or next(iter(present), source["module"])
     names = [each.format(**words) for each in source["packages"][module]] + headers(entry, found, words)
     missing = [each for each in names if each not in installed]
     changes = [
@@ -284,7 +291,7 @@ def packages(host: Host, wanted: dict, entry: dict, found: dict) -> dict:
     ]
 
     # A package whose name does not tell its branch is told by its version.
-    version = re.sub(r"^\d+:|-.*", "", installed.get(own[module], ""))
+    version = upstream(installed.get(own[module], ""))
     if version and not of_branch(version, branch):
         missing = [*names]
         changes.append(change(f"package {own[module]}", version, f"branch {branch}"))

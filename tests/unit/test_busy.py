@@ -42,6 +42,8 @@ class Machine(Host):
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     monkeypatch.setattr(probe, "PROCESSES", tmp_path)
+    monkeypatch.setattr(probe, "GPU_DEVICE", tmp_path / "nvidia-uvm")
+    (tmp_path / "nvidia-uvm").touch()
     monkeypatch.setattr(probe, "Engine", lambda _: type("", (), {"answer": lambda *_: None}))
     return Machine(tmp_path)
 
@@ -114,12 +116,22 @@ def test_an_engine_that_answers_with_an_error_hides_no_container(machine, monkey
     assert probe.busy(machine) == [f"1 container: {WEB[:12]}"]
 
 
-def test_a_program_of_cuda_is_seen_by_what_it_has_open(machine):
-    machine.runs("python3 train.py", opens=["/dev/null", "/dev/nvidia-uvm"])
+@pytest.mark.parametrize("users", ["2\n", ""], ids=["counted", "in the kernel itself, as on an H200 that was asked"])
+def test_a_program_of_cuda_is_seen_by_what_it_has_open(machine, tmp_path, users):
+    machine.users = users
     machine.runs("/usr/bin/dcgm", "nv-hostengine", opens=["/dev/nvidiactl"])
-    machine.users = "2\n"
-    assert probe.busy(machine) == ["1 GPU program: python3 (101)"]
-    machine.users = "0\n"
+    machine.runs("nvidia-persistenced --uvm-persistence-mode", opens=[tmp_path / "nvidia-uvm"])
+    assert probe.busy(machine) == []
+    machine.runs("python3 train.py", opens=["/dev/null", tmp_path / "nvidia-uvm"])
+    assert probe.busy(machine) == ["1 GPU program: python3 (103)"]
+
+
+@pytest.mark.parametrize("why", ["nobody is counted", "there is no such device"])
+def test_without_a_user_of_cuda_no_process_is_looked_into(machine, tmp_path, why):
+    machine.users = "0\n" if why == "nobody is counted" else ""
+    machine.runs("python3 train.py", opens=[tmp_path / "nvidia-uvm"])
+    if why == "there is no such device":
+        (tmp_path / "nvidia-uvm").unlink()
     assert probe.busy(machine) == []
 
 

@@ -316,6 +316,8 @@ def test_a_working_module_of_the_other_kind_is_no_drift(machine):
     host.held.add("nvidia-open-kernel-dkms")
     assert host.look()["changes"] == []
     assert whats(host.look(module="proprietary"))[0] == "package nvidia-kernel-dkms"
+    mismatched(host)
+    assert host.look()["changes"] == []
 
 
 def test_packages_of_the_site_s_driver_are_neither_held_nor_let_go(machine):
@@ -525,6 +527,19 @@ def test_nvidia_s_own_packages_of_the_role_s_are_known_by_more_than_the_distribu
     found = host.look(source="nvidia", fingerprints=[FINGERPRINT])
     assert found["unheld"] == ["nvidia-open-kernel-dkms"]
     assert not [what for what in whats(found) if what.startswith("package")]
+
+
+def test_the_branch_of_the_role_s_driver_is_kept_though_it_does_not_answer(machine):
+    host = machine("ubuntu22.04", "5.15.0-105-generic")
+    host.gpu()
+    host.write("modprobe.conf", host.wanted["modprobe"])
+    host.write("sys/nvidia/version", "570.86.15")
+    host.write("keyring", KEY)
+    host.packages = {"nvidia-open-570": "570.124.06-0ubuntu1", "linux-headers-generic": "5"}
+    host.smi = (18, "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 570.124\n", "")
+    found = host.look(fingerprints=[FINGERPRINT])
+    assert not [what for what in whats(found) if "nvidia-open" in what]
+    assert found["restart"] == "module 570.86.15 is loaded, the library is 570.124"
 
 
 @pytest.mark.parametrize("policy", ["auto", "report"])
