@@ -341,6 +341,7 @@ def look(tmp_path, engine, host, monkeypatch):
     probe = of("nvidia_container_toolkit")
     monkeypatch.setattr(of("gpu_driver"), "PCI", tmp_path / "pci")
     monkeypatch.setattr(of("engine"), "SOCKET", str(tmp_path / "socket"))
+    monkeypatch.setattr(of("docker_processes"), "containers", list)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     daemon = of("docker_processes").Daemon(7, "root", ["dockerd"], "0::/system.slice/docker.service")

@@ -208,6 +208,13 @@ def test_what_prepare_would_refuse_or_tell_comes_first(host):
     assert list(checks.prepare(host())) == []
 
 
+def test_a_program_that_hangs_is_not_waited_for_again(host, monkeypatch):
+    made, asked = host(), []
+    monkeypatch.setattr(made.module, "run_command", lambda words, **_: asked.append(words) or (124, "", ""))
+    assert [made.ask("docker", "version"), made.ask("docker", "info", root=True)] == ["", ""]
+    assert len(asked) == 1
+
+
 def test_a_restart_that_packages_want(host, tmp_path, monkeypatch):
     monkeypatch.setattr(checks, "RESTART", str(tmp_path / "reboot-required"))
     assert checks.restart(host()) is None
