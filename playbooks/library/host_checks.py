@@ -120,6 +120,7 @@ class Host:
         self.module = module
         self.params = module.params
         self.sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+        self.hung = set()
 
     @cached_property
     def driver(self):
@@ -145,11 +146,13 @@ class Host:
     def ask(self, *command, root=False):
         """Standard output of a command, stripped; empty where it failed or is not there."""
         sudo = self.sudo if root else []
-        if not all(map(shutil.which, [*sudo[:1], command[0]])):
+        if command[0] in self.hung or not all(map(shutil.which, [*sudo[:1], command[0]])):
             return ""
         # An engine that hangs, say, must not hold up the rest.
         words = ["timeout", str(TIMEOUT_SECONDS), *sudo, *command]
         code, out, _ = self.module.run_command(words, environ_update={"LC_ALL": "C"})
+        if code == 124:  # it is not waited for again
+            self.hung.add(command[0])
         return out.strip() if code == 0 else ""
 
 

@@ -166,7 +166,9 @@ def business(engine: Engine) -> str:
     if number:
         return f"its {number} running container{'s' * (number > 1)}"
     state = (engine.info.get("Swarm") or {}).get("LocalNodeState", "inactive")
-    return "" if state == "inactive" else "a Docker Swarm that it is a node of"
+    if state != "inactive":
+        return "a Docker Swarm that it is a node of"
+    return "a build that it runs" if processes.containers() else ""  # which is not among its containers
 
 
 def _has_context() -> bool:

@@ -18,6 +18,10 @@ Changes = list[dict[str, str]]
 
 GPU_DEVICES = "nvidia.com/gpu="
 HOOK = "nvidia-container-runtime-hook"
+OLD_ENGINE = (
+    f"the Docker engine runs since before {HOOK} was installed or upgraded; where --gpus fails with 'could not select "
+    "device driver', restart the engine when its containers may stop"
+)
 
 
 def look(host: Host, wanted: dict) -> dict:
@@ -107,38 +111,34 @@ def engine_action(host: Host, wanted: dict, engine: Engine, target: dict) -> tup
     `restart` where that disturbs nothing, or may; `reload`, which gives it runtimes but no features, where it would.
     """
     known = engine.info.get("Runtimes") or {}
-    names = [name for name in wanted["runtimes"] if target["runtimes"][name]["path"] != _path(known.get(name))]
+    wants = {name: _path(target["runtimes"][name]) for name in wanted["runtimes"]}
+    names = [name for name, path in wants.items() if name not in known or path != _path(known[name])]
     no_cdi = bool((target.get("features") or {}).get("cdi")) and not engine.info.get("CDISpecDirs")
+    hookless = not _has_seen_hook(host, engine)
     if not names and not no_cdi:
-        return "", "", _old_engine(host, engine)
+        return "", "", [OLD_ENGINE] * hookless
     if not engine.daemon:
         raise RefusalError(
-            f"the Docker engine lacks runtime {' and '.join(wanted['runtimes'])}, and no dockerd is seen on this host "
-            "that could be told of it; add it where that engine has its settings, and run this again"
+            f"the Docker engine lacks runtime {' and '.join(wants)}, and no dockerd is seen on this host that could be "
+            "told of it; add it where that engine has its settings, and run this again"
         )
     why = "without " + " and ".join([f"runtime {name}" for name in names] + ["CDI"] * no_cdi)
     busy = engines.business(engine)
     if engine.is_systemd_s and (not busy or wanted["restart"] == "always"):
         warning = f"the Docker engine is to be restarted under {busy}, which stops or disturbs that"
         return "restart", why, [warning] * bool(busy)
-    notes = []
-    if no_cdi:
-        notes = [
-            f"the Docker engine is {why} until it is restarted, and is not restarted under {busy or 'what keeps it'}: "
-            "restart it when that may be, or set nvidia_container_toolkit_restart to always"
-        ]
-    return ("reload" if names else ""), why, notes
-
-
-def _old_engine(host: Host, engine: Engine) -> list[str]:
-    """A note where the engine has not seen the toolkit's hook: it looks for that only when it starts."""
-    hook = host.which(HOOK)
-    if not hook or not engine.daemon or Path(hook).stat().st_ctime <= started_at(engine.daemon.pid):
-        return []
-    return [
-        f"the Docker engine runs since before {HOOK} was installed or upgraded; where --gpus fails with 'could not "
-        "select device driver', restart the engine when its containers may stop"
+    lacks = " and ".join(["without CDI"] * no_cdi + ["without the toolkit's hook, which --gpus may need"] * hookless)
+    notes = [
+        f"the Docker engine is {lacks} until it is restarted, which it is not under {busy or 'what keeps it'}: restart "
+        "it when that may be, or set nvidia_container_toolkit_restart to always"
     ]
+    return ("reload" if names else ""), why, notes * bool(lacks)
+
+
+def _has_seen_hook(host: Host, engine: Engine) -> bool:
+    """Whether the toolkit's hook was there when the engine started: only then it looks for it."""
+    hook = host.which(HOOK)
+    return bool(hook and engine.daemon) and Path(hook).stat().st_ctime <= started_at(engine.daemon.pid)
 
 
 def cdi_spec(host: Host, paths: list[str], driver: str, folders: list[str] = ()) -> dict:

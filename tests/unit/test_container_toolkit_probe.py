@@ -336,11 +336,19 @@ def engine(tmp_path):
 
 
 @pytest.fixture
-def look(tmp_path, engine, host, monkeypatch):
+def hook():
+    """Whether the engine has seen the toolkit's hook when it started."""
+    return {"seen": True}
+
+
+@pytest.fixture
+def look(tmp_path, engine, host, hook, monkeypatch):
     """Look at a host that has all it should, but for what is changed."""
     probe = of("nvidia_container_toolkit")
     monkeypatch.setattr(of("nvidia"), "PCI", tmp_path / "pci")
     monkeypatch.setattr(of("engine"), "SOCKET", str(tmp_path / "socket"))
+    monkeypatch.setattr(of("docker_processes"), "containers", list)
+    monkeypatch.setattr(probe, "_has_seen_hook", lambda *_: hook["seen"])
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     daemon = of("docker_processes").Daemon(7, "root", ["dockerd"], "0::/system.slice/docker.service")
@@ -423,13 +431,20 @@ def test_a_broken_daemon_json_is_refused_with_the_place(look, tmp_path):
     ("containers", "swarm", "restart", "action", "warning"),
     [
         ([], "inactive", "spare", "restart", ""),
-        ([WORKER], "inactive", "spare", "reload", ""),
+        (
+            [WORKER],
+            "inactive",
+            "spare",
+            "reload",
+            "without the toolkit's hook, which --gpus may need until",
+        ),
         ([WORKER], "inactive", "always", "restart", "restarted under its 1 running container, which stops"),
-        ([], "active", "spare", "reload", ""),
+        ([], "active", "spare", "reload", "which it is not under a Docker Swarm that it is a node of: restart"),
         ([], "active", "always", "restart", "restarted under a Docker Swarm"),
     ],
 )
-def test_an_engine_that_does_not_know_the_runtime(*, look, engine, containers, swarm, restart, action, warning):
+def test_an_engine_that_does_not_know_the_runtime(*, look, engine, hook, containers, swarm, restart, action, warning):
+    hook["seen"] = False
     engine["/info"].update({"Runtimes": {"runc": {"path": "runc"}}, "Swarm": {"LocalNodeState": swarm}})
     engine["/containers/json"] = containers
     found = look(restart=restart)
@@ -444,6 +459,20 @@ def test_what_only_a_restart_would_bring_is_no_change_but_told(look, engine):
     found = look()
     assert (found["changes"], found["engine"]) == ([], "")
     assert "without CDI until it is restarted" in found["notes"][0]
+
+
+def test_an_engine_that_started_before_the_hook_was_there_is_told(look, hook):
+    hook["seen"] = False
+    found = look()
+    assert (found["changes"], found["engine"]) == ([], "")
+    assert "runs since before nvidia-container-runtime-hook was installed" in found["notes"][0]
+
+
+def test_a_shim_of_a_site_s_is_known_by_its_name(look, engine, tmp_path):
+    runtime = {"runtimeType": "io.containerd.nvidia.v1"}
+    (tmp_path / "daemon.json").write_text(json.dumps({"runtimes": {"nvidia": runtime}, "features": {"cdi": True}}))
+    engine["/info"]["Runtimes"] = {"nvidia": runtime}
+    assert look()["changes"] == []
 
 
 def test_an_engine_that_systemd_does_not_keep_is_never_restarted(look, engine, host, monkeypatch):

@@ -269,6 +269,13 @@ def test_whether_containers_can_have_the_gpu(host, card):
     assert "by CDI" in checks.container_toolkit(host({"docker info": by_cdi}))["detail"]
 
 
+def test_a_program_that_hangs_is_not_waited_for_again(host, monkeypatch):
+    made, asked = host(), []
+    monkeypatch.setattr(made.module, "run_command", lambda words, **_: asked.append(words) or (124, "", ""))
+    assert [made.ask("docker", "version"), made.ask("docker", "info", root=True)] == ["", ""]
+    assert len(asked) == 1
+
+
 def test_a_restart_that_packages_want(host, tmp_path, monkeypatch):
     monkeypatch.setattr(checks, "RESTART", str(tmp_path / "reboot-required"))
     assert checks.restart(host()) is None

@@ -338,6 +338,14 @@ def test_a_swarm_is_not_disturbed(look, monkeypatch):
     assert "not restarted under a Docker Swarm that it is a node of" in found["notes"][0]
 
 
+def test_a_build_is_not_disturbed(process, look, monkeypatch):
+    monkeypatch.setattr(docker_engine, "_is_stale", lambda *_: True)
+    monkeypatch.setattr(engines, "_talk", answers("27.1"))
+    process(9, "cc1plus", cgroup="0::/system.slice/docker-nvqzrk0qg8wxjp2dmn4ixpzxa.scope")
+    found = look(Fake(units(pid="5")))
+    assert not found["restart"] and "not restarted under a build that it runs" in found["notes"][0]
+
+
 def test_a_socket_that_accepts_and_never_answers_is_asked_once(look, tmp_path, monkeypatch):
     asked = []
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
