@@ -55,8 +55,8 @@ from pathlib import Path
 
 from ansible.module_utils import provisioner_gpu_driver as gpu_driver
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.provisioner_apt import lock_holder
 from ansible.module_utils.provisioner_host import Host as Probed
-from ansible.module_utils.provisioner_packages import lock_holder
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 PREPARE = "`provisioner prepare` installs it"

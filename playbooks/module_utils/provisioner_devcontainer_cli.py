@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from ansible.module_utils.provisioner_host import Host, change
+from ansible.module_utils.provisioner_packages import look as look_at_packages
 
 # What the CLI's package must have in it, beside its package.json, to start.
 CLI = "node_modules/@devcontainers/cli"
@@ -41,6 +42,8 @@ def look(host: Host, wanted: dict) -> dict:
         text = wanted["command"].replace(NODE_MARK, node)
         if host.read(wanted["path"]) not in ("", text):
             command.append(change(f"{wanted['path']}: content", "other", "as wanted"))
+    if install and not _find_npm(host, node, wheel):
+        install += look_at_packages(host, host.pick(wanted["node_packages"]) or [], "", wanted["node_repositories"])
     command += host.file_changes(str(Path(wanted["path"]).parent), mode="0755", kind="directory")
     command += host.file_changes(wanted["path"], mode="0755")
     if not os.path.lexists(wanted["link"]) and not host.which(Path(wanted["link"]).name):

@@ -148,7 +148,7 @@ class Host:
             "--showformat",
             "${db:Status-Want} ${db:Status-Status} ${Package} ${Version}\n",
         )
-        return [line.split() for line in self.ask(*query).splitlines() if line.count(" ") == 3]
+        return [line.split(" ") for line in self.ask(*query).splitlines() if line.count(" ") == 3]
 
     @cached_property
     def packages(self) -> dict[str, str]:
@@ -157,6 +157,14 @@ class Host:
             return {name: version for _, status, name, version in self._dpkg if status == "installed"}
         lines = self.ask("rpm", "-qa", "--qf", "%{NAME} %{EVR}\n").splitlines()
         return {name: version for name, _, version in (line.partition(" ") for line in lines)}
+
+    @cached_property
+    def unfinished(self) -> dict[str, str]:
+        """Name and state of each package that dpkg began with and has not finished: half-configured, unpacked, ..."""
+        if not self.which("dpkg-query"):
+            return {}
+        done = {"installed", "not-installed", "config-files"}
+        return {name: status for _, status, name, *_ in self._dpkg if status not in done}
 
     @cached_property
     def held(self) -> set[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ansible.module_utils.provisioner_bundle import intact
 from ansible.module_utils.provisioner_engine import Engine
 from ansible.module_utils.provisioner_host import Host, RefusalError, change
+from ansible.module_utils.provisioner_packages import look as look_at_packages
 
 
 def look(host: Host, wanted: dict) -> dict:
@@ -39,11 +40,13 @@ def look(host: Host, wanted: dict) -> dict:
         if there != inputs:
             before = "absent" if there is None else "made from other inputs"
             image.append(change(f"image {wanted['image']}", before, "made from the profile's"))
+            image += look_at_packages(host, release["tools"])
     if wanted["repository"]:
         made_from = repository_inputs(wanted["repository"])
         if made_from != wanted["repository_inputs"]:
             before = "made from other inputs" if made_from else "absent"
             repository.append(change(wanted["repository"], before, "made from the profile's"))
+            repository += look_at_packages(host, wanted["repository_tools"])
     return {
         "changes": bundle + image + repository,
         "bundle": bool(bundle),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
+from ansible.module_utils.provisioner_apt import waiting_for
 from ansible.module_utils.provisioner_host import Host, RefusalError
-from ansible.module_utils.provisioner_packages import waiting_for
 
 RESTART = "/run/reboot-required"
 

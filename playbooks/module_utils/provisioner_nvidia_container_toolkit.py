@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from ansible.module_utils import provisioner_docker_daemon as daemon
-from ansible.module_utils import provisioner_packages, provisioner_signed_repository
+from ansible.module_utils import provisioner_packages as packages
 from ansible.module_utils.provisioner_engine import SERVICE, Engine
 from ansible.module_utils.provisioner_gpu_driver import NO_GPU, hardware
 from ansible.module_utils.provisioner_host import Host, change
@@ -25,11 +25,9 @@ def look(host: Host, wanted: dict) -> dict:
     if not (wanted["force"] or driver or hardware()):
         return {"changes": [], "notes": [], "skipped": NO_GPU}
 
-    repositories = wanted["repositories"]
-    changes = []
-    if repositories:
-        changes = provisioner_signed_repository.look(host, provisioner_signed_repository.pick(host, repositories))
-    changes += provisioner_packages.look(host, wanted["packages"], wanted["version"], wanted["hold"])
+    names = wanted["packages"]
+    changes = packages.look(host, names, wanted["version"], wanted["repositories"])
+    changes += packages.holds(host, names) if wanted["hold"] else []
 
     engine = Engine(host)
     info = engine.answer("/info") or {}

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import host_checks as checks
 import pytest
+from ansible.module_utils.provisioner_apt import lock_holder
 from ansible.module_utils.provisioner_host import Host
-from ansible.module_utils.provisioner_packages import lock_holder
 
 
 class Module:
