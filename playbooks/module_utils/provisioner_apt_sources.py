@@ -87,12 +87,10 @@ def lacking(host: Host, own: str, components: list[str]) -> str:
 
     The host's own sources say where these are. `own` is the file that the stanzas are for.
     """
-    said = {(target.uri, target.suite): target for target in targets(host)}
     have: dict[tuple[str, str], list[str]] = {}
-    for target in targets(host, "--no-release-info"):
-        archive = (target.uri, target.suite)
-        if not target.entry.startswith(own) and _is_own(host, said.get(archive, target)):
-            have.setdefault(archive, []).append(target.component)
+    for target in own_archives(host):
+        if not target.entry.startswith(own):
+            have.setdefault((target.uri, target.suite), []).append(target.component)
     stanzas = []
     for (uri, suite), present in sorted(have.items()):
         missing = [each for each in components if each not in present]
@@ -100,6 +98,16 @@ def lacking(host: Host, own: str, components: list[str]) -> str:
             stanza = {"Types": "deb", "URIs": uri, "Suites": suite, "Components": " ".join(missing)}
             stanzas.append(agreeing(host, stanza, own))
     return "\n".join(stanzas).strip()
+
+
+def own_archives(host: Host) -> list[Target]:
+    """The lists of packages that are of the distribution's own archives."""
+    said = {(target.uri, target.suite): target for target in targets(host)}
+    return [
+        target
+        for target in targets(host, "--no-release-info")
+        if _is_own(host, said.get((target.uri, target.suite), target))
+    ]
 
 
 def _is_own(host: Host, target: Target) -> bool:
