@@ -308,8 +308,8 @@ def native(host):
 def apt_sources(host):
     """A finding for each of apt's sources that does not answer, or that apt does not trust; one where all are well.
 
-    apt itself asks, with its proxies, certificates and keys, in a folder apart from its lists. A source of another's that
-    is in trouble does not keep the distribution's own packages from being installed.
+    apt itself asks, with its proxies, certificates and keys, in a folder apart from its lists. A source of another's in
+    trouble does not keep the distribution's own packages from being installed.
     """
     probed, check = Probed(), "registry apt"
     if not probed.which("apt-get") or not host.params["profile"].get("network", True):
