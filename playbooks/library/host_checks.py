@@ -61,7 +61,7 @@ from ansible.module_utils.provisioner_apt import apt as apt_words
 from ansible.module_utils.provisioner_apt_sources import own_archives
 from ansible.module_utils.provisioner_host import Host as Probed
 from ansible.module_utils.provisioner_host import RefusalError
-from ansible.module_utils.provisioner_installation import refuse_read_only, refuse_unfinished
+from ansible.module_utils.provisioner_installation import refuse_mounts, refuse_unfinished
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 PREPARE = "`provisioner prepare` installs it"
@@ -196,7 +196,7 @@ def apt(_host):
         remedy = "wait until it is done; `prepare` and `run` wait for it too"
         return finding("apt", WARN, f"{holder} holds {path}", remedy)
     try:
-        refuse_read_only(probed)
+        refuse_mounts(probed)
         refuse_unfinished(probed, [])
     except RefusalError as refusal:
         what, _, remedy = str(refusal).rpartition("; ")

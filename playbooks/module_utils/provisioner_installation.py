@@ -22,8 +22,9 @@ Outcome = namedtuple("Outcome", "brings removes lowers unholds unknown")
 # What was installed here by provisioner, and what it was installing when it was broken off: only that is its own.
 RECORD = Path("/var/lib/provisioner/packages.json")
 
-# Where packages put their files.
-PLACES = ("/usr", "/etc", "/var/lib/dpkg")
+# Where packages put their files, the last of them their scripts.
+SCRIPTS = "/var/lib/dpkg"
+PLACES = ("/usr", "/etc", SCRIPTS)
 ARCHIVES = Path("/var/cache/apt/archives")
 # With more than this free there, in bytes, apt need not be asked how much it fetches.
 ROOM_ENOUGH = 2_000_000_000
@@ -57,7 +58,7 @@ def foresee(host: Host, names: list[str], version: str = "", instead: str = "") 
 
     `instead` is what a person can set so that these packages are not needed.
     """
-    refuse_read_only(host)
+    refuse_mounts(host)
     if host.which("apt-get"):
         outcome = _foresee_apt(host, names, version)
     elif host.which("dnf"):
@@ -92,18 +93,20 @@ def refuse_harm(host: Host, names: list[str], outcome: Outcome, instead: str = "
         )
 
 
-def refuse_read_only(host: Host) -> None:
-    """RefusalError where packages' files cannot be written: dpkg would break off in the middle."""
+def refuse_mounts(host: Host) -> None:
+    """RefusalError where packages' files cannot be written, or their scripts not run: dpkg would break off half-way."""
     for place in PLACES:
         try:
-            read_only = os.statvfs(place).f_flag & os.ST_RDONLY
+            flags = os.statvfs(place).f_flag
         except OSError:
             continue
-        # Some sites have apt itself mount it writable for as long as it works.
-        if read_only and not host.ask("apt-config", "dump", "DPkg::Pre-Invoke"):
+        # Some sites have apt itself mount it otherwise for as long as it works.
+        wrong = "read-only" if flags & os.ST_RDONLY else "noexec" if flags & os.ST_NOEXEC and place == SCRIPTS else ""
+        if wrong and not host.ask("apt-config", "dump", "DPkg::Pre-Invoke"):
+            option = {"read-only": "rw", "noexec": "exec"}[wrong]
             raise RefusalError(
-                f"{place} is mounted read-only, so no package can be installed; "
-                f"mount it writable ('mount -o remount,rw {place}'), or install what is missing into the image"
+                f"{place} is mounted {wrong}, so no package can be installed; mount it otherwise "
+                f"('mount -o remount,{option}'), or install what is missing into the image, and run this again"
             )
 
 
@@ -146,7 +149,11 @@ def _foresee_apt(host: Host, names: list[str], version: str) -> Outcome:
     refuse_unfinished(host, names)
     if broken_off(host):
         return unknown._replace(unknown="an installation of provisioner's own was broken off")
-    code, out, errors = host.run(*apt("install", "--simulate", *INSTALL, *wanted_words(names, version, "=")))
+    words = wanted_words(names, version, "=")
+    code, out, errors = host.run(*apt("install", "--simulate", *INSTALL, *words))
+    if code and "Unmet dependencies" in errors and host.asked:  # what another role brings may be what is missing
+        code, out, errors = host.run(*apt("install", "--simulate", *INSTALL, *words, *host.asked))
+    host.asked += words
     if code and NOT_IN_LISTS.search(errors):
         _refuse_pinned(host, names, version)
         return unknown._replace(unknown=complaint(errors, out))
@@ -193,8 +200,8 @@ def _refuse_without_room(host: Host, names: list[str], version: str) -> None:
     needed = sum(int(size) for size in re.findall(r"^'\S+' \S+ (\d+)", listed, re.MULTILINE))
     if needed > free:
         raise RefusalError(
-            f"apt needs {needed / 1e6:.0f} MB in {folder} for {' '.join(names)}, where {free / 1e6:.0f} MB are free; "
-            "make room there ('apt-get clean') and run this again"
+            f"there is not enough free space in {folder} for {' '.join(names)}: apt needs {needed / 1e6:.0f} MB there, "
+            f"and {free / 1e6:.0f} MB are free; make room on the host and run this again"
         )
 
 

@@ -181,6 +181,20 @@ def test_a_broken_apt_is_told_in_its_own_words(errors, says):
     assert "\n" not in str(refusal.value)
 
 
+def test_a_dependency_that_another_role_brings_is_no_matter():
+    class Broken(Asked):
+        def run(self, *command):
+            code, out, errors = super().run(*command)
+            return (0, "", "") if command[-1] == "iptables" else (code, out, errors)
+
+    host = Broken(answers=simulated(code=100, errors=UNMET, **{"apt-get check": (100, "", UNMET)}))
+    with pytest.raises(RefusalError, match="needs : Depends: nowhere"):
+        installation.foresee(host, ["git"])
+    host.asked = []
+    installation.foresee(host, ["iptables"])
+    assert not installation.foresee(host, ["git"]).unknown
+
+
 def test_a_package_that_another_left_unfinished_is_told_and_left(places):
     host = Asked(dpkg=["install half-configured other 1", "install half-installed more ", "install installed x 1"])
     with pytest.raises(
@@ -207,10 +221,14 @@ def test_a_dpkg_that_was_stopped_by_others_is_told_and_one_that_is_at_work_is_no
     assert "another program" in installation.foresee(Asked(), ["a"]).unknown
 
 
-def test_a_read_only_system_is_refused_unless_apt_itself_opens_it(monkeypatch):
-    monkeypatch.setattr(installation, "PLACES", ("/usr",))
-    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY, f_bavail=9, f_frsize=9))
-    with pytest.raises(RefusalError, match="/usr is mounted read-only, so no package can be installed; mount it writ"):
+def test_a_system_on_which_dpkg_would_break_off_is_refused_unless_apt_itself_opens_it(monkeypatch):
+    monkeypatch.setattr(installation, "PLACES", ("/usr", installation.SCRIPTS))
+    flags = {"/usr": os.ST_NOEXEC, installation.SCRIPTS: os.ST_NOEXEC}
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_flag=flags.get(path, 0), f_bavail=9, f_frsize=9))
+    with pytest.raises(RefusalError, match=r"^/var/lib/dpkg is mounted noexec, .*; mount it otherwise .*remount,exec'"):
+        installation.foresee(Asked(), ["a"])
+    flags["/usr"] = os.ST_RDONLY
+    with pytest.raises(RefusalError, match=r"^/usr is mounted read-only, so no package can be installed; mount it"):
         installation.foresee(Asked(), ["a"])
     hook = {"apt-config dump DPkg::Pre-Invoke": (0, 'DPkg::Pre-Invoke:: "mount -o remount,rw /usr";\n', "")}
     host = Asked(answers=hook)
@@ -224,7 +242,8 @@ def test_a_cache_without_room_is_told_before_anything_is_fetched(monkeypatch):
     host = Asked(answers=simulated(CONFLICT.replace("REMOVED", ""), **{"apt-get install --print-uris": (0, uris, "")}))
     assert not installation.foresee(host, ["a"]).unknown
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=0, f_bavail=10_000_000, f_frsize=1))
-    with pytest.raises(RefusalError, match=r"apt needs 100 MB in .* for a, where 10 MB are free; make room there"):
+    says = "there is not enough free space in .* for a: apt needs 100 MB there, and 10 MB are free; make room on"
+    with pytest.raises(RefusalError, match=says):
         installation.foresee(host, ["a"])
 
 
