@@ -17,8 +17,8 @@ msg: {description: What a person is told who waited in vain., type: str, returne
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.provisioner_apt import waiting_for
 from ansible.module_utils.provisioner_host import Host
-from ansible.module_utils.provisioner_packages import waiting_for
 
 
 def main() -> None:

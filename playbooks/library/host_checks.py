@@ -51,6 +51,7 @@ import re
 import shutil
 import ssl
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -62,10 +63,13 @@ from pathlib import Path
 from ansible.module_utils import provisioner_gpu_driver as gpu_driver
 from ansible.module_utils import provisioner_nvidia as nvidia
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.provisioner_apt import NO_INDEXES, complaint, lock_holder, remedy_of
+from ansible.module_utils.provisioner_apt import apt as apt_words
+from ansible.module_utils.provisioner_apt_sources import own_archives
 from ansible.module_utils.provisioner_busy import busy as busy_with
 from ansible.module_utils.provisioner_host import MACHINES, RefusalError
 from ansible.module_utils.provisioner_host import Host as Probed
-from ansible.module_utils.provisioner_packages import lock_holder
+from ansible.module_utils.provisioner_installation import refuse_mounts, refuse_unfinished
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 PREPARE = "`provisioner prepare` installs it"
@@ -107,6 +111,14 @@ UNREACHED = (
 TIMEOUT_SECONDS = 10
 # The first import of torch after a start reads gigabytes.
 IMPORT_TIMEOUT_SECONDS = 120
+# What apt says of a source that it gets nothing from, or does not trust.
+APT_TROUBLE = re.compile("E: Failed to fetch|W: GPG error|E: The repository|E: Release file")
+APT_REMEDY = "mend or disable that source in /etc/apt, or let this host through to it (a proxy, the site's CA bundle)"
+APT_PATIENCE = {
+    "Acquire::Retries": "0",
+    "Acquire::http::Timeout": f"{TIMEOUT_SECONDS}",
+    "Acquire::https::Timeout": f"{TIMEOUT_SECONDS}",
+}
 # An image registry asks for a token first, and has nothing at its root.
 REGISTRY_ANSWERS = (401, 404)
 # Below a repository's address there are folders, which not every server shows.
@@ -251,14 +263,25 @@ def disk(host):
 
 
 def apt(_host):
-    """Whether another program holds apt's lock; None where there is no apt."""
-    if not shutil.which("apt-get"):
+    """Whether apt could install something, by its own words; None where there is no apt."""
+    probed = Probed()
+    if not probed.which("apt-get"):
         return None
-    path, holder = lock_holder(Probed())
+    path, holder = lock_holder(probed)
     if path:
         remedy = "wait until it is done; `prepare` and `run` wait for it too"
         return finding("apt", WARN, f"{holder} holds {path}", remedy)
-    return finding("apt", OK, "no other program holds its lock")
+    try:
+        refuse_mounts(probed)
+        refuse_unfinished(probed, [])
+    except RefusalError as refusal:
+        what, _, remedy = str(refusal).rpartition("; ")
+        return finding("apt", FAIL, what, remedy)
+    code, out, errors = probed.run(*apt_words("check", "--simulate"))
+    if code:
+        why = complaint(errors, out)
+        return finding("apt", FAIL, why, remedy_of(why))
+    return finding("apt", OK, "no other program holds its lock, and it can read its sources and packages")
 
 
 def engine(host):
@@ -366,13 +389,36 @@ def native(host):
 # --- where packages come from ---
 
 
-def apt_mirrors(host):
-    """Where the host's apt gets its packages."""
-    proxy = dict(re.findall(r'^Acquire::(https?)::[Pp]roxy "(.*)";', host.ask("apt-config", "dump"), re.M))
-    # Without --no-release-info a host that was never updated has no targets.
-    targets = host.ask("apt-get", "indextargets", "--no-release-info", "--format", "$(BASE_URI)").splitlines()
-    for base in dict.fromkeys(target for target in targets if target.startswith("http")):
-        yield "apt", f"{base}InRelease", proxy.get(base.split(":")[0]), ()
+def apt_sources(host):
+    """A finding for each of apt's sources that does not answer, or that apt does not trust; one where all are well.
+
+    apt itself asks, with its proxies, certificates and keys, in a folder apart from its lists. A source of another's in
+    trouble does not keep the distribution's own packages from being installed.
+    """
+    probed, check = Probed(), "registry apt"
+    if not probed.which("apt-get") or not host.params["profile"].get("network", True):
+        return []
+    with tempfile.TemporaryDirectory(prefix="provisioner-") as name:
+        folder = Path(name)
+        settings = {**NO_INDEXES, **APT_PATIENCE, "Dir::State::lists": name, "Dir::Cache::pkgcache": ""}
+        (folder / "partial").mkdir()
+        folder.chmod(0o755)  # apt fetches as a user of its own
+        if host.params["ca_pem"]:
+            (folder / "ca.pem").write_text(host.params["ca_pem"], encoding="utf-8")
+            (folder / "ca.pem").chmod(0o644)
+            settings["Acquire::https::CAInfo"] = f"{name}/ca.pem"
+        code, out, errors = probed.run(*apt_words("update", **settings))
+    if not code:
+        return [finding(check, OK, "all of apt's sources answer, and are signed by keys that it trusts")]
+    said = [re.sub(r"//[^/@]*@", "//", line) for line in errors.splitlines() if APT_TROUBLE.match(line)]
+    try:
+        own = {target.uri.rstrip("/") for target in own_archives(probed)}
+    except RefusalError:
+        return []  # check apt tells
+    return [
+        finding(check, FAIL if any(uri in line for uri in own) else WARN, line[3:], APT_REMEDY)
+        for line in said or [f"E: {complaint(errors, out)}"]
+    ]
 
 
 def package_indexes(host):
@@ -432,7 +478,7 @@ def repositories(host):
 
 # Each gives (name, URL, proxy, further good answers), and may ask one of the host's programs, which takes a while.
 PROFILE_SOURCES = (package_indexes, repository, image_registry)
-SOURCES = (apt_mirrors, repositories, npm_registry, *PROFILE_SOURCES)
+SOURCES = (repositories, npm_registry, *PROFILE_SOURCES)
 
 
 def registries(host, sources=SOURCES):
@@ -512,7 +558,7 @@ def main():
         module.exit_json(changed=False)
     container = CONTAINER_CHECKS if module.params["runtime"] == "devcontainer" else ()
     findings = [check(host) for check in CHECKS + container]
-    findings = [found for found in findings if found] + native(host) + reached(host)
+    findings = [found for found in findings if found] + native(host) + apt_sources(host) + reached(host)
     module.exit_json(changed=False, host_findings=findings, host_clock=[began, time.time()])
 
 

@@ -23,39 +23,61 @@ RETURN = r"""
 changes: {description: What was changed - what, from, to., type: list, elements: dict, returned: always}
 """
 
+import json
 import time
-from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.provisioner_host import Host, change
-from ansible.module_utils.provisioner_packages import LOCK_TIMEOUT, apt, complaint, look, remedy_of, runner
+from ansible.module_utils.provisioner_apt import (
+    LOCK_TIMEOUT,
+    STAMP,
+    apt,
+    complaint,
+    lists_are_new,
+    remedy_of,
+    runner,
+    waiting_for,
+)
+from ansible.module_utils.provisioner_host import Host, RefusalError, change
+from ansible.module_utils.provisioner_installation import (
+    INSTALL,
+    RECORD,
+    broken_off,
+    foresee,
+    recorded,
+    refuse_unfinished,
+    wanted_words,
+)
+from ansible.module_utils.provisioner_packages import holds, look, off
+from ansible.module_utils.provisioner_write import write
 
 # A package's settings that a person edited stay theirs.
 KEEP_SETTINGS = ("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold")
-# Between two tries to get the lock of apt's lists, in seconds.
+# Between two tries to get a lock of apt's, in seconds.
 LOCK_PAUSE = 5
-# apt's lists count as new for this long, in seconds, unless its sources change: roles ask for packages one by one.
-LISTS_SERVE = 600
-STAMP = Path("/run/provisioner-apt-lists")
-SOURCES = Path("/etc/apt")
-# What apt-get says, once it has its lock, where dpkg was stopped in the middle of something. dpkg's own notes about
-# that do not tell one that was stopped from one that is at it.
-INTERRUPTED = "dpkg was interrupted"
 
 
 class Apt:
     """Debian's and Ubuntu's packages."""
 
-    def __init__(self, host, run):
-        self.host, self.run = host, run
+    def __init__(self, run):
+        self.run = run
+
+    def settle(self, names):
+        """Wait until no other program is at it; finish what an earlier call of ours broke off."""
+        deadline = time.monotonic() + LOCK_TIMEOUT
+        while waiting_for(Host()) and time.monotonic() < deadline:
+            time.sleep(LOCK_PAUSE)
+        host = Host()
+        refuse_unfinished(host, names)
+        if broken_off(host):
+            code, out, errors = self.run("dpkg", "--configure", "-a")
+            if code:
+                why = complaint(errors, out)
+                raise RefusalError(f"what was broken off before cannot be finished: {why}; {remedy_of(why)}")
 
     def lists_are_new(self):
-        """Whether the lists were refreshed a moment ago, and no source or setting has changed since."""
-        if not STAMP.exists():
-            return False
-        refreshed = STAMP.stat().st_mtime
-        changed = max(path.lstat().st_mtime for path in (SOURCES, *SOURCES.rglob("*")))
-        return changed <= refreshed and time.time() - refreshed < LISTS_SERVE
+        """Whether the lists were refreshed a moment ago."""
+        return lists_are_new()
 
     def refresh(self):
         """Why the lists of packages could not be brought up to date; empty where they could."""
@@ -72,14 +94,19 @@ class Apt:
 
     def versions(self, name):
         """The versions of a package that the host's sources have, newest first."""
-        lines = [line.split("|") for line in self.host.ask("apt-cache", "madison", name).splitlines()]
+        lines = [line.split("|") for line in Host().ask("apt-cache", "madison", name).splitlines()]
         return list(dict.fromkeys(line[1].strip() for line in lines if len(line) == 3))
 
-    def install(self, names, version):
-        """The words that install `names`, changing what is held."""
-        wanted = [f"{name}={version}" if version else name for name in names]
-        changes = ("--yes", "--no-install-recommends", "--allow-downgrades", "--allow-change-held-packages")
-        return apt("install", *KEEP_SETTINGS, *changes, *wanted)
+    def install(self, names, version, outcome):
+        """The words that install `names`. What `outcome` has of harm is to packages of our own, and nothing else comes
+        to any: apt would refuse it.
+        """
+        allowed = [
+            *([] if outcome.removes else ["--no-remove"]),
+            *(["--allow-downgrades"] if outcome.lowers else []),
+            *(["--allow-change-held-packages"] if outcome.unholds else []),
+        ]
+        return apt("install", "--yes", *KEEP_SETTINGS, *INSTALL, *allowed, *wanted_words(names, version, "="))
 
     def hold(self, names):
         """The commands that hold `names`."""
@@ -87,28 +114,32 @@ class Apt:
 
 
 class Dnf:
-    """Red Hat's and its kin's packages."""
+    """Red Hat's and its kin's packages. Not run on a host by this project's tests."""
 
-    def __init__(self, host, run):
-        self.host, self.run = host, run
+    def __init__(self, run):
+        self.run = run
+
+    def settle(self, names):
+        """As with apt; dnf waits by itself, and rpm finishes what it has begun."""
 
     def lists_are_new(self):
         """As with apt; dnf sees to that by itself."""
         return False
 
     def refresh(self):
-        """As with apt; dnf does it by itself."""
-        return ""
+        """As with apt: what dnf would ask for when it installs is here before it is asked what it would do."""
+        code, out, errors = self.run("dnf", "--quiet", "makecache")
+        return complaint(errors, out) if code else ""
 
     def versions(self, name):
         """As with apt."""
         query = ("dnf", "--quiet", "repoquery", "--showduplicates", "--qf", "%{version}-%{release}\n", name)
-        return list(reversed(list(dict.fromkeys(self.host.ask(*query).split()))))
+        return list(reversed(list(dict.fromkeys(Host().ask(*query).split()))))
 
-    def install(self, names, version):
-        """As with apt."""
-        locked = ["--disableplugin=versionlock"]
-        return ["dnf", "--assumeyes", *locked, "install", *(f"{name}-{version}" if version else name for name in names)]
+    def install(self, names, version, outcome):
+        """As with apt. Without --allowerasing dnf removes nothing that conflicts."""
+        unlocked = ["--disableplugin=versionlock"] if outcome.unholds else []
+        return ["dnf", "--assumeyes", *unlocked, "install", *wanted_words(names, version, "-")]
 
     def hold(self, names):
         """As with apt. A lock on an older version would stay beside a new one, so it goes first."""
@@ -117,60 +148,82 @@ class Dnf:
 
 
 def mend(host, run, wanted, upgrade, remedy):
-    """Have the packages as they are wanted. Gives what went wrong and how to mend it; empty where nothing did."""
+    """Have the packages as they are wanted. RefusalError says what went wrong, and how to mend it."""
     names, version, hold = wanted["names"], wanted["version"], wanted["hold"]
     managers = {"apt-get": Apt, "dnf": Dnf}
-    manager = next((kind(host, run) for tool, kind in managers.items() if host.which(tool)), None)
+    manager = next((kind(run) for tool, kind in managers.items() if host.which(tool)), None)
     if manager is None:
-        return f"{' '.join(names)} cannot be installed: {host.os_id} has neither apt nor dnf; install them by hand"
-    if upgrade or any(not one["what"].startswith("hold") for one in look(host, names, version, hold)):
-        wrong = install(manager, names, version, remedy)
-        if wrong:
-            return wrong
-    if hold:
-        for command in manager.hold(names):
-            code, out, errors = run(*command)
-            if code and "delete" not in command:
-                return f"{' '.join(command)} failed: {complaint(errors, out)}; mend that and run this again"
-    left = look(Host(), names, version, hold)
-    return f"{left[0]['what']} is still {left[0]['from']}; look at the host's apt or dnf settings" if left else ""
+        raise RefusalError(
+            f"{' '.join(names)} cannot be installed: {host.os_id} has neither apt nor dnf; install them by hand"
+        )
+    asked = names if upgrade else off(host, names, version)
+    if asked:
+        install(manager, asked, version, remedy)
+    # dnf's lock is on a version, so it is made anew with that.
+    unheld = hold and (asked or not set(names) <= host.held)
+    for command in manager.hold(names) if unheld else ():
+        code, out, errors = run(*command)
+        if code and "delete" not in command:
+            raise RefusalError(f"{' '.join(command)} failed: {complaint(errors, out)}; mend that and run this again")
+    left = off(Host(), names, version)
+    if left:
+        raise RefusalError(f"package {left[0]} is still not as it is wanted; look at the host's apt or dnf settings")
 
 
 def install(manager, names, version, remedy):
-    """Install `names`. Gives what went wrong and how to mend it; empty where nothing did."""
-    if manager.lists_are_new() and not attempt(manager, names, version, remedy):
-        return ""
-    return attempt(manager, names, version, remedy, manager.refresh())
+    """Install `names`, with lists that are new. RefusalError as `mend`."""
+    manager.settle(names)
+    reused = manager.lists_are_new()
+    stale = "" if reused else manager.refresh()
+    try:
+        attempt(manager, names, version, remedy, stale)
+    except RefusalError:
+        # Lists of some minutes ago may name what the mirror no longer has.
+        if not reused:
+            raise
+        attempt(manager, names, version, remedy, manager.refresh())
 
 
-def attempt(manager, names, version, remedy, stale=""):
+def attempt(manager, names, version, remedy, stale):
     """As `install`; `stale` is why the lists of packages are not new."""
-    known = manager.versions(names[0]) if version else [version]
-    if version not in known:
-        offered = f"they have {', '.join(known[:5])}" if known else "they have none of it"
-        because = f" ({stale})" if stale else ""
-        return f"{names[0]} {version} is in none of the host's sources{because}, {offered}; change {remedy}"
-    code, out, errors = manager.run(*manager.install(names, version))
-    if code and INTERRUPTED in errors:
-        code, out, errors = manager.run("dpkg", "--configure", "-a")
-        if code:
-            broken = f"dpkg --configure -a: {complaint(errors, out)}"
-            return f"what was broken off before cannot be finished: {broken}; mend that and run this again"
-        code, out, errors = manager.run(*manager.install(names, version))
-    if not code:
-        return ""
-    why = complaint(errors, out)
-    before = f"; before that: {stale}" if stale and stale != why else ""
-    return f"{' '.join(names)} cannot be installed: {why}{before}; {remedy_of(why)}"
+    before = f"; before that: {stale}" if stale else ""
+    outcome = foresee(Host(), names, version)
+    if outcome.unknown:
+        if version:
+            known = manager.versions(names[0])
+            offered = f"they have {', '.join(known[:5])}" if known else "they have none of it"
+            because = f" ({stale})" if stale else ""
+            raise RefusalError(
+                f"{names[0]} {version} is in none of the host's sources{because}, {offered}; change {remedy}"
+            )
+        raise RefusalError(
+            f"{' '.join(names)} cannot be installed: {outcome.unknown}{before}; {remedy_of(outcome.unknown)}"
+        )
+    note(pending=outcome.brings)
+    code, out, errors = manager.run(*manager.install(names, version, outcome))
+    if code:
+        if not broken_off(Host()):
+            note()
+        why = complaint(errors, out)
+        before = before if stale != why else ""
+        raise RefusalError(f"{' '.join(names)} cannot be installed: {why}{before}; {remedy_of(why)}")
+    note(installed=[name for name, (present, _) in outcome.brings.items() if not present], removed=outcome.removes)
 
 
-def upgrades(names, before, after):
-    """The changes of version among `names`, of packages that were there before."""
-    there = [name for name in names if name in before]
+def note(*, pending=(), installed=(), removed=()):
+    """Write down what is being installed, or that it is: what else is on the host is not ours."""
+    known = (recorded()["installed"] | set(installed)) - set(removed)
+    text = json.dumps({"installed": sorted(known), "pending": sorted(pending)}, indent=1)
+    write(RECORD, f"{text}\n".encode())
+
+
+def changes_of_versions(names, before, after):
+    """What changed of packages: those of `names`, and those that came or went with them."""
+    with_them = (set(before) ^ set(after)) | {name for name in before if before[name] != after.get(name)}
     return [
-        change(f"package {name}", before[name], after.get(name, "absent"))
-        for name in there
-        if before[name] != after.get(name)
+        change(f"package {name}", before.get(name, "absent"), after.get(name, "absent"))
+        for name in [*names, *sorted(with_them - set(names))]
+        if before.get(name) != after.get(name)
     ]
 
 
@@ -188,14 +241,20 @@ def main() -> None:
     )
     wanted = {key: module.params[key] for key in ("names", "version", "hold")}
     upgrade, host = module.params["upgrade"], Host()
-    changes = look(host, **wanted)
-    if (changes or upgrade) and not module.check_mode:
-        wrong = mend(host, runner(module), wanted, upgrade, module.params["remedy"])
-        if wrong:
-            module.fail_json(msg=wrong)
-    if upgrade:
-        after = dict.fromkeys(host.packages, "newest") if module.check_mode else Host().packages
-        changes += upgrades(wanted["names"], host.packages, after)
+    names, before, held = wanted["names"], host.packages, host.held
+    try:
+        if module.check_mode:
+            changes = look(host, names, wanted["version"]) + (holds(host, names) if wanted["hold"] else [])
+            if upgrade:
+                newest = foresee(host, names).brings
+                changes += changes_of_versions(names, before, {**before, **{name: newest[name][1] for name in newest}})
+        else:
+            mend(host, runner(module), wanted, upgrade, module.params["remedy"])
+            after = Host()
+            changes = changes_of_versions(names, before, after.packages)
+            changes += [change(f"hold on {name}", "absent", "present") for name in sorted(after.held - held)]
+    except RefusalError as refusal:
+        module.fail_json(msg=str(refusal))
     shown = ["".join(f"{one['what']}: {one[side]}\n" for one in changes) for side in ("from", "to")]
     module.exit_json(changed=bool(changes), changes=changes, diff={"before": shown[0], "after": shown[1]})
 

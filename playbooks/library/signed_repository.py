@@ -7,10 +7,17 @@ DOCUMENTATION = r"""
 module: signed_repository
 short_description: A signed package repository with a pinned key
 description:
-  - Fetches the key, refuses any but the pinned one, has apt try the repository apart from the host's own sources, and
-    only then writes the key and the source list. A repository that is refused leaves no trace.
+  - Leaves a host alone that has the repository, whatever file of the site's names it, or the packages from elsewhere.
+  - Else fetches the key, refuses any but the pinned one, has apt try the repository by itself and beside the host's own
+    sources, and only then writes the key and the source list. A repository that is refused leaves no trace.
   - Needs no gpg on the host.
 options:
+  packages:
+    description: What is to come from it; where none of them is missing it is not added.
+    type: list
+    elements: str
+    required: true
+  version: {description: The version of all of them; empty for whichever is there or is newest., type: str, default: ""}
   repositories:
     description: >-
       The repository by distribution, as /etc/os-release names it or what it is like. A repository is as
@@ -23,25 +30,26 @@ RETURN = r"""
 changes: {description: What was changed - what, from, to., type: list, elements: dict, returned: always}
 """
 
-import os
 import tempfile
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.provisioner_apt import NO_INDEXES, apt, complaint, runner
+from ansible.module_utils.provisioner_apt_sources import first_line, targets, together
 from ansible.module_utils.provisioner_host import Host, RefusalError
-from ansible.module_utils.provisioner_packages import apt, complaint, runner
+from ansible.module_utils.provisioner_installation import foresee
+from ansible.module_utils.provisioner_packages import off, sources
 from ansible.module_utils.provisioner_signed_repository import (
-    DISABLED,
     codename,
     key_file,
-    look,
     look_at_key,
     pick,
     pinned,
     source_text,
 )
+from ansible.module_utils.provisioner_write import write
 
 TIMEOUT_SECONDS = 30
 # A key is a few kilobytes; what is larger is something else.
@@ -57,17 +65,23 @@ def fetched(repository: dict) -> bytes:
         return pinned(answer.read(LARGEST_KEY_BYTES), repository)
 
 
-def tried(run: Callable[..., tuple[int, str, str]], release: str, repository: dict, key: bytes) -> str:
-    """Why apt refuses the repository with this key; empty where it does not."""
+def tried(run: Callable[..., tuple[int, str, str]], host: Host, repository: dict, key: bytes) -> str:
+    """Why apt refuses the repository with this key, beside the host's own sources or by itself; '' if it does not."""
     with tempfile.TemporaryDirectory(prefix="provisioner-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # apt reads and verifies as a user of its own
         keyring = folder / "key.gpg"
         write(keyring, key)
-        for part in ("sources", "lists/partial"):
-            (folder / part).mkdir(parents=True)
-        write(folder / "sources/tried.sources", source_text(repository, release, str(keyring)).encode())
+        text = source_text(repository, codename(host), str(keyring))
+        errors = together(host, text, repository["source"])
+        if errors:
+            return first_line(errors)
+        write(folder / "sources/tried.sources", text.encode())
+        for part in ("lists", "lists/partial"):
+            (folder / part).mkdir()
+            (folder / part).chmod(0o755)
         where = {
+            **NO_INDEXES,
             "Dir::Etc::sourcelist": "/dev/null",
             "Dir::Etc::sourceparts": f"{folder}/sources",
             "Dir::State::lists": f"{folder}/lists",
@@ -78,56 +92,67 @@ def tried(run: Callable[..., tuple[int, str, str]], release: str, repository: di
         return complaint(errors, out) if code else ""
 
 
-def write(path: Path, content: bytes) -> None:
-    """Put `content` at `path`, readable by all, in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".provisioner-")
-    temporary = Path(name)
+def put(host: Host, repository: dict, key: bytes) -> None:
+    """Write both files; what was there is back, and RefusalError tells, if apt then cannot read the host's sources."""
+    paths = [Path(repository["keyring"]), Path(repository["source"])]
+    before = [path.read_bytes() if path.exists() else None for path in paths]
+    write(paths[0], key_file(key, repository["kind"]))
+    write(paths[1], source_text(repository, codename(host)).encode())
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink()
+        if repository["kind"] == "deb":
+            targets(host, "--no-release-info")
+    except RefusalError:
+        for path, content in zip(paths, before):  # noqa: B905 - Python 3.9 has no strict
+            if content is None:
+                path.unlink()
+            else:
+                write(path, content)
         raise
 
 
 def main() -> None:
     """Have the repository as it is wanted."""
-    module = AnsibleModule(argument_spec={"repositories": {"type": "dict", "required": True}}, supports_check_mode=True)
-    host = Host()
+    module = AnsibleModule(
+        argument_spec={
+            "repositories": {"type": "dict", "required": True},
+            "packages": {"type": "list", "elements": "str", "required": True},
+            "version": {"type": "str", "default": ""},
+        },
+        supports_check_mode=True,
+    )
+    params, host = module.params, Host()
     try:
-        repository = pick(host, module.params["repositories"])
+        repository = pick(host, params["repositories"])
+        missing = off(host, params["packages"], params["version"])
+        outcome = foresee(host, missing, params["version"]) if missing else None
+        changes = sources(host, params["repositories"], outcome)
+        if changes and not module.check_mode:
+            bring(runner(module), host, repository)
     except RefusalError as refusal:
         module.fail_json(msg=str(refusal))
-    changes = look(host, repository)
-    if changes and not module.check_mode:
-        name, kind = repository["name"], repository["kind"]
-        try:
-            # A key that is here and is the pinned one serves; else a site that is offline could not mend a list.
-            here = not look_at_key(host, repository)
-            key = pinned(Path(repository["keyring"]).read_bytes(), repository) if here else fetched(repository)
-        except (OSError, ValueError) as error:
-            module.fail_json(
-                msg=f"the signing key of {name} from {repository['key_url']} is refused: {error}; nothing was changed: "
-                "mend the address, or find out why the key is another one before you pin that"
-            )
-        refused = tried(runner(module), codename(host), repository, key) if kind == "deb" else ""
-        if refused:
-            module.fail_json(
-                msg=f"the repository {name} at {repository['url']} is refused: {refused}; nothing was changed: "
-                "mend its address or find out who signs it, and run this again"
-            )
-        for path in repository.get("supersedes", ()):
-            if os.path.lexists(path):
-                Path(path).replace(f"{path}{DISABLED}")
-        write(Path(repository["keyring"]), key_file(key, kind))
-        write(Path(repository["source"]), source_text(repository, codename(host)).encode())
     shown = ["".join(f"{one['what']}: {one[side]}\n" for one in changes) for side in ("from", "to")]
     module.exit_json(changed=bool(changes), changes=changes, diff={"before": shown[0], "after": shown[1]})
+
+
+def bring(run: Callable[..., tuple[int, str, str]], host: Host, repository: dict) -> None:
+    """Have the key and the source list on the host; RefusalError, and no trace, where either is refused."""
+    name = repository["name"]
+    try:
+        # A key that is here and is the pinned one serves; else a site that is offline could not mend a list.
+        here = not look_at_key(host, repository)
+        key = pinned(Path(repository["keyring"]).read_bytes(), repository) if here else fetched(repository)
+    except (OSError, ValueError) as error:
+        raise RefusalError(
+            f"the signing key of {name} from {repository['key_url']} is refused: {error}; nothing was changed: "
+            "mend the address, or find out why the key is another one before you pin that"
+        ) from None
+    refused = tried(run, host, repository, key) if repository["kind"] == "deb" else ""
+    if refused:
+        raise RefusalError(
+            f"the repository {name} at {repository['url']} is refused: {refused}; nothing was changed: "
+            "mend its address or find out who signs it, and run this again"
+        )
+    put(host, repository, key)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from ansible.module_utils.provisioner_files import (
     obstacle,
 )
 from ansible.module_utils.provisioner_host import Host, change, refuse_if
+from ansible.module_utils.provisioner_packages import look as look_at_packages
 
 # What the CLI's package must have in it, beside its package.json, to start.
 CLI = "node_modules/@devcontainers/cli"
@@ -56,6 +57,8 @@ def look(host: Host, wanted: dict) -> dict:
     if install:
         bytes_needed = CLI_BYTES if npm else CLI_BYTES + NODE_BYTES
         refuse_if(no_room(wanted["prefix"], bytes_needed, "the Dev Container CLI" + ("" if npm else " with Node")))
+    if install and not npm:
+        install += look_at_packages(host, host.pick(wanted["node_packages"]) or [], "", wanted["node_repositories"])
     folder = Path(wanted["folder"])
     for each in dict.fromkeys((folder, Path(wanted["path"]).parent)):
         command += host.file_changes(str(each), mode="0755", kind="directory")

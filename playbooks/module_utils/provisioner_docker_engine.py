@@ -13,9 +13,9 @@ from ansible.module_utils import provisioner_docker_daemon as daemon
 from ansible.module_utils import provisioner_docker_processes as processes
 from ansible.module_utils import provisioner_docker_refusals as refusals
 from ansible.module_utils import provisioner_engine as engines
-from ansible.module_utils import provisioner_signed_repository as signed
 from ansible.module_utils.provisioner_engine import SERVICE, SOCKET_UNIT
 from ansible.module_utils.provisioner_host import Host, RefusalError, change
+from ansible.module_utils.provisioner_packages import look as look_at_packages
 
 # What docker.service may need, by which package it is of.
 COMPANIONS = ("containerd.service", SOCKET_UNIT)
@@ -54,8 +54,7 @@ def look(host: Host, wanted: dict) -> dict:
     packages = _packages(host, wanted, there=bool(engine.answers or dockerd))
     if engine.answers:
         refusals.check_answering(engine, wanted["oldest"], client=bool(engine.client or packages))
-
-    install = _repository_changes(host, wanted, missing=bool(packages)) + host.missing(packages)
+    install = look_at_packages(host, packages, "", wanted["repositories"], wanted["instead"])
     users = [user for user in wanted["users"] if not _is_member(user, wanted["group"])]
     members = [change(f"user {user}", "not in group " + wanted["group"], "in it") for user in users]
     hollow = _is_hollow(host, wanted["daemon_json"], settings.text, engine.version)
@@ -157,18 +156,6 @@ def _packages(host: Host, wanted: dict, *, there: bool) -> list[str]:
             f"no engine is known for {host.os_id}; {elsewhere}install Docker there by hand, and run this again"
         )
     return []
-
-
-def _repository_changes(host: Host, wanted: dict, *, missing: bool) -> list[dict[str, str]]:
-    """What is off about Docker's repository, where a package comes from it or it was set up by us before.
-
-    One that a person has set up in another way stays as it is while nothing is missing.
-    """
-    if not wanted["repositories"]:
-        return []
-    repository = signed.pick(host, wanted["repositories"])
-    ours = any(os.path.lexists(repository[name]) for name in ("keyring", "source"))
-    return list(signed.look(host, repository)) if missing or ours else []
 
 
 def _is_member(user: str, group: str) -> bool:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from ansible.module_utils import provisioner_apt_sources as apt_sources
 from ansible.module_utils import provisioner_nvidia as nvidia
-from ansible.module_utils import provisioner_signed_repository as signed
 from ansible.module_utils.provisioner_host import Host, RefusalError, change
+from ansible.module_utils.provisioner_installation import Outcome, foresee
 from ansible.module_utils.provisioner_nvidia import bare, major, of_branch
+from ansible.module_utils.provisioner_packages import brought, sources
 
-APT = Path("/etc/apt")
 SOURCE_HEAD = "# Written by provisioner: where the NVIDIA driver is.\n"
 PERSISTENCE = "nvidia-persistenced.service"
 # How the two package managers name this machine, and how NVIDIA's repository does.
@@ -308,7 +308,6 @@ def packages(host: Host, wanted: dict, entry: dict, found: dict) -> dict:
         for key in ("url", "key_url"):
             repository[key] = repository[key].format(repository=wanted["repository"], **words)
         repository["fingerprints"] = wanted["fingerprints"] or repository["fingerprints"]
-        repository["supersedes"] = [each.format(**words) for each in repository.get("supersedes", ())]
         repository["source"] = plan["source_file"]
         if not repository["fingerprints"]:
             raise RefusalError(
@@ -316,15 +315,28 @@ def packages(host: Host, wanted: dict, entry: dict, found: dict) -> dict:
                 "set gpu_driver_key_fingerprint to its 40 hexadecimal digits, from a place that you trust"
             )
         plan["repositories"] = {host.os_id: repository}
-        off = signed.look(host, repository)
-    else:
-        lacking = apt_sources.lacking(host, APT, plan["source_file"], source["components"])
-        plan["source_text"] = f"{SOURCE_HEAD}{lacking}\n" if lacking else ""
-        present = host.read(plan["source_file"]).strip()
-        off = []
-        if present != plan["source_text"].strip():
-            off = [change(plan["source_file"], "other" if present else "absent", "as wanted")]
+    outcome = foresee(host, missing) if missing else None
+    off = source_changes(host, source, plan, outcome)
+    if outcome and not (off or outcome.unknown):
+        changes = brought(host, missing, "", outcome)
     return {**plan, "source_off": bool(off), "changes": [*off, *changes]}
+
+
+def source_changes(host: Host, source: dict, plan: dict, outcome: Outcome | None) -> list[dict]:
+    """Return what is off about where the packages come from, and put the text that the source's file should have into
+    `plan`. A host whose own sources have all that is missing needs none of ours.
+    """
+    if plan["repositories"]:
+        return list(sources(host, plan["repositories"], outcome))
+    present = host.read(plan["source_file"])
+    plan["source_text"] = present
+    if outcome is None or not outcome.unknown:
+        return []
+    lacking = apt_sources.lacking(host, plan["source_file"], source["components"])
+    plan["source_text"] = f"{SOURCE_HEAD}{lacking}\n" if lacking else ""
+    if present.strip() == plan["source_text"].strip():
+        return []
+    return [change(plan["source_file"], "other" if present else "absent", "as wanted")]
 
 
 def headers(entry: dict, found: dict, words: dict) -> list[str]:

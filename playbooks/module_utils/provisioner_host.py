@@ -51,6 +51,8 @@ class Host:
         missing = [folder for folder in SYSTEM_PATH.split(":") if folder not in path.split(":")]
         os.environ["PATH"] = ":".join(filter(None, [path, *missing]))
         self._units: dict[str, dict[str, str]] = {}
+        # The packages that roles have asked for in this look: those of one are there when the next installs its own.
+        self.asked: list[str] = []
 
     def which(self, command: str) -> str:
         """Path of `command`; '' where it is not installed."""
@@ -162,7 +164,7 @@ class Host:
             "--showformat",
             "${db:Status-Want} ${db:Status-Status} ${Package} ${Version}\n",
         )
-        return [line.split() for line in self.ask(*query).splitlines() if line.count(" ") == 3]
+        return [line.split(" ") for line in self.ask(*query).splitlines() if line.count(" ") == 3]
 
     @cached_property
     def packages(self) -> dict[str, str]:

@@ -11,6 +11,7 @@ from ansible.module_utils.provisioner_bundle import intact
 from ansible.module_utils.provisioner_engine import Engine
 from ansible.module_utils.provisioner_files import first_closed, is_foreign, not_ours, obstacle
 from ansible.module_utils.provisioner_host import Host, RefusalError, change, refuse_if
+from ansible.module_utils.provisioner_packages import look as look_at_packages
 
 
 def look(host: Host, wanted: dict) -> dict:
@@ -46,6 +47,7 @@ def look(host: Host, wanted: dict) -> dict:
         if there != inputs:
             before = "absent" if there is None else "made from other inputs"
             image.append(change(f"image {wanted['image']}", before, "made from the profile's"))
+            image += look_at_packages(host, release["tools"])
         elif spoilt:
             image.append(change(f"image {wanted['image']}: {spoilt} for its users", "closed", "open"))
     if wanted["repository"]:
@@ -54,6 +56,7 @@ def look(host: Host, wanted: dict) -> dict:
             refuse_unless_ours(wanted["repository"])
             before = "made from other inputs" if made_from else "absent"
             repository.append(change(wanted["repository"], before, "made from the profile's"))
+            repository += look_at_packages(host, wanted["repository_tools"])
     theirs = first_closed(kept_in(wanted), wanted["folder"])
     if theirs:
         closed.append(change(f"{theirs}: for other users", "closed", "open"))

@@ -6,10 +6,10 @@ import importlib
 import os
 from pathlib import Path
 
+from ansible.module_utils.provisioner_apt import waiting_for
 from ansible.module_utils.provisioner_busy import busy
 from ansible.module_utils.provisioner_files import locked, obstacle
 from ansible.module_utils.provisioner_host import MACHINES, Host, RefusalError
-from ansible.module_utils.provisioner_packages import waiting_for
 
 RESTART = "/run/reboot-required"
 # What mending needs, whatever is off: the host's lock is there.

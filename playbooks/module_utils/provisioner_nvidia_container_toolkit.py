@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ansible.module_utils import provisioner_docker_daemon as daemon
 from ansible.module_utils import provisioner_engine as engines
-from ansible.module_utils import provisioner_packages, provisioner_signed_repository
+from ansible.module_utils import provisioner_packages as packages
 from ansible.module_utils import provisioner_toolkit_refusals as refusals
 from ansible.module_utils.provisioner_docker_processes import started_at
 from ansible.module_utils.provisioner_engine import Engine
@@ -57,11 +57,9 @@ def look(host: Host, wanted: dict) -> dict:
         return {**found, **(cdi_spec(host, wanted["cdi_specs"], driver, folders) if driver else {})}
     refusals.check_mode(host, wanted, version)
 
-    repositories = wanted["repositories"]
-    changes = []
-    if repositories:
-        changes = provisioner_signed_repository.look(host, provisioner_signed_repository.pick(host, repositories))
-    changes += provisioner_packages.look(host, wanted["packages"], wanted["version"], wanted["hold"])
+    names = wanted["packages"]
+    changes = packages.look(host, names, wanted["version"], wanted["repositories"])
+    changes += packages.holds(host, names) if wanted["hold"] else []
     found["install"] = bool(changes)
 
     has_cdi = wanted["cdi"] and daemon.release(version) >= daemon.release(wanted["cdi_engine"])

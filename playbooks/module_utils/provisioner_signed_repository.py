@@ -2,8 +2,10 @@
 
 A repository is a dict: `name`; `kind`, deb or rpm; `url`; for deb `suites` and `components` ({codename} in `suites` is
 the release's own); `key_url`, http(s) or file://; `fingerprints`, of the keys that are trusted; `keyring` and `source`,
-the paths of the two files; `gpgcheck` and `repo_gpgcheck`, for rpm, what is signed; and `supersedes`, files that other
-instructions for the same repository leave, and that would contradict ours.
+the paths of the two files, which are ours alone; `gpgcheck` and `repo_gpgcheck`, for rpm, what is signed; and
+`shared_names`, where the distribution has packages of the same names that will not do.
+
+A host that has the repository already keeps it as it is, whatever file names it.
 """
 
 from __future__ import annotations
@@ -11,13 +13,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 from pathlib import Path
 
+from ansible.module_utils import provisioner_apt_sources as apt_sources
 from ansible.module_utils.provisioner_host import Host, RefusalError, change
 from ansible.module_utils.provisioner_openpgp import BEGIN, crc24, dearmored, fingerprints
 
-# apt and dnf pass by files that end so.
-DISABLED = ".disabled"
 HEAD = "# Written by provisioner.\n"
 
 
@@ -76,16 +78,36 @@ def codename(host: Host) -> str:
     return str(host.os_release.get("VERSION_CODENAME", ""))
 
 
+def suite(host: Host, repository: dict) -> str:
+    """The repository's suite for this host's release."""
+    return str(repository["suites"]).format(codename=codename(host))
+
+
+def is_ours(repository: dict) -> bool:
+    """Whether a file of ours names the repository on this host."""
+    return any(os.path.lexists(repository[name]) for name in ("keyring", "source"))
+
+
+def configured(host: Host, repository: dict) -> str:
+    """Which of the host's own sources names the repository; '' where none does."""
+    if repository["kind"] == "deb":
+        return str(apt_sources.configured(host, repository, suite(host, repository)))
+    # Not run on a host by this project's tests.
+    pattern = apt_sources.pattern(repository["url"])
+    told = host.ask("dnf", "--cacheonly", "--verbose", "repolist", "--enabled")
+    urls = re.findall(r"^Repo-(?:baseurl|mirrors|metalink)\s*: (\S+)", told, re.MULTILINE)
+    return next((url for url in urls if pattern.search(apt_sources.place(url))), "")
+
+
 def look(host: Host, repository: dict) -> list[dict[str, str]]:
-    """What `signed_repository` would change on `host`."""
+    """What `signed_repository` would change on `host` to have the files of ours that name the repository."""
     name = repository["name"]
     text = source_text(repository, codename(host)).encode()
-    found = look_at_key(host, repository)
-    found += host.file_changes(
-        repository["source"], mode="0644", sha256=hashlib.sha256(text).hexdigest(), what=f"source list of {name}"
+    return look_at_key(host, repository) + list(
+        host.file_changes(
+            repository["source"], mode="0644", sha256=hashlib.sha256(text).hexdigest(), what=f"source list of {name}"
+        )
     )
-    superseded = (path for path in repository.get("supersedes", ()) if os.path.lexists(path))
-    return found + [change(f"another source list of {name}", path, f"{path}{DISABLED}") for path in superseded]
 
 
 def look_at_key(host: Host, repository: dict) -> list[dict[str, str]]:

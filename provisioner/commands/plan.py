@@ -42,11 +42,19 @@ def document(job: Job) -> dict[str, Any]:
     for name, looks in sorted(job.looks.items()):
         planned = job.planned.get(name)
         hosts[name] = {
-            "changes": [{"role": look.role, **change} for look in looks.values() for change in look.changes],
+            "changes": _once([{"role": look.role, **change} for look in looks.values() for change in look.changes]),
             "busy": list(job.busy.get(name, ())),
             "run": {"would": planned.would, "detail": planned.detail} if planned else None,
         }
     return hosts
+
+
+def _once(changes: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Leave out what a role before has told: a package that two roles need comes once."""
+    told: dict[tuple[str, ...], dict[str, str]] = {}
+    for change in changes:
+        told.setdefault((change["what"], change["from"], change["to"]), change)
+    return list(told.values())
 
 
 def exit_code(job: Job, hosts: dict[str, Any]) -> int:

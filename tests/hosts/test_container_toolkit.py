@@ -18,8 +18,8 @@ HERE = Path(__file__).parent
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
-SOURCE = "/etc/apt/sources.list.d/nvidia-container-toolkit.sources"
-KEYRING = "/usr/share/keyrings/nvidia-container-toolkit-keyring.gpg"
+SOURCE = "/etc/apt/sources.list.d/provisioner-nvidia-container-toolkit.sources"
+KEYRING = "/etc/apt/keyrings/provisioner-nvidia-container-toolkit.gpg"
 SETTINGS = "/etc/docker/daemon.json"
 NAMES = (
     "nvidia-container-toolkit",
@@ -37,7 +37,8 @@ SITE = {
 WITH_NVIDIA = {**SITE, "runtimes": {**SITE["runtimes"], "nvidia": {"args": [], "path": "nvidia-container-runtime"}}}
 # All that could be touched, and when the engine last started.
 STATE = f"""
-sha256sum {SOURCE} {KEYRING} {SETTINGS} /etc/apt/sources.list; ls /etc/apt/sources.list.d /usr/share/keyrings
+sha256sum {SOURCE} {KEYRING} {SETTINGS} /etc/apt/sources.list
+ls /etc/apt/sources.list.d /etc/apt/keyrings /usr/share/keyrings
 dpkg-query --show --showformat '${{Package}} ${{Version}} ${{db:Status-Abbrev}}\n'; apt-mark showhold
 stat --format '%n %a %u %g' {SOURCE} {KEYRING} {SETTINGS}; systemctl show docker.service --property=InvocationID
 """
@@ -79,7 +80,8 @@ class Toolkit:
         if done.returncode:
             failed = " ".join(done.stdout.split("FAILED! =>")[1].split("PLAY RECAP")[0].split())
         changes = json.loads(seen.read_text(encoding="utf-8"))["changes"] if seen.exists() else []
-        return [change["what"] for change in changes], int(changed[1]), failed
+        seen = [change["what"] for change in changes if change["what"] != "apt's package lists"]
+        return seen, int(changed[1]), failed
 
     def settings(self) -> object:
         return json.loads(self.sh(f"cat {SETTINGS}"))
@@ -239,13 +241,43 @@ def test_a_version_that_does_not_exist(converged):
     assert converged.sh(STATE) == before
 
 
-def test_nvidias_own_source_list_gives_way(converged):
+SITE_LIST = "/etc/apt/sources.list.d/site-gpu.list"
+SITE_SOURCE = "deb [signed-by=/etc/apt/keyrings/site.gpg] http://127.0.0.1:8000/toolkit/deb/$(ARCH) /"
+
+
+def test_a_source_of_the_site_s_own_is_used_and_stays(converged):
     """apt would refuse both: they name two key files for one repository."""
-    old = "/etc/apt/sources.list.d/nvidia-container-toolkit.list"
-    converged.put(old, "deb [signed-by=/etc/apt/trusted.gpg.d/x.gpg] http://127.0.0.1:8000/toolkit/deb/$(ARCH) /")
+    ours = converged.sh(f"cat {SOURCE}")
+    converged.sh(f"gpg --dearmor </srv/repository/one.asc >/etc/apt/keyrings/site.gpg; mv {SOURCE} {KEYRING} /root")
+    converged.put(SITE_LIST, SITE_SOURCE)
+    assert converged.run() == ([], 0, "")
+    converged.sh(f"apt-get -qq update; {APT} purge {NAME}")
     changes, _, failed = converged.run()
-    assert (changes, failed) == ([f"another source list of {NAMES[0]}"], "")
-    assert converged.sh(f"rm {old}.disabled; apt-get -qq update 2>&1") == ""
+    assert (sorted(changes), failed) == ([f"hold on {NAME}", f"package {NAME}"], "")
+    assert converged.sh(f"cat {SITE_LIST}; ls /etc/apt/sources.list.d") == f"{SITE_SOURCE}\n{Path(SITE_LIST).name}\n"
+
+    # Where the site adds one beside ours, apt says so, and nothing is done about it.
+    converged.sh(f"{APT} purge {NAME}; mv /root/{Path(SOURCE).name} {SOURCE}; mv /root/{Path(KEYRING).name} {KEYRING}")
+    before = converged.sh(f"{STATE} true")
+    _, changed, failed = converged.run()
+    assert changed == 0 and "Conflicting values set for option Signed-By" in failed
+    assert converged.sh(f"{STATE} true") == before
+    converged.sh(f"rm {SITE_LIST} /etc/apt/keyrings/site.gpg")
+    assert converged.run()[2] == ""
+    assert converged.sh(f"cat {SOURCE}") == ours
+
+
+def test_a_package_that_the_site_holds_is_not_changed(converged):
+    """What provisioner installed is its own, held or not; what it did not is not."""
+    record = "/var/lib/provisioner/packages.json"
+    kept = converged.sh(f"cat {record}")
+    converged.sh(f"sed -i 's/{NAME}\"/other\"/' {record}; {APT} install {NAME}=1.0-1; apt-mark hold {NAME}")
+    before = converged.sh(STATE)
+    _, changed, failed = converged.run()
+    assert changed == 0 and f"would change {NAME}, which is held" in failed
+    assert converged.sh(STATE) == before
+    converged.put(record, kept)
+    assert converged.run()[2] == ""
 
 
 START_CONTAINER = """

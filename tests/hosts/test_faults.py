@@ -146,7 +146,7 @@ def test_a_full_disk(act, hosts, sh):
 
 
 def test_a_second_run_mends_what_was_killed_in_the_middle(act, lab, hosts, ask, sh):
-    """The controller is killed while it installs on the one host; on the other dpkg was, at some time before."""
+    """The controller is killed while it installs on the one host; on the other a person's dpkg was, which is told."""
     command = [
         ROOT / "bin/provisioner",
         "prepare",
@@ -165,6 +165,9 @@ def test_a_second_run_mends_what_was_killed_in_the_middle(act, lab, hosts, ask, 
     # As dpkg leaves it: what it was about to write down.
     journal = "sed -n '/^Package: sed$/,/^$/p' /var/lib/dpkg/status >/var/lib/dpkg/updates/0001"
     ask(lab, hosts[1], f"{journal}; ! apt-get -qq install -y busybox-static")
+    done = act("plan", "--limit", hosts[1])
+    assert done.code == 1 and "dpkg was interrupted, not by provisioner" in done.stderr
+    ask(lab, hosts[1], "dpkg --configure -a")
 
     done = act("prepare", "--json")
     assert done.code == 0, done

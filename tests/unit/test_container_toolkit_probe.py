@@ -160,7 +160,6 @@ def repository(key, folder, **changes):
         "fingerprints": [key[0]],
         "keyring": str(folder / "r.gpg"),
         "source": str(folder / "r.sources"),
-        "supersedes": [str(folder / "r.list")],
         **changes,
     }
 
@@ -234,66 +233,9 @@ def test_a_repository_is_looked_at(key, tmp_path, host):
     (tmp_path / "r.gpg").write_bytes(key[2])
     (tmp_path / "r.sources").write_text(repositories.source_text(wanted, "bookworm"))
     assert seen() == []
-    (tmp_path / "r.list").touch()
-    assert seen() == ["another source list of r"]
-    (tmp_path / "r.list").unlink()
     (tmp_path / "r.gpg").write_bytes(key[2][:-1])
     (tmp_path / "r.sources").chmod(0o600)
     assert seen() == ["signing key of r", "source list of r: mode"]
-
-
-# --- packages ---
-
-
-def test_packages(host):
-    packages = of("packages")
-    host._dpkg = [
-        ["hold", "installed", "a", "1"],
-        ["install", "installed", "b", "2"],
-        ["deinstall", "config-files", "c", "1"],
-    ]
-    assert packages.look(host, ["a", "b"]) == []
-    assert packages.look(host, ["a"], "1", hold=True) == []
-    assert [one["what"] for one in packages.look(host, ["a", "b", "c"], "1", hold=True)] == [
-        "package b",
-        "hold on b",
-        "package c",
-        "hold on c",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("said", "line"),
-    [
-        ("Hit:1\nW: GPG error: x InRelease: NO_PUBKEY 1\nE: It is not signed.", "GPG error: x InRelease: NO_PUBKEY 1"),
-        ("W: x\nE: Unable to locate package a", "Unable to locate package a"),
-        (
-            "E: held broken packages.\n a : Depends: b but it is not installable",
-            "a : Depends: b but it is not installable",
-        ),
-        ("Error: Failed to download metadata", "Error: Failed to download metadata"),
-        ("something", "something"),
-        ("", "no message"),
-    ],
-)
-def test_the_line_that_says_what_is_wrong(said, line):
-    assert of("packages").complaint(said) == line
-
-
-@pytest.mark.parametrize(
-    ("kernel", "flavour"),
-    [
-        ("6.1.0-30-amd64", "amd64"),
-        ("6.1.0-30-cloud-amd64", "cloud-amd64"),
-        ("6.12.41+deb13-rt-amd64", "rt-amd64"),
-        ("5.15.0-105-generic", "generic"),
-    ],
-)
-@pytest.mark.parametrize("why", ["Unable to locate package {}", "Package '{}' has no installation candidate"])
-def test_headers_that_are_no_longer_offered_have_a_remedy_of_their_own(kernel, flavour, why):
-    remedy = of("packages").remedy_of(why.format(f"linux-headers-{kernel}"))
-    assert f"'apt-get install linux-image-{flavour} linux-headers-{flavour}', restart" in remedy
-    assert "mend the host's sources" in of("packages").remedy_of(why.format(f"linux-headers-{flavour}"))
 
 
 # --- the probe ---
@@ -346,6 +288,8 @@ def look(tmp_path, engine, host, hook, monkeypatch):
     """Look at a host that has all it should, but for what is changed."""
     probe = of("nvidia_container_toolkit")
     monkeypatch.setattr(of("nvidia"), "PCI", tmp_path / "pci")
+    monkeypatch.setattr(of("packages"), "foresee", lambda *_: of("installation").Outcome({}, [], [], [], "not there"))
+    monkeypatch.setattr(of("packages"), "lists_are_new", lambda: True)
     monkeypatch.setattr(of("engine"), "SOCKET", str(tmp_path / "socket"))
     monkeypatch.setattr(of("docker_processes"), "containers", list)
     monkeypatch.setattr(probe, "_has_seen_hook", lambda *_: hook["seen"])

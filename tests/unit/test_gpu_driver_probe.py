@@ -14,6 +14,7 @@ from ansible.module_utils import provisioner_gpu_driver as probe
 from ansible.module_utils import provisioner_nvidia as nvidia
 from ansible.module_utils import provisioner_signed_repository as signed
 from ansible.module_utils.provisioner_host import Host, RefusalError
+from ansible.module_utils.provisioner_installation import Outcome
 
 ROOT = Path(__file__).parents[2]
 spec = importlib.util.spec_from_file_location("dkms_module", ROOT / "roles/gpu_driver/library/dkms_module.py")
@@ -74,12 +75,9 @@ DRIVER = {
     "nvidia-persistenced": "535.171.04-1~deb12u1",
     "linux-headers-amd64": "6.1.192-2",
 }
-DEBIAN_SOURCES = """deb http://mirror/debian bookworm main
-deb [arch=amd64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://mirror/security bookworm-security main
-deb-src http://mirror/debian bookworm main
-deb [signed-by=/etc/apt/keyrings/other.asc] http://other bookworm main
-# deb http://mirror/off bookworm main
-"""
+# What apt says of packages that the host's sources do not have, and of those that they do.
+NOT_THERE = Outcome({}, [], [], [], "Unable to locate package")
+LACKING = "Types: deb\nURIs: http://mirror/debian\nSuites: bookworm\nComponents: non-free"
 
 
 @pytest.fixture(scope="session")
@@ -110,8 +108,8 @@ class Machine(Host):
         super().__init__()
         self.root, self.release = root, release
         self.packages, self.held, self.smi, self.services = {}, set(), (127, "", "not found"), {}
-        self.unfinished, self.on_hold, self.keys, self.wanted = {}, "", "", {}
-        self.asked = []
+        self.unfinished, self.on_hold, self.keys = {}, "", ""
+        self.asked, self.wanted, self.outcome = [], {}, NOT_THERE
 
     def run(self, *command, **_):
         self.asked.append(command[0])
@@ -153,9 +151,9 @@ class Machine(Host):
         self.packages = {**DRIVER, "linux-headers-6.1.0-37-amd64": "6.1"}
         self.held = {name for name in DRIVER if "headers" not in name}
         self.write("modprobe.conf", self.wanted["modprobe"])
+        self.write("own.sources", f"{probe.SOURCE_HEAD}{LACKING}\n")
         self.write("modules/6.1.0-37-amd64/build/Makefile")
         self.write("modules/6.1.0-37-amd64/updates/dkms/nvidia-current.ko")
-        self.write("apt/sources.list", "deb http://mirror bookworm main contrib non-free non-free-firmware")
         self.services["nvidia-persistenced.service"] = {
             "LoadState": "loaded",
             "UnitFileState": "enabled",
@@ -171,7 +169,6 @@ def machine(tmp_path, monkeypatch, data):
     """A host of a distribution, fresh from its installer; `kernel` is what it runs."""
 
     def make(name="debian12", kernel="6.1.0-37-amd64", arch="x86_64"):
-        monkeypatch.setattr(probe, "APT", tmp_path / "apt")
         for constant, folder in PLACES.items():
             monkeypatch.setattr(nvidia, constant, tmp_path / folder)
         monkeypatch.setattr(nvidia, "LIBRARIES", (tmp_path / "lib",))
@@ -185,7 +182,9 @@ def machine(tmp_path, monkeypatch, data):
             entry["sources"]["nvidia"]["repository"]["keyring"] = str(tmp_path / "keyring")
         host.wanted = {**data, "distributions": distributions, "modprobe_file": str(tmp_path / "modprobe.conf")}
         host.wanted.update(local=False, controller={"machine_id": "x", "boot_id": "y"})
-        host.write("apt/sources.list", DEBIAN_SOURCES)
+        monkeypatch.setattr(probe, "foresee", lambda _, names: host.outcome)
+        monkeypatch.setattr(probe.apt_sources, "lacking", lambda *_: LACKING)
+        monkeypatch.setattr(signed, "configured", lambda *_: "")
         return host
 
     return make
@@ -241,9 +240,6 @@ def test_every_distribution_is_whole(machine, name, source, module, arch):
         machine_name = {"x86_64": "x86_64", "aarch64": "sbsa"}[arch]
         folder = f"/{name.replace('.', '').replace('rocky', 'rhel').replace('almalinux', 'rhel')}/{machine_name}/"
         assert folder in repository["key_url"] and folder in f"{repository['url']}/"
-        if repository["kind"] == "deb":
-            left = "/etc/apt/sources.list.d/cuda" + folder.replace("/", "-").rstrip("-")
-            assert repository["supersedes"] == [f"{left}.list", f"{left}.sources"]
         text = signed.source_text(repository, "name")
         assert repository["url"] in text and repository["keyring"] in text
 
@@ -663,30 +659,21 @@ def test_a_fresh_host_gets_driver_headers_source_and_nouveau_off(machine):
     ]
     assert whats(found)[0] == str(host.root / "own.sources")
     assert whats(found)[-1] == str(host.root / "modprobe.conf")
-    assert found["source_text"] == (
-        "# Written by provisioner: where the NVIDIA driver is.\n"
-        "Types: deb\nURIs: http://mirror/debian\nSuites: bookworm\nComponents: contrib non-free non-free-firmware\n\n"
-        "Types: deb\nURIs: http://mirror/security\nSuites: bookworm-security\n"
-        "Components: contrib non-free non-free-firmware\nArchitectures: amd64\n"
-        "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
-    )
+    assert found["source_text"] == f"# Written by provisioner: where the NVIDIA driver is.\n{LACKING}\n"
+    assert found["source_off"]
+    host.write("own.sources", found["source_text"])
+    assert not host.look()["source_off"]
 
 
-def test_components_that_are_there_are_not_added_again(machine):
+def test_a_host_whose_own_sources_have_the_driver_gets_none_of_ours(machine):
     host = machine()
-    host.write("apt/sources.list")
-    host.write(
-        "apt/sources.list.d/debian.sources",
-        "# ours\nTypes: deb\nURIs: http://mirror/debian\nSuites: bookworm bookworm-updates\nComponents: main contrib\n"
-        "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\nTypes: deb\nURIs: http://mirror/debian\n"
-        "Suites: bookworm-updates\nComponents: non-free non-free-firmware\n\n"
-        "Types: deb\nURIs: http://off\nSuites: bookworm\nComponents: main\nEnabled: no\n",
-    )
     host.gpu()
-    text = host.look()["source_text"]
-    assert re.findall(r"^(?:URIs|Suites|Components): (.*)", text, re.MULTILINE) == [
-        *("http://mirror/debian", "bookworm", "non-free non-free-firmware")
-    ]
+    host.outcome = Outcome({"nvidia-smi": ("", "535.1-1"), "libx": ("1", "2")}, [], [], [], "")
+    for source in ("distribution", "nvidia"):
+        found = host.look(source=source)
+        assert not found["source_off"] and not found["source_text"]
+        assert {"what": "package nvidia-smi", "from": "absent", "to": "535.1-1"} in found["changes"]
+        assert {"what": "package libx", "from": "1", "to": "2"} in found["changes"]
 
 
 def test_an_image_gets_the_newest_kernels_headers_not_the_builders(machine):
@@ -719,8 +706,6 @@ def unit(**properties):
         (lambda host: host.packages.pop("linux-headers-amd64"), "package linux-headers-amd64"),
         (lambda host: host.held.discard("nvidia-smi"), "hold"),
         (lambda host: host.write("modprobe.conf", "blacklist other"), "/modprobe.conf"),
-        (lambda host: host.write("apt/sources.list", DEBIAN_SOURCES), "/own.sources"),
-        (lambda host: host.write("own.sources", "Types: deb\n"), "/own.sources"),
         (lose_module, "module for kernel 6.1.0-37-amd64"),
         (unit(UnitFileState="disabled"), "nvidia-persistenced.service"),
         (unit(UnitFileState="masked", LoadState="masked"), "nvidia-persistenced.service"),
@@ -1014,19 +999,3 @@ def test_a_container_s_fabric_manager_is_its_host_s(machine):
     host.write("pci/0000:02:00.0/vendor", "0x10de\n")
     host.write("pci/0000:02:00.0/class", "0x068000\n")
     assert host.look()["notes"] == []
-
-
-# --- NVIDIA's own source list ---
-
-
-def test_a_list_that_nvidia_s_keyring_package_left_gives_way(machine):
-    host = machine("ubuntu22.04", "5.15.0-105-generic")
-    host.gpu()
-    repository = host.wanted["distributions"]["ubuntu22.04"]["sources"]["nvidia"]["repository"]
-    repository["supersedes"] = [
-        path.replace("/etc/apt", str(host.root / "apt")) for path in repository.get("supersedes", ())
-    ]
-    host.write("apt/sources.list.d/cuda-ubuntu2204-x86_64.list", "deb [signed-by=/other] https://nvidia /\n")
-    found = host.look(source="nvidia")
-    assert "another source list of nvidia-cuda" in whats(found)
-    assert found["source_off"]

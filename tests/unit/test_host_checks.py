@@ -16,8 +16,9 @@ from types import SimpleNamespace
 
 import host_checks as checks
 import pytest
+from ansible.module_utils import provisioner_installation as installation
+from ansible.module_utils.provisioner_apt import lock_holder
 from ansible.module_utils.provisioner_host import Host, RefusalError
-from ansible.module_utils.provisioner_packages import lock_holder
 
 
 def action():
@@ -298,8 +299,6 @@ def test_a_python_that_is_too_old(monkeypatch):
 def test_what_is_tried_comes_from_the_hosts_configuration_and_the_profile(host, monkeypatch):
     monkeypatch.delenv("PIP_INDEX_URL", raising=False)
     answers = {
-        "apt-config dump": 'Acquire::http::Proxy "http://cache:3142";\nAcquire::Retries "0";',
-        "apt-get indextargets": "http://mirror/dists/x/\nhttp://mirror/dists/x/\nfile:/media/\n",
         "npm config get registry": "https://npm.site/",
         "docker info --format {{.IndexServerAddress}}": "https://images.site/v1/",
     }
@@ -310,7 +309,6 @@ def test_what_is_tried_comes_from_the_hosts_configuration_and_the_profile(host, 
     }
     host = host(answers, profile=profile, pip_index="https://index.site/simple", xformers_url="https://git.site/x.git")
     assert checks.registries(host) == [
-        ("apt", "http://mirror/dists/x/InRelease", "http://cache:3142", ()),
         ("npm", "https://npm.site/", None, ()),
         ("pip", "https://index.site/simple/", None, ()),
         ("pip", "https://wheels.site/cu128/", None, ()),
@@ -350,8 +348,7 @@ def test_an_image_may_name_its_registry(host, image, url):
 
 
 def test_before_a_run_only_the_profiles_sources_are_looked_for(host):
-    answers = {"apt-get indextargets": "http://mirror/dists/x/\n"}
-    asked = host(answers, profile={"base_image": "reg.site/a/b"}, xformers_url="https://git.site/x.git")
+    asked = host(profile={"base_image": "reg.site/a/b"}, xformers_url="https://git.site/x.git")
     assert [name for name, *_ in checks.registries(asked, checks.PROFILE_SOURCES)] == ["xformers", "image"]
 
 
@@ -430,8 +427,8 @@ def test_a_container_needs_nothing_of_the_site_s_python(host):
 
 
 def test_a_profile_without_a_network_asks_no_registry(host):
-    answers = {"apt-get indextargets": "http://deb.site/debian/dists/bookworm/\n"}
-    assert checks.registries(host(answers, profile={"network": False, "base_image": ""}, runtime="native")) == []
+    offline = host(profile={"network": False, "base_image": ""}, runtime="native")
+    assert checks.registries(offline) == checks.apt_sources(offline) == []
 
 
 @pytest.mark.parametrize(
@@ -457,3 +454,79 @@ def test_what_only_root_may_ask_is_not_known_without_root(host, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert checks.engine(host())["detail"].startswith("not known")
     assert checks.engine(host({"sudo -n id -u": "0", "sudo -n docker version": "26.1"}))["outcome"] == "ok"
+
+
+# --- apt ---
+
+
+class Probed(Host):
+    """A Debian host whose apt answers as told."""
+
+    def __init__(self, code=0, errors=""):
+        super().__init__()
+        self.said, self.unfinished, self.ran = (code, "", errors), {}, []
+        self.os_release = {"ID": "debian", "VERSION_CODENAME": "bookworm"}
+
+    def which(self, command):
+        return command
+
+    def run(self, *command):
+        self.ran.append(command)
+        if "indextargets" in command:
+            fields = ["http://deb.site/debian/", "bookworm", "main", "/etc/apt/sources.list:1", "Debian", "bookworm"]
+            return 0, "\x1f".join(fields) + "\n", ""
+        return self.said
+
+
+@pytest.fixture
+def probed(monkeypatch):
+    """Have the checks see such a host."""
+
+    def make(code=0, errors="", **unfinished):
+        made = Probed(code, errors)
+        made.unfinished = unfinished
+        monkeypatch.setattr(checks, "Probed", lambda: made)
+        monkeypatch.setattr(checks, "lock_holder", lambda _: ("", ""))
+        monkeypatch.setattr(installation, "PLACES", ())
+        return made
+
+    return make
+
+
+def test_an_apt_that_could_not_install_anything_is_told_in_its_words(probed):
+    probed()
+    assert checks.apt(None)["outcome"] == "ok"
+    probed(100, "E: Malformed entry 1 in list file /etc/apt/sources.list.d/x.list (Suite)\nE: The list of sources")
+    found = checks.apt(None)
+    assert (found["outcome"], found["detail"][:25]) == ("fail", "Malformed entry 1 in list")
+    assert "sources in /etc/apt" in found["remedy"]
+    probed(other="half-configured")
+    found = checks.apt(None)
+    assert found["outcome"] == "fail" and "the package other is half-configured" in found["detail"]
+    assert "dpkg --configure other" in found["remedy"]
+
+
+def test_apt_s_sources_are_asked_by_apt_itself_apart_from_its_lists(host, probed):
+    made = probed()
+    (found,) = checks.apt_sources(host())
+    assert found["outcome"] == "ok"
+    words = made.ran[0]
+    assert "Acquire::IndexTargets::deb::Packages::DefaultEnabled=false" in words
+    assert not any("CAInfo" in word for word in words)
+    checks.apt_sources(host(ca_pem="pem"))
+    assert any("Acquire::https::CAInfo=" in word for word in made.ran[1])
+
+
+def test_another_s_source_in_trouble_is_a_warning_and_the_distribution_s_own_a_failure(host, probed):
+    gone = "E: Failed to fetch http://me:s3cret@vendor/dists/x/InRelease  Could not connect"
+    unknown = "W: GPG error: http://keyless x InRelease: The following signatures: NO_PUBKEY 1"
+    sum_up = "E: Some index files failed to download. They have been ignored, or old ones used instead."
+    probed(100, f"{unknown}\n{gone}\n{sum_up}")
+    found = checks.apt_sources(host())
+    assert [(each["outcome"], each["detail"][:25]) for each in found] == [
+        ("warn", "GPG error: http://keyless"),
+        ("warn", "Failed to fetch http://ve"),
+    ]
+    assert "s3cret" not in str(found)
+    probed(100, "E: Failed to fetch http://deb.site/debian/dists/bookworm/InRelease  404  Not Found")
+    assert [each["outcome"] for each in checks.apt_sources(host())] == ["fail"]

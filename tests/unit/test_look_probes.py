@@ -13,8 +13,11 @@ from ansible.module_utils import (
     provisioner_docker_processes,
     provisioner_engine,
     provisioner_local_sources,
+    provisioner_packages,
+    provisioner_signed_repository,
 )
 from ansible.module_utils.provisioner_host import Host, RefusalError
+from ansible.module_utils.provisioner_installation import Outcome
 
 
 class Fake(Host):
@@ -49,12 +52,21 @@ def own_place(tmp_path, monkeypatch):
     monkeypatch.delenv("DOCKER_HOST", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def lists(monkeypatch):
+    """The host's lists of packages are of today and have nothing of what is missing; the repository is not there."""
+    monkeypatch.setattr(provisioner_packages, "foresee", lambda *_: Outcome({}, [], [], [], "Unable to locate package"))
+    monkeypatch.setattr(provisioner_packages, "lists_are_new", lambda: True)
+    monkeypatch.setattr(provisioner_signed_repository, "configured", lambda *_: "")
+
+
 def engine_wanted(tmp_path, **changes):
     return {
         "oldest": "19.03",
         "source": "distribution",
         "packages": {"debian12": ["docker.io", "iptables"]},
         "repositories": {},
+        "instead": "",
         "group": "docker",
         "users": [],
         "environment": {},
@@ -91,7 +103,7 @@ def test_an_engine_s_version_is_in_the_head_of_any_answer_or_it_is_asked_for_it(
 def test_a_host_without_an_engine_gets_its_distribution_s_packages(tmp_path):
     found = provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path))
     assert found["packages"] == ["docker.io", "iptables"] and found["run"] and not found["restart"]
-    assert [change["to"] for change in found["changes"]] == ["installed", "installed", "answers"]
+    assert [change["to"] for change in found["changes"]] == ["newest", "newest", "answers"]
 
 
 def test_a_distribution_without_a_known_engine_is_refused_only_where_one_is_missing(tmp_path, monkeypatch):
@@ -309,6 +321,8 @@ def test_a_cli_is_current_only_with_its_node_its_files_and_its_command(tmp_path)
         "node_folder": str(tmp_path / "node"),
         "venv_packages": {"debian": ["python3-venv"]},
         "folder": str(tmp_path),
+        "node_packages": {},
+        "node_repositories": {},
         "prefix": str(tmp_path / "prefix"),
         "path": str(command),
         "link": str(link),

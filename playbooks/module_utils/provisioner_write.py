@@ -1,0 +1,26 @@
+"""Writes a file so that it is there as a whole or not at all, whatever the umask is."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def write(path: Path, content: bytes) -> None:
+    """Put `content` at `path`, readable by all, in one step; folders that are missing are made, passable by all."""
+    for folder in reversed([each for each in path.parents if not each.exists()]):
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o755)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".provisioner-")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink()
+        raise
