@@ -6,14 +6,11 @@ temporary file there, no question beforehand which Python there is, and nothing 
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
+import functools
 import json
 import marshal
-import re
 import shlex
 import zlib
-from collections.abc import Callable, Iterator
 from importlib.machinery import SourceFileLoader
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
@@ -26,7 +23,8 @@ from ansible.plugins.action import ActionBase
 PROBES = Path(__file__).parents[1] / "module_utils"
 
 STARTER = (
-    "import marshal, sys, zlib; start, *given = marshal.loads(zlib.decompress(sys.stdin.buffer.read())); exec(start)"
+    "import marshal, sys, zlib; code, wanted = marshal.loads(sys.stdin.buffer.read());"
+    " start, *given = marshal.loads(zlib.decompress(code)); exec(start)"
 )
 """What the host's Python is given as a command; the rest comes through its standard input."""
 PLAIN = 2
@@ -38,7 +36,7 @@ import gc, importlib.util, json, os
 if sys.version_info < (3, 9):
     sys.exit("Python %d.%d is too old, 3.9 is needed" % sys.version_info[:2])
 gc.disable()  # it is soon over, and finds nothing
-magic, compiled, sources, wanted = given
+magic, compiled, sources = given
 compiled = marshal.loads(compiled) if magic == importlib.util.MAGIC_NUMBER else {}
 
 
@@ -93,20 +91,16 @@ class ActionModule(ActionBase):
         return {**result, "changed": False, **answer}
 
     def _program(self, roles: list[str] | str, variables: dict[str, Any]) -> bytes:
-        """What the host's Python is to do. Templating takes longer than looking, so equal hosts share its outcome."""
-        # Which roles a variable has is not known before it is templated: then all of them count.
-        wanted = [name for name in variables if name.endswith("_wanted")] if isinstance(roles, str) else roles
-        names = [roles, *wanted] if isinstance(roles, str) else [f"{role}_wanted" for role in roles]
-        settings = read_by([name for name in names if name in variables], variables)
-        key = hashlib.sha256(repr((names, sorted(settings.items()))).encode(errors="surrogateescape")).hexdigest()
+        """Return what the host's Python is to do; `roles` may name the variable that has them.
 
-        def make() -> bytes:
-            known = {name: self._templar.template(variables[name]) for name in OFTEN if name in variables}
-            self._templar.available_variables = {**variables, **known}
-            chosen = self._templar.template(variables[roles]) if isinstance(roles, str) else roles
-            return program({role: self._wanted(role, variables) for role in chosen})
-
-        return once(Path(C.DEFAULT_LOCAL_TMP) / f"look-{key}", make)
+        Each host's wanted state is templated for it alone: a template, a lookup or a plugin may read whatever it likes.
+        """
+        for name in OFTEN:
+            if name in variables:
+                known = self._templar.template(variables[name])
+                self._templar.available_variables = {**self._templar.available_variables, name: known}
+        chosen = self._templar.template(variables[roles]) if isinstance(roles, str) else roles
+        return program({role: self._wanted(role, variables) for role in chosen})
 
     def _wanted(self, role: str, variables: dict[str, Any]) -> Any:
         name = f"{role}_wanted"
@@ -129,7 +123,13 @@ class ActionModule(ActionBase):
 
 
 def program(wanted: dict[str, Any]) -> bytes:
-    """What STARTER reads: START, all probes, and the wanted state of each role.
+    """Return what STARTER reads: the code, and the wanted state of each role."""
+    return marshal.dumps((code(), json.dumps(wanted, default=str)), PLAIN)
+
+
+@functools.cache
+def code() -> bytes:
+    """Return START and all probes, compressed.
 
     The probes travel compiled too, which spares a host whose Python is like this one a third of its work.
     """
@@ -138,47 +138,8 @@ def program(wanted: dict[str, Any]) -> bytes:
     sources = {"ansible": "", "ansible.module_utils": ""} | {
         name: Path(path).read_text(encoding="utf-8") for name, path in paths.items()
     }
-    parts = [START, MAGIC_NUMBER, marshal.dumps(compiled), sources, json.dumps(wanted, default=str)]
+    parts = [START, MAGIC_NUMBER, marshal.dumps(compiled), sources]
     return zlib.compress(marshal.dumps(parts, PLAIN), zlib.Z_BEST_SPEED)
 
 
-def read_by(names: list[str], variables: dict[str, Any]) -> dict[str, Any]:
-    """The variables, as they are before templating, that templating those of `names` may read.
-
-    A template reads a variable by its name, so these are all that its text has words for, and all that those have.
-    Where it can make up a name as it goes, nothing less than the host tells what it reads.
-    """
-    found: dict[str, Any] = {}
-    queue = list(names)
-    while queue:
-        name = queue.pop()
-        if name in {"vars", "hostvars", "varnames"}:
-            return {"inventory_hostname": variables["inventory_hostname"]}
-        if name in variables and name not in found:
-            found[name] = variables[name]
-            queue.extend(word for text in texts(variables[name]) for word in re.findall(r"[^\W\d]\w*", text))
-    return found
-
-
-def texts(value: Any) -> Iterator[str]:
-    """Yield the texts in `value` that may be templates, however deep."""
-    if isinstance(value, str):
-        if "{" in value:
-            yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from texts(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from texts(item)
-
-
-def once(path: Path, make: Callable[[], bytes]) -> bytes:
-    """What `make` gives, made by the first of the processes that come here with this `path`, and read by the others."""
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not path.exists():
-            new = path.with_suffix(".new")
-            new.write_bytes(make())
-            new.rename(path)
-        return path.read_bytes()
+code()  # Ansible loads this plugin before it forks a worker for each host: all of them have it from here
