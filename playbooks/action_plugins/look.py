@@ -7,6 +7,7 @@ temporary file there, no question beforehand which Python there is, and nothing 
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import marshal
 import shlex
@@ -65,8 +66,8 @@ print("\\n" + json.dumps(provisioner_look.looks(json.loads(wanted))), flush=True
 os._exit(0)  # without taking to pieces, one by one, what goes with the process
 '''
 
-OFTEN = ("profile",)
-"""Variables that many others read: templated once, before them, and not again for each of them."""
+OFTEN = ("profile", "provisioner_runtime")
+"""Variables that many others read, each also what is after it: templated once, and not again for each of those."""
 
 NO_PYTHON = "no Python 3 on the host; install it there (apt-get install python3), or set ansible_python_interpreter"
 
@@ -95,10 +96,10 @@ class ActionModule(ActionBase):
 
         Each host's wanted state is templated for it alone: a template, a lookup or a plugin may read whatever it likes.
         """
-        for name in OFTEN:
-            if name in variables:
-                known = self._templar.template(variables[name])
-                self._templar.available_variables = {**self._templar.available_variables, name: known}
+        known: dict[str, Any] = {}
+        for name in itertools.takewhile(variables.__contains__, OFTEN):
+            known[name] = self._templar.template(variables[name])
+            self._templar.available_variables = {**variables, **known}
         chosen = self._templar.template(variables[roles]) if isinstance(roles, str) else roles
         return program({role: self._wanted(role, variables) for role in chosen})
 
