@@ -36,9 +36,9 @@ TICK = 0.25
 GRACE = 5.0
 """Seconds that Ansible has to stop by itself when it is interrupted."""
 PROMPT = "[defaults]\ninternal_poll_interval = 0.005\n"
-"""What Ansible is configured with where nothing is measured: it looks every so many seconds whether a task has ended.
+"""Ansible's configuration where nothing is measured: it looks every so many seconds whether a task has ended.
 
-No environment variable sets this. All else is set by those of `ansible_environment`, as where a site has a configuration.
+No environment variable sets this. All else is set by those of `ansible_environment`, as where a site has its own.
 """
 
 

@@ -40,11 +40,11 @@ class Insides(ast.NodeVisitor):
         self.found: list[str] = []
         self._bound: dict[str, str] = {}
 
-    def visit_Import(self, node: ast.Import) -> None:  # noqa: N802 - ast's name
+    def visit_Import(self, node: ast.Import) -> None:
         for name in node.names:
             self._imported(node, name.name, name.asname or name.name.partition(".")[0])
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:  # noqa: N802
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         for name in node.names:
             self._imported(node, f"{node.module or ''}.{name.name}", name.asname or name.name)
 
@@ -54,7 +54,7 @@ class Insides(ast.NodeVisitor):
             if any(PRIVATE.match(part) for part in name.split(".")):
                 self._tell(node, f"imports {name}")
 
-    def visit_Attribute(self, node: ast.Attribute) -> None:  # noqa: N802
+    def visit_Attribute(self, node: ast.Attribute) -> None:
         if foreign := self._foreign(node.value):
             if PRIVATE.match(node.attr):
                 self._tell(node, f"reads {foreign}.{node.attr}")
@@ -62,7 +62,7 @@ class Insides(ast.NodeVisitor):
                 self._tell(node, f"replaces {foreign}.{node.attr}")
         self.generic_visit(node)
 
-    def visit_Call(self, node: ast.Call) -> None:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> None:
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         if called in PATCHES and node.args:
             target = node.args[0]
@@ -71,7 +71,7 @@ class Insides(ast.NodeVisitor):
                 self._tell(node, f"replaces something of {foreign}")
         self.generic_visit(node)
 
-    def visit_Constant(self, node: ast.Constant) -> None:  # noqa: N802
+    def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str) and (match := IN_TEXT.search(node.value)):
             self._tell(node, f"names {match[0]}")
 
@@ -124,7 +124,7 @@ def test_what_is_meant(source):
 @pytest.mark.parametrize(
     "source",
     [
-        "from ansible.plugins.action import ActionBase\nclass A(ActionBase):\n    _VALID_ARGS = ()\n    x = self._templar",
+        "from ansible.plugins.action import ActionBase\nclass A(ActionBase):\n    x = self._templar",
         "from ansible.module_utils import provisioner_engine as e; monkeypatch.setattr(e, '_talk', None)",
         "from provisioner import job; job._job_folder",
     ],

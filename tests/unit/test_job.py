@@ -21,7 +21,6 @@ from provisioner.events import Output, Progress, Started, Stats
 from provisioner.inputs import Target
 from provisioner.job import run_playbook
 
-
 ROOT = Path(__file__).parents[2]
 
 

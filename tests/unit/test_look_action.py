@@ -66,7 +66,7 @@ READS_WHAT_DIFFERS = [
     "{{ lookup('ansible.builtin.file', inventory_hostname ~ '.txt') }}",
     "{{ lookup('of_the_site') }}",
     "{{ 'x' | filter_of_the_site(hostvars[inventory_hostname]) }}",
-    "{{ lookup('ansible.builtin.dict', vars) | selectattr('key', 'equalto', 'place') | map(attribute='value') | first }}",
+    "{{ (lookup('ansible.builtin.dict', vars) | selectattr('key', 'equalto', 'place') | first).value }}",
 ]
 LOOKUP = """
 from ansible.plugins.lookup import LookupBase
