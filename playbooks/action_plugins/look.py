@@ -6,22 +6,29 @@ temporary file there, no question beforehand which Python there is, and nothing 
 
 from __future__ import annotations
 
+import fcntl
 import functools
+import hashlib
 import itertools
 import json
 import marshal
+import re
 import shlex
 import zlib
+from collections.abc import Callable, Iterator
 from importlib.machinery import SourceFileLoader
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from typing import Any
 
+import yaml
 from ansible import constants as C  # noqa: N812 - as everywhere in Ansible
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible.template import is_trusted_as_template
 
-PROBES = Path(__file__).parents[1] / "module_utils"
+PLAYBOOKS = Path(__file__).parents[1]
+PROBES = PLAYBOOKS / "module_utils"
 
 STARTER = (
     "import marshal, sys, zlib; code, wanted = marshal.loads(sys.stdin.buffer.read());"
@@ -94,14 +101,25 @@ class ActionModule(ActionBase):
     def _program(self, roles: list[str] | str, variables: dict[str, Any]) -> bytes:
         """Return what the host's Python is to do; `roles` may name the variable that has them.
 
-        Each host's wanted state is templated for it alone: a template, a lookup or a plugin may read whatever it likes.
+        Templating takes longer than looking, so hosts share its outcome where it can be no other.
         """
-        known: dict[str, Any] = {}
-        for name in itertools.takewhile(variables.__contains__, OFTEN):
-            known[name] = self._templar.template(variables[name])
-            self._templar.available_variables = {**variables, **known}
-        chosen = self._templar.template(variables[roles]) if isinstance(roles, str) else roles
-        return program({role: self._wanted(role, variables) for role in chosen})
+
+        def make() -> bytes:
+            known: dict[str, Any] = {}
+            for name in itertools.takewhile(variables.__contains__, OFTEN):
+                known[name] = self._templar.template(variables[name])
+                self._templar.available_variables = {**variables, **known}
+            chosen = self._templar.template(variables[roles]) if isinstance(roles, str) else roles
+            return program({role: self._wanted(role, variables) for role in chosen})
+
+        # Which roles a variable has is not known before it is templated: then all of them count.
+        wanted = [name for name in variables if name.endswith("_wanted")] if isinstance(roles, str) else roles
+        names = [roles, *wanted] if isinstance(roles, str) else [f"{role}_wanted" for role in roles]
+        same = all_that_is_read(names, variables)
+        if same is None:
+            return make()
+        key = hashlib.sha256(json.dumps([names, same]).encode(errors="surrogateescape")).hexdigest()
+        return once(Path(C.DEFAULT_LOCAL_TMP) / f"look-{key}", make)
 
     def _wanted(self, role: str, variables: dict[str, Any]) -> Any:
         name = f"{role}_wanted"
@@ -143,4 +161,69 @@ def code() -> bytes:
     return zlib.compress(marshal.dumps(parts, PLAIN), zlib.Z_BEST_SPEED)
 
 
-code()  # Ansible loads this plugin before it forks a worker for each host: all of them have it from here
+@functools.cache
+def shipped() -> frozenset[str]:
+    """Return the texts that this checkout's roles, group_vars and plays give variables.
+
+    Those of them that are templates read variables by their names, and nothing else that differs from host to host.
+    """
+    folders = [PLAYBOOKS.parent / "roles/wanted" / kind / "main" for kind in ("defaults", "vars")]
+    files = [path for folder in folders for path in folder.glob("*.yml")]
+    files += [PLAYBOOKS / "group_vars/all.yml", PLAYBOOKS / "prepare.yml"]
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return frozenset(text for path in files for text in texts(yaml.load(path.read_bytes(), loader)))  # noqa: S506
+
+
+def all_that_is_read(names: list[str], variables: dict[str, Any]) -> str | None:
+    """Return, as a text to compare, the variables that templating those of `names` reads, as they are before it.
+
+    A template that we ship reads what its text has words for, and what those read. What another's reads nobody can
+    tell (a file's variables, `hostvars`, a plugin's): then the host is one of its own, and this is None. So it is
+    where a value is none of JSON's, such as a vault's.
+    """
+    found: dict[str, Any] = {}
+    queue = list(names)
+    while queue:
+        name = queue.pop()
+        if name not in variables or name in found:
+            continue
+        found[name] = variables[name]
+        for text in texts(variables[name]):
+            if text not in shipped() or not is_trusted_as_template(text):
+                return None
+            queue.extend(re.findall(r"[^\W\d]\w*", text))
+    try:
+        json.dumps(found)
+    except (TypeError, ValueError):
+        return None
+    return repr(sorted(found.items()))  # which also tells 1 from "1" where JSON's keys do not
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Yield the texts in `value` that may be templates, however deep."""
+    if isinstance(value, str):
+        if "{" in value:
+            yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from texts(key)
+            yield from texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from texts(item)
+
+
+def once(path: Path, make: Callable[[], bytes]) -> bytes:
+    """Return what `make` gives, made by the first of the processes that come here with this `path`."""
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            new = path.with_suffix(".new")
+            new.write_bytes(make())
+            new.rename(path)
+        return path.read_bytes()
+
+
+# Ansible loads this plugin before it forks a worker for each host: all of them have these from here.
+code()
+shipped()

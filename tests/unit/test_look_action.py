@@ -3,6 +3,7 @@
 import json
 import marshal
 import os
+import re
 import subprocess
 import sys
 import zlib
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible.template import trust_as_template
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "playbooks" / "action_plugins"))
@@ -124,6 +126,72 @@ def test_what_is_wanted_may_be_in_a_vault_of_each_host(look, tmp_path):
     looked = look(variables, {name: {} for name in places}, settings)
     assert isinstance(looked, dict), looked
     assert off(looked) == {name: [place] for name, place in places.items()}
+
+
+def trusted(value):
+    """What Ansible makes of a YAML file: its texts may be templates."""
+    if isinstance(value, str):
+        return trust_as_template(value)
+    if isinstance(value, dict):
+        return {key: trusted(item) for key, item in value.items()}
+    return [trusted(item) for item in value] if isinstance(value, list) else value
+
+
+@pytest.fixture
+def variables():
+    """What a host of prepare.yml has of ours, as it is before templating, and of its own."""
+    paths = [*(ROOT / "roles/wanted").glob("*/main/*.yml"), ROOT / "playbooks/group_vars/all.yml"]
+    found = yaml.safe_load((ROOT / "playbooks/prepare.yml").read_text())[0]["vars"]
+    for path in paths:
+        found |= yaml.safe_load(path.read_text())
+    return trusted(found) | {
+        "provisioner_profile": "registries",
+        "inventory_hostname": "one",
+        "ansible_host": "192.0.2.1",
+    }
+
+
+NAMES = ["provisioner_roles", *(f"{role}_wanted" for role in ("site", "gpu_driver", "docker_engine", "local_sources"))]
+
+
+def test_hosts_that_differ_in_nothing_that_is_read_share_their_wanted_state(variables):
+    same = action.all_that_is_read(NAMES, variables)
+    assert same and "registries" in same
+    assert (
+        action.all_that_is_read(NAMES, variables | {"inventory_hostname": "two", "ansible_host": "192.0.2.2"}) == same
+    )
+    assert action.all_that_is_read(NAMES, variables | {"provisioner_profile": "seed"}) not in {same, None}
+    assert action.all_that_is_read(NAMES, variables | {"ansible_connection": "local"}) not in {same, None}
+    assert action.all_that_is_read(NAMES, variables | {"site_no_proxy": {1: "a"}}) != action.all_that_is_read(
+        NAMES, variables | {"site_no_proxy": {"1": "a"}}
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("site_ca_bundle", trust_as_template("{{ lookup('ansible.builtin.template', 'p.j2') }}")),
+        ("site_no_proxy", trust_as_template("{{ hostvars[inventory_hostname].place }}")),
+        ("docker_engine_users", [trust_as_template("{% include 'users.j2' %}")]),
+        ("provisioner_profile", trust_as_template("{{ mine }}")),
+        # One of our own texts, but from where nobody vouches for it: Ansible does not template it.
+        ("site_ca_bundle", "{{ lookup('ansible.builtin.env', 'SSL_CERT_FILE') }}"),
+        ("site_ca_bundle", object()),  # as a vault's value is none of JSON's
+    ],
+)
+def test_a_host_shares_nothing_where_it_cannot_be_told_what_is_read(variables, name, value):
+    assert action.all_that_is_read(NAMES, variables | {name: value}) is None
+
+
+def test_what_we_ship_reads_variables_by_their_names_alone():
+    read = "".join(action.shipped())
+    assert not re.search(r"\b(hostvars|varnames|groups|vars|include|import|query|q)\b", read)
+    assert set(re.findall(r"lookup\('([^']*)'", read)) == {
+        "ansible.builtin.env",
+        "ansible.builtin.file",
+        "ansible.builtin.pipe",
+        "profile",
+    }
 
 
 def test_the_profile_is_templated_once_for_all_that_read_it(look, tmp_path):
