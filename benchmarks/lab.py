@@ -48,14 +48,18 @@ def ssh(inventory: Path, name: str) -> list[str]:
     return ["ssh", *options, f"{host['ansible_user']}@{host['ansible_host']}"]
 
 
-def on_lab_host(inventory: Path, name: str, work: Path, command: list[str]) -> int:
-    """Run a benchmark of this tree on one of a lab's hosts, with --inventory of the others, and give its exit code."""
+def on_lab_host(inventory: Path, name: str, work: Path, command: list[str], before: Path | None = None) -> int:
+    """Run a benchmark of this tree on one of a lab's hosts, with --inventory of the others, and return its exit code.
+
+    `before` is another checkout that goes along, as the folder of that name.
+    """
     content = yaml.safe_load(inventory.read_text())
     keys = Path(content["all"]["hosts"].pop(name)["ansible_ssh_private_key_file"]).parent
-    others = work / "others.yml"
-    others.write_text(yaml.safe_dump(content))
-    given = {path: ROOT / path for path in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).split()}
-    given |= {"others.yml": others, str(keys): keys}
+    rest = work / "others.yml"
+    rest.write_text(yaml.safe_dump(content))
+    given = tracked(ROOT) | {"others.yml": rest, str(keys): keys}
+    if before:
+        given |= {f"before/{path}": source for path, source in tracked(before).items()}
     words = f"bin/provisioner --version && exec .venv/bin/python {shlex.join(command)} --inventory others.yml"
     if authority := os.environ.get("SSL_CERT_FILE"):
         given["ca.crt"] = Path(authority).resolve()
@@ -69,9 +73,15 @@ def on_lab_host(inventory: Path, name: str, work: Path, command: list[str]) -> i
     return subprocess.run([*ssh(inventory, name), f"cd /root/provisioner && {words}"], check=False).returncode
 
 
-def prepare(inventory: Path, work: Path, *options: str) -> tuple[list[Any], dict[str, str]]:
+def tracked(checkout: Path) -> dict[str, Path]:
+    """The files of a checkout, by their path in it."""
+    paths = subprocess.check_output(["git", "ls-files"], cwd=checkout, text=True).split()
+    return {path: checkout / path for path in paths}
+
+
+def prepare(inventory: Path, work: Path, *options: str, checkout: Path = ROOT) -> tuple[list[Any], dict[str, str]]:
     """The command `provisioner prepare` for hosts, with its environment."""
-    command = [COMMAND, "prepare", "-i", inventory, "--profile", "registries", *options]
+    command = [checkout / "bin/provisioner", "prepare", "-i", inventory, "--profile", "registries", *options]
     return command, {"PROVISIONER_STATE_DIR": str(work / "state")}
 
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What `provisioner prepare` costs on hosts that need nothing, beside pyinfra and plain ansible-playbook.
 
-    .venv/bin/python benchmarks/noop_prepare.py [--debian 13] [--hosts 8] [--rounds 3] [--names 32] [--inventory PATH]
+    .venv/bin/python benchmarks/noop_prepare.py [--debian 13] [--hosts 8] [--rounds 3] [--names 32] [--before CHECKOUT]
+                                                [--inventory PATH]
 
 Makes lab hosts (more than 11 need a higher fs.inotify.max_user_instances), and one more of the same release that is
 the controller, so that both ends of a connection have the same OpenSSH. There it prepares the hosts once, and then
@@ -13,6 +14,8 @@ OpenSSH chooses. Prints the median and the quickest of each, the ratios with the
 and memory for an inventory of --names hosts, which are the same hosts under several names. pyinfra is installed into a
 virtual environment of its own that is thrown away. The base image and the xformers repository, which no peer has, are
 left out.
+
+With --before, which names a checkout of another commit, its `prepare` is timed too, in the same rounds.
 
 With --inventory the hosts are those, and this machine is the controller; no lab is made.
 """
@@ -28,13 +31,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from lab import TOOLS, as_it_comes, hosts, on_lab_host, prepare, run, wanted_state
+from lab import ROOT, TOOLS, as_it_comes, hosts, on_lab_host, prepare, run, wanted_state
 
 HERE = Path(__file__).parent
 PYINFRA = "pyinfra==3.10.0"
 OURS = "provisioner prepare"
 AGAIN = "provisioner prepare, connected"
 ALIKE = "provisioner prepare, curve25519"
+BEFORE = "provisioner prepare, before"
 
 
 def pyinfra_inventory(inventory: Path, work: Path) -> Path:
@@ -82,11 +86,12 @@ def several_names(inventory: Path, count: int, work: Path) -> Path:
     return path
 
 
-def tools(inventory: Path, work: Path) -> dict[str, tuple[list[Any], dict[str, str]]]:
+def tools(inventory: Path, work: Path, before: Path | None) -> dict[str, tuple[list[Any], dict[str, str]]]:
     """The command of each tool, with its environment."""
     alike, environment = prepare(inventory, work)
     peers = [TOOLS / "ansible-playbook", "-i", inventory, "-e", "provisioner_profile=registries"]
     return {
+        **({BEFORE: prepare(inventory, work, checkout=before)} if before else {}),
         OURS: prepare(inventory, work),
         AGAIN: prepare(inventory, work),
         ALIKE: (alike, environment | {"ANSIBLE_SSH_EXTRA_ARGS": "-o KexAlgorithms=curve25519-sha256"}),
@@ -101,17 +106,19 @@ def tools(inventory: Path, work: Path) -> dict[str, tuple[list[Any], dict[str, s
     }
 
 
-def measure(inventory: Path, rounds: int, names: int, work: Path) -> None:
+def measure(inventory: Path, rounds: int, names: int, work: Path, before: Path | None = None) -> None:
     count = len(yaml.safe_load(inventory.read_text())["all"]["hosts"])
     (work / "state").mkdir()
-    subprocess.run(prepare(inventory, work)[0], check=True)
+    before = before.absolute() if before else None
+    for checkout in filter(None, (ROOT, before)):
+        subprocess.run(prepare(inventory, work, checkout=checkout)[0], check=True)
     wanted_state(inventory, work)
     venv.create(work / "venv", with_pip=True)
     subprocess.run([work / "venv/bin/pip", "install", "--quiet", "--quiet", PYINFRA], check=True)
     walls: dict[str, list[float]] = {}
     cpu: dict[str, list[float]] = {}
     for number in range(rounds + 1):
-        for name, (command, environment) in tools(inventory, work).items():
+        for name, (command, environment) in tools(inventory, work, before).items():
             if name == "ansible-playbook" and number != 1:
                 continue  # it takes long, and its ratio is far from what is aimed at
             if name != AGAIN:
@@ -131,10 +138,13 @@ def measure(inventory: Path, rounds: int, names: int, work: Path) -> None:
         )
         if max(seconds) > 1.5 * quickest:
             print(f"  warning: {name} varies by more than half; something else was busy on this machine")
-    for ours in (OURS, AGAIN, ALIKE):
-        for peer, aim in (("pyinfra", "0.7, better 0.5"), ("ansible-playbook", "0.1")):
+    for ours in filter(walls.__contains__, (BEFORE, OURS, AGAIN, ALIKE)):
+        for peer, aim in (("pyinfra", "0.75"), ("ansible-playbook", "0.1")):
             ratio = statistics.median(walls[ours]) / statistics.median(walls[peer])
             print(f"{ours:<31} to {peer:<18} {ratio:6.3f}   (aim: at most {aim})")
+    for ours in filter(walls.__contains__, (BEFORE, OURS)):
+        ratios = [mine / theirs for mine, theirs in zip(walls[ours], walls["pyinfra"], strict=True)]
+        print(f"{ours:<31} to pyinfra, round by round: {', '.join(f'{ratio:.2f}' for ratio in ratios)}")
     command, environment = prepare(several_names(inventory, names, work), work)
     wall, seconds, _ = run(command, environment | connecting_anew(work))
     _, _, memory = run(command, environment | connecting_anew(work), watch=True)
@@ -150,17 +160,19 @@ def main() -> int:
     parser.add_argument("--hosts", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--names", type=int, default=32)
+    parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="a checkout of another commit")
     parser.add_argument("--inventory", type=Path, help="hosts of an inventory that `lab up` wrote")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="noop-prepare-") as folder:
         work = Path(folder)
         if options.inventory:
-            measure(options.inventory.absolute(), options.rounds, options.names, work)
+            measure(options.inventory.absolute(), options.rounds, options.names, work, options.before)
             return 0
         with hosts(options.hosts + 1, work, options.debian) as inventory:
             *_, controller = yaml.safe_load(inventory.read_text())["all"]["hosts"]
             again = ["benchmarks/noop_prepare.py", "--rounds", str(options.rounds), "--names", str(options.names)]
-            return on_lab_host(inventory, controller, work, again)
+            again += ["--before", "before"] if options.before else []
+            return on_lab_host(inventory, controller, work, again, options.before)
 
 
 if __name__ == "__main__":

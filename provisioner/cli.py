@@ -22,17 +22,13 @@ class Option(NamedTuple):
 
 
 class Command(NamedTuple):
-    """One command: `name` may be two words; `module` of provisioner.commands has `main(options) -> int`.
-
-    `plays` says that it runs a playbook, whose process is then started while the command is still being looked at.
-    """
+    """One command: `name` may be two words; `module` of provisioner.commands has `main(options) -> int`."""
 
     name: str
     summary: str
     example: str
     module: str
     options: tuple[Option, ...] = ()
-    plays: bool = False
 
 
 def option(*flags: str, **settings: Any) -> Option:
@@ -95,7 +91,6 @@ COMMANDS = (
             option("--cold-base", action="store_true", help="remove the base image first, so its pull is timed"),
             REQUIRE_IDLE,
         ),
-        plays=True,
     ),
     Command(
         "prepare",
@@ -103,14 +98,12 @@ COMMANDS = (
         "provisioner prepare -i fleet.yml -l 'rack1*'",
         "prepare",
         (REQUIRE_IDLE,),
-        plays=True,
     ),
     Command(
         "plan",
         "say what prepare and run would change on each host; change nothing; exit 5 on drift",
         "provisioner plan -i fleet.yml --json",
         "plan",
-        plays=True,
     ),
     Command(
         "status",
@@ -118,7 +111,6 @@ COMMANDS = (
         "provisioner status -i fleet.yml",
         "status",
         (option("--offline", action="store_true", help="ask no host: where each run was last seen from here"),),
-        plays=True,
     ),
     Command(
         "facts",
@@ -224,14 +216,12 @@ COMMANDS = (
         "say what is missing here and on the hosts, each with its remedy; change nothing",
         "provisioner doctor -i fleet.yml",
         "doctor",
-        plays=True,
     ),
     Command(
         "clean",
         "remove what the scenario left on the hosts, and only that",
         "provisioner clean -i fleet.yml",
         "clean",
-        plays=True,
     ),
     Command(
         "lab up",
@@ -299,10 +289,6 @@ def run(arguments: Sequence[str]) -> int:
         options = parse(arguments)
     except SystemExit as leave:  # --help and --version have printed what they had to
         return cast(int, leave.code or 0)
-    if options.plays:
-        from provisioner import early  # noqa: PLC0415 - no other command needs it
-
-        early.begin()
     command = importlib.import_module(f"provisioner.commands.{options.module}")
     return cast(int, command.main(options))
 
@@ -337,7 +323,7 @@ def _add(parent: Any, name: str, command: Command) -> None:
         description=command.summary[0].upper() + command.summary[1:] + ".",
         epilog=f"example:\n  {command.example}",
     )
-    parser.set_defaults(module=command.module, command=command.name, plays=command.plays)
+    parser.set_defaults(module=command.module, command=command.name)
     for flags, settings in command.options:
         parser.add_argument(*flags, **settings)
     common = parser.add_argument_group("common options")

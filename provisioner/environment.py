@@ -1,5 +1,6 @@
 """The environment in which Ansible's own programs and pip run."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -12,9 +13,15 @@ __all__ = ["ansible_environment", "pip_index"]
 SITE_CONFIGS = ("~/.ansible.cfg", "/etc/ansible/ansible.cfg")
 """Where Ansible looks for a configuration that no variable names."""
 
+PYPI = "https://pypi.org/simple"
+"""Where pip looks when nothing says otherwise."""
 
-def ansible_environment() -> dict[str, str]:
-    """Give the environment for Ansible's own programs: the user's, ours where the user says nothing."""
+
+def ansible_environment(configuration: Path | None = None) -> dict[str, str]:
+    """Return the environment for Ansible's own programs: the user's, ours where the user says nothing.
+
+    `configuration` is what Ansible reads where the site has no configuration of its own (default: our ansible.cfg).
+    """
     defaults = {
         "ANSIBLE_PIPELINING": "True",
         "ANSIBLE_HOST_KEY_CHECKING": "True",
@@ -29,7 +36,7 @@ def ansible_environment() -> dict[str, str]:
         "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",
     }
     if not any(Path(path).expanduser().exists() for path in SITE_CONFIGS):
-        defaults["ANSIBLE_CONFIG"] = str(ansible_dir() / "ansible.cfg")
+        defaults["ANSIBLE_CONFIG"] = str(configuration or ansible_dir() / "ansible.cfg")
     return {
         **defaults,
         **os.environ,
@@ -42,11 +49,14 @@ def ansible_environment() -> dict[str, str]:
 
 
 def pip_index() -> str:
-    """Give the index that pip takes packages from, by its own configuration or else its default; '' without pip."""
-    ask = (
-        "from pip._internal.configuration import Configuration as C; from pip._internal.models.index import PyPI;"
-        "c = C(False); c.load(); d = dict(c.items());"
-        "print(d.get(':env:.index-url') or d.get('global.index-url') or PyPI.simple_url)"
-    )
-    answer = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False)
-    return answer.stdout.strip()
+    """Return the index that pip takes packages from, by its own configuration or else PyPI; '' without pip."""
+    ask = [sys.executable, "-m", "pip", "config", "list"]
+    answer = subprocess.run(ask, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        return ""
+    settings = dict(line.split("=", 1) for line in answer.stdout.splitlines() if "=" in line)
+    # A setting for one command goes over one for all, and the environment over files.
+    for name in (":env:.index-url", "install.index-url", "global.index-url"):
+        if name in settings:
+            return str(ast.literal_eval(settings[name]))
+    return PYPI

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 __all__ = [
-    "VALIDATION_PLAY",
     "Busy",
     "Ended",
     "Event",
@@ -27,9 +26,8 @@ __all__ = [
     "translate",
 ]
 
-VALIDATION_PLAY = "Validate the inputs"
-"""A failure in the play of this name means that the inputs were wrong, and that no host was touched."""
-
+INPUT_CHECK = "valid_inputs"
+"""The action that looks at nothing but what a person set, on the controller, before any host is touched."""
 
 NO_SUDO = "sudo asks for a password there; allow it without, or set ansible_become_password in the inventory"
 NO_PYTHON = "no Python 3 on the host; install it there (apt-get install python3), or set ansible_python_interpreter"
@@ -71,13 +69,17 @@ class Started:
 
 @dataclass(frozen=True)
 class Failure:
-    """A task failed on a host, or the host could not be reached; `message` is one line."""
+    """A task failed on a host, or the host could not be reached; `message` is one line.
+
+    `invalid_inputs` says that what a person set was wrong, and that no host was touched.
+    """
 
     host: str
     play: str
     task: str
     unreachable: bool
     message: str
+    invalid_inputs: bool = False
 
 
 @dataclass(frozen=True)
@@ -232,12 +234,12 @@ def translate(raw: Mapping[str, Any]) -> Iterator[Event]:
         yield Output(str(raw["stdout"]))
     if kind == "playbook_on_stats":
         yield Stats(*(data.get(key) or {} for key in ("ok", "changed", "failures", "dark")))
-    elif kind == "runner_on_start":
+    elif kind == "runner_on_start" and data.get("task_action", "").rpartition(".")[2] != INPUT_CHECK:
         yield Started(host, data.get("play", ""), data.get("task", ""))
     elif kind in {"runner_on_failed", "runner_on_unreachable"} and not data.get("ignore_errors"):
         result = data.get("res") or {}
-        unreachable = kind == "runner_on_unreachable"
-        yield Failure(host, data.get("play", ""), data.get("task", ""), unreachable, message(result))
+        unreachable, invalid = kind == "runner_on_unreachable", bool(result.get("invalid_inputs"))
+        yield Failure(host, data.get("play", ""), data.get("task", ""), unreachable, message(result), invalid)
     if kind == "runner_retry" and (waiting_for := (data.get("res") or {}).get("waiting_for")):
         yield Waiting(host, str(waiting_for))
     if kind in {"runner_on_ok", "runner_on_failed", "runner_retry", "runner_item_on_ok"}:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from provisioner import early, events
+from provisioner import ansible_playbook, events
 from provisioner.environment import ansible_environment
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.inputs import Target
@@ -35,6 +35,11 @@ TICK = 0.25
 """Seconds between two looks at the clock while nothing happens."""
 GRACE = 5.0
 """Seconds that Ansible has to stop by itself when it is interrupted."""
+PROMPT = "[defaults]\ninternal_poll_interval = 0.005\n"
+"""Ansible's configuration where nothing is measured: it looks every so many seconds whether a task has ended.
+
+No environment variable sets this. All else is set by those of `ansible_environment`, as where a site has its own.
+"""
 
 
 class Watcher(Protocol):
@@ -111,7 +116,7 @@ class Job:
                 host = self.hosts.setdefault(event.host, Host())
                 # The last failure is the one that ended the host: those before it were rescued.
                 host.failure = event
-                if event.play == events.VALIDATION_PLAY:
+                if event.invalid_inputs:
                     self.invalid = event.message
             case events.Progress():
                 if event.state == "finished":
@@ -157,9 +162,13 @@ def run_playbook(
     target: Target,
     watchers: tuple[Watcher, ...] = (),
     extra_vars: dict[str, Any] | None = None,
+    *,
+    measured: bool = False,
 ) -> Job:
-    """Run `playbook`, a name in playbooks/ or an absolute path, on `target` and give what came of it.
+    """Run `playbook`, a name in playbooks/ or an absolute path, on `target` and return what came of it.
 
+    `measured` says that hosts are measured meanwhile, of which this machine may be one: Ansible then looks less often
+    whether a task has ended.
     An interrupt (Ctrl-C, SIGTERM, SIGHUP) stops Ansible and is told in the result; whatever was started detached
     on a host goes on there. Raises ProvisionerError where the job cannot be started.
     """
@@ -168,7 +177,11 @@ def run_playbook(
         raise ProvisionerError(f"the playbook {path} is missing", "install the package again")
     with _job_folder(target.state) as folder:
         job = Job(folder)
-        runner = _Runner(path, target, folder, {**target.extra_vars, **(extra_vars or {})})
+        configuration = None if measured else folder / "ansible.cfg"
+        if configuration:
+            configuration.write_text(PROMPT, encoding="utf-8")
+        environment = ansible_environment(configuration)
+        runner = _Runner(path, target, folder, {**target.extra_vars, **(extra_vars or {})}, environment)
         with _signals_interrupt():
             _follow(job, runner, list(watchers))
         if not job.interrupted:
@@ -224,7 +237,9 @@ def _explain(job: Job, runner: "_Runner") -> None:
 class _Runner:
     """ansible-runner in a thread."""
 
-    def __init__(self, playbook: Path, target: Target, folder: Path, extra_vars: dict[str, Any]) -> None:
+    def __init__(
+        self, playbook: Path, target: Target, folder: Path, extra_vars: dict[str, Any], environment: dict[str, str]
+    ) -> None:
         self.rc: int | None = None
         self.error = ""
         # None comes last: waiting for more than that would make each job a moment longer.
@@ -235,14 +250,15 @@ class _Runner:
         self._settings = {
             "private_data_dir": str(folder),
             "ident": "ansible",
-            "binary": early.PROGRAM[0],
-            "cmdline": shlex.join([*early.PROGRAM[1:], str(playbook)]),
+            "binary": sys.executable,
+            # No module of ours (-P) may shadow one of Ansible's.
+            "cmdline": shlex.join(["-P", ansible_playbook.__file__, str(playbook)]),
             "inventory": [target.inventory],  # a lone text that is no path would be taken for a file's content
             "limit": target.limit,
             "forks": target.forks,
             "verbosity": target.verbosity or None,
             "extravars": extra_vars,
-            "envvars": {key: value for key, value in ansible_environment().items() if os.environ.get(key) != value},
+            "envvars": {key: value for key, value in environment.items() if os.environ.get(key) != value},
             "settings": {"pexpect_timeout": 0.5},  # seconds until it looks whether it is cancelled
             "quiet": True,
             "event_handler": self._take,
@@ -278,9 +294,6 @@ class _Runner:
             # Slow to import, and not needed to refuse a bad input.
             import ansible_runner  # noqa: PLC0415
 
-            from provisioner.child import use_ours  # noqa: PLC0415
-
-            use_ours()
             self.rc = ansible_runner.run(**self._settings).rc
         except Exception as error:  # told in the main thread, by the job
             self.error = " ".join(f"ansible-runner: {type(error).__name__}: {error}".split())

@@ -73,8 +73,8 @@ class Lines:
             if self._verbose:
                 self._print(event.text)
             return
-        if getattr(event, "play", "") == events.VALIDATION_PLAY:
-            return  # it takes a moment, and what is wrong is said once, at the end
+        if isinstance(event, events.Failure) and event.invalid_inputs:
+            return  # what is wrong is said once, at the end
         for line in self._fleet.news(event):
             self._print(f"provisioner: {line}")
         taken = self._fleet.take(event)

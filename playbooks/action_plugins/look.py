@@ -7,7 +7,9 @@ temporary file there, no question beforehand which Python there is, and nothing 
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
+import itertools
 import json
 import marshal
 import re
@@ -19,14 +21,18 @@ from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from typing import Any
 
+import yaml
 from ansible import constants as C  # noqa: N812 - as everywhere in Ansible
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible.template import is_trusted_as_template
 
-PROBES = Path(__file__).parents[1] / "module_utils"
+PLAYBOOKS = Path(__file__).parents[1]
+PROBES = PLAYBOOKS / "module_utils"
 
 STARTER = (
-    "import marshal, sys, zlib; start, *given = marshal.loads(zlib.decompress(sys.stdin.buffer.read())); exec(start)"
+    "import marshal, sys, zlib; code, asked = marshal.loads(sys.stdin.buffer.read());"
+    " start, *given = marshal.loads(zlib.decompress(code)); exec(start)"
 )
 """What the host's Python is given as a command; the rest comes through its standard input."""
 PLAIN = 2
@@ -38,7 +44,7 @@ import gc, importlib.util, json, os
 if sys.version_info < (3, 9):
     sys.exit("Python %d.%d is too old, 3.9 is needed" % sys.version_info[:2])
 gc.disable()  # it is soon over, and finds nothing
-magic, compiled, sources, asked = given
+magic, compiled, sources = given
 compiled = marshal.loads(compiled) if magic == importlib.util.MAGIC_NUMBER else {}
 
 
@@ -67,8 +73,8 @@ print("\\n" + json.dumps(provisioner_look.looks(**json.loads(asked))), flush=Tru
 os._exit(0)  # without taking to pieces, one by one, what goes with the process
 '''
 
-OFTEN = ("profile",)
-"""Variables that many others read: templated once, before them, and not again for each of them."""
+OFTEN = ("profile", "provisioner_runtime")
+"""Variables that many others read, each also what is after it: templated once, and not again for each of those."""
 
 NO_PYTHON = "no Python 3 on the host; install it there (apt-get install python3), or set ansible_python_interpreter"
 
@@ -93,20 +99,27 @@ class ActionModule(ActionBase):
         return {**result, "changed": False, **answer}
 
     def _program(self, roles: list[str] | str, variables: dict[str, Any]) -> bytes:
-        """What the host's Python is to do. Templating takes longer than looking, so equal hosts share its outcome."""
-        # Which roles a variable has is not known before it is templated: then all of them count.
-        wanted = [name for name in variables if name.endswith("_wanted")] if isinstance(roles, str) else roles
-        names = [roles, *wanted] if isinstance(roles, str) else [f"{role}_wanted" for role in roles]
-        settings = read_by([name for name in names if name in variables], variables)
+        """Return what the host's Python is to do; `roles` may name the variable that has them.
+
+        Templating takes longer than looking, so hosts share its outcome where it can be no other.
+        """
         busy = str(self._task.args.get("busy", ""))
-        key = hashlib.sha256(repr((busy, names, sorted(settings.items()))).encode(errors="surrogateescape")).hexdigest()
 
         def make() -> bytes:
-            known = {name: self._templar.template(variables[name]) for name in OFTEN if name in variables}
-            self._templar.available_variables = {**variables, **known}
+            known: dict[str, Any] = {}
+            for name in itertools.takewhile(variables.__contains__, OFTEN):
+                known[name] = self._templar.template(variables[name])
+                self._templar.available_variables = {**variables, **known}
             chosen = self._templar.template(variables[roles]) if isinstance(roles, str) else roles
             return program({role: self._wanted(role, variables) for role in chosen}, busy)
 
+        # Which roles a variable has is not known before it is templated: then all of them count.
+        wanted = [name for name in variables if name.endswith("_wanted")] if isinstance(roles, str) else roles
+        names = [roles, *wanted] if isinstance(roles, str) else [f"{role}_wanted" for role in roles]
+        same = all_that_is_read(names, variables)
+        if same is None:
+            return make()
+        key = hashlib.sha256(json.dumps([busy, names, same]).encode(errors="surrogateescape")).hexdigest()
         return once(Path(C.DEFAULT_LOCAL_TMP) / f"look-{key}", make)
 
     def _wanted(self, role: str, variables: dict[str, Any]) -> Any:
@@ -134,7 +147,13 @@ class ActionModule(ActionBase):
 
 
 def program(wanted: dict[str, Any], busy: str = "") -> bytes:
-    """What STARTER reads: START, all probes, the wanted state of each role, and what to do about a busy host.
+    """Return what STARTER reads: the code, the wanted state of each role, and what to do about a busy host."""
+    return marshal.dumps((code(), json.dumps({"wanted": wanted, "when_busy": busy}, default=str)), PLAIN)
+
+
+@functools.cache
+def code() -> bytes:
+    """Return START and all probes, compressed.
 
     The probes travel compiled too, which spares a host whose Python is like this one a third of its work.
     """
@@ -143,27 +162,46 @@ def program(wanted: dict[str, Any], busy: str = "") -> bytes:
     sources = {"ansible": "", "ansible.module_utils": ""} | {
         name: Path(path).read_text(encoding="utf-8") for name, path in paths.items()
     }
-    asked = json.dumps({"wanted": wanted, "when_busy": busy}, default=str)
-    parts = [START, MAGIC_NUMBER, marshal.dumps(compiled), sources, asked]
+    parts = [START, MAGIC_NUMBER, marshal.dumps(compiled), sources]
     return zlib.compress(marshal.dumps(parts, PLAIN), zlib.Z_BEST_SPEED)
 
 
-def read_by(names: list[str], variables: dict[str, Any]) -> dict[str, Any]:
-    """The variables, as they are before templating, that templating those of `names` may read.
+@functools.cache
+def shipped() -> frozenset[str]:
+    """Return the texts that this checkout's roles, group_vars and plays give variables.
 
-    A template reads a variable by its name, so these are all that its text has words for, and all that those have.
-    Where it can make up a name as it goes, nothing less than the host tells what it reads.
+    Those of them that are templates read variables by their names, and nothing else that differs from host to host.
+    """
+    folders = [PLAYBOOKS.parent / "roles/wanted" / kind / "main" for kind in ("defaults", "vars")]
+    files = [path for folder in folders for path in folder.glob("*.yml")]
+    files += [PLAYBOOKS / "group_vars/all.yml", PLAYBOOKS / "prepare.yml"]
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return frozenset(text for path in files for text in texts(yaml.load(path.read_bytes(), loader)))  # noqa: S506
+
+
+def all_that_is_read(names: list[str], variables: dict[str, Any]) -> str | None:
+    """Return, as a text to compare, the variables that templating those of `names` reads, as they are before it.
+
+    A template that we ship reads what its text has words for, and what those read. What another's reads nobody can
+    tell (a file's variables, `hostvars`, a plugin's): then the host is one of its own, and this is None. So it is
+    where a value is none of JSON's, such as a vault's.
     """
     found: dict[str, Any] = {}
     queue = list(names)
     while queue:
         name = queue.pop()
-        if name in {"vars", "hostvars", "varnames"}:
-            return {"inventory_hostname": variables["inventory_hostname"]}
-        if name in variables and name not in found:
-            found[name] = variables[name]
-            queue.extend(word for text in texts(variables[name]) for word in re.findall(r"[^\W\d]\w*", text))
-    return found
+        if name not in variables or name in found:
+            continue
+        found[name] = variables[name]
+        for text in texts(variables[name]):
+            if text not in shipped() or not is_trusted_as_template(text):
+                return None
+            queue.extend(re.findall(r"[^\W\d]\w*", text))
+    try:
+        json.dumps(found)
+    except (TypeError, ValueError):
+        return None
+    return repr(sorted(found.items()))  # which also tells 1 from "1" where JSON's keys do not
 
 
 def texts(value: Any) -> Iterator[str]:
@@ -172,7 +210,8 @@ def texts(value: Any) -> Iterator[str]:
         if "{" in value:
             yield value
     elif isinstance(value, dict):
-        for item in value.values():
+        for key, item in value.items():
+            yield from texts(key)
             yield from texts(item)
     elif isinstance(value, list | tuple):
         for item in value:
@@ -180,7 +219,7 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def once(path: Path, make: Callable[[], bytes]) -> bytes:
-    """What `make` gives, made by the first of the processes that come here with this `path`, and read by the others."""
+    """Return what `make` gives, made by the first of the processes that come here with this `path`."""
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
@@ -188,3 +227,8 @@ def once(path: Path, make: Callable[[], bytes]) -> bytes:
             new.write_bytes(make())
             new.rename(path)
         return path.read_bytes()
+
+
+# Ansible loads this plugin before it forks a worker for each host: all of them have these from here.
+code()
+shipped()

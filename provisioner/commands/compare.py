@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from argparse import Namespace
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,15 @@ def main(options: Namespace) -> int:
 def _compare(
     a: Side, b: Side, differences: list[comparable.Difference], options: Namespace, share: float | None
 ) -> int:
-    from provisioner import compare  # noqa: PLC0415 - it imports numpy and scipy, and nothing so far needed them
+    try:
+        from provisioner import compare  # noqa: PLC0415 - it imports numpy and scipy, and nothing so far needed them
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in {"numpy", "scipy"}:
+            raise
+        raise _bad(
+            f"the statistics need numpy and scipy, and {error.name} is not installed",
+            f"`{sys.executable} -m pip install numpy scipy` installs them, as the extra `compare` does",
+        ) from error
 
     phases = compare.compare(a.records, b.records)
     slower = None

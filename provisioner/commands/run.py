@@ -42,7 +42,8 @@ def main(options: Namespace) -> int:
     limit = target.limit
     with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json, history=past) as view:
         for _ in range(options.repeat):
-            jobs.append(run_playbook("site.yml", replace(target, limit=limit), (view, Notes(target.state))))
+            once = replace(target, limit=limit)
+            jobs.append(run_playbook("site.yml", once, (view, Notes(target.state)), measured=True))
             remember_failures(target, jobs[-1])
             good = [name for name, host in jobs[-1].hosts.items() if not (host.failed or host.unreachable)]
             if jobs[-1].stopped or not good:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import IO
 
 import docker
 import pytest
@@ -117,10 +118,13 @@ def lab(engine: docker.DockerClient, lab_name: str, tmp_path_factory: pytest.Tem
 def ask() -> Ask:
     """Ask a host by a shell command: `ask(lab, host, command)`, over SSH as the lab's inventory says.
 
-    Fails on an exit code other than 0, unless `check=False`; `options` go to ssh, before the inventory's own.
+    Fails on an exit code other than 0, unless `check=False`; `options` go to ssh, before the inventory's own; the file
+    `given` is the command's input.
     """
 
-    def run(lab: Lab, host: str, command: str, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(
+        lab: Lab, host: str, command: str, *options: str, check: bool = True, given: IO[bytes] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         variables = yaml.safe_load(lab.inventory.read_text(encoding="utf-8"))["all"]["hosts"][host]
         done = subprocess.run(
             [
@@ -130,7 +134,7 @@ def ask() -> Ask:
                 f"{variables['ansible_user']}@{variables['ansible_host']}",
                 command,
             ],
-            stdin=subprocess.DEVNULL,
+            stdin=given or subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 
 import pytest
 
@@ -39,6 +40,17 @@ def refused(cli, *arguments):
     code, out, err = cli("compare", *arguments)
     assert (code, out) == (2, "") and err.count("\n") == 1, err
     return err
+
+
+@pytest.mark.parametrize("name", ["numpy", "scipy"])
+def test_without_the_extra_it_says_what_to_install(cli, runs, monkeypatch, name):
+    runs("a", 10, 11)
+    runs("b", 10, 11)
+    monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
+    monkeypatch.delitem(sys.modules, "provisioner.compare", raising=False)
+    monkeypatch.delattr("provisioner.compare", raising=False)
+    err = refused(cli, "a", "b")
+    assert f"{name} is not installed" in err and "-m pip install numpy scipy" in err
 
 
 # --- figures ---

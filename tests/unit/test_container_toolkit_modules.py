@@ -1,6 +1,8 @@
 """The modules that the container toolkit's role changes a host with: what they would run, and what they refuse."""
 
 import importlib
+import os
+from pathlib import Path
 
 import pytest
 

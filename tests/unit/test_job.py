@@ -13,14 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_runner.runner import pexpect
 
-from provisioner import ansible_playbook, child
+from provisioner import ansible_playbook, environment
 from provisioner import job as jobs
 from provisioner.errors import Exit
 from provisioner.events import Output, Progress, Started, Stats
 from provisioner.inputs import Target
 from provisioner.job import run_playbook
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -134,7 +135,6 @@ def test_what_came_of_it_host_by_host(mixed):
 def test_ansible_is_started_as_we_start_it(mixed):
     command = json.loads((mixed[0].log.parent / "command").read_text())["command"]
     assert command[:2] == [sys.executable, "-P"] and command[2] == ansible_playbook.__file__
-    assert pexpect.spawn is child.Child
 
 
 def test_why_a_host_failed_is_one_line(mixed):
@@ -199,13 +199,68 @@ def test_nothing_of_the_users_environment_is_kept(mixed):
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_wrong_inputs_are_told_apart_from_failures(tmp_path, target):
-    path = write(
-        tmp_path, {"name": "Check", "fail": {"msg": "no such thing; give another"}}, name="Validate the inputs"
-    )
-    job = run_playbook(path, target)
+CHECK = {"name": "Check", "valid_inputs": {"refusals": "refusals"}}
+
+
+@pytest.mark.parametrize(
+    ("refusals", "invalid"),
+    [
+        (["", "no such thing; give another", "and more"], "no such thing; give another"),
+        (["{{ nobody_set_it }}"], "'nobody_set_it' is undefined"),
+        (["{{ lookup('ansible.builtin.file', '/nonexistent') }}"], "/nonexistent"),
+    ],
+)
+def test_wrong_inputs_are_told_apart_from_failures(tmp_path, target, monkeypatch, refusals, invalid):
+    """By a value in the result: what plays, tasks and files are called makes no difference."""
+    monkeypatch.setenv("ANSIBLE_ACTION_PLUGINS", str(ROOT / "playbooks/action_plugins"))
+    monkeypatch.setenv("ANSIBLE_LIBRARY", str(ROOT / "playbooks/library"))
+    seen = Seen()
+    target.extra_vars["refusals"] = refusals
+    job = run_playbook(write(tmp_path, CHECK, name="Whatever"), target, (seen,))
     assert job.code == Exit.BAD_INPUT
-    assert job.invalid == "no such thing; give another"
+    assert invalid in job.invalid and "\n" not in job.invalid
+    assert not [event for event in seen.events if isinstance(event, Started)], "no host begins anything"
+    target.extra_vars["refusals"] = ["", ""]
+    assert run_playbook(write(tmp_path, CHECK), target).code == Exit.DONE
+
+
+def test_a_failure_is_no_wrong_input_whatever_its_play_is_called(tmp_path, target):
+    path = write(tmp_path, {"name": "Check", "fail": {"msg": "no room"}}, name="Validate the inputs")
+    job = run_playbook(path, target)
+    assert (job.code, job.invalid) == (Exit.FAILED, "")
+
+
+PAUSE = """\
+from ansible import constants
+from ansible.plugins.lookup import LookupBase
+
+
+class LookupModule(LookupBase):
+    def run(self, *_, **__):
+        return [constants.DEFAULT_INTERNAL_POLL_INTERVAL]
+"""
+
+
+@pytest.mark.parametrize(("measured", "pause"), [(False, 0.005), (True, 0.02)])
+def test_ansible_looks_at_its_workers_less_often_where_hosts_are_measured(
+    tmp_path, target, monkeypatch, measured, pause
+):
+    (tmp_path / "lookup_plugins").mkdir()
+    (tmp_path / "lookup_plugins" / "pause.py").write_text(PAUSE)
+    monkeypatch.delenv("ANSIBLE_CONFIG", raising=False)
+    monkeypatch.setattr(environment, "SITE_CONFIGS", ())
+    job = run_playbook(write(tmp_path, {"debug": {"msg": "{{ lookup('pause') }} s"}}), target, measured=measured)
+    assert f"{pause} s" in job.log.read_text()
+
+
+def test_a_sites_configuration_is_left_to_the_site(tmp_path, target, monkeypatch):
+    site = tmp_path / "site.cfg"
+    site.write_text("[defaults]\ninternal_poll_interval = 0.5\n")
+    monkeypatch.setenv("ANSIBLE_CONFIG", str(site))
+    (tmp_path / "lookup_plugins").mkdir()
+    (tmp_path / "lookup_plugins" / "pause.py").write_text(PAUSE)
+    job = run_playbook(write(tmp_path, {"debug": {"msg": "{{ lookup('pause') }} s"}}), target)
+    assert "0.5 s" in job.log.read_text()
 
 
 def test_a_playbook_that_does_not_parse(target, tmp_path):

@@ -12,18 +12,7 @@ import pexpect
 import pytest
 
 from provisioner import history, inflight
-from provisioner.events import (
-    VALIDATION_PLAY,
-    Busy,
-    Failure,
-    Looked,
-    Output,
-    Progress,
-    RecordFound,
-    Silent,
-    Started,
-    Waiting,
-)
+from provisioner.events import Busy, Failure, Looked, Output, Progress, RecordFound, Silent, Started, Waiting
 from provisioner.fleet import Fleet, Standing
 from provisioner.history import History
 from provisioner.live import REFRESH, picture
@@ -163,8 +152,7 @@ def test_a_failure_is_told_once_and_no_more_is_said(lines, stream, clock):
 
 
 def test_a_refused_input_is_not_told_by_the_progress(lines, stream):
-    lines.event(Started("h1", VALIDATION_PLAY, "t"))
-    lines.event(Failure("h1", VALIDATION_PLAY, "t", unreachable=False, message="no such thing; give another"))
+    lines.event(Failure("h1", "p", "t", unreachable=False, message="no such thing; give another", invalid_inputs=True))
     assert stream.getvalue() == ""
 
 

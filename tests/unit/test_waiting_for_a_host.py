@@ -18,18 +18,26 @@ RUNNING = {"run_id": "r1", "scenario_a_progress": {"state": "running"}}
 LOST = {"failed": True, "msg": "MODULE FAILURE", "module_stdout": "Connection to h1 closed.\r\n"}
 
 
+class Told(NormalAction):
+    """A host that answers as told."""
+
+    def run(self, tmp, task_vars):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return dict(self.answer)
+
+
+class Asking(plugin.ActionModule, Told):
+    """The plugin, whose `super().run` is Told's."""
+
+
 @pytest.fixture
-def ask(monkeypatch):
+def ask():
     """Ask a host that answers as told, with what the attempt before returned."""
 
     def run(answer, before=None, **options):
-        def answered(self, tmp, task_vars):
-            if isinstance(answer, Exception):
-                raise answer
-            return dict(answer)
-
-        monkeypatch.setattr(NormalAction, "run", answered)
-        action = object.__new__(plugin.ActionModule)
+        action = object.__new__(Asking)
+        action.answer = answer
         action._task = SimpleNamespace(args={"run_id": "r1", "timeout": 0} | options, register="found")
         return action.run(None, {"found": before} if before else {})
 
