@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.lab.access import ssh_options
+from provisioner.lab.access import ssh_command
 from provisioner.lab.model import LabHost, Report
 
 __all__ = ["wait_until_ready"]
@@ -59,20 +59,7 @@ def wait_until_ready(hosts: Sequence[LabHost], folder: Path, report: Report) -> 
 
 def _ask(host: LabHost, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [
-            "ssh",
-            "-F",
-            "none",
-            "-o",
-            "BatchMode=yes",
-            "-o",
-            "ConnectTimeout=5",
-            *ssh_options(folder),
-            "-i",
-            str(folder / "id_ed25519"),
-            f"{host.user}@{host.address}",
-            QUESTION,
-        ],
+        [*ssh_command(folder, host), QUESTION],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
