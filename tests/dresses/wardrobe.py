@@ -1,0 +1,194 @@
+"""Dressed lab hosts, some at a time, each taken through doctor, plan, prepare, plan and prepare."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from differences import Snapshot
+from lab_hosts import ROOT, passing_labs
+from sample import TODAY, release
+
+from provisioner.errors import ProvisionerError
+from provisioner.lab import Lab, dress
+
+__all__ = ["Step", "Wardrobe", "Worn"]
+
+HERE = Path(__file__).parent
+AT_ONCE = 5  # hosts that are made, prepared and removed together
+LONGEST = 900.0  # s until a command counts as hung
+COMMANDS = ("doctor", "plan", "prepare", "plan", "prepare")
+# What makes images and sources is a minute or two of a host's time, and is none of the dresses' business.
+VARIABLES = {"local_sources_base_image_build": None, "local_sources_xformers_sdist": None}
+
+
+@dataclass
+class Step:
+    """What one command said of one host."""
+
+    command: str
+    document: dict[str, Any] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    """What it told a person of this host."""
+    notes: list[str] = field(default_factory=list)
+    trouble: str = ""
+    """Why the command itself came to no end that can be looked at."""
+
+    @property
+    def failures(self) -> list[str]:
+        """The lines that say that something cannot be had on this host."""
+        return [line for line in self.lines if line.startswith(("failed", "unreachable", "refused"))]
+
+    def __str__(self) -> str:
+        said = [self.trouble, *self.lines, *(f"note: {note}" for note in self.notes), json.dumps(self.document)]
+        return "\n    ".join([f"  {self.command}:", *filter(None, said)])
+
+
+@dataclass
+class Worn:
+    """A dress, and all that happened to the host that wore it."""
+
+    dress: dress.Dress
+    debian: int
+    trouble: str = ""
+    steps: list[Step] = field(default_factory=list)
+    before: Snapshot = field(default_factory=dict)
+    between: Snapshot = field(default_factory=dict)
+    """After the first `prepare`."""
+    after: Snapshot = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        again = f"provisioner lab up --as {self.dress.name} --debian {self.debian}"
+        return "\n".join(
+            [f"{self.dress.name} on Debian {self.debian}: {self.dress.what}", *map(str, self.steps), again]
+        )
+
+
+class Wardrobe:
+    """The dresses that tests ask for, worn some at a time: a lab has no more hosts than this machine bears."""
+
+    def __init__(self, names: list[str], lab_name: str, state: Path) -> None:
+        self.waiting = names
+        self.lab_name = lab_name
+        self.state = state
+        self.worn: dict[str, Worn] = {}
+
+    def __getitem__(self, name: str) -> Worn:
+        while name not in self.worn:
+            batch, self.waiting = self.waiting[:AT_ONCE], self.waiting[AT_ONCE:]
+            self.worn |= self.wear(batch)
+        return self.worn[name]
+
+    def wear(self, names: list[str]) -> dict[str, Worn]:
+        """Take hosts in these dresses through everything, by the names of the dresses."""
+        asked = os.environ.get("DRESSES_DEBIAN", "")
+        dresses = {name: dress.load(name) for name in names}
+        worn = {name: Worn(one, release(one.debian, asked, TODAY)) for name, one in dresses.items()}
+        with passing_labs(self.lab_name, self.state) as make:
+            for debian in sorted({one.debian for one in worn.values()}):
+                same = tuple(name for name, one in worn.items() if one.debian == debian)
+                try:
+                    lab = make("worn", 0, debian, dresses=same)
+                except ProvisionerError:  # one that cannot be put on must not keep the others from their test
+                    for name in same:
+                        try:
+                            lab = make("worn", 0, debian, dresses=(name,))
+                        except ProvisionerError as error:
+                            worn[name].trouble = str(error)
+            hosts = {host.name: worn[host.dress] for host in lab.hosts}
+            if hosts:
+                self.take_through(lab, hosts)
+        return worn
+
+    def take_through(self, lab: Lab, hosts: dict[str, Worn]) -> None:
+        """Do all commands on all hosts, with a snapshot of each before, between and after."""
+        inventory = self.state / "inventory.yml"
+        content = yaml.safe_load(lab.inventory.read_text(encoding="utf-8"))
+        content["all"]["vars"] = VARIABLES
+        inventory.write_text(yaml.safe_dump(content), encoding="utf-8")
+        variables = content["all"]["hosts"]
+        for host, one in hosts.items():
+            one.before = _snapshot(variables[host])
+        for number, command in enumerate(COMMANDS):
+            said = _run(command, inventory, self.state)
+            for host, one in hosts.items():
+                one.steps.append(_of_host(said, host))
+            if number == COMMANDS.index("prepare"):
+                for host, one in hosts.items():
+                    one.between = _snapshot(variables[host])
+        for host, one in hosts.items():
+            one.after = _snapshot(variables[host])
+
+
+@dataclass
+class _Said:
+    command: str
+    stdout: str
+    stderr: str
+    trouble: str = ""
+
+
+def _run(command: str, inventory: Path, state: Path) -> _Said:
+    """Run the product's own command on all hosts of an inventory."""
+    words = [ROOT / "bin/provisioner", command, "-i", inventory, "--profile", "registries", "--state-dir", state]
+    with subprocess.Popen(
+        [*map(str, words), "--json"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=LONGEST)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+            stdout, stderr = process.communicate(timeout=60)
+            return _Said(
+                command, "{}", stderr, f"`{command}` had not ended after {LONGEST:.0f} s, on some host:\n{stderr}"
+            )
+    if process.returncode not in range(6) or not stdout:
+        return _Said(command, "{}", stderr, f"`{command}` ended with {process.returncode}:\n{stderr[-3000:]}")
+    return _Said(command, stdout, stderr)
+
+
+def _of_host(said: _Said, host: str) -> Step:
+    """Give what a command said of one host."""
+    step = Step(said.command, trouble=said.trouble)
+    document = json.loads(said.stdout)
+    if said.command == "doctor":
+        step.document = {"findings": [one for one in document.get("findings", []) if one["host"] == host]}
+    else:
+        step.document = document.get("hosts", {}).get(host, {})
+    for line in said.stderr.splitlines():
+        if line.startswith("{"):
+            event = json.loads(line)
+            if event["event"] == "Looked" and event["host"] == host:
+                step.notes += [note for note in event["notes"] if note not in step.notes]
+        elif line.startswith(f"provisioner: {host}: "):
+            step.lines.append(line.removeprefix(f"provisioner: {host}: "))
+    return step
+
+
+def _snapshot(variables: dict[str, str]) -> Snapshot:
+    """Take a snapshot of a host, given by its variables in the lab's inventory."""
+    done = subprocess.run(
+        [
+            *("ssh", "-F", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=20"),
+            *shlex.split(variables["ansible_ssh_common_args"]),
+            *("-i", variables["ansible_ssh_private_key_file"]),
+            f"root@{variables['ansible_host']}",
+            "python3 -B -",
+        ],
+        input=(HERE / "snapshot.py").read_text(encoding="utf-8"),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, f"no snapshot: {done.stderr}"
+    return json.loads(done.stdout)
