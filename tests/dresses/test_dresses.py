@@ -10,32 +10,34 @@ from wardrobe import Worn
 def test_the_plan_tells_the_truth(worn: Worn) -> None:
     """`plan` is empty if and only if `prepare` then changes nothing, both times."""
     _, first_plan, first_prepare, second_plan, second_prepare = worn.steps
-    looks = (
-        (first_plan, first_prepare, worn.before, worn.between),
-        (second_plan, second_prepare, worn.between, worn.after),
+    pairs = (
+        ("first", first_plan, first_prepare, worn.before, worn.between),
+        ("second", second_plan, second_prepare, worn.between, worn.after),
     )
-    for plan, prepare, before, after in looks:
-        empty = not plan.failures and plan.document.get("changes") == []
+    for which, plan, prepare, before, after in pairs:
+        if plan.failures:
+            continue  # what is refused is another test's
+        empty = plan.document.get("changes") == []
         nothing = not prepare.failures and prepare.document.get("changed") == 0
-        if not plan.failures:
-            assert empty == nothing, f"an empty plan: {empty}; nothing changed: {nothing}\n{worn}"
+        _require(empty == nothing, f"the {which} plan is empty: {empty}; nothing changed then: {nothing}", worn)
         if empty:
-            _require_nothing(lost(before, after) + gained(before, after), worn)
+            _require_none(lost(before, after) + gained(before, after), worn)
 
 
 def test_it_is_ready_or_refused_as_expected(worn: Worn) -> None:
     doctor, first_plan, first_prepare, second_plan, second_prepare = worn.steps
     if worn.dress.expect.prepare == "ready":
-        assert not [step for step in worn.steps if step.failures], f"refused\n{worn}"
-        assert second_plan.document["changes"] == [], f"not ready after `prepare`\n{worn}"
-        assert second_prepare.document["changed"] == 0, f"changed again\n{worn}"
+        _require(not any(step.failures for step in worn.steps), "it is not ready", worn)
+        _require(second_plan.document["changes"] == [], "there is more to do after `prepare`", worn)
+        _require(second_prepare.document["changed"] == 0, "the second `prepare` changed something", worn)
         return
     for step in (first_plan, first_prepare, second_plan, second_prepare):
-        assert len(step.failures) == 1, f"not one line of refusal\n{worn}"
+        _require(len(step.failures) == 1, f"{len(step.failures)} lines of refusal by `{step.command}`, not one", worn)
     told = [finding for finding in doctor.document["findings"] if finding["outcome"] == "fail"]
-    assert told, f"doctor found nothing\n{worn}"
-    assert first_prepare.document["changed"] == second_prepare.document["changed"] == 0, f"changed something\n{worn}"
-    _require_nothing(lost(worn.before, worn.after) + gained(worn.before, worn.after), worn)
+    _require(bool(told), "doctor finds nothing wrong", worn)
+    for step in (first_prepare, second_prepare):
+        _require(step.document["changed"] == 0, "a refused host was changed", worn)
+    _require_none(lost(worn.before, worn.after) + gained(worn.before, worn.after), worn)
 
 
 def test_what_is_so_is_said(worn: Worn) -> None:
@@ -45,14 +47,19 @@ def test_what_is_so_is_said(worn: Worn) -> None:
     doctor, first_plan, *_ = worn.steps
     refused = worn.dress.expect.prepare == "refused"
     planned = first_plan.failures if refused else [*first_plan.notes, *first_plan.lines]
-    assert re.search(says, "\n".join(planned)), f"plan does not say {says!r}\n{worn}"
+    _require(any(re.search(says, line) for line in planned), f"plan does not say {says!r}", worn)
     found = [f"{finding['detail']}; {finding['remedy']}" for finding in doctor.document["findings"]]
-    assert re.search(says, "\n".join([*found, *doctor.notes])), f"doctor does not say {says!r}\n{worn}"
+    _require(any(re.search(says, line) for line in [*found, *doctor.notes]), f"doctor does not say {says!r}", worn)
 
 
 def test_the_site_has_all_that_it_had(worn: Worn) -> None:
-    _require_nothing(lost(worn.before, worn.after), worn)
+    _require_none(lost(worn.before, worn.after), worn)
 
 
-def _require_nothing(found: list[str], worn: Worn) -> None:
-    assert not found, "\n".join([f"{len(found)} differences on the host:", *found[:40], str(worn)])
+def _require(so: bool, problem: str, worn: Worn) -> None:
+    if not so:
+        pytest.fail(f"{problem}\n{worn}", pytrace=False)
+
+
+def _require_none(found: list[str], worn: Worn) -> None:
+    _require(not found, "\n  ".join([f"{len(found)} differences on the host:", *found[:40]]), worn)

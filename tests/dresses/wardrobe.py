@@ -5,6 +5,8 @@ import os
 import shlex
 import signal
 import subprocess
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from sample import TODAY, release
 from provisioner.errors import ProvisionerError
 from provisioner.lab import Lab, dress
 
-__all__ = ["Step", "Wardrobe", "Worn"]
+__all__ = ["TOOK", "Step", "Wardrobe", "Worn"]
 
 HERE = Path(__file__).parent
 AT_ONCE = 5  # hosts that are made, prepared and removed together
@@ -25,6 +27,10 @@ LONGEST = 900.0  # s until a command counts as hung
 COMMANDS = ("doctor", "plan", "prepare", "plan", "prepare")
 # What makes images and sources is a minute or two of a host's time, and is none of the dresses' business.
 VARIABLES = {"local_sources_base_image_build": None, "local_sources_xformers_sdist": None}
+
+
+TOOK: dict[str, float] = {}
+"""Seconds that went into making dressed hosts and into each command: told, never asserted."""
 
 
 @dataclass
@@ -45,7 +51,14 @@ class Step:
         return [line for line in self.lines if line.startswith(("failed", "unreachable", "refused"))]
 
     def __str__(self) -> str:
-        said = [self.trouble, *self.lines, *(f"note: {note}" for note in self.notes), json.dumps(self.document)]
+        said = [self.trouble, *self.lines, *(f"note: {note}" for note in self.notes)]
+        for finding in self.document.get("findings", []):
+            if finding["outcome"] != "ok":
+                said.append(" ".join(finding[key] for key in ("outcome", "check", "detail", "remedy")))
+        for change in self.document.get("changes", []):
+            said.append(f"{change['role']}: {change['what']}: {change['from']} -> {change['to']}")
+        if "changed" in self.document:
+            said.append(f"{self.document['changed']} changed, {self.document['failed']} failed")
         return "\n    ".join([f"  {self.command}:", *filter(None, said)])
 
 
@@ -89,6 +102,8 @@ class Wardrobe:
         asked = os.environ.get("DRESSES_DEBIAN", "")
         dresses = {name: dress.load(name) for name in names}
         worn = {name: Worn(one, release(one.debian, asked, TODAY)) for name, one in dresses.items()}
+        lab = None
+        started = time.monotonic()
         with passing_labs(self.lab_name, self.state) as make:
             for debian in sorted({one.debian for one in worn.values()}):
                 same = tuple(name for name, one in worn.items() if one.debian == debian)
@@ -100,7 +115,8 @@ class Wardrobe:
                             lab = make("worn", 0, debian, dresses=(name,))
                         except ProvisionerError as error:
                             worn[name].trouble = str(error)
-            hosts = {host.name: worn[host.dress] for host in lab.hosts}
+            TOOK["lab up"] = TOOK.get("lab up", 0) + time.monotonic() - started
+            hosts = {host.name: worn[host.dress] for host in lab.hosts} if lab else {}
             if hosts:
                 self.take_through(lab, hosts)
         return worn
@@ -112,17 +128,24 @@ class Wardrobe:
         content["all"]["vars"] = VARIABLES
         inventory.write_text(yaml.safe_dump(content), encoding="utf-8")
         variables = content["all"]["hosts"]
-        for host, one in hosts.items():
-            one.before = _snapshot(variables[host])
+
+        def snapshot(which: str) -> None:
+            for host, one in hosts.items():
+                try:
+                    setattr(one, which, _snapshot(variables[host]))
+                except (ValueError, OSError, subprocess.SubprocessError) as error:
+                    one.trouble = one.trouble or f"no snapshot {which}: {error}"
+
+        snapshot("before")
         for number, command in enumerate(COMMANDS):
+            started = time.monotonic()
             said = _run(command, inventory, self.state)
+            TOOK[command] = TOOK.get(command, 0) + time.monotonic() - started
             for host, one in hosts.items():
                 one.steps.append(_of_host(said, host))
             if number == COMMANDS.index("prepare"):
-                for host, one in hosts.items():
-                    one.between = _snapshot(variables[host])
-        for host, one in hosts.items():
-            one.after = _snapshot(variables[host])
+                snapshot("between")
+        snapshot("after")
 
 
 @dataclass
@@ -147,7 +170,10 @@ def _run(command: str, inventory: Path, state: Path) -> _Said:
             stdout, stderr = process.communicate(timeout=LONGEST)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT)
-            stdout, stderr = process.communicate(timeout=60)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(60)
+            process.kill()
+            stdout, stderr = process.communicate()
             return _Said(
                 command, "{}", stderr, f"`{command}` had not ended after {LONGEST:.0f} s, on some host:\n{stderr}"
             )
@@ -190,5 +216,6 @@ def _snapshot(variables: dict[str, str]) -> Snapshot:
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, f"no snapshot: {done.stderr}"
-    return json.loads(done.stdout)
+    if done.returncode != 0:
+        raise ValueError(done.stderr.strip()[-1000:])
+    return json.loads(done.stdout.splitlines()[-1])  # a shell may have said something first
