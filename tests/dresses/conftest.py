@@ -12,7 +12,7 @@ import docker
 import pytest
 from lab_hosts import engine, lab_name
 from sample import TODAY, chosen
-from wardrobe import Wardrobe, Worn
+from wardrobe import TOOK, Wardrobe, Worn
 
 from provisioner.lab import dress
 
@@ -30,9 +30,10 @@ def _chosen() -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    terminalreporter.write_line(
-        f"dresses of {TODAY}: {' '.join(_chosen())}; DRESSES=all takes all {len(dress.names())}"
-    )
+    all_of_them = len(dress.names())
+    terminalreporter.write_line(f"dresses of {TODAY}: {' '.join(_chosen())}; DRESSES=all takes all {all_of_them}")
+    if TOOK:
+        terminalreporter.write_line(", ".join(f"{what}: {seconds:.0f} s" for what, seconds in TOOK.items()))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
