@@ -16,7 +16,9 @@ WAIT_PER_HOST = 5.0  # s more for each
 PAUSE = 0.3  # s between two rounds of asking
 
 BOOTED = ("running", "degraded")
-QUESTION = "systemctl is-system-running --wait; systemctl list-units --failed --plain --no-legend"
+ANSWER = "answer:"
+# The first line ends what the login's shell may have said, as in the dress talkative-shell.
+QUESTION = f"echo; echo {ANSWER}; systemctl is-system-running --wait; systemctl list-units --failed --plain --no-legend"
 
 
 def wait_until_ready(hosts: Sequence[LabHost], folder: Path, report: Report) -> None:
@@ -73,4 +75,4 @@ def _answer(question: subprocess.Popen[str], deadline: float) -> tuple[list[str]
         out, err = question.communicate(timeout=max(0.1, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
         return [], "it lets us in, but its boot does not end"
-    return out.splitlines(), (err.strip().splitlines() or [""])[-1]
+    return out.rpartition(f"{ANSWER}\n")[2].splitlines(), (err.strip().splitlines() or [""])[-1]
