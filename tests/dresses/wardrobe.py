@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 import subprocess
+import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,11 +20,12 @@ from sample import TODAY, release
 from provisioner.errors import ProvisionerError
 from provisioner.lab import Lab, dress
 
-__all__ = ["TOOK", "Step", "Wardrobe", "Worn"]
+__all__ = ["TOOK", "Said", "Step", "Wardrobe", "Worn", "of_host", "run"]
 
 HERE = Path(__file__).parent
 AT_ONCE = 5  # hosts that are made, prepared and removed together
 LONGEST = 900.0  # s until a command counts as hung
+PATIENCE = 60.0  # s that it then has to clean up
 COMMANDS = ("doctor", "plan", "prepare", "plan", "prepare")
 # What makes images and sources is a minute or two of a host's time, and is none of the dresses' business.
 VARIABLES = {"local_sources_base_image_build": None, "local_sources_xformers_sdist": None}
@@ -132,57 +134,55 @@ class Wardrobe:
         def snapshot(which: str) -> None:
             for host, one in hosts.items():
                 try:
-                    setattr(one, which, _snapshot(variables[host]))
+                    setattr(one, which, take_snapshot(variables[host]))
                 except (ValueError, OSError, subprocess.SubprocessError) as error:
                     one.trouble = one.trouble or f"no snapshot {which}: {error}"
 
         snapshot("before")
         for number, command in enumerate(COMMANDS):
             started = time.monotonic()
-            said = _run(command, inventory, self.state)
+            said = run(command, inventory, self.state)
             TOOK[command] = TOOK.get(command, 0) + time.monotonic() - started
             for host, one in hosts.items():
-                one.steps.append(_of_host(said, host))
+                one.steps.append(of_host(said, host))
             if number == COMMANDS.index("prepare"):
                 snapshot("between")
         snapshot("after")
 
 
 @dataclass
-class _Said:
+class Said:
     command: str
     stdout: str
     stderr: str
     trouble: str = ""
 
 
-def _run(command: str, inventory: Path, state: Path) -> _Said:
+def run(command: str, inventory: Path, state: Path) -> Said:
     """Run the product's own command on all hosts of an inventory."""
     words = [ROOT / "bin/provisioner", command, "-i", inventory, "--profile", "registries", "--state-dir", state]
-    with subprocess.Popen(
-        [*map(str, words), "--json"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    # Files, since what a killed command has started may hold a pipe open.
+    with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
+        process = subprocess.Popen([*map(str, words), "--json"], stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
+        trouble = ""
         try:
-            stdout, stderr = process.communicate(timeout=LONGEST)
+            code = process.wait(LONGEST)
         except subprocess.TimeoutExpired:
+            trouble = f"`{command}` had not ended after {LONGEST:.0f} s, on some host"
             process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
-                process.wait(60)
+                process.wait(PATIENCE)
             process.kill()
-            stdout, stderr = process.communicate()
-            return _Said(
-                command, "{}", stderr, f"`{command}` had not ended after {LONGEST:.0f} s, on some host:\n{stderr}"
-            )
-    if process.returncode not in range(6) or not stdout:
-        return _Said(command, "{}", stderr, f"`{command}` ended with {process.returncode}:\n{stderr[-3000:]}")
-    return _Said(command, stdout, stderr)
+            code = process.wait()
+        out, err = (file.seek(0) or file.read() for file in (stdout, stderr))
+    if not trouble and (code not in range(6) or not out):
+        trouble = f"`{command}` ended with {code}"
+    if trouble:
+        return Said(command, "{}", err, f"{trouble}:\n{err[-3000:]}")
+    return Said(command, out, err)
 
 
-def _of_host(said: _Said, host: str) -> Step:
+def of_host(said: Said, host: str) -> Step:
     """Give what a command said of one host."""
     step = Step(said.command, trouble=said.trouble)
     document = json.loads(said.stdout)
@@ -200,7 +200,7 @@ def _of_host(said: _Said, host: str) -> Step:
     return step
 
 
-def _snapshot(variables: dict[str, str]) -> Snapshot:
+def take_snapshot(variables: dict[str, str]) -> Snapshot:
     """Take a snapshot of a host, given by its variables in the lab's inventory."""
     done = subprocess.run(
         [

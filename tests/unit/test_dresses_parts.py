@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import snapshot
+import wardrobe
 from differences import gained, lost
 from sample import chosen, release
 
@@ -140,3 +141,37 @@ def test_the_release_changes_with_the_day_unless_it_is_asked_for() -> None:
     assert {release([12, 13], "", DAY), release([12, 13], "", DAY + datetime.timedelta(days=1))} == {12, 13}
     assert release([12, 13], "12", DAY) == 12
     assert release([13], "12", DAY) == 13
+
+
+def test_what_a_command_said_of_a_host_is_taken_from_what_it_says_of_all() -> None:
+    looked = {"event": "Looked", "host": "lab-a", "role": "docker_engine", "changes": [], "notes": ["mind this"]}
+    said = wardrobe.Said(
+        "plan",
+        json.dumps({"hosts": {"lab-a": {"changes": []}, "lab-b": {"changes": [1]}}}),
+        "\n".join(
+            [
+                json.dumps(looked),
+                json.dumps(looked | {"host": "lab-b", "notes": ["another's"]}),
+                "provisioner: lab-b: failed in 'See what is off': another's",
+                "provisioner: lab-a: failed in 'See what is off': the engine is silent; start it",
+                "provisioner: lab-a: something to know",
+            ]
+        ),
+    )
+    step = wardrobe.of_host(said, "lab-a")
+    assert step.document == {"changes": []}
+    assert step.notes == ["mind this"]
+    assert step.failures == ["failed in 'See what is off': the engine is silent; start it"]
+    assert "something to know" in str(step) and "another's" not in str(step)
+
+
+def test_a_command_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = tmp_path / "bin" / "provisioner"
+    command.parent.mkdir()
+    command.write_text("#!/bin/sh\necho 'provisioner: waiting' >&2\nsleep 60\n", encoding="utf-8")
+    command.chmod(0o755)
+    monkeypatch.setattr(wardrobe, "ROOT", tmp_path)
+    monkeypatch.setattr(wardrobe, "LONGEST", 0.2)
+    monkeypatch.setattr(wardrobe, "PATIENCE", 0.2)
+    said = wardrobe.run("prepare", tmp_path / "inventory.yml", tmp_path)
+    assert "`prepare` had not ended" in said.trouble and "provisioner: waiting" in said.trouble
