@@ -229,11 +229,26 @@ COMMANDS = (
         "provisioner lab up -n 2 --debian 12",
         "lab_up",
         (
-            option("-n", "--count", metavar="N", type=int, default=1, help="how many hosts (default: 1)"),
-            option("--debian", type=int, choices=(12, 13), default=12, help="which Debian (default: 12)"),
+            option("-n", "--count", metavar="N", type=int, help="how many plain hosts (default: 1, with --as 0)"),
+            option(
+                "--as",
+                metavar="DRESS",
+                dest="dresses",
+                nargs="+",
+                action="extend",
+                default=[],
+                help="a host for each of these, made to be as a site's was in a report; see `provisioner lab dresses`",
+            ),
+            option("--debian", type=int, choices=(12, 13), help="which Debian (default: 12, or what the dress fits)"),
             option("--user", metavar="NAME", default="root", help="log in as this user (default: root)"),
             LAB_NAME,
         ),
+    ),
+    Command(
+        "lab dresses",
+        "list what a lab host can be dressed as: sites' hosts, as reports describe them",
+        "provisioner lab dresses",
+        "lab_dresses",
     ),
     Command("lab status", "list the labs on this machine", "provisioner lab status", "lab_status"),
     Command(

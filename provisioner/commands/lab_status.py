@@ -18,9 +18,9 @@ def main(options: Namespace) -> int:
         print_json([one.to_dict() for one in labs])
         return Exit.DONE
     for one in labs:
-        rows = [[host.name, host.address, host.user, host.debian, host.state] for host in one.hosts]
+        rows = [[host.name, host.address, host.user, host.debian, host.state, host.dress or None] for host in one.hosts]
         print(f"lab {one.name}: {one.inventory}")
-        print(table(["host", "address", "user", "debian", "state"], rows))
+        print(table(["host", "address", "user", "debian", "state", "dress"], rows))
     if not labs:
         say("no lab; `provisioner lab up` makes one")
     return Exit.DONE

@@ -11,7 +11,8 @@ from pathlib import Path
 import yaml
 
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.lab.model import Lab
+from provisioner.lab.dress import load
+from provisioner.lab.model import Lab, LabHost
 
 __all__ = [
     "inventory_path",
@@ -19,6 +20,7 @@ __all__ = [
     "new_host_key",
     "require_ssh",
     "resolver",
+    "ssh_command",
     "ssh_options",
     "write_inventory",
     "write_known_hosts",
@@ -92,6 +94,13 @@ def ssh_options(folder: Path) -> list[str]:
     return [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
 
 
+def ssh_command(folder: Path, host: LabHost) -> list[str]:
+    """Give the command that logs in to a host of this lab; what is to be run there is added to it."""
+    key = str(folder / "id_ed25519")
+    plain = ["-F", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5"]
+    return ["ssh", *plain, *ssh_options(folder), "-i", key, f"{host.user}@{host.address}"]
+
+
 def write_known_hosts(folder: Path, keys: Mapping[str, str]) -> None:
     """Write known_hosts; `keys` has the public key of each address."""
     lines = (f"{address} {' '.join(key.split()[:2])}\n" for address, key in keys.items())
@@ -107,6 +116,7 @@ def write_inventory(folder: Path, lab: Lab) -> None:
             "ansible_python_interpreter": "/usr/bin/python3",
             "ansible_ssh_private_key_file": str(folder / "id_ed25519"),
             "ansible_ssh_common_args": shlex.join(ssh_options(folder)),
+            **(load(host.dress).vars if host.dress else {}),
         }
         for host in lab.hosts
     }

@@ -24,6 +24,7 @@ STATE = "provisioner.lab.state"  # the state directory that the lab belongs to
 HOST = "provisioner.lab.host"
 USER = "provisioner.lab.user"
 DEBIAN = "provisioner.lab.debian"
+DRESS = "provisioner.lab.dress"
 ADDRESS = "provisioner.lab.address"
 HOST_KEY = "provisioner.lab.host-key"
 
@@ -63,8 +64,8 @@ def object_name(*parts: str) -> str:
     return "-".join(("provisioner", *parts))
 
 
-def make_host(client: DockerClient, blueprint: Blueprint, name: str, address: str) -> None:
-    """Make and start a host with this name and IPv4 address; the lab's network must be there."""
+def make_host(client: DockerClient, blueprint: Blueprint, name: str, address: str, dress: str = "") -> None:
+    """Make and start a host with this name and IPv4 address, meant for a dress; the lab's network must be there."""
     private, public = access.new_host_key(name)
     labels = {LAB: blueprint.lab, HOST: name}
     mounts = []
@@ -84,6 +85,7 @@ def make_host(client: DockerClient, blueprint: Blueprint, name: str, address: st
             STATE: str(blueprint.state),
             USER: blueprint.user,
             DEBIAN: str(blueprint.debian),
+            DRESS: dress,
             ADDRESS: address,
             HOST_KEY: public,
         },
@@ -101,18 +103,27 @@ def make_host(client: DockerClient, blueprint: Blueprint, name: str, address: st
     container.start()
 
 
-def remove_host(client: DockerClient, name: str) -> None:
-    """Remove a host and its volumes, as far as they are there."""
-    with suppress(NotFound):
-        client.containers.get(object_name(name)).remove(force=True, v=True)
-    for volume in client.volumes.list(filters={"label": f"{HOST}={name}"}):
+def remove_host(client: DockerClient, lab: str, name: str) -> None:
+    """Remove a lab's host and its volumes, as far as they are there; not those of another lab under this name."""
+    ours: dict[str, str | list[str] | bool] = {"label": [f"{LAB}={lab}", f"{HOST}={name}"]}
+    for container in client.containers.list(all=True, filters=ours, ignore_removed=True):
+        with suppress(NotFound):
+            container.remove(force=True, v=True)
+    for volume in client.volumes.list(filters=ours):
         volume.remove(force=True)
 
 
 def describe(container: Container) -> LabHost:
     """Give the host that a container is, from its labels."""
     labels = container.labels
-    return LabHost(labels[HOST], labels[ADDRESS], labels[USER], int(labels[DEBIAN]), container.status)
+    return LabHost(
+        labels[HOST],
+        labels[ADDRESS],
+        labels[USER],
+        int(labels[DEBIAN]),
+        container.status,
+        labels.get(DRESS, ""),
+    )
 
 
 def _init_script() -> str:

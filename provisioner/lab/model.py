@@ -7,23 +7,28 @@ from pathlib import Path
 
 from provisioner.errors import Exit, ProvisionerError
 
-__all__ = ["CODENAMES", "MAX_HOSTS", "Lab", "LabHost", "Report", "check_name", "check_request", "host_name"]
+__all__ = ["CODENAMES", "DEFAULT_DEBIAN", "MAX_HOSTS", "Lab", "LabHost", "Report", "check_name", "check_request"]
 
 Report = Callable[[str], None]
 
 CODENAMES = {12: "bookworm", 13: "trixie"}
+DEFAULT_DEBIAN = 12
 MAX_HOSTS = 200  # the smallest network that Docker commonly hands out, a /24, has room for these
 
 
 @dataclass(frozen=True)
 class LabHost:
-    """One host: its name in the inventory, IPv4 address, login, Debian release, and Docker's word for its state."""
+    """One host: its name in the inventory, IPv4 address, login, Debian release, Docker's word for its state.
+
+    `dress` is the name of the dress that it was made for; empty where it is as it comes.
+    """
 
     name: str
     address: str
     user: str
     debian: int
     state: str
+    dress: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,11 +44,6 @@ class Lab:
         return {"inventory": str(self.inventory), "hosts": [host.name for host in self.hosts]}
 
 
-def host_name(lab: str, number: int) -> str:
-    """Give the name of a lab's host; numbers start at 1."""
-    return f"{lab}-{number}"
-
-
 def check_name(name: str) -> None:
     """Raise ProvisionerError (code 2) where `name` cannot be a lab's: it becomes part of host names."""
     if not re.fullmatch(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?", name):
@@ -54,11 +54,11 @@ def check_name(name: str) -> None:
         )
 
 
-def check_request(name: str, count: int, debian: int, user: str) -> None:
-    """Raise ProvisionerError (code 2) where a lab with these properties cannot be made."""
+def check_request(name: str, count: int, debian: int, user: str, dressed: int = 0) -> None:
+    """Raise ProvisionerError (code 2) where a lab of `count` plain hosts and so many dressed ones cannot be made."""
     check_name(name)
-    if not 1 <= count <= MAX_HOSTS:
-        raise ProvisionerError(f"a lab of {count} hosts", f"ask for 1 to {MAX_HOSTS}", Exit.BAD_INPUT)
+    if count < 0 or not 1 <= count + dressed <= MAX_HOSTS:
+        raise ProvisionerError(f"a lab of {count + dressed} hosts", f"ask for 1 to {MAX_HOSTS}", Exit.BAD_INPUT)
     if debian not in CODENAMES:
         known = " or ".join(map(str, CODENAMES))
         raise ProvisionerError(f"no lab hosts with Debian {debian}", f"choose {known}", Exit.BAD_INPUT)

@@ -1,6 +1,7 @@
 """The bridge that a lab's hosts are on, and which host has which address."""
 
 import ipaddress
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from docker import DockerClient
@@ -10,7 +11,7 @@ from docker.types import IPAMConfig, IPAMPool
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.lab.host import LAB, STATE, object_name
 
-__all__ = ["address", "ensure_network", "find_network", "labs_of", "require_ours"]
+__all__ = ["ensure_network", "find_network", "free_addresses", "labs_of", "require_ours"]
 
 
 def find_network(client: DockerClient, lab: str) -> Network | None:
@@ -34,9 +35,9 @@ def ensure_network(client: DockerClient, lab: str, state: Path) -> ipaddress.IPv
     return _subnet(client, network)
 
 
-def address(subnet: ipaddress.IPv4Network, number: int) -> str:
-    """Give the address of a lab's host by its number; the first is the gateway's neighbour."""
-    return str(subnet[number + 1])
+def free_addresses(subnet: ipaddress.IPv4Network, taken: Collection[str]) -> Iterator[str]:
+    """Give the addresses that a lab's further hosts may have; the first of all is the gateway's neighbour."""
+    return (str(address) for address in subnet.hosts() if address != subnet[1] and str(address) not in taken)
 
 
 def labs_of(client: DockerClient, state: Path) -> list[str]:

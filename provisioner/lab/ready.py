@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.lab.access import ssh_options
+from provisioner.lab.access import ssh_command
 from provisioner.lab.model import LabHost, Report
 
 __all__ = ["wait_until_ready"]
@@ -16,7 +16,9 @@ WAIT_PER_HOST = 5.0  # s more for each
 PAUSE = 0.3  # s between two rounds of asking
 
 BOOTED = ("running", "degraded")
-QUESTION = "systemctl is-system-running --wait; systemctl list-units --failed --plain --no-legend"
+ANSWER = "answer:"
+# The first line ends what the login's shell may have said, as in the dress talkative-shell.
+QUESTION = f"echo; echo {ANSWER}; systemctl is-system-running --wait; systemctl list-units --failed --plain --no-legend"
 
 
 def wait_until_ready(hosts: Sequence[LabHost], folder: Path, report: Report) -> None:
@@ -59,20 +61,7 @@ def wait_until_ready(hosts: Sequence[LabHost], folder: Path, report: Report) -> 
 
 def _ask(host: LabHost, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [
-            "ssh",
-            "-F",
-            "none",
-            "-o",
-            "BatchMode=yes",
-            "-o",
-            "ConnectTimeout=5",
-            *ssh_options(folder),
-            "-i",
-            str(folder / "id_ed25519"),
-            f"{host.user}@{host.address}",
-            QUESTION,
-        ],
+        [*ssh_command(folder, host), QUESTION],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -86,4 +75,4 @@ def _answer(question: subprocess.Popen[str], deadline: float) -> tuple[list[str]
         out, err = question.communicate(timeout=max(0.1, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
         return [], "it lets us in, but its boot does not end"
-    return out.splitlines(), (err.strip().splitlines() or [""])[-1]
+    return out.rpartition(f"{ANSWER}\n")[2].splitlines(), (err.strip().splitlines() or [""])[-1]

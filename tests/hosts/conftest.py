@@ -1,12 +1,7 @@
-"""What the tests on real hosts share: throwaway hosts to run on, and ways to ask them things.
-
-Nothing here skips: where hosts cannot be made, the tests fail and say why.
-"""
+"""What the tests on real hosts share: throwaway hosts to run on, and ways to ask them things."""
 
 import json
-import os
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,13 +12,11 @@ from typing import IO
 import docker
 import pytest
 import yaml
+from lab_hosts import PLAIN, engine, lab_name, passing_labs
 
-from provisioner import lab as labs
 from provisioner.lab import Lab
 
-ROOT = Path(__file__).resolve().parents[2]
-# Named, since Ansible ignores the configuration of a checkout that everybody may write.
-PLAIN = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+__all__ = ["engine", "lab_name"]  # fixtures
 
 Ask = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -34,67 +27,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.hosts)
 
 
-def _say(line: str) -> None:
-    print(f"lab: {line}", file=sys.stderr)
-
-
-def _missing() -> str:
-    """Say what keeps lab hosts from being made on this machine; '' where nothing does."""
-    for tool in ("mmdebstrap", "ssh-keygen"):
-        if shutil.which(tool) is None:
-            return f"{tool} is not installed"
-    try:
-        docker.from_env().close()
-    except docker.errors.DockerException as error:
-        return f"no Docker engine answers: {error}"
-    return ""
-
-
-@pytest.fixture(scope="session")
-def engine() -> Iterator[docker.DockerClient]:
-    """A client of this machine's Docker engine, which is installed and started where there is none."""
-    missing = _missing()
-    if missing and os.geteuid() != 0:
-        pytest.fail(f"{missing}, and only root can mend that: run `bin/test` as root once", pytrace=False)
-    if missing:
-        command = [Path(sys.executable).parent / "ansible-playbook", ROOT / "tests/hosts/engine.yml"]
-        done = subprocess.run(
-            [*map(str, command), "-i", str(ROOT / "inventory/localhost.yml")],
-            env=PLAIN,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if still := _missing():
-            pytest.fail(f"{still}\n{done.stdout[-3000:]}{done.stderr[-1000:]}", pytrace=False)
-    client = docker.from_env()
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="session")
-def lab_name() -> str:
-    """What the names of labs begin with, so that two test runs on one machine do not meet."""
-    return f"test{os.getpid()}"
-
-
-@contextmanager
-def _labs(lab_name: str, state: Path) -> Iterator[Callable[..., Lab]]:
-    """Give `make("purpose", count=1, debian=12, user="root")`; what it made is gone afterwards."""
-    made: set[str] = set()
-
-    def make(purpose: str, count: int = 1, debian: int = 12, user: str = "root") -> Lab:
-        name = f"{lab_name}-{purpose}"
-        made.add(name)
-        return labs.up(name, count, debian, user, state, _say)
-
-    try:
-        yield make
-    finally:
-        for name in made:
-            labs.down(name, state, report=_say)
-
-
 @pytest.fixture(scope="module")
 def make_lab(
     engine: docker.DockerClient, lab_name: str, tmp_path_factory: pytest.TempPathFactory
@@ -103,14 +35,14 @@ def make_lab(
 
     They are gone after the module's tests: a kernel runs some twelve at once as it comes.
     """
-    with _labs(lab_name, tmp_path_factory.mktemp("state")) as make:
+    with passing_labs(lab_name, tmp_path_factory.mktemp("state")) as make:
         yield make
 
 
 @pytest.fixture(scope="session")
 def lab(engine: docker.DockerClient, lab_name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Two Debian 12 hosts for all tests of the session, and the inventory that names them."""
-    with _labs(lab_name, tmp_path_factory.mktemp("state")) as make:
+    with passing_labs(lab_name, tmp_path_factory.mktemp("state")) as make:
         yield make("all", count=2)
 
 

@@ -231,6 +231,26 @@ def test_up_that_is_killed_is_mended_by_the_next(
     assert left(engine, name) == []
 
 
+def test_a_dress_is_put_on_once_and_a_host_without_it_is_made_anew(make_lab: MakeLab, ask: Ask) -> None:
+    def greetings() -> str:
+        return ask(dressed, host, "echo; grep -c Welcome /root/.bashrc").stdout.splitlines()[-1]
+
+    dressed = make_lab("dressed", 0, None, dresses=("talkative-shell",))
+    host = dressed.hosts[0].name
+    assert host.endswith("-dressed-talkative-shell") and dressed.hosts[0].dress == "talkative-shell"
+    assert greetings() == "1"
+    grown = make_lab("dressed", 1, None, dresses=("talkative-shell",))
+    assert [one.dress for one in grown.hosts] == ["talkative-shell", ""]
+    assert greetings() == "1"
+
+    # As where `up` was killed while the script ran.
+    ask(dressed, host, "touch /root/half-dressed")
+    (dressed.inventory.parent / f"{host}.dressed").unlink()
+    make_lab("dressed", 0, None, dresses=("talkative-shell",))
+    assert ask(dressed, host, "ls /root/half-dressed", check=False).returncode != 0
+    assert greetings() == "1"
+
+
 def test_a_lab_of_another_state_directory_is_left_alone(lab: Lab, tmp_path: Path) -> None:
     for attempt in (
         lambda: labs.up(lab.name, 1, 12, "root", tmp_path, print),

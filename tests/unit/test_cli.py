@@ -81,9 +81,10 @@ def test_help_is_quick_and_imports_nothing_heavy():
 NEEDS = {
     "audit": {"pydantic"},
     "import_files": {"pydantic"},
-    "lab_up": {"docker"},
-    "lab_status": {"docker"},
-    "lab_down": {"docker"},
+    "lab_dresses": {"docker", "pydantic"},
+    "lab_up": {"docker", "pydantic"},
+    "lab_status": {"docker", "pydantic"},
+    "lab_down": {"docker", "pydantic"},
 }
 
 
