@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from ansible.module_utils.provisioner_engine import Engine
+from ansible.module_utils import provisioner_engine as engines
 from ansible.module_utils.provisioner_host import Host
 
 PROCESSES = Path("/proc")
@@ -83,7 +83,7 @@ def _has_open(process: Path, device: Path) -> bool:
 def _without_ours(host: Host, ids: list[str]) -> list[str]:
     """Return the containers that are not ours, by their names where the engine tells them, else as they were."""
     known = {}
-    answer = Engine(host).answer("/containers/json")
+    answer = engines.of(host).answer("/containers/json")
     for one in answer if isinstance(answer, list) else ():
         ours = str((one.get("Labels") or {}).get(LABEL, "")).endswith(OUR_FOLDER)
         known[str(one["Id"])[:12]] = "" if ours else str((one.get("Names") or [one["Id"][:12]])[0]).lstrip("/")

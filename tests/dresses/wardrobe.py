@@ -195,6 +195,8 @@ def of_host(said: Said, host: str) -> Step:
             event = json.loads(line)
             if event["event"] == "Looked" and event["host"] == host:
                 step.notes += [note for note in event["notes"] if note not in step.notes]
+            elif event["event"] == "Busy" and event["host"] == host:
+                step.notes += event["what"]
         elif line.startswith(f"provisioner: {host}: "):
             step.lines.append(line.removeprefix(f"provisioner: {host}: "))
     return step
