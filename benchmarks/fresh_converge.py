@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """How long `provisioner prepare` takes on a fresh host, beside a shell script with the same commands.
 
-    .venv/bin/python benchmarks/fresh_converge.py [--rounds 2]
+    .venv/bin/python benchmarks/fresh_converge.py [--rounds 2] [--before CHECKOUT]
 
 Each round makes two bare lab hosts (Debian 12). One is prepared by `provisioner prepare`, the other by the shell script
-below, fed to `sh` through ssh; who begins alternates. Prints the medians and their ratio. The base image and the
-xformers repository are left out. Both fetch from the same registries, whose moods are part of the figures.
+below, fed to `sh` through ssh; who begins alternates. With --before, which names a checkout of another commit, its
+`prepare` has a third. Prints the medians and their ratios. The base image and the xformers repository are left out. All
+fetch from the same registries, whose moods are part of the figures.
 """
 
 import argparse
@@ -18,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from lab import hosts, prepare, run, ssh, wanted_state
+from lab import ROOT, hosts, prepare, run, ssh, wanted_state
 
+OURS, BEFORE, SCRIPT_ALONE = "provisioner prepare", "provisioner prepare, before", "shell script"
 SCRIPT = """
 set -eu
 export DEBIAN_FRONTEND=noninteractive {environment}
@@ -64,26 +66,33 @@ def script(state: dict[str, Any]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=2)
-    rounds = parser.parse_args().rounds
-    walls: dict[str, list[float]] = {"provisioner prepare": [], "shell script": []}
-    for number in range(rounds):
-        with tempfile.TemporaryDirectory(prefix="fresh-converge-") as folder, hosts(2, Path(folder)) as inventory:
+    parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="a checkout of another commit")
+    options = parser.parse_args()
+    checkouts = {OURS: ROOT} | ({BEFORE: options.before.absolute()} if options.before else {})
+    walls: dict[str, list[float]] = {name: [] for name in (*checkouts, SCRIPT_ALONE)}
+    for checkout in checkouts.values():
+        subprocess.run([checkout / "bin/provisioner", "--version"], check=True)  # it sets itself up
+    for number in range(options.rounds):
+        count = len(checkouts) + 1
+        with tempfile.TemporaryDirectory(prefix="fresh-converge-") as folder, hosts(count, Path(folder)) as inventory:
             work = Path(folder)
-            first, second = yaml.safe_load(inventory.read_text())["all"]["hosts"]
+            *ours, last = yaml.safe_load(inventory.read_text())["all"]["hosts"]
             (work / "state").mkdir()
-            given = script(wanted_state(inventory, work))
-            ours, environment = prepare(inventory, work, "--limit", first)
             contenders = [
-                ("provisioner prepare", ours, environment, ""),
-                ("shell script", [*ssh(inventory, second), "sh -s"], {}, given),
+                (name, *prepare(inventory, work, "--limit", host, checkout=checkout), "")
+                for (name, checkout), host in zip(checkouts.items(), ours, strict=True)
             ]
+            given = script(wanted_state(inventory, work))
+            contenders.append((SCRIPT_ALONE, [*ssh(inventory, last), "sh -s"], {}, given))
             for name, command, variables, text in contenders[:: -1 if number % 2 else 1]:
                 walls[name].append(run(command, variables, given=text)[0])
-            subprocess.run([*ssh(inventory, second), "docker info && devcontainer --version"], check=True)
+                print(f"round {number}: {name}: {walls[name][-1]:.1f} s", file=sys.stderr, flush=True)
+            subprocess.run([*ssh(inventory, last), "docker info && devcontainer --version"], check=True)
     for name, seconds in walls.items():
-        print(f"{name:<22} median {statistics.median(seconds):7.1f} s   of {', '.join(f'{s:.1f}' for s in seconds)}")
-    ratio = statistics.median(walls["provisioner prepare"]) / statistics.median(walls["shell script"])
-    print(f"ratio                  {ratio:14.2f}     (aim: at most 1.2)")
+        print(f"{name:<27} median {statistics.median(seconds):7.1f} s   of {', '.join(f'{s:.1f}' for s in seconds)}")
+    for name in checkouts:
+        ratio = statistics.median(walls[name]) / statistics.median(walls[SCRIPT_ALONE])
+        print(f"{name:<27} to the script {ratio:5.2f}   (aim: at most 1.2)")
     return 0
 
 

@@ -25,9 +25,9 @@ from provisioner.commands import prepare, run
 
 records = iter(json.loads(Path(os.environ["STAND_IN_RECORDS"]).read_text()))
 
-def play(playbook, target, watchers=(), extra_vars=None):
+def play(playbook, target, watchers=(), extra_vars=None, *, measured=False):
     hosts = {name: job.Host(ok=9) for name in target.hosts}
-    if playbook != "site.yml":
+    if not measured:
         return job.Job(Path("/nonexistent"), hosts=hosts)
     record = next(records)
     folder = target.state / "runs" / record["host"] / record["run_id"]

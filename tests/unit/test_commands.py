@@ -30,7 +30,8 @@ def job(monkeypatch):
     def give(*made):
         given = iter(made)
 
-        def run_playbook(playbook, target, watchers=(), extra_vars=None):
+        def run_playbook(playbook, target, watchers=(), extra_vars=None, *, measured=False):
+            assert measured == (playbook == "site.yml"), "a run is measured, and nothing else is"
             asked.append((playbook, target))
             return next(given)
 
