@@ -53,10 +53,12 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 
 from ansible.module_utils import provisioner_gpu_driver as gpu_driver
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.provisioner_engine import Engine
 from ansible.module_utils.provisioner_host import Host as Probed
 from ansible.module_utils.provisioner_packages import lock_holder
 
@@ -89,6 +91,11 @@ class Host:
         self.sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
         self.hung = set()
 
+    @cached_property
+    def engine_is_stopped(self):
+        """Whether a question would start the engine, which may stop containers that outlived it."""
+        return Engine(Probed()).stopped
+
     def say(self, *command):
         """All that a command says, also where it fails; empty where it is not there."""
         if not shutil.which(command[0]):
@@ -100,6 +107,8 @@ class Host:
         """Standard output of a command, stripped; empty where it failed or is not there."""
         sudo = self.sudo if root else []
         if command[0] in self.hung or not all(map(shutil.which, [*sudo[:1], command[0]])):
+            return ""
+        if command[0] == "docker" and self.engine_is_stopped:
             return ""
         # An engine that hangs, say, must not hold up the rest.
         words = ["timeout", str(TIMEOUT_SECONDS), *sudo, *command]

@@ -208,6 +208,11 @@ def test_what_prepare_would_refuse_or_tell_comes_first(host):
     assert list(checks.prepare(host())) == []
 
 
+def test_an_engine_that_is_stopped_is_not_started_by_asking(host, monkeypatch):
+    monkeypatch.setattr(checks.Engine, "stopped", True)
+    assert checks.engine(host({"docker version": "27.1"}))["outcome"] == "warn"
+
+
 def test_a_program_that_hangs_is_not_waited_for_again(host, monkeypatch):
     made, asked = host(), []
     monkeypatch.setattr(made.module, "run_command", lambda words, **_: asked.append(words) or (124, "", ""))
