@@ -67,6 +67,7 @@ from ansible.module_utils.provisioner_apt import NO_INDEXES, complaint, lock_hol
 from ansible.module_utils.provisioner_apt import apt as apt_words
 from ansible.module_utils.provisioner_apt_sources import own_archives
 from ansible.module_utils.provisioner_busy import busy as busy_with
+from ansible.module_utils.provisioner_engine import Engine
 from ansible.module_utils.provisioner_host import MACHINES, RefusalError
 from ansible.module_utils.provisioner_host import Host as Probed
 from ansible.module_utils.provisioner_installation import refuse_mounts, refuse_unfinished
@@ -148,6 +149,11 @@ class Host:
         """Whether we are root, or can be."""
         return not self.sudo or self.ask("id", "-u", root=True) == "0"
 
+    @cached_property
+    def engine_is_stopped(self):
+        """Whether a question would start the engine, which may stop containers that outlived it."""
+        return Engine(Probed()).stopped
+
     def say(self, *command):
         """All that a command says, also where it fails; empty where it is not there."""
         if not shutil.which(command[0]):
@@ -159,6 +165,8 @@ class Host:
         """Standard output of a command, stripped; empty where it failed or is not there."""
         sudo = self.sudo if root else []
         if command[0] in self.hung or not all(map(shutil.which, [*sudo[:1], command[0]])):
+            return ""
+        if command[0] == "docker" and self.engine_is_stopped:
             return ""
         # An engine that hangs, say, must not hold up the rest.
         words = ["timeout", str(TIMEOUT_SECONDS), *sudo, *command]

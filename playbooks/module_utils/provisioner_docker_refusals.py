@@ -96,10 +96,11 @@ def _check_listens(host: Host, one: processes.Daemon, wanted: dict, settings: di
     activated = re.findall(r"(\S+) \(Stream\)", host.unit(SOCKET_UNIT).get("Listen", ""))
     addresses = processes.addresses(one, hosts, activated)
     if not any(processes.same_socket(address, SOCKET) for address in addresses):
+        there = f"docker -H {addresses[0]}"  # without, the client would first wait for the socket
         raise RefusalError(
-            f"the Docker engine listens on {' and '.join(addresses)}, not on {SOCKET}, and stays so; have root's "
-            f"client ask there ('docker context create site --docker host={addresses[0]} && docker context use site'), "
-            "and run this again"
+            f"the Docker engine listens on {' and '.join(addresses)}, not on {SOCKET}, and stays so; have root's client "
+            f"ask there ('{there} context create site --docker host={addresses[0]} && {there} context use site'), and "
+            "run this again"
         )
 
 

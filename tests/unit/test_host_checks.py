@@ -270,6 +270,11 @@ def test_whether_containers_can_have_the_gpu(host, card):
     assert "by CDI" in checks.container_toolkit(host({"docker info": by_cdi}))["detail"]
 
 
+def test_an_engine_that_is_stopped_is_not_started_by_asking(host, monkeypatch):
+    monkeypatch.setattr(checks.Engine, "stopped", True)
+    assert checks.engine(host({"docker version": "27.1"}))["outcome"] == "warn"
+
+
 def test_a_program_that_hangs_is_not_waited_for_again(host, monkeypatch):
     made, asked = host(), []
     monkeypatch.setattr(made.module, "run_command", lambda words, **_: asked.append(words) or (124, "", ""))
