@@ -94,19 +94,21 @@ def lacking(host: Host, own: str, components: list[str]) -> str:
     stanzas = []
     for (uri, suite), present in sorted(have.items()):
         missing = [each for each in components if each not in present]
-        if "main" in present and missing:
+        if missing:
             stanza = {"Types": "deb", "URIs": uri, "Suites": suite, "Components": " ".join(missing)}
             stanzas.append(agreeing(host, stanza, own))
     return "\n".join(stanzas).strip()
 
 
 def own_archives(host: Host) -> list[Target]:
-    """The lists of packages that are of the distribution's own archives."""
+    """The lists of packages that are of the distribution's own archives, those that have its main component."""
     said = {(target.uri, target.suite): target for target in targets(host)}
+    found = targets(host, "--no-release-info")
+    main = {(target.uri, target.suite) for target in found if target.component == "main"}
     return [
         target
-        for target in targets(host, "--no-release-info")
-        if _is_own(host, said.get((target.uri, target.suite), target))
+        for target in found
+        if (target.uri, target.suite) in main and _is_own(host, said.get((target.uri, target.suite), target))
     ]
 
 

@@ -15,27 +15,29 @@ from ansible.module_utils.provisioner_installation import Outcome
 # Of apt 2.6 and 3.0; kubelet and containerd.io were there.
 CONFLICT = """Reading package lists...
 The following additional packages will be installed:
-  containerd runc
+   containerd (1.6.20~ds1-1)
+   runc (1.1.5+ds1-1)
 Suggested packages:
-  containernetworking-plugins docker-doc
+   docker-doc (20.10.24)
 The following packages will be REMOVED:
-  containerd.io kubelet
+   containerd.io (1.7)
+   kubelet* (1.30)
 The following NEW packages will be installed:
-  containerd docker.io runc
-0 upgraded, 3 newly installed, 2 to remove and 0 not upgraded.
-Remv kubelet [1.30]
-Remv containerd.io [1.7]
-Inst runc (1.1.5+ds1-1 Debian:12.15/oldstable, Debian-Security:12/oldstable-security [amd64])
-Inst docker.io (20.10.24+dfsg1-1+b6 Debian:12.15/oldstable [amd64])
-Inst libc6 [2.36-9] (2.36-10 Debian:12.15/oldstable [amd64]) []
-Conf runc (1.1.5+ds1-1 Debian:12.15/oldstable [amd64])
+   docker.io (20.10.24+dfsg1-1+b6)
+   runc (1.1.5+ds1-1)
+The following packages will be upgraded:
+   libc6 (2.36-9 => 2.36-10)
+1 upgraded, 2 newly installed, 2 to remove and 0 not upgraded.
+Need to get 66.5 MB of archives.
+After this operation, 262 MB of additional disk space will be used.
+'http://x/runc.deb' runc_1.1.5+ds1-1_amd64.deb 2000000 SHA256:0
+'http://x/docker.deb' docker.io_20.10.24+dfsg1-1+b6_amd64.deb 98000000 MD5Sum:0
 """
 HARM = """The following held packages will be changed:
-  a
+   a (2-1 => 1-1)
 The following packages will be DOWNGRADED:
-  a b
-Inst a [2-1] (1-1 x [amd64])
-Inst b [2-1] (1-1 x [amd64])
+   a (2-1 => 1-1)
+   b (2-1 => 1-1)
 """
 UNMET = """You might want to run 'apt --fix-broken install' to correct these.
 The following packages have unmet dependencies:
@@ -91,7 +93,6 @@ def places(monkeypatch, tmp_path):
     monkeypatch.setattr(installation, "JOURNAL", tmp_path / "updates")
     monkeypatch.setattr(installation, "ARCHIVES", tmp_path)
     monkeypatch.setattr(installation, "PLACES", ())
-    monkeypatch.setattr(installation, "ROOM_ENOUGH", 0)
     monkeypatch.setattr(packages, "lists_are_new", lambda: True)
     return tmp_path
 
@@ -101,7 +102,7 @@ def ours(folder, *names, pending=()):
 
 
 def simulated(out="", code=0, errors="", **more):
-    return {"apt-get install --simulate": (code, out, errors), **more}
+    return {"apt-get install --print-uris": (code, out, errors), **more}
 
 
 def test_what_apt_would_do(places):
@@ -135,9 +136,9 @@ def test_what_others_have_is_neither_removed_nor_changed(places):
         installation.foresee(host, ["a"], "1-1")
     ours(places, "a", "b")
     assert installation.foresee(host, ["a"], "1-1")[1:4] == ([], ["a", "b"], ["a"])
-    host = Asked(answers=simulated(HARM.replace("DOWNGRADED", "upgraded")))
+    host = Asked(answers=simulated(HARM.replace("packages will be DOWNGRADED", "packages will be upgraded")))
     ours(places)
-    with pytest.raises(RefusalError, match=r"would change a, which is held; let go of it \(apt-mark unhold a\), and"):
+    with pytest.raises(RefusalError, match=r"would change a, which is held; let go of it \('apt-mark unhold a'\) and"):
         installation.foresee(host, ["a"])
 
 
@@ -236,15 +237,23 @@ def test_a_system_on_which_dpkg_would_break_off_is_refused_unless_apt_itself_ope
     assert not installation.foresee(host, ["a"]).unknown
 
 
-def test_a_cache_without_room_is_told_before_anything_is_fetched(monkeypatch):
-    monkeypatch.setattr(installation, "ROOM_ENOUGH", 10**18)
-    uris = "'http://x/a.deb' a_1.deb 2000000 SHA256:0\n'http://x/b.deb' b_1.deb 98000000 \n"
-    host = Asked(answers=simulated(CONFLICT.replace("REMOVED", ""), **{"apt-get install --print-uris": (0, uris, "")}))
+def test_a_cache_without_room_is_told_before_anything_is_fetched(places, monkeypatch):
+    ours(places, "containerd.io", "kubelet")
+    host = Asked(answers=simulated(CONFLICT))
     assert not installation.foresee(host, ["a"]).unknown
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=0, f_bavail=10_000_000, f_frsize=1))
-    says = "there is not enough free space in .* for a: apt needs 100 MB there, and 10 MB are free; make room on"
+    says = r"there is not enough free space in .* for a: apt needs 100 MB there, and 10 MB are free; make room on"
     with pytest.raises(RefusalError, match=says):
         installation.foresee(host, ["a"])
+
+
+def test_a_held_package_in_the_way_is_named():
+    errors = " docker.io : Depends: containerd (>= 1.4~) but 1.0-1 is to be installed\nE: held broken packages."
+    host = Asked(answers=simulated(code=100, errors=errors), dpkg=["hold installed containerd 1.0-1"])
+    with pytest.raises(
+        RefusalError, match=r"; let go of containerd, which is held \('apt-mark unhold containerd'\), and"
+    ):
+        installation.foresee(host, ["docker.io"])
 
 
 def test_what_dnf_would_do(places):
@@ -324,7 +333,7 @@ def test_a_source_comes_only_where_the_host_has_neither_it_nor_the_packages(monk
         "source": str(tmp_path / "r.sources"),
     }
     monkeypatch.setattr(signed, "configured", lambda *_: "")
-    there = Asked(answers=simulated("Inst a (1-1 x [amd64])\n"))
+    there = Asked(answers=simulated("The following NEW packages will be installed:\n   a (1-1)\n"))
     absent = Asked(answers=simulated(code=100, errors="E: Unable to locate package a"))
 
     def whats(host, **more):
