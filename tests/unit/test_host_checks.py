@@ -17,7 +17,6 @@ import pytest
 from ansible.module_utils.provisioner_host import Host
 from ansible.module_utils.provisioner_packages import lock_holder
 
-
 PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
 
 
