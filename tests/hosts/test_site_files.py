@@ -51,8 +51,8 @@ def closed(sh):
 
 
 def test_what_we_make_is_for_everybody_whatever_the_umask(act, sh):
-    assert act("prepare").returncode == 0
-    assert act("plan").returncode == 0
+    assert act("prepare").code == 0
+    assert act("plan").code == 0
     assert closed(sh) == ""
     assert sh.reader("devcontainer --version") == "0.89.0\n"
     assert sh("find /etc/apt -type f ! -perm -004") == ""
@@ -69,9 +69,9 @@ def test_what_was_changed_is_in_the_log(sh, act):
 def test_a_host_that_an_earlier_version_spoilt_is_mended(act, sh):
     sh("chmod -R go= /opt/provisioner /var/lib/provisioner/sources")
     told = act("plan")
-    assert told.returncode == 5 and "closed" in told.stdout
-    assert act("prepare").returncode == 0
-    assert act("plan").returncode == 0 and closed(sh) == ""
+    assert told.code == 5 and "closed" in told.stdout
+    assert act("prepare").code == 0
+    assert act("plan").code == 0 and closed(sh) == ""
     assert "sources: for other users: closed -> open" in sh(f"cat {LOG}")
 
 
@@ -111,14 +111,14 @@ def test_a_lock_whose_controller_was_killed_is_taken_over(lab, sh, act, apt_is_l
         subprocess.run(["kill", "-9", str(one.pid), *playing.stdout.split()], check=False)
         one.wait()
         assert "controller" in sh("cat /var/lib/provisioner/prepare.lock")
-    assert act("prepare").returncode == 0
+    assert act("prepare").code == 0
     assert "(begun; the prepare was broken off)" in sh(f"tail -n 2 {LOG}")
 
 
 def test_a_log_that_cannot_be_written_is_told_and_fails_nothing(act, sh):
     sh(f"mv {LOG} {LOG}.1; mkdir {LOG}; rm /usr/local/bin/devcontainer")
     done = act("prepare")
-    assert done.returncode == 0 and f"what was changed is not in the log {LOG}: Is a directory" in done.stderr
+    assert done.code == 0 and f"what was changed is not in the log {LOG}: Is a directory" in done.stderr
     sh(f"rmdir {LOG}; mv {LOG}.1 {LOG}")
 
 

@@ -14,20 +14,23 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import SimpleNamespace
 
-import host_checks as checks
 import pytest
 from ansible.module_utils import provisioner_installation as installation
 from ansible.module_utils.provisioner_apt import lock_holder
 from ansible.module_utils.provisioner_host import Host, RefusalError
 
+PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
 
-def action():
-    """The action that compares the clocks."""
-    path = Path(checks.__file__).parents[1] / "action_plugins/host_checks.py"
-    spec = spec_from_file_location("action_host_checks", path)
+
+def loaded(folder):
+    """The module or the action, which has the same name."""
+    spec = spec_from_file_location(f"{folder}_host_checks", PLAYBOOKS / folder / "host_checks.py")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+checks = loaded("library")
 
 
 class Module:
@@ -135,7 +138,7 @@ def test_the_engine_s_own_folder_is_the_one_that_counts(host, tmp_path):
     ],
 )
 def test_a_clock_is_off_by_what_cannot_be_the_time_that_asking_takes(most, least, outcome, said):
-    found = action().clock(most, least)
+    found = loaded("action_plugins").clock(most, least)
     assert found["outcome"] == outcome and found["detail"].startswith(said)
     assert bool(found["remedy"]) == (outcome == "warn")
 
