@@ -281,7 +281,7 @@ def test_a_python_like_this_one_is_spared_the_compiling_and_another_reads_the_so
     else:
         magic, compiled = b"of another version", b"and so is this"
     code = zlib.compress(marshal.dumps([start, magic, compiled, sources], action.PLAIN))
-    given = marshal.dumps((code, json.dumps({"site": NOWHERE})), action.PLAIN)
+    given = marshal.dumps((code, json.dumps({"wanted": {"site": NOWHERE}})), action.PLAIN)
     done = subprocess.run([sys.executable, "-ISc", action.STARTER], input=given, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     assert json.loads(done.stdout)["looks"]["site"]["changes"] == []

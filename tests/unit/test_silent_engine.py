@@ -8,7 +8,9 @@ import pytest
 from ansible.module_utils import provisioner_docker_engine as docker_engine
 from ansible.module_utils import provisioner_docker_processes as processes
 from ansible.module_utils import provisioner_engine as engines
+from ansible.module_utils import provisioner_packages as packages
 from ansible.module_utils.provisioner_host import Host, RefusalError
+from ansible.module_utils.provisioner_installation import Outcome
 
 ID = "ab" * 32
 SERVICE = "0::/system.slice/docker.service"
@@ -44,6 +46,8 @@ class Fake(Host):
 def place(tmp_path, monkeypatch):
     """A /proc and a socket of the test's own."""
     monkeypatch.setattr(processes, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(packages, "foresee", lambda *_: Outcome({}, [], [], [], "Unable to locate package"))
+    monkeypatch.setattr(packages, "lists_are_new", lambda: True)
     monkeypatch.setattr(engines, "SOCKET", str(tmp_path / "docker.sock"))
     monkeypatch.setattr(docker_engine.refusals, "SOCKET", str(tmp_path / "docker.sock"))
     monkeypatch.setattr(engines, "PING_SECONDS", 0.05)
@@ -79,6 +83,7 @@ def look(tmp_path):
             "source": "distribution",
             "packages": {"debian12": ["docker.io"]},
             "repositories": {},
+            "instead": "remove it by hand",
             "group": "docker",
             "users": [],
             "environment": {},
