@@ -98,8 +98,8 @@ def _check_listens(host: Host, one: processes.Daemon, wanted: dict, settings: di
     if not any(processes.same_socket(address, SOCKET) for address in addresses):
         there = f"docker -H {addresses[0]}"  # without, the client would first wait for the socket
         raise RefusalError(
-            f"the Docker engine listens on {' and '.join(addresses)}, not on {SOCKET}, and stays so; have root's client "
-            f"ask there ('{there} context create site --docker host={addresses[0]} && {there} context use site'), and "
+            f"the Docker engine listens on {' and '.join(addresses)}, not on {SOCKET}, and stays so; have root's "
+            f"client ask ('{there} context create site --docker host={addresses[0]} && {there} context use site'), and "
             "run this again"
         )
 
