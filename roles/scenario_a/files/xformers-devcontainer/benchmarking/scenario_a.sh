@@ -27,6 +27,7 @@
 #   SCENARIO_A_INPUT_HASH                 kept in the evidence: what makes runs comparable
 #   http_proxy, https_proxy, no_proxy     reach the build and the container
 set -Eeuo pipefail
+umask 022 # what is laid down is read by the container's user
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 base=$(dirname "$here")
