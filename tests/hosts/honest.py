@@ -100,8 +100,8 @@ KINDS = [
 class Honest:
     """Runs kinds of honest runs on one host."""
 
-    def __init__(self, crasher: crash.Crasher, lab: labs.Lab, folder: Path) -> None:
-        self.crasher, self.lab, self.folder = crasher, lab, folder
+    def __init__(self, crasher: crash.Crasher, folder: Path) -> None:
+        self.crasher, self.folder = crasher, folder
 
     def run(self, kind: Kind) -> list[str]:
         """Run it once; return what is wrong with how it ended, or with what the audit said of it."""
@@ -131,7 +131,7 @@ class Honest:
             path = self.folder / "devcontainer.json"
             path.write_text(json.dumps({"name": "short", "remoteUser": "vscode", **kind.configuration}))
             variables["scenario_a_base_devcontainer_json"] = str(path)
-        inventory = short.inventory(self.lab.inventory, self.folder / "honest.yml", **variables)
+        inventory = short.inventory(self.crasher.inventory, self.folder / "honest.yml", **variables)
         command = [str(crash.ROOT / "bin/provisioner"), "run", "--fresh", "--json", "-i", str(inventory)]
         return [*command, *short.OPTIONS, *kind.options, "--state-dir", str(self.folder / "state")]
 
@@ -158,7 +158,7 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         lab = labs.up(options.name, 1, 12, "root", folder / "state", lambda line: print(line, file=sys.stderr))
         try:
-            honest = Honest(crash.prepared(lab, folder, seed=0), lab, folder)
+            honest = Honest(crash.prepared(lab, folder, seed=0), folder)
             for kind in kinds:
                 wrong = honest.run(kind)
                 failed += bool(wrong)

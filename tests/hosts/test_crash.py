@@ -1,21 +1,29 @@
 """Exactly once, whatever happens, on a real host: a sample of tests/hosts/crash.py, and each failure with its cause.
 
-The full count is `python tests/hosts/crash.py --controller 30 --sshd 10 --restart 5`.
+The full count is `python tests/hosts/crash.py --controller 30 --sshd 10 --restart 5`. Honest runs, which the audit must
+not accuse, are a sample of tests/hosts/honest.py, other kinds each day; HONEST="one job,killed in compile" takes these,
+HONEST=all or `python tests/hosts/honest.py` all of them.
 """
 
 import json
+import os
 import subprocess
 import threading
 import time
 
 import crash
+import honest
 import pytest
 import short
 import yaml
+from sample import TODAY, chosen
 
 from provisioner.store import Store
 
 SEED = 4
+HONEST = {kind.name: kind for kind in honest.KINDS}
+# Each takes half a minute.
+SAMPLE = 4
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +38,11 @@ def test_a_crash_costs_no_run_and_no_second_compile(crasher, kind):
     assert crashed.wrong == []
     assert crashed.codes[-1] == 0
     assert crashed.outcomes[-1] == "ok" and crashed.compiles[-1] == 1
+
+
+@pytest.mark.parametrize("name", chosen(os.environ.get("HONEST", ""), list(HONEST), TODAY, SAMPLE))
+def test_an_honest_run_is_accused_of_nothing(crasher, tmp_path, name):
+    assert honest.Honest(crasher, tmp_path).run(HONEST[name]) == []
 
 
 @pytest.fixture

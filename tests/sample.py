@@ -1,4 +1,4 @@
-"""Which dresses a test run takes: some, others each day, or those that are asked for."""
+"""Of tests that take long, which a test run takes: some, others each day, or those that are asked for."""
 
 import datetime
 import hashlib
@@ -9,16 +9,16 @@ TODAY = datetime.datetime.now(datetime.UTC).date()
 
 
 def chosen(asked: str, names: Sequence[str], day: datetime.date, size: int) -> list[str]:
-    """Return the dresses of this run. `asked` is a list with commas, "all", or empty for the day's sample.
+    """Return the names that this run takes. `asked` is a list with commas, "all", or empty for the day's sample.
 
-    Day by day the samples go round all dresses, in an order that mixes them. Raise ValueError for an unknown name.
+    Day by day the samples go round all names, in an order that mixes them. Raise ValueError for an unknown name.
     """
     if asked == ALL:
         return sorted(names)
     if asked:
         wanted = [name.strip() for name in asked.split(",")]
         if unknown := sorted(set(wanted) - set(names)):
-            raise ValueError(f"no dress {', '.join(unknown)}; there are {', '.join(sorted(names))}")
+            raise ValueError(f"there is no {', '.join(unknown)}; there are {', '.join(sorted(names))}")
         return wanted
     mixed = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
     first = day.toordinal() * size
