@@ -420,11 +420,11 @@ def apt_sources(host):
         return [finding(check, OK, "all of apt's sources answer, and are signed by keys that it trusts")]
     said = [re.sub(r"//[^/@]*@", "//", line) for line in errors.splitlines() if APT_TROUBLE.match(line)]
     try:
-        own = {target.uri.rstrip("/") for target in own_archives(probed)}
+        own = [re.compile(rf"{re.escape(a.uri.rstrip('/'))}/?(dists/| ){a.suite}[/ ]") for a in own_archives(probed)]
     except RefusalError:
         return []  # check apt tells
     return [
-        finding(check, FAIL if any(uri in line for uri in own) else WARN, line[3:], APT_REMEDY)
+        finding(check, FAIL if any(archive.search(line) for archive in own) else WARN, line[3:], APT_REMEDY)
         for line in said or [f"E: {complaint(errors, out)}"]
     ]
 

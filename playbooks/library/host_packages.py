@@ -159,15 +159,15 @@ def mend(host, run, wanted, upgrade, remedy):
     asked = names if upgrade else off(host, names, version)
     if asked:
         install(manager, asked, version, remedy)
+    left = off(Host(), names, version)
+    if left:
+        raise RefusalError(f"package {left[0]} is still not as it is wanted; look at the host's apt or dnf settings")
     # dnf's lock is on a version, so it is made anew with that.
     unheld = hold and (asked or not set(names) <= host.held)
     for command in manager.hold(names) if unheld else ():
         code, out, errors = run(*command)
         if code and "delete" not in command:
             raise RefusalError(f"{' '.join(command)} failed: {complaint(errors, out)}; mend that and run this again")
-    left = off(Host(), names, version)
-    if left:
-        raise RefusalError(f"package {left[0]} is still not as it is wanted; look at the host's apt or dnf settings")
 
 
 def install(manager, names, version, remedy):

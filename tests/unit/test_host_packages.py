@@ -31,9 +31,8 @@ class World:
         self.ran.append(words)
         found = next((answer for start, answer in self.answers.items() if words.startswith(start)), (0, "", ""))
         if " install " in words and not found[0]:
-            self.packages.update(
-                (word.split("=")[0], "1-1") for word in words.split() if word.split("=")[0] in {"a", "b"}
-            )
+            names = {word.split("=")[0].removesuffix("-1-1") for word in words.split()}
+            self.packages.update(dict.fromkeys(names & {"a", "b"}, "1-1"))
         return found
 
     def ask(self, *command):
