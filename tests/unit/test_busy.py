@@ -44,12 +44,12 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setattr(probe, "PROCESSES", tmp_path)
     monkeypatch.setattr(probe, "GPU_DEVICE", tmp_path / "nvidia-uvm")
     (tmp_path / "nvidia-uvm").touch()
-    monkeypatch.setattr(probe, "Engine", lambda _: type("", (), {"answer": lambda *_: None}))
+    monkeypatch.setattr(probe.engines, "of", lambda _: type("", (), {"answer": lambda *_: None}))
     return Machine(tmp_path)
 
 
 def engine(monkeypatch, *containers):
-    monkeypatch.setattr(probe, "Engine", lambda _: type("", (), {"answer": lambda *_: list(containers)}))
+    monkeypatch.setattr(probe.engines, "of", lambda _: type("", (), {"answer": lambda *_: list(containers)}))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_containers_have_their_names_and_ours_is_none_of_others_work(machine, mo
 
 
 def test_an_engine_that_answers_with_an_error_hides_no_container(machine, monkeypatch):
-    monkeypatch.setattr(probe, "Engine", lambda _: type("", (), {"answer": lambda *_: {"message": "no"}}))
+    monkeypatch.setattr(probe.engines, "of", lambda _: type("", (), {"answer": lambda *_: {"message": "no"}}))
     machine.runs(SHIM.format("moby", WEB))
     assert probe.busy(machine) == [f"1 container: {WEB[:12]}"]
 
