@@ -200,11 +200,12 @@ def apt(_host):
 
 def prepare(host):
     """What `prepare` would refuse, or tell, by the very look that it begins with."""
-    refusal = host.params["refusal"]
-    if refusal:
-        what, _, remedy = refusal.partition("; ")
-        yield finding("prepare", FAIL, what, remedy)
-    yield from (finding("prepare", WARN, note) for note in host.params["notes"])
+    told = [(FAIL, line) for line in (host.params["refusal"],) if line] + [
+        (WARN, line) for line in host.params["notes"]
+    ]
+    for outcome, line in told:
+        what, _, remedy = line.partition("; ")
+        yield finding("prepare", outcome, what, remedy)
 
 
 def engine(host):
