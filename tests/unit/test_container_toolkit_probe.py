@@ -66,7 +66,7 @@ def test_a_site_s_own_choices_of_the_same_names_stay():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"a": 1,}', "line 1, column 9"),
+        ('{"a": 1, 2}', "line 1, column 10"),
         ("{", "line 1"),
         ("[]", "JSON object"),
         ("7", "JSON object"),
