@@ -19,6 +19,7 @@ options:
 """
 
 import base64
+import csv
 import fcntl
 import hashlib
 import importlib.metadata
@@ -33,20 +34,26 @@ def is_there(folder: Path, name: str, version: str) -> bool:
     """Whether the environment has the package at this version, every file as its RECORD has it."""
     places = [str(place) for place in folder.glob("lib/python3*/site-packages")]
     return any(
-        (package.metadata["Name"], package.version) == (name, version) and all(map(is_intact, package.files or ()))
+        (package.metadata["Name"], package.version) == (name, version) and is_intact(package)
         for package in importlib.metadata.distributions(path=places)
     )
 
 
-def is_intact(file: importlib.metadata.PackagePath) -> bool:
-    """Whether a package's file has the sum that its RECORD has; what was compiled there has none."""
-    if file.hash is None:
-        return True
-    try:
-        found = hashlib.new(file.hash.mode, Path(file.locate()).read_bytes()).digest()
-    except OSError:
-        return False
-    return base64.urlsafe_b64encode(found).decode().rstrip("=") == file.hash.value
+def is_intact(package: importlib.metadata.Distribution) -> bool:
+    """Whether each file has the sum that the package's RECORD has; what was compiled there has none.
+
+    RECORD is read here: from Python 3.12 on, `package.files` leaves out what is missing.
+    """
+    for row in csv.reader((package.read_text("RECORD") or "").splitlines()):
+        path, digest = (*row, "", "")[:2]
+        kind, _, value = digest.partition("=")
+        try:
+            found = hashlib.new(kind, Path(package.locate_file(path)).read_bytes()).digest() if kind else b""
+        except OSError:
+            return False
+        if base64.urlsafe_b64encode(found).decode().rstrip("=") != value:
+            return False
+    return True
 
 
 def run(module: AnsibleModule, command: list[str], wanted: str) -> None:
