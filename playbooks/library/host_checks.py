@@ -211,6 +211,8 @@ def prepare(host):
 def engine(host):
     """Whether a Docker engine answers."""
     version = host.ask("docker", "version", "--format", "{{.Server.Version}}", root=True)
+    if not version and "docker" not in host.hung:  # the client may be missing
+        version = Engine(Probed()).version
     if version:
         return finding("engine", OK, f"Docker {version} answers")
     if shutil.which("dockerd"):
