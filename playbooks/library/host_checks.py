@@ -297,6 +297,8 @@ def engine(host):
     if not host.is_root:
         return finding("engine", WARN, "not known: only root may ask it", "see what is said of root")
     version = host.ask("docker", "version", "--format", "{{.Server.Version}}", root=True)
+    if not version and "docker" not in host.hung:  # the client may be missing
+        version = Engine(Probed()).version
     if version:
         return finding("engine", OK, f"Docker {version} answers")
     if shutil.which("dockerd"):

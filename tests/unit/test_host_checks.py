@@ -192,10 +192,13 @@ def test_a_lock_is_seen_by_whoever_looks(tmp_path):
 
 
 def test_the_engine(host, monkeypatch):
+    monkeypatch.setattr(checks.Engine, "version", "")  # this machine's own
     assert checks.engine(host({"docker version": "26.1.5"}))["detail"] == "Docker 26.1.5 answers"
     assert checks.engine(host())["outcome"] == "warn"
     monkeypatch.setattr(shutil, "which", lambda name, **_: None)
     assert checks.engine(checks.Host(Module({})))["remedy"] == checks.PREPARE
+    monkeypatch.setattr(checks.Engine, "version", "27.1")
+    assert checks.engine(host())["detail"] == "Docker 27.1 answers"  # without a client
 
 
 @pytest.mark.parametrize(
