@@ -21,7 +21,7 @@ Section = dict[str, str]
 FOLDERS = ("/etc", "/opt", "/root", "/srv", "/home", "/usr/local", "/usr/share/keyrings", "/var/lib/provisioner")
 # What is ours alone, or made of others' data by whoever installs something.
 NOT_WALKED = re.compile(
-    r"/opt/provisioner/.|/etc/\.git/.|/etc/ld\.so\.cache|/etc/(passwd|group|shadow|gshadow|subuid|subgid)-|/etc/\.pwd\.lock"
+    r"/opt/provisioner/.|/etc/\.git/.|/etc/\.etckeeper|/etc/ld\.so\.cache|/etc/(passwd|group|shadow|gshadow|subuid|subgid)-|/etc/\.pwd\.lock"
     r"|/root/\.cache/.|.*/__pycache__|/etc/ssl/certs/ca-certificates\.crt$|/etc/mailcap"
 )
 # Of these only mode and owner are kept as a file's: their lines are sections of their own.
