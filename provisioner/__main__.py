@@ -8,9 +8,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from provisioner import cli
+from provisioner import bounds, cli
 from provisioner.errors import FULL, Exit, ProvisionerError
 from provisioner.paths import ensure_state_dir, state_dir
+from provisioner.text import printable
 
 __all__ = ["main"]
 
@@ -46,7 +47,7 @@ def _system_error(error: OSError, arguments: Sequence[str]) -> int:
 
 
 def _say(line: str, code: int) -> int:
-    print(f"provisioner: {line}", file=sys.stderr)
+    print(f"provisioner: {printable(line, bounds.LINE)}", file=sys.stderr)
     return int(code)
 
 

@@ -12,6 +12,7 @@ import json
 import marshal
 import re
 import shlex
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from importlib.machinery import SourceFileLoader
@@ -22,6 +23,11 @@ from typing import Any
 from ansible import constants as C  # noqa: N812 - as everywhere in Ansible
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # where the package is not installed
+from provisioner import answers
+from provisioner.text import printable
+from provisioner.worker import asking
 
 PROBES = Path(__file__).parents[1] / "module_utils"
 
@@ -89,7 +95,9 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail("look needs roles, a list of their names or the name of a variable that has it")
         if not self._connection.has_pipelining:
             raise AnsibleActionFail(f"connection {self._connection.transport} takes no input; use ssh or local")
-        answer = self._ask(self._program(roles, variables), variables)
+        program = self._program(roles, variables)
+        with asking(self._connection.transport):
+            answer = answers.look(self._ask(program, variables))
         return {**result, "changed": False, **answer}
 
     def _program(self, roles: list[str] | str, variables: dict[str, Any]) -> bytes:
@@ -114,18 +122,18 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"{name} is not set: look needs the variables of the roles that it looks for")
         return self._templar.template(variables[name])
 
-    def _ask(self, program: bytes, variables: dict[str, Any]) -> dict[str, Any]:
-        """Run `program` on the host and give its answer."""
+    def _ask(self, program: bytes, variables: dict[str, Any]) -> Any:
+        """Run `program` on the host and give its answer, which may be anything."""
         python = str(self._templar.template(C.config.get_config_value("INTERPRETER_PYTHON", variables=variables)))
         python = "python3" if python.startswith("auto") else python
         words = [self._compute_environment_string(), python, "-ISc", shlex.quote(STARTER)]
         said = self._low_level_execute_command(" ".join(filter(None, words)), in_data=program)
         lines = [line for line in said["stdout"].splitlines() if line.startswith("{")]
         if said["rc"] == 0 and lines:
-            answer: dict[str, Any] = json.loads(lines[-1])
-            return answer
-        complaint = next(reversed([*said["stdout"].splitlines(), *said["stderr"].splitlines()]), f"code {said['rc']}")
-        raise AnsibleActionFail(NO_PYTHON if said["rc"] in {126, 127} else f"the look failed: {complaint}")
+            return answers.parse(lines[-1])
+        lines = [line for text in ("stdout", "stderr") for line in said[text].splitlines() if line.strip()]
+        complaint = lines[-1] if lines else f"code {said['rc']}"
+        raise AnsibleActionFail(NO_PYTHON if said["rc"] in {126, 127} else f"the look failed: {printable(complaint)}")
 
 
 def program(wanted: dict[str, Any]) -> bytes:

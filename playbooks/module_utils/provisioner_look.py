@@ -27,6 +27,4 @@ def looks(wanted: dict) -> dict:
     warnings = [note for look in found.values() for note in look.get("notes", ())]
     # What the host's packages or a role's probe want, told even where nothing is to be done.
     restart = Path(RESTART).exists() or any(look.get("reboot_required") for look in found.values())
-    facts = {"ansible_facts": {"provisioner_reboot_required": True}} if restart else {}
-    off = [change for look in found.values() for change in look["changes"]]
-    return {"looks": found, "off": off, "waiting_for": waiting_for(host), "warnings": warnings, **facts}
+    return {"looks": found, "waiting_for": waiting_for(host), "warnings": warnings, "reboot_required": restart}

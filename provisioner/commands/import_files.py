@@ -7,6 +7,7 @@ from pathlib import Path
 from provisioner import exported, facts, upstream
 from provisioner.commands.common import print_json, say
 from provisioner.errors import Exit, ProvisionerError
+from provisioner.files import read
 from provisioner.paths import state_dir
 from provisioner.store import Run, Store
 
@@ -55,10 +56,9 @@ def _import(path: Path, host: str, store: Store) -> list[Run]:
 
 def _read(path: Path) -> bytes:
     try:
-        if not path.is_file():
-            raise ProvisionerError(f"{path} is no file", "give a log of scenario_runner.sh", Exit.BAD_INPUT)
-        if path.stat().st_size > LARGEST:
-            raise ProvisionerError(f"{path} is larger than {LARGEST >> 20} MiB", "give a log", Exit.BAD_INPUT)
-        return path.read_bytes()
+        return read(path, LARGEST, follow=True)
+    except ValueError as error:
+        raise ProvisionerError(str(error), "give a log", Exit.BAD_INPUT) from error
     except OSError as error:
-        raise ProvisionerError(f"cannot read {path}: {error.strerror}", "give another", Exit.BAD_INPUT) from error
+        reason = error.strerror or str(error)
+        raise ProvisionerError(f"cannot read {path}: {reason}", "give a log", Exit.BAD_INPUT) from error
