@@ -35,6 +35,8 @@ def bring_in(archive: bytes, folder: Path) -> None:
                 _unpack(tar, Path(path))
         except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, RecursionError, ValueError) as error:
             raise ValueError(f"the evidence came broken: {error}") from error
+        except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+            raise ValueError("the evidence came broken: it has a file and a folder of one name") from error
         arrived = Path(path) / folder.name
         if not is_here(arrived):
             raise ValueError("the evidence came without the run's result")

@@ -36,8 +36,8 @@ def role(value: Any) -> str:
 
 
 def host(value: Any) -> str:
-    """Return the name of a host, which is a folder's name as well."""
-    return _part(value, "the name of a host")
+    """Return the name of a host, as an inventory may have it: all that a folder may be called."""
+    return _folder(value, "the name of a host")
 
 
 def file(value: Any) -> PurePosixPath:
@@ -45,7 +45,9 @@ def file(value: Any) -> PurePosixPath:
     what = "the path of a file of evidence"
     if not isinstance(value, str) or value.startswith("/"):
         raise _none(value, what)
-    parts = [_part(part, what, hidden=True) for part in value.rstrip("/").split("/")]
+    parts = [_folder(part, what) for part in value.rstrip("/").split("/")]
+    if not value.isprintable():
+        raise _none(value, what)
     if len(parts) > bounds.DEPTH:
         raise ValueError(f"{printable(value, 80)} lies deeper than {bounds.DEPTH} folders")
     return PurePosixPath(*parts)
@@ -69,11 +71,11 @@ def _matching(pattern: re.Pattern[str], value: Any, what: str) -> str:
     raise _none(value, what)
 
 
-def _part(value: Any, what: str, *, hidden: bool = False) -> str:
-    """Return a name of one part, as a folder may have it."""
-    if not isinstance(value, str) or not value.isprintable() or "/" in value or value in {"", ".", ".."}:
+def _folder(value: Any, what: str) -> str:
+    """Return what may be the name of a file or a folder."""
+    if not isinstance(value, str) or value in {"", ".", ".."} or set("/\0") & set(value):
         raise _none(value, what)
-    if len(value.encode()) > _LONGEST or (value.startswith(".") and not hidden):
+    if len(value.encode()) > _LONGEST:
         raise _none(value, what)
     return value
 

@@ -71,9 +71,9 @@ class Lines:
         """Take note of `event`."""
         if isinstance(event, events.Output):
             if self._verbose:
-                # Set in, so that nothing in it can be taken for a line of ours.
                 for line in event.text.splitlines():
-                    self._print(f"  {line}")
+                    # Nothing that a host has Ansible print is to be taken for a line of ours.
+                    self._print(f"  {line}" if line.lstrip().startswith("provisioner:") else line)
             return
         if getattr(event, "play", "") == events.VALIDATION_PLAY:
             return  # it takes a moment, and what is wrong is said once, at the end

@@ -33,8 +33,10 @@ def judge(evidence: Evidence, rules: Iterable[Rule] = RULES, sets: Iterable[Ship
     """Return the verdict on a run and every check; last of them whether the record beside the evidence is true.
 
     A check that does not apply to the run, or that asks for what its files did not make yet, was not asked and counts
-    for nothing; the latter are told in a remark. Raise ValueError where the folder holds no run.
+    for nothing; the latter are told in a remark. Raise ValueError where the folder holds no run, or more than evidence.
     """
+    if not evidence.entries:  # larger than evidence is, it is refused
+        raise ValueError(f"{evidence.folder} holds no run: it is empty")
     sets = shipped.load() if sets is None else tuple(sets)
     try:
         made_of = laid_down.made_of(evidence, sets)

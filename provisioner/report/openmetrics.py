@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from provisioner import comparable
-from provisioner.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -114,4 +113,4 @@ def _labels(labels: Mapping[str, str]) -> str:
 
 
 def _escape(text: str) -> str:
-    return printable(text).replace("\\", "\\\\").replace('"', '\\"')
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')

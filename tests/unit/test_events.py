@@ -5,7 +5,6 @@ import pytest
 from provisioner import events
 from provisioner.events import translate
 
-
 # Which of our actions gives what.
 ACTIONS = {
     "scenario_a_recovered": "scenario_a_collect",
