@@ -4,12 +4,13 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from provisioner import exported, facts, upstream
+from provisioner import bounds, exported, facts, upstream
 from provisioner.commands.common import print_json, say
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.files import read
 from provisioner.paths import state_dir
 from provisioner.store import Run, Store
+from provisioner.text import printable
 
 __all__ = ["main"]
 
@@ -35,7 +36,7 @@ def main(options: Namespace) -> int:
     elif records:
         print(facts.runs_table(records))
     for run in runs:
-        print(f"evidence of {run.run_id} on {run.host}: {run.folder}", file=sys.stderr)
+        print(printable(f"evidence of {run.run_id} on {run.host}: {run.folder}", bounds.LINE), file=sys.stderr)
     return Exit.BAD_INPUT if refused else Exit.DONE
 
 

@@ -87,7 +87,7 @@ class Store:
             names.host(record["host"]), names.run_id(record["run_id"])
             folder = names.inside(self.state / "runs", f"{record['host']}/{record['run_id']}")
         except ValueError as error:
-            raise ProvisionerError(str(error), "mend the record", Exit.BAD_INPUT) from error
+            raise ProvisionerError(f"{error}, and cannot name its folder", "mend the record", Exit.BAD_INPUT) from error
         where = Selection(hosts=(glob.escape(record["host"]),), run_ids=(record["run_id"],))
         if not (folder / "record.json").exists():
             from provisioner.store import folders  # noqa: PLC0415 - those who only ask need none of it
