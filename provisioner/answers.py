@@ -86,7 +86,7 @@ def progress(answer: Any) -> dict[str, Any]:
         answer,
         run_id=names.run_id,
         state=one_of("running", "finished"),
-        phase=maybe(names.phase),
+        phase=phase,
         elapsed=seconds,
         phase_elapsed=seconds,
         done=maybe(count),
@@ -104,7 +104,7 @@ def ended(answer: Any) -> list[dict[str, Any]]:
             started_at=maybe(text),
             collected=flag,
             outcome=one_of(*OUTCOMES),
-            phase=maybe(names.phase),
+            phase=phase,
             cause=maybe(text),
         ),
     )
@@ -117,7 +117,7 @@ def recovered(answer: Any) -> list[dict[str, Any]]:
         lambda one: (
             _fields(one, run_id=names.run_id, error=text)
             if isinstance(one, Mapping) and "error" in one
-            else _fields(one, run_id=names.run_id, outcome=one_of(*OUTCOMES), phase=maybe(names.phase))
+            else _fields(one, run_id=names.run_id, outcome=one_of(*OUTCOMES), phase=phase)
         ),
     )
 
@@ -219,6 +219,11 @@ def seconds(value: Any) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LONGEST_TIME:
         return float(value)  # NaN and infinity are in no range
     raise _unlike("a length of time", value)
+
+
+def phase(value: Any) -> str | None:
+    """Return the phase that a run is in, or ended in; null or empty where that is none."""
+    return value if value in (None, "") else names.phase(value)
 
 
 def one_of(*words: str) -> Parser:
