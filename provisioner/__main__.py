@@ -2,15 +2,17 @@
 
 import atexit
 import gc
+import io
 import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from provisioner import cli
+from provisioner import bounds, cli
 from provisioner.errors import FULL, Exit, ProvisionerError
 from provisioner.paths import ensure_state_dir, state_dir
+from provisioner.text import printable
 
 __all__ = ["main"]
 
@@ -19,6 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (default: the process's own) and give the exit code."""
     atexit.register(gc.freeze)  # what is left goes with the process: Python would first look for garbage in it
     arguments = sys.argv[1:] if arguments is None else arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what its encoding has not is shown as an escape
     try:
         code = cli.run(arguments)
         sys.stdout.flush()  # so that a closed pipe is met here, not in the interpreter's last moments
@@ -46,7 +50,7 @@ def _system_error(error: OSError, arguments: Sequence[str]) -> int:
 
 
 def _say(line: str, code: int) -> int:
-    print(f"provisioner: {line}", file=sys.stderr)
+    print(f"provisioner: {printable(line, bounds.LINE)}", file=sys.stderr)
     return int(code)
 
 
@@ -55,7 +59,8 @@ def _unexpected(error: Exception, arguments: Sequence[str]) -> int:
 
     text = "".join(traceback.format_exception(error))
     if any(argument.startswith("-v") or argument == "--verbose" for argument in arguments):
-        sys.stderr.write(text)
+        for line in text.splitlines():
+            print(printable(line, bounds.LINE), file=sys.stderr)
     summary = " ".join(f"{type(error).__name__}: {error}".split())
     return _say(f"a fault in provisioner: {summary}; the traceback is in {_save(text)}", Exit.FAILED)
 

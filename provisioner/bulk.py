@@ -7,8 +7,9 @@ a record's field does, is one object in memory.
 
 import json
 from collections.abc import Callable
-from functools import partial
 from typing import Any
+
+from provisioner import jsontext
 
 __all__ = ["MANY", "reader", "writer"]
 
@@ -28,7 +29,7 @@ def reader(count: int) -> Callable[[str], Any]:
 def writer(count: int) -> Callable[[Any], str]:
     """Give the function to write each of `count` records with, or all of them at once: indented by two."""
     if count < MANY:
-        return partial(json.dumps, indent=2, ensure_ascii=False)
+        return jsontext.dumps
     from pydantic_core import to_json
 
-    return lambda value: to_json(value, indent=2).decode()
+    return lambda value: jsontext.shown(to_json(value, indent=2, inf_nan_mode="null").decode())

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from provisioner import figures
+from provisioner import bounds, figures
 from provisioner.audit.judge import judge
-from provisioner.evidence import Evidence
+from provisioner.evidence import MISSHAPEN, Evidence
 from provisioner.record import Record, load
 
 if TYPE_CHECKING:
@@ -24,11 +24,21 @@ def of_evidence(folder: Path, host: str) -> Record:
         return load(kept)
     record = build(Evidence(folder), host)
     part = kept.with_suffix(f".json.{os.getpid()}")  # another command may do the same
-    part.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    text = record.model_dump_json(indent=2) + "\n"
+    if len(text) > bounds.JSON_FILE:
+        raise ValueError(f"its record would have more than {bounds.JSON_FILE >> 20} MiB")
+    part.write_text(text, encoding="utf-8")
     part.replace(kept)
     return record
 
 
 def build(evidence: Evidence, host: str) -> Record:
-    """Return the record that the evidence proves; the host is named as the inventory names it."""
-    return Record(host=host, audit=judge(evidence), **figures.of(evidence))
+    """Return the record that the evidence proves; the host is named as the inventory names it.
+
+    Raises ValueError where the evidence is not of the shape that a run writes.
+    """
+    try:
+        return Record(host=host, audit=judge(evidence), **figures.of(evidence))
+    except MISSHAPEN as error:
+        what = f"{type(error).__name__} {error}" if not isinstance(error, ValueError) else str(error)
+        raise ValueError(f"its evidence is not of the shape that a run writes: {what}") from error

@@ -28,6 +28,7 @@ def ansible_environment(configuration: Path | None = None) -> dict[str, str]:
         "ANSIBLE_GATHERING": "smart",
         "ANSIBLE_PYTHON_INTERPRETER": "auto_silent",
         "ANSIBLE_TIMEOUT": "20",
+        "ANSIBLE_TASK_TIMEOUT": "7200",
         "ANSIBLE_ROLES_PATH": str(ansible_dir() / "roles"),
         "ANSIBLE_MODULE_UTILS": str(ansible_dir() / "playbooks" / "module_utils"),
         # Connections outlive the pauses between looks at a run, and a dead one is noticed in a minute.
@@ -42,6 +43,8 @@ def ansible_environment(configuration: Path | None = None) -> dict[str, str]:
         **os.environ,
         # The programs that belong to this Python, whether or not its environment is activated.
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        # Not the user's to choose: else what hosts return would outrank the inventory (docs/security.md).
+        "ANSIBLE_INJECT_FACT_VARS": "False",
         "ANSIBLE_NOCOLOR": "True",
         "ANSIBLE_DEPRECATION_WARNINGS": "False",
         "LC_ALL": "C.UTF-8",  # Ansible refuses to start in any other encoding

@@ -3,10 +3,14 @@
 import errno
 from enum import IntEnum
 
+from provisioner.text import printable
+
 __all__ = ["FULL", "Exit", "ProvisionerError"]
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """The numbers of an OSError that means: no room is left."""
+LONGEST = 2000
+"""Characters of each half of the line."""
 
 
 class Exit(IntEnum):
@@ -35,4 +39,4 @@ class ProvisionerError(Exception):
 
     def __str__(self) -> str:
         """Give the one line: what; how to mend it."""
-        return "; ".join(" ".join(part.split()) for part in (self.message, self.remedy) if part)
+        return "; ".join(printable(" ".join(part.split()), LONGEST) for part in (self.message, self.remedy) if part)

@@ -5,6 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from provisioner import answers, bounds, names
+from provisioner.text import printable
+
 __all__ = [
     "Busy",
     "Ended",
@@ -47,8 +50,11 @@ EXPLAINED = {
     " or set ansible_become_method in the inventory",
     r"Missing sudo password|sudo: a password is required": NO_SUDO,
     r"python[\d.]*['\"]?: (command )?not found|python[\d.]*: No such file": NO_PYTHON,
+    r"Timed out after \d+ second": "it did not answer in time; see what it is doing, and give the command again",
 }
 """What the programs below say at length or in riddles, and what is said instead."""
+LONGEST = 100_000
+"""Characters of what a failed task said that are looked at: the last ones."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,8 @@ class Started:
 class Failure:
     """A task failed on a host, or the host could not be reached; `message` is one line.
 
-    `invalid_inputs` says that what a person set was wrong, and that no host was touched.
+    `invalid_inputs` says that what a person set was wrong, and that no host was touched. `uncounted` says that Ansible
+    takes the task for done: what the host answered is wrong all the same.
     """
 
     host: str
@@ -80,6 +87,7 @@ class Failure:
     unreachable: bool
     message: str
     invalid_inputs: bool = False
+    uncounted: bool = False
 
 
 @dataclass(frozen=True)
@@ -226,62 +234,105 @@ Event = (
 
 
 def translate(raw: Mapping[str, Any]) -> Iterator[Event]:
-    """Give what an event of ansible-runner's means to us; nothing for most of them."""
+    """Give what an event of ansible-runner's means to us; nothing for most of them.
+
+    An answer that is not of the types it must be is a failure of its host.
+    """
     kind = raw.get("event", "")
     data = raw.get("event_data") or {}
-    host = data.get("host", "")
+    host, play, task = (str(data.get(name, "")) for name in ("host", "play", "task"))
+    result = data.get("res")
+    result = result if isinstance(result, dict) else {}
+    action = str(data.get("task_action", "")).rpartition(".")[2]
     if raw.get("stdout"):
         yield Output(str(raw["stdout"]))
     if kind == "playbook_on_stats":
         yield Stats(*(data.get(key) or {} for key in ("ok", "changed", "failures", "dark")))
-    elif kind == "runner_on_start" and data.get("task_action", "").rpartition(".")[2] != INPUT_CHECK:
-        yield Started(host, data.get("play", ""), data.get("task", ""))
+    elif kind == "runner_on_start" and action != INPUT_CHECK:
+        yield Started(host, play, task)
     elif kind in {"runner_on_failed", "runner_on_unreachable"} and not data.get("ignore_errors"):
-        result = data.get("res") or {}
-        unreachable, invalid = kind == "runner_on_unreachable", bool(result.get("invalid_inputs"))
-        yield Failure(host, data.get("play", ""), data.get("task", ""), unreachable, message(result), invalid)
-    if kind == "runner_retry" and (waiting_for := (data.get("res") or {}).get("waiting_for")):
-        yield Waiting(host, str(waiting_for))
+        # Said by the action, here; from a host it would mean nothing.
+        invalid = action == INPUT_CHECK and bool(result.get("invalid_inputs"))
+        yield Failure(host, play, task, kind == "runner_on_unreachable", message(result), invalid_inputs=invalid)
     if kind in {"runner_on_ok", "runner_on_failed", "runner_retry", "runner_item_on_ok"}:
-        yield from _results(host, data.get("res") or {})
+        try:
+            yield from TELLING.get(action, _nothing)(host, result)
+        except ValueError as error:
+            said = f"its answer is not what was asked for: {printable(error)}; look at the host"
+            yield Failure(host, play, task, unreachable=False, message=said, uncounted=True)
 
 
-def _results(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
-    """Give what our own roles and modules put into a task's result."""
+def _nothing(_host: str, _result: Mapping[str, Any]) -> Iterator[Event]:
+    """Give nothing: a task that is none of ours has nothing to tell us, whatever its host answers."""
+    return iter(())
+
+
+def _run(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
+    """Give what is told of a host's runs."""
     if "scenario_a_ended" in result:
-        yield Ended(host, tuple(result["scenario_a_ended"]))
-    if silent := result.get("scenario_a_silent"):
-        yield Silent(host, str(silent["run_id"]), float(silent["seconds"]), str(silent["message"]))
-    if recovered := result.get("scenario_a_recovered"):
+        yield Ended(host, tuple(answers.ended(result["scenario_a_ended"])))
+    if "scenario_a_silent" in result:
+        silent = answers.silent(result["scenario_a_silent"])
+        yield Silent(host, silent["run_id"] or "", silent["seconds"], silent["message"])
+    if "scenario_a_progress" in result:
+        yield Progress(host, **answers.progress(result["scenario_a_progress"]))
+    if "scenario_a_planned" in result:
+        yield Planned(host, **answers.planned(result["scenario_a_planned"]))
+
+
+def _collect(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
+    """Give the runs that came to this machine."""
+    if recovered := answers.recovered(result.get("scenario_a_recovered") or ()):
         yield Recovered(host, tuple(recovered))
-    progress = result.get("scenario_a_progress")
-    if isinstance(progress, dict):
-        yield Progress(
-            host=host,
-            run_id=str(progress.get("run_id") or ""),
-            state=str(progress.get("state") or ""),
-            phase=progress.get("phase"),
-            elapsed=float(progress.get("elapsed") or 0.0),
-            phase_elapsed=float(progress.get("phase_elapsed") or 0.0),
-            done=progress.get("done"),
-            total=progress.get("total"),
-        )
-    for finding in result.get("host_findings") or ():
-        yield Finding(host, finding["check"], finding["outcome"], finding["detail"], finding["remedy"])
-    for role, found in (result.get("looks") or {}).items():
-        yield Looked(host, role, tuple(found["changes"]), tuple(found.get("notes") or ()), found.get("skipped") or "")
-    if notes := result.get("provisioner_notes"):
-        yield Noted(host, tuple(map(str, notes)))
-    if busy := result.get("busy"):
-        yield Busy(host, tuple(busy))
-    if planned := result.get("scenario_a_planned"):
-        yield Planned(host, planned["would"], planned["detail"])
-    facts = result.get("ansible_facts") or {}
-    record = facts.get("scenario_a_record")
+    facts = result.get("ansible_facts")
+    record = facts.get("scenario_a_record") if isinstance(facts, dict) else None
     if isinstance(record, dict):
+        names.run_id(record.get("run_id"))
         yield RecordFound(host, record)
-    if facts.get("provisioner_reboot_required"):
+
+
+def _checks(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
+    """Give what the doctor found."""
+    for finding in answers.findings(result.get("host_findings") or ()):
+        yield Finding(host, **finding)
+
+
+def _look(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
+    """Give what the host is busy with, though it was refused for that, and what is off."""
+    if busy := answers.texts(result.get("busy")):
+        yield Busy(host, tuple(busy))
+    if "looks" not in result:
+        return
+    answer = answers.look(result)
+    for role, found in answer["looks"].items():
+        yield Looked(host, role, tuple(found["changes"]), tuple(found["notes"]), found["skipped"])
+    if answer["reboot_required"]:
         yield RebootRequired(host)
+
+
+def _lock(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
+    """Give what has to be over before the host can be mended, or apt be used; who waited in vain fails with it."""
+    waiting_for = answers.text(result.get("waiting_for"))
+    if waiting_for and not result.get("failed"):
+        yield Waiting(host, waiting_for)
+
+
+def _mending(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
+    """Give what there is to say of the host's lock and log."""
+    yield from _lock(host, result)
+    if notes := answers.texts(result.get("provisioner_notes")):
+        yield Noted(host, tuple(notes))
+
+
+TELLING = {
+    "scenario_a_run": _run,
+    "scenario_a_collect": _collect,
+    "host_checks": _checks,
+    "look": _look,
+    "apt_lock": _lock,
+    "mending": _mending,
+}
+"""What the tasks of ours tell, by the action of each."""
 
 
 def message(result: Mapping[str, Any]) -> str:
@@ -289,12 +340,15 @@ def message(result: Mapping[str, Any]) -> str:
 
     A loop's result says only that an item failed: then that item's own line is given.
     """
-    for item in result.get("results") or ():
+    items = result.get("results")
+    for item in items if isinstance(items, list) else ():
         if isinstance(item, dict) and item.get("failed"):
-            return message(item)
-    if errors := result.get("argument_errors"):  # of a role's variables; `msg` says only that there are some
-        return f"{'; '.join(map(str, errors))}; mend it in the inventory or in -e"
-    said = [str(result.get(key) or "").strip() for key in ("msg", "stderr", "module_stderr", "exception", "censored")]
+            return message({**item, "results": None})
+    errors = result.get("argument_errors")  # of a role's variables; `msg` says only that there are some
+    if isinstance(errors, list) and errors:
+        return printable(f"{'; '.join(map(str, errors))}; mend it in the inventory or in -e")
+    parts = ("msg", "stderr", "module_stderr", "exception", "censored")
+    said = [str(result.get(key) or "").strip()[-LONGEST:] for key in parts]
     for pattern, words in EXPLAINED.items():
         if any(re.search(pattern, text) for text in said):
             return words
@@ -303,5 +357,5 @@ def message(result: Mapping[str, Any]) -> str:
     printed = (said[1] or said[2]).splitlines()[-1:]
     if printed and text.startswith(("non-zero return code", "MODULE FAILURE", "Module result deserialization failed")):
         text = printed[0].strip()
-    text = re.sub(r"^Task failed: |Data could not be sent to remote host .* over ssh: ", "", text)
-    return text if len(text) <= 500 else f"{text[:500]}…"
+    text = re.sub(r"^Task failed: |Data could not be sent to remote host .* over ssh: ", "", text[: bounds.LINE])
+    return printable(text)

@@ -1,23 +1,32 @@
 """Read a run's evidence: the folder that scenario_a.sh and the devcontainer wrote, as Python values.
 
-Nothing here judges; what is missing or cut off is empty or None.
+Nothing here judges; what is missing or cut off is empty or None. The folder may be anybody's: only regular files in it
+are read, no link is followed, and what is larger than evidence is, or no evidence at all, raises ValueError.
 """
 
 from __future__ import annotations
 
-import json
+import re
+import stat
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from provisioner import bounds, files, jsontext, names
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 # A file system's and the kernel's coarse clocks tick every 10 ms at the slowest; this is a few of them.
 CLOCK_GRAIN = 0.05
+# What reading evidence raises where it is not of the shape that a run writes.
+MISSHAPEN = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
+# No time of a run is later than this, in seconds, and no figure in its files has more digits.
+LATEST = 1e12
+NUMBER = re.compile(r"[0-9]{1,20}")
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,7 @@ class NinjaCall:
         """How many steps at a time it was told to run; None where it chose by itself."""
         for at, argument in enumerate(self.arguments):
             number = argument[2:] or "".join(self.arguments[at + 1 : at + 2])
-            if argument.startswith("-j") and number.isdigit():
+            if argument.startswith("-j") and NUMBER.fullmatch(number):
                 return int(number)
         return None
 
@@ -92,29 +101,44 @@ class Evidence:
 
     folder: Path
 
+    def content(self, name: str, most: int = bounds.FILE) -> bytes:
+        """Return a file's content; empty where there is no regular file. Raise ValueError where it has more bytes."""
+        path = self.folder / name
+        try:
+            if path.parent.resolve() == (self._root / name).parent:  # no folder on the way is a link
+                return files.read(path, most)
+        except (OSError, RuntimeError):
+            pass
+        return b""
+
+    @cached_property
+    def entries(self) -> dict[str, bool]:
+        """All that lies in the folder, by its path there, and whether that is a regular file."""
+        return {name: stat.S_ISREG(status.st_mode) for name, status in files.tree(self.folder)}
+
+    @cached_property
+    def _root(self) -> Path:
+        return self.folder.resolve()
+
     def text(self, name: str) -> str:
         """Return a file's text; empty where it is not there."""
-        try:
-            return (self.folder / name).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return ""
+        return self.content(name).decode("utf-8", errors="replace")
 
     def json(self, name: str) -> Any:
-        """Return a JSON file's value; None where it is not there or cut off."""
-        try:
-            return json.loads(self.text(name))
-        except (ValueError, RecursionError):
-            return None
+        """Return a JSON file's value; None where it is not there, cut off, or has what no JSON has."""
+        return _value(self.content(name, bounds.JSON_FILE))
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        """Return a JSON file's object; empty where it has none."""
+        value = self.json(name)
+        return value if isinstance(value, dict) else {}
 
     def json_lines(self, name: str) -> list[Any]:
         """Return the values of a file with one JSON value a line, less lines that were cut off."""
-        values = []
-        for line in self.text(name).splitlines():
-            try:
-                values.append(json.loads(line))
-            except (ValueError, RecursionError):
-                continue
-        return values
+        lines = self.content(name, bounds.JSON_FILE).splitlines()
+        if len(lines) > bounds.LINES:
+            raise ValueError(f"{name} has more than {bounds.LINES} lines")
+        return [value for value in map(_value, lines) if value is not None]
 
     def inspected(self, name: str) -> dict[str, Any]:
         """Return the one object of a `docker inspect`; empty where there is none."""
@@ -127,7 +151,7 @@ class Evidence:
         run = self.json("run.json")
         if not isinstance(run, dict) or "run_id" not in run:
             raise ValueError(f"{self.folder} holds no run: run.json is missing or broken")
-        return run
+        return run | {"run_id": names.run_id(run["run_id"])}
 
     @property
     def runtime(self) -> str:
@@ -153,14 +177,13 @@ class Evidence:
     @property
     def outcome(self) -> str:
         """How the run ended: ok, failed or interrupted."""
-        return str((self.json("result.json") or {}).get("outcome", "interrupted"))
+        return str(self.mapping("result.json").get("outcome", "interrupted"))
 
     @cached_property
     def events(self) -> list[dict[str, Any]]:
         """Begin, end, fail and skip of each phase, of host and container, by the host's uptime in seconds."""
         events = [*self.json_lines("events.jsonl"), *self.json_lines("container/events.jsonl")]
-        whole = [event for event in events if isinstance(event, dict) and {"event", "phase", "uptime"} <= set(event)]
-        return sorted(whole, key=lambda event: float(event["uptime"]))
+        return sorted(filter(_is_event, events), key=lambda event: float(event["uptime"]))
 
     def begun(self, phase: str) -> float | None:
         """Return when a phase began, in uptime; None where it did not."""
@@ -183,7 +206,7 @@ class Evidence:
         offsets = [
             datetime.fromisoformat(event["time"]).timestamp() - float(event["uptime"])
             for event in self.events
-            if "time" in event
+            if isinstance(event.get("time"), str)
         ]
         return (offsets[0], max(offsets) - min(offsets)) if offsets else (0.0, 0.0)
 
@@ -201,13 +224,16 @@ class Evidence:
     @cached_property
     def log(self) -> list[str]:
         """The lines of the timestamped log."""
-        return self.text("scenario_a.log").splitlines()
+        lines = self.text("scenario_a.log").splitlines()
+        if len(lines) > bounds.LOG_LINES:
+            raise ValueError(f"scenario_a.log has more than {bounds.LOG_LINES} lines")
+        return lines
 
     @cached_property
     def ninja_calls(self) -> list[NinjaCall]:
         """Every call of ninja, in order."""
-        folder = self.folder / "container" / "ninja"
-        numbers = sorted(int(path.name) for path in folder.glob("[0-9]*")) if folder.is_dir() else []
+        parts = (name.split("/") for name in self.entries if name.startswith("container/ninja/"))
+        numbers = sorted({int(part[2]) for part in parts if len(part) > 3 and NUMBER.fullmatch(part[2])})
         return [self._ninja_call(f"container/ninja/{number}") for number in numbers]
 
     @property
@@ -216,18 +242,19 @@ class Evidence:
         return [call for call in self.ninja_calls if call.steps]
 
     def _ninja_call(self, name: str) -> NinjaCall:
-        cpu = self.text(f"{name}/cpu_seconds").split()
-        call: Mapping[str, Any] = self.json(f"{name}/call.json") or {}
-        steps = ninja_steps(self.text(f"{name}/ninja_log"))
+        cpu = [figure for text in self.text(f"{name}/cpu_seconds").split() if (figure := _figure(text)) is not None]
+        call: Mapping[str, Any] = self.mapping(f"{name}/call.json")
+        window = (_figure(call.get("began")), _figure(call.get("ended")))
+        steps = ninja_steps(self._lines(f"{name}/ninja_log"))
         times = Counter(step.output for step in steps)
         return NinjaCall(
             folder=name,
-            arguments=tuple(self.text(f"{name}/arguments").splitlines()),
+            arguments=tuple(self._lines(f"{name}/arguments")),
             steps=tuple({step.output: step for step in steps}.values()),
             rebuilt=tuple(output for output, count in times.items() if count > 1),
-            window=(float(call["began"]), float(call["ended"])) if {"began", "ended"} <= call.keys() else None,
-            cpu_seconds=round(sum(map(float, cpu)), 3) if len(cpu) == 2 else None,
-            samples=tuple(_samples(self.text(f"{name}/samples"))),
+            window=None if window[0] is None or window[1] is None else (window[0], window[1]),
+            cpu_seconds=round(sum(cpu), 3) if len(cpu) == 2 else None,
+            samples=tuple(_samples(self._lines(f"{name}/samples"))),
             tools=tuple(Tool(*line.split("\t")) for line in self._lines(f"{name}/tools") if line.count("\t") == 2),
             environment=tuple(
                 (variable, value)
@@ -237,29 +264,59 @@ class Evidence:
         )
 
     def _lines(self, name: str) -> list[str]:
-        return self.text(name).splitlines()
+        lines = self.text(name).splitlines()
+        if len(lines) > bounds.LINES:
+            raise ValueError(f"{name} has more than {bounds.LINES} lines")
+        return lines
 
 
-def ninja_steps(log: str) -> list[Step]:
-    """Read ninja's own log (https://ninja-build.org/manual.html#_the_ninja_log), a step for each of its lines.
+def ninja_steps(log: Iterable[str]) -> list[Step]:
+    """Read the lines of ninja's own log, a step for each of them.
 
-    A line is `start end mtime output hash`, separated by tabs; start and end in milliseconds since ninja began, mtime
-    in nanoseconds since the epoch (versions 5 to 7).
+    See https://ninja-build.org/manual.html#_the_ninja_log. A line is `start end mtime output hash`, separated by tabs;
+    start and end in milliseconds since ninja began, mtime in nanoseconds since the epoch (versions 5 to 7).
     """
     steps = []
-    for line in log.splitlines():
+    for line in log:
         fields = line.split("\t")
-        if len(fields) == 5 and all(field.isdigit() for field in fields[:3]):
+        if len(fields) == 5 and all(map(NUMBER.fullmatch, fields[:3])):
             started, ended, modified = (int(field) for field in fields[:3])
             steps.append(Step(fields[3], started / 1000, ended / 1000, modified / 1e9))
     return steps
 
 
-def _samples(text: str) -> list[Sample]:
+def _samples(lines: Iterable[str]) -> list[Sample]:
     samples = []
-    for line in text.splitlines():
-        uptime, memory, *names = line.split() if line.count(" ") else ("", "")
-        if not uptime.replace(".", "", 1).isdigit():
+    for line in lines:
+        uptime, memory, *at_work = line.split() if len(line.split()) > 1 else ("", "")
+        when = _figure(uptime)
+        if when is None:
             continue  # cut off
-        samples.append(Sample(float(uptime), int(memory) if memory.isdigit() else None, frozenset(names)))
+        samples.append(Sample(when, int(memory) if NUMBER.fullmatch(memory) else None, frozenset(at_work)))
     return samples
+
+
+def _value(content: bytes) -> Any:
+    """Return the value of a JSON text; None where it is none, or has what no JSON has."""
+    try:
+        return jsontext.loads(content.decode("utf-8", errors="replace"))
+    except ValueError:
+        return None
+
+
+def _figure(value: Any) -> float | None:
+    """Return a time, or a length of it, in seconds; None where it is none."""
+    try:
+        figure = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return figure if abs(figure) < LATEST else None
+
+
+def _is_event(event: Any) -> bool:
+    """Tell whether a line of events is whole."""
+    return (
+        isinstance(event, dict)
+        and all(isinstance(event.get(name), str) for name in ("event", "phase"))
+        and _figure(event.get("uptime")) is not None
+    )

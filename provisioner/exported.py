@@ -16,7 +16,7 @@ def read(text: str, path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(text.splitlines(), 1):
         try:
             records.append(parse(line)[1])
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ProvisionerError(
                 f"{path}:{number} is no record", "give a file that `provisioner export` wrote", Exit.BAD_INPUT
             ) from error

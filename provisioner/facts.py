@@ -8,15 +8,27 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from provisioner import bulk
+from provisioner import bounds, bulk, jsontext
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.phases import PHASES
-from provisioner.text import table
+from provisioner.text import printable, table
 
 __all__ = ["FORMATS", "TABLE_FIELDS", "csv_cells", "document", "fields_of", "flatten", "runs_table", "search"]
 
 TABLE_FIELDS = ("host", "started_at", "outcome", "audit.verdict", "audit.rules", "total_seconds", "timings", "run_id")
 """What runs_table() needs of a record."""
+
+FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\N{FULLWIDTH EQUALS SIGN}",
+    "\N{FULLWIDTH PLUS SIGN}",
+    "\N{FULLWIDTH HYPHEN-MINUS}",
+    "\N{FULLWIDTH COMMERCIAL AT}",
+)
+"""What a cell begins with that a spreadsheet computes (OWASP, CSV Injection)."""
 
 UNBROKEN = 2**31 - 1
 """The longest line that libyaml can be asked for."""
@@ -78,7 +90,10 @@ def as_yaml(value: Any) -> str:
 
     # Where PyYAML was built with libyaml, that takes a fifth of the time. Lines are not broken, wherever a text stands.
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    text: str = yaml.dump(value, Dumper=dumper, sort_keys=False, allow_unicode=True, width=UNBROKEN)
+    options: dict[str, Any] = {"Dumper": dumper, "sort_keys": False, "width": UNBROKEN}
+    text: str = yaml.dump(value, allow_unicode=True, **options)
+    if jsontext.shown(text) != text:  # what a terminal would obey; written as an escape, as all but ASCII is then
+        text = yaml.dump(value, allow_unicode=False, **options)
     return text.removesuffix("...\n").rstrip("\n")
 
 
@@ -89,7 +104,7 @@ def as_table(value: Any) -> str:
     header, rows = _rows(value)
     if header:
         return table(header, [[_short(cell) for cell in row] for row in rows])
-    return "\n".join("  ".join("-" if cell is None else str(_short(cell)) for cell in row) for row in rows)
+    return "\n".join("  ".join("-" if cell is None else _shown(_short(cell)) for cell in row) for row in rows)
 
 
 def as_csv(value: Any) -> str:
@@ -101,14 +116,14 @@ def as_csv(value: Any) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     if header:
-        writer.writerow(header)
+        writer.writerow(csv_cells(header))
     writer.writerows(map(csv_cells, rows))
     return out.getvalue().rstrip("\n")
 
 
 def csv_cells(row: Iterable[Any]) -> list[Any]:
-    """Give the values of a row as CSV has them."""
-    return ["" if cell is None else _short(cell) for cell in row]
+    """Give the values of a row as CSV has them; what a spreadsheet would compute is marked as text, by a quote."""
+    return ["" if cell is None else _disarmed(_short(cell)) for cell in row]
 
 
 def flatten(item: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -155,6 +170,17 @@ def _rows(value: Any) -> tuple[list[str], list[list[Any]]]:
     flat = [flatten(item) for item in items]
     header = list(dict.fromkeys(key for row in flat for key in row))
     return header, [[row.get(key) for key in header] for row in flat]
+
+
+def _disarmed(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    shown = printable(value, len(value) + 1)
+    return f"'{shown}" if value.lstrip().startswith(FORMULA) or value.startswith(("\t", "\r", "\n")) else shown
+
+
+def _shown(value: Any) -> str:
+    return printable(value, bounds.LINE)
 
 
 def _short(value: Any) -> Any:

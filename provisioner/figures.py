@@ -7,7 +7,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from provisioner import ledger
+from provisioner.evidence import NUMBER
 from provisioner.record import PHASES, Compile, Failure, Inputs, Machine, Phase
+from provisioner.text import printable
 
 if TYPE_CHECKING:
     from provisioner.evidence import Evidence
@@ -87,8 +89,8 @@ def failure(evidence: Evidence, phases: list[Phase]) -> Failure:
     end = next((at for at, line in enumerate(lines) if line == "=== evidence ==="), len(lines))
     return Failure(
         phase=phase,
-        cause=(evidence.json("result.json") or {}).get("cause"),
-        last_lines=[line for line in lines[:end] if line and not NOISE.match(line)][-LAST_LINES:],
+        cause=evidence.mapping("result.json").get("cause"),
+        last_lines=[printable(line) for line in lines[:end] if line and not NOISE.match(line)][-LAST_LINES:],
     )
 
 
@@ -145,4 +147,4 @@ def inputs(evidence: Evidence) -> Inputs:
 
 
 def _number(text: Any) -> int | None:
-    return int(text) if str(text).isdigit() else None
+    return int(text) if NUMBER.fullmatch(str(text)) else None

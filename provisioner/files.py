@@ -1,17 +1,61 @@
-"""Writes a file so that whoever reads it sees the old one or the new one, never half of either."""
+"""Writes files so that whoever reads one sees the old or the new, and reads files that anybody may have made."""
 
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING
 
+from provisioner import bounds
 from provisioner.errors import FULL, Exit, ProvisionerError
+from provisioner.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["write"]
+__all__ = ["read", "tree", "write"]
+
+
+def read(path: Path, most: int, *, follow: bool = False) -> bytes:
+    """Return the content of a regular file. Raise OSError where it is none, ValueError where it has more bytes.
+
+    A pipe or a device is not waited for; a link counts as no file unless `follow` says so.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(f"{path} is no regular file")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"{printable(path)} has more than {most >> 20} MiB")
+    return content
+
+
+def tree(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield the path below `folder`, and what it is, of all that is in there but folders; no link is followed.
+
+    Raise ValueError where that is more, or lies deeper, than the evidence of a run may.
+    """
+    folders = [""]
+    seen = size = 0
+    while folders:
+        at = folders.pop()
+        with os.scandir(folder / at) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                seen += 1
+                name = f"{at}{entry.name}"
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode):
+                    folders.append(f"{name}/")
+                    if name.count("/") >= bounds.DEPTH:
+                        raise ValueError(f"{printable(folder)} has folders deeper than {bounds.DEPTH}")
+                else:
+                    size += status.st_size
+                    yield name, status
+                if seen > bounds.FILES or size > bounds.EVIDENCE:
+                    most = f"{bounds.FILES} files or {bounds.EVIDENCE >> 20} MiB"
+                    raise ValueError(f"{printable(folder)} has more than {most}, which no evidence has")
 
 
 def write(path: Path, text: str | Iterable[str]) -> None:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from provisioner import events
+from provisioner import answers, bounds, events, files, names
 
 __all__ = ["Notes", "seen"]
 
@@ -48,7 +48,9 @@ def seen(state: Path) -> list[dict[str, Any]]:
     found = []
     for path in sorted(state.glob("inflight/*.json")):
         try:
-            found.append(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            continue  # gone, or half of a file: there is nothing to tell of it
+            note = json.loads(files.read(path, bounds.MIB))
+            seen_at = {"host": names.host(note.get("host")), "seen_at": answers.text(note.get("seen_at"))}
+            found.append(answers.progress(note) | seen_at)
+        except (OSError, ValueError, AttributeError, RecursionError):
+            continue  # gone, half of a file, or none of ours: there is nothing to tell of it
     return found

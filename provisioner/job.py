@@ -83,6 +83,8 @@ class Job:
     invalid: str = ""
     error: str = ""
     interrupted: bool = False
+    uncounted: dict[str, events.Failure] = field(default_factory=dict)
+    """What failed on each host that Ansible takes for well."""
     counted: bool = False
     """Whether Ansible came to its end, where it counts."""
 
@@ -113,11 +115,7 @@ class Job:
         """Take `event` into account."""
         match event:
             case events.Failure():
-                host = self.hosts.setdefault(event.host, Host())
-                # The last failure is the one that ended the host: those before it were rescued.
-                host.failure = event
-                if event.invalid_inputs:
-                    self.invalid = event.message
+                self._fail(event)
             case events.Progress():
                 if event.state == "finished":
                     self.running.pop(event.host, None)
@@ -147,12 +145,22 @@ class Job:
             case events.Planned():
                 self.planned[event.host] = event
 
+    def _fail(self, failure: events.Failure) -> None:
+        # The last failure is the one that ended the host: those before it were rescued.
+        self.hosts.setdefault(failure.host, Host()).failure = failure
+        if failure.uncounted:
+            self.uncounted[failure.host] = failure
+        if failure.invalid_inputs:
+            self.invalid = failure.message
+
     def _count(self, stats: events.Stats) -> None:
         self.counted = True
         for name in {*stats.ok, *stats.failed, *stats.unreachable}:
             host = self.hosts.setdefault(name, Host())
             host.ok, host.changed = stats.ok.get(name, 0), stats.changed.get(name, 0)
             host.failed, host.unreachable = stats.failed.get(name, 0), bool(stats.unreachable.get(name))
+            if name in self.uncounted:
+                host.failed, host.failure = host.failed + 1, self.uncounted[name]
             if not host.failed and not host.unreachable:
                 host.failure = None  # it was rescued
 

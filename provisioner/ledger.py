@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import count
-from pathlib import PurePosixPath
+from bisect import bisect_right
+from heapq import heappop, heappush
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from provisioner.record import Object
@@ -29,7 +30,7 @@ def objects(call: NinjaCall, began: float = 0.0) -> list[Object]:
 
     Names are the outputs' paths below the folder that all of them share.
     """
-    shared = _shared([PurePosixPath(step.output) for step in call.steps])
+    shared = _shared([step.output for step in call.steps])
     return [
         Object(
             name=step.output.removeprefix(shared),
@@ -47,14 +48,18 @@ def critical_path(built: Sequence[Object]) -> list[Object]:
     The last of it is what ended last; before each comes the one whose end let it start, by freeing its job. The
     objects of an extension do not depend on each other, so jobs are all that one waits for.
     """
+    by_end = sorted(built, key=lambda item: (item.end, item.seconds))
+    ends = [item.end for item in by_end]
     path: list[Object] = []
-    at = max(built, key=lambda item: item.end, default=None)
-    while at is not None:
-        path.insert(0, at)
-        start = at.start
-        before = [item for item in built if item not in path and start - TAKE_OVER <= item.end <= start]
-        at = max(before, key=lambda item: (item.end, item.seconds), default=None)
-    return path
+    place = len(by_end) - 1
+    while place >= 0:
+        at = by_end[place]
+        path.append(at)
+        # Of those that ended before it began, the last; never one that comes after it in this order.
+        place = min(bisect_right(ends, at.start), place) - 1
+        if place >= 0 and ends[place] < at.start - TAKE_OVER:
+            break
+    return path[::-1]
 
 
 def efficiency(cpu_seconds: float | None, wall: float | None, jobs: int | None) -> float | None:
@@ -75,17 +80,22 @@ def bound(built: Iterable[Object], cpu_seconds: float | None, cores: int | None)
 
 def lanes(built: Sequence[Object]) -> list[int]:
     """Give each object's lane, from 0: in a lane none overlaps another, and there are as few as that needs."""
-    free: list[float] = []
+    busy: list[tuple[float, int]] = []
+    free: list[int] = []
     chosen = []
     for item in built:
-        lane = next((lane for lane in count() if lane == len(free) or free[lane] <= item.start), 0)
-        free[lane : lane + 1] = [item.end]
+        while busy and busy[0][0] <= item.start:
+            heappush(free, heappop(busy)[1])
+        lane = heappop(free) if free else len(busy)
+        heappush(busy, (item.end, lane))
         chosen.append(lane)
     return chosen
 
 
-def _shared(outputs: Sequence[PurePosixPath]) -> str:
+def _shared(outputs: Sequence[str]) -> str:
     """Give the innermost folder that all of the outputs are in, with its slash; empty where there is none."""
-    folders = [{folder for folder in output.parents if folder.name} for output in outputs]
-    common = set.intersection(*folders) if folders else set()
-    return f"{max(common, key=lambda folder: len(folder.parts))}/" if common else ""
+    folders = [output.split("/")[:-1] for output in outputs]
+    # What the first and the last in the alphabet begin with, all others do.
+    both = zip(min(folders, default=[]), max(folders, default=[]), strict=False)
+    common = "/".join(part for part, _ in takewhile(lambda pair: pair[0] == pair[1], both))
+    return f"{common}/" if common else ""

@@ -7,11 +7,10 @@ than its text, so memory is that of the texts.
 
 from __future__ import annotations
 
-import json
 from textwrap import indent
 from typing import TYPE_CHECKING, Any, TextIO
 
-from provisioner import bulk, facts
+from provisioner import bulk, facts, jsontext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +23,7 @@ __all__ = ["FORMATS", "write_runs"]
 def write_json(texts: Sequence[Text], stream: TextIO) -> None:
     """Write the records, newest first and at least one, as JSON."""
     stream.write('{\n  "hosts": {')
-    _put([(f"{json.dumps(host, ensure_ascii=False)}: ", text) for host, text in _newest(texts).items()], stream)
+    _put([(f"{jsontext.dumps(host)}: ", text) for host, text in _newest(texts).items()], stream)
     stream.write("\n  }")
     write_runs(texts, stream)
 
@@ -64,7 +63,7 @@ def write_csv(texts: Sequence[Text], stream: TextIO) -> None:
 
     header = list(dict.fromkeys(key for row in rows() for key in row))
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(header)
+    writer.writerow(facts.csv_cells(header))
     writer.writerows(facts.csv_cells(map(row.get, header)) for row in rows())
 
 

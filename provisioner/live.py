@@ -8,8 +8,9 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from provisioner import events
+from provisioner import bounds, events
 from provisioner.fleet import Fleet, Standing
+from provisioner.text import printable
 
 __all__ = ["Live"]
 
@@ -40,7 +41,8 @@ class Live:
     def event(self, event: events.Event) -> None:
         """Take note of `event`; what a person should read comes above the lines, and stays."""
         for line in self._fleet.news(event):
-            self._console.print(f"provisioner: {line}", markup=False, highlight=False, soft_wrap=True)
+            said = printable(f"provisioner: {line}", bounds.LINE)
+            self._console.print(said, markup=False, highlight=False, soft_wrap=True)
         self._fleet.take(event)
 
     def tick(self) -> None:
@@ -92,5 +94,5 @@ def _line(host: Standing, cells: tuple[str, ...], widths: list[int]) -> Text:
 
 def _fit(text: str, width: int) -> str:
     """On one line, cut or filled to the width."""
-    text = " ".join(text.split())
+    text = printable(" ".join(text.split()))
     return set_cell_size(text, width) if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"

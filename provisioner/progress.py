@@ -1,6 +1,5 @@
 """Shows how a job goes: live on a terminal, JSON lines for a program, plain lines at a sane rate anywhere else."""
 
-import json
 import os
 import sys
 import time
@@ -9,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TextIO
 
-from provisioner import events
+from provisioner import bounds, events, jsontext
 from provisioner.fleet import Fleet, Standing
 from provisioner.job import Watcher
+from provisioner.text import printable
 
 if TYPE_CHECKING:
     from provisioner.history import History
@@ -71,7 +71,9 @@ class Lines:
         """Take note of `event`."""
         if isinstance(event, events.Output):
             if self._verbose:
-                self._print(event.text)
+                for line in event.text.splitlines():
+                    # Nothing that a host has Ansible print is to be taken for a line of ours.
+                    self._print(f"  {line}" if line.lstrip().startswith("provisioner:") else line)
             return
         if isinstance(event, events.Failure) and event.invalid_inputs:
             return  # what is wrong is said once, at the end
@@ -103,7 +105,7 @@ class Lines:
         self._print(f"{host.name}: {host.what()}{doing}{', ' + since if since else ''}")
 
     def _print(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+        print(printable(line, bounds.LINE), file=self._stream, flush=True)
 
 
 class JsonLines:
@@ -122,7 +124,7 @@ class JsonLines:
         else:
             told = asdict(event)
         line = {"event": type(event).__name__, "time": round(self._clock(), 3), **told}
-        print(json.dumps(line, ensure_ascii=False), file=self._stream, flush=True)
+        print(jsontext.dumps(line, indent=None), file=self._stream, flush=True)
 
     def tick(self) -> None:
         """Nothing happens between events."""

@@ -6,13 +6,13 @@ Times are in seconds, sizes in bytes. What is not known is null, never a guess.
 from __future__ import annotations
 
 import json
-import math
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from provisioner import bounds, files, jsontext, names
 from provisioner.phases import PHASES as PHASES  # noqa: PLC0414 - given on
 
 Seconds = Annotated[float, Field(ge=0)]
@@ -182,8 +182,8 @@ class Record(Model):
     """One run on one host."""
 
     schema_: Literal["scenario-a/1"] = Field(default="scenario-a/1", alias="schema")
-    run_id: str
-    host: str
+    run_id: Annotated[str, AfterValidator(names.run_id)]
+    host: Annotated[str, AfterValidator(names.host)]
     scenario: Literal["a", "b", "c"] = "a"
     profile: str | None
     runtime: Literal["devcontainer", "native"] = "devcontainer"
@@ -204,20 +204,13 @@ class Record(Model):
 
 def load(path: Path) -> Record:
     """Read a record from its file. Raises OSError, and ValueError where it does not fit the schema."""
-    return Record.model_validate_json(path.read_text(encoding="utf-8"))
+    return Record.model_validate_json(files.read(path, bounds.JSON_FILE))
 
 
 def parse(text: str) -> tuple[Record, dict[str, Any]]:
     """Give the record that a text holds, and the same as it was written. Raises ValueError where it is none."""
-    return Record.model_validate_json(text), json.loads(text, parse_constant=_finite, parse_float=_finite)
-
-
-def _finite(text: str) -> float:
-    """Give a number of what a later version adds, which no type above has checked."""
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is no finite number")
-    return value
+    # What a later version adds no type above has checked.
+    return Record.model_validate_json(text), jsontext.loads(text)
 
 
 def json_schema() -> dict[str, Any]:

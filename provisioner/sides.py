@@ -16,6 +16,9 @@ from provisioner.paths import ensure_state_dir
 from provisioner.selection import Selection
 from provisioner.store import Store
 
+LARGEST = 256 * 2**20
+"""Bytes of a file of records; an export of ten thousand runs has a quarter of that."""
+
 __all__ = ["Side", "of_text", "save_baseline"]
 
 
@@ -124,9 +127,10 @@ def _baseline(store: Store, name: str) -> Path:
 
 def _read(path: Path) -> list[dict[str, Any]]:
     try:
-        return exported.read(path.read_text(encoding="utf-8"), path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise _bad(f"cannot read {path}: {getattr(error, 'strerror', error)}", "give another file") from error
+        return exported.read(files.read(path, LARGEST, follow=True).decode(), path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise _bad(f"cannot read {path}: {reason}", "give another file") from error
 
 
 def _bad(message: str, remedy: str) -> ProvisionerError:

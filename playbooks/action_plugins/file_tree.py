@@ -6,11 +6,16 @@ this name for what is done on the host.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # where the package is not installed
+from provisioner import answers
+from provisioner.worker import asking
 
 FORWARDED = ("folders", "copies", "links", "absent", "readable")
 """What the module gets as it was given here."""
@@ -32,7 +37,8 @@ class ActionModule(ActionBase):
         files += tree(Path(self._find_needle("files", arguments["src"]))) if "src" in arguments else []
         options = {"dest": arguments["dest"], "files": files}
         options |= {name: arguments[name] for name in FORWARDED if name in arguments}
-        answer: dict[str, Any] = self._execute_module("file_tree", options, task_vars=task_vars)
+        with asking(self._connection.transport):
+            answer = answers.module(self._execute_module("file_tree", options, task_vars=task_vars))
         # The texts are long, and what changed is in the diff.
         return {**result, **answer, "invocation": {"module_args": {"dest": arguments["dest"], "texts": sorted(texts)}}}
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # where the package is not installed
+from provisioner import answers
+from provisioner.worker import asking
 
 MAXIMUM_SECONDS = 60
 """TLS and apt refuse a clock that is further off."""
@@ -15,13 +22,20 @@ class ActionModule(ActionBase):
     """What Ansible calls."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Have the host looked at, and compare its clock with this one."""
+        """Have the host looked at, and compare its clock with this one.
+
+        Raise AnsibleActionFail where the answer is not what was asked for.
+        """
         result = super().run(tmp, task_vars)
-        sent = time.time()
-        answer = self._execute_module("host_checks", self._task.args, task_vars=task_vars)
-        received = time.time()
-        if "host_findings" in answer:
-            began, ended = answer.pop("host_clock")
+        sources_only = boolean(self._task.args.get("sources_only", False))
+        with asking(self._connection.transport):
+            sent = time.time()
+            answer = self._execute_module("host_checks", self._task.args, task_vars=task_vars)
+            received = time.time()
+            answer = answers.checks(answer, sources_only=sources_only)
+        readings = answer.pop("host_clock", None)
+        if readings and "host_findings" in answer:
+            began, ended = readings
             is_this_machine = self._connection.transport == "local"
             answer["host_findings"].append(SAME if is_this_machine else clock(began - sent, ended - received))
         return {**result, **answer}

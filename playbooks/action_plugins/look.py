@@ -14,6 +14,7 @@ import json
 import marshal
 import re
 import shlex
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from importlib.machinery import SourceFileLoader
@@ -26,6 +27,11 @@ from ansible import constants as C  # noqa: N812 - as everywhere in Ansible
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.template import is_trusted_as_template
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # where the package is not installed
+from provisioner import answers
+from provisioner.text import printable
+from provisioner.worker import asking
 
 PLAYBOOKS = Path(__file__).parents[1]
 PROBES = PLAYBOOKS / "module_utils"
@@ -95,7 +101,9 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail("look needs roles, a list of their names or the name of a variable that has it")
         if not self._connection.has_pipelining:
             raise AnsibleActionFail(f"connection {self._connection.transport} takes no input; use ssh or local")
-        answer = self._ask(self._program(roles, variables), variables)
+        program = self._program(roles, variables)
+        with asking(self._connection.transport):
+            answer = answers.look(self._ask(program, variables))
         return {**result, "changed": False, **answer}
 
     def _program(self, roles: list[str] | str, variables: dict[str, Any]) -> bytes:
@@ -128,22 +136,21 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"{name} is not set: look needs the variables of the roles that it looks for")
         return self._templar.template(variables[name])
 
-    def _ask(self, program: bytes, variables: dict[str, Any]) -> dict[str, Any]:
-        """Run `program` on the host and give its answer."""
+    def _ask(self, program: bytes, variables: dict[str, Any]) -> Any:
+        """Run `program` on the host and give its answer, which may be anything."""
         python = str(self._templar.template(C.config.get_config_value("INTERPRETER_PYTHON", variables=variables)))
         python = "python3" if python.startswith("auto") else python
         words = [self._compute_environment_string(), python, "-ISc", shlex.quote(STARTER)]
         said = self._low_level_execute_command(" ".join(filter(None, words)), in_data=program)
         lines = [line for line in said["stdout"].splitlines() if line.startswith("{")]
         if said["rc"] == 0 and lines:
-            answer: dict[str, Any] = json.loads(lines[-1])
-            return answer
-        spoken = [*said["stdout"].splitlines(), *said["stderr"].splitlines()]
+            return answers.parse(lines[-1])
+        spoken = [line for text in ("stdout", "stderr") for line in said[text].splitlines() if line.strip()]
         # Of what sudo says the first line is the cause; of what Python says the last.
         of_sudo = [line for line in spoken if "sudo" in line and "unable to resolve host" not in line]
         complaint = next(iter([*of_sudo, *reversed(spoken)]), f"code {said['rc']}")
         missing = said["rc"] in {126, 127} and not of_sudo
-        raise AnsibleActionFail(NO_PYTHON if missing else f"the look failed: {complaint}")
+        raise AnsibleActionFail(NO_PYTHON if missing else f"the look failed: {printable(complaint)}")
 
 
 def program(wanted: dict[str, Any], busy: str = "") -> bytes:

@@ -9,11 +9,16 @@ import getpass
 import hashlib
 import os
 import platform
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # where the package is not installed
+from provisioner import answers
+from provisioner.worker import asking
 
 PROC = Path("/proc")
 
@@ -32,10 +37,16 @@ class ActionModule(ActionBase):
         job = hashlib.sha256(named.encode()).hexdigest()[:16]
         options = {**self._task.args, "job": job, "controller": identity}
         options |= {name: listed(options[name]) for name in ("before", "after") if options.get(name) is not None}
-        answer = self._execute_module("mending", options, task_vars=task_vars)
-        holder = answer.get("holder") or {}
-        if is_gone(holder.get("identity") or {}):
-            answer = self._execute_module("mending", {**options, "gone": holder["job"]}, task_vars=task_vars)
+
+        def ask(**more: Any) -> dict[str, Any]:
+            answer = self._execute_module("mending", options | more, task_vars=task_vars)
+            return answers.mending(answer, options["state"])
+
+        with asking(self._connection.transport):
+            answer = ask()
+            holder = answer.get("holder") or {}
+            if is_gone(holder.get("identity") or {}):
+                answer = ask(gone=holder["job"])
         # The looks are long, and were shown already.
         return {**result, **answer, "invocation": {"module_args": {"state": options["state"]}}}
 
@@ -62,7 +73,7 @@ def is_gone(identity: dict[str, Any]) -> bool:
     here = seen_from()
     if not here or identity.get("seen_from") != here:
         return False
-    return began(int(identity["pid"])) != identity["began"]
+    return began(identity["pid"]) != identity["began"]
 
 
 def seen_from() -> str:

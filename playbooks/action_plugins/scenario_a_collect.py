@@ -3,10 +3,10 @@
     scenario_a_collect:
       root: the scenario's folder on the host
       state_dir: where the controller keeps runs
-      run_id: the run whose record becomes the fact scenario_a_record; '' is the newest
+      run_id: the run whose record becomes the fact; '' is the newest
 
-Returns the fact, where that run has ended, and `scenario_a_recovered`: the other runs that came along, each with
-`run_id`, `outcome` and `phase`, or with `error` where no record can be made of it.
+Returns the fact `ansible_facts.scenario_a_record`, where that run has ended, and `scenario_a_recovered`: the other runs
+that came along, each with `run_id`, `outcome` and `phase`, or with `error` where no record can be made of it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-try:
-    from provisioner import arrival
-except ImportError:  # a plain ansible-playbook in a checkout, where the package is not installed
-    sys.path.append(str(Path(__file__).resolve().parents[2]))
-    from provisioner import arrival
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # where the package is not installed
+from provisioner import answers, arrival, bounds, names
+from provisioner.text import printable
+from provisioner.worker import asking
 
 
 class ActionModule(ActionBase):
@@ -35,24 +34,26 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         self._vars = task_vars or {}
         host = self._vars["inventory_hostname"]
-        self._runs = Path(self._task.args["state_dir"]).expanduser() / "runs" / host
-
-        asked = self._task.args.get("run_id")
+        try:
+            folder = Path(self._task.args["state_dir"]).expanduser() / "runs"
+            self._runs = names.inside(folder, names.host(host))
+            asked = names.run_id(self._task.args["run_id"]) if self._task.args.get("run_id") else ""
+        except ValueError as error:
+            raise AnsibleActionFail(str(error)) from error
         wanting = {"run_id": asked} if asked and not arrival.is_here(self._runs / asked) else {}
         found = self._module(state="listed", **wanting)
         wanted = asked or found["run_id"]
         recovered = []
         changed = False
-        for run in reversed(found["scenario_a_ended"]):
-            if run["run_id"] != wanted and run["collected"]:
-                continue
+        runs = [run for run in found["scenario_a_ended"] if run["run_id"] == wanted or not run["collected"]]
+        for run in reversed(runs[: bounds.RUNS]):
             try:
                 archive = found.get("archive") if run["run_id"] == asked else None
                 changed = self._bring(run, archive) or changed
                 record = arrival.record(self._runs / run["run_id"], host)
                 self._note(run)
             except (OSError, ValueError) as error:
-                message = f"run {run['run_id']} {run['outcome']} but cannot be collected: {error}"
+                message = f"run {run['run_id']} {run['outcome']} but cannot be collected: {printable(error)}"
                 if run["run_id"] == wanted:
                     cause = f" ({run['cause']})" if run["cause"] else ""
                     raise AnsibleActionFail(f"{message}{cause}") from error
@@ -62,6 +63,11 @@ class ActionModule(ActionBase):
                 result["ansible_facts"] = {"scenario_a_record": record}
             else:
                 recovered.append({"run_id": run["run_id"], "outcome": run["outcome"], "phase": run["phase"]})
+        if len(runs) > bounds.RUNS:
+            # `clean` would remove what has not been brought.
+            raise AnsibleActionFail(
+                f"{bounds.RUNS} of its {len(runs)} runs that nobody had collected were brought; give the command again"
+            )
         return result | {"changed": changed, "scenario_a_recovered": recovered}
 
     def _bring(self, run: dict[str, Any], archive: str | None) -> bool:
@@ -81,9 +87,11 @@ class ActionModule(ActionBase):
 
     def _module(self, **options: Any) -> dict[str, Any]:
         """Ask the host; raises AnsibleActionFail with what it says."""
-        answer = self._execute_module(
-            "scenario_a_run", {"root": self._task.args["root"], **options}, task_vars=self._vars
-        )
+        arguments = {"root": self._task.args["root"], **options}
+        with asking(self._connection.transport):
+            answer = answers.run(
+                self._execute_module("scenario_a_run", arguments, task_vars=self._vars), options["state"]
+            )
         if answer.get("failed"):
             raise AnsibleActionFail(str(answer.get("msg")), result=answer)
         return answer

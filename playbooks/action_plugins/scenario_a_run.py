@@ -6,11 +6,17 @@ a network that is away for minutes, is told as `scenario_a_silent` instead, and 
 
 from __future__ import annotations
 
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action.normal import ActionModule as NormalAction
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # where the package is not installed
+from provisioner import answers
+from provisioner.worker import asking
 
 
 class ActionModule(NormalAction):
@@ -24,7 +30,8 @@ class ActionModule(NormalAction):
         patience = int(self._task.args.get("patience", 0))
         asked = time.monotonic()
         try:
-            result = super().run(tmp, task_vars)
+            with asking(self._connection.transport):
+                result = answers.run(super().run(tmp, task_vars), self._task.args.get("state", "started"))
         except AnsibleConnectionFailure as error:
             reason = str(error)
         else:
@@ -32,7 +39,7 @@ class ActionModule(NormalAction):
             if not patience or not (result.get("failed") and "module_stdout" in result):
                 if (result.get("scenario_a_progress") or {}).get("state") == "running":
                     # Read where the task's attempts are used up.
-                    result["msg"] = f"run {result['run_id']} goes on there; the same command attaches to it"
+                    result["msg"] = f"run {result.get('run_id')} goes on there; the same command attaches to it"
                 return result
             reason = str(result.get("module_stdout") or result.get("module_stderr") or result.get("msg"))
         since = self._silent_since(task_vars or {}, asked)

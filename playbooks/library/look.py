@@ -48,8 +48,8 @@ waiting_for:
   description: Who has which of apt's locks; empty where they are free or there is no apt.
   type: str
   returned: always
-ansible_facts:
-  description: C(provisioner_reboot_required), where the host's packages, or the look of a role, want a restart.
-  type: dict
-  returned: where they do
+reboot_required:
+  description: Whether the host's packages, or the look of a role, want a restart.
+  type: bool
+  returned: always
 """

@@ -43,12 +43,11 @@ def looks(wanted: dict, when_busy: str = "") -> dict:
     warnings = told + [note for look in found.values() for note in look.get("notes", ())]
     # What the host's packages or a role's probe want, told even where nothing is to be done.
     restart = Path(RESTART).exists() or any(look.get("reboot_required") for look in found.values())
-    facts = {"ansible_facts": {"provisioner_reboot_required": True}} if restart else {}
-    off = [change for look in found.values() for change in look["changes"]]
-    why = in_the_way(off)
+    why = in_the_way([change for look in found.values() for change in look["changes"]])
     if why:
         return {"failed": True, "msg": why}
-    return {"busy": work, "looks": found, "off": off, "waiting_for": waiting_for(host), "warnings": warnings, **facts}
+    waiting = waiting_for(host)
+    return {"busy": work, "looks": found, "waiting_for": waiting, "warnings": warnings, "reboot_required": restart}
 
 
 def in_the_way(off: list[dict[str, str]]) -> str:

@@ -29,8 +29,11 @@ MEDDLING = re.compile(
 # none of one that takes its objects from a cache or another machine; half leaves room for slow starts on a busy host.
 AT_WORK = 0.5
 # What pip says where it takes a wheel, or anything from its cache, instead of building.
-READY = re.compile(r"\S*xformers\S*\.whl (?:from|\()|Using cached \S+|Processing \S*xformers\S*\.whl")
-STEP = re.compile(r"^\s*\[(\d+)/(\d+)\] (.*)$", re.MULTILINE)
+# Each word is looked at once, from its beginning: a long one would take the square of its length.
+READY = re.compile(r"(?<!\S)(?=\S*xformers)\S*\.whl (?:from|\()|Using cached \S+|Processing (?=\S*xformers)\S*\.whl")
+INSTALL = re.compile(r"^(?>.*?\+ )(?>.*?\bpip install\b).* -e ")
+INSTALLED = re.compile(r"^(?>.*?Successfully installed\b).*\bxformers")
+STEP = re.compile(r"^[^\S\n]*\[(\d+)/(\d+)\] (.*)$", re.MULTILINE)
 
 
 def nothing_was_there_before(evidence: Evidence) -> Findings:
@@ -94,9 +97,10 @@ def compiled_as_told(evidence: Evidence) -> Findings:
         if call.jobs is not None and str(call.jobs) != evidence.run.get("max_jobs"):
             yield failed(f"ninja was told {call.jobs} jobs", f"{call.folder}/arguments")
         where = f"{call.folder}/build.ninja"
+        targets = set(re.findall(r"\bsm_\w+", evidence.text(where)))
         for architecture in re.findall(r"[\d.]+[af]?", str(evidence.run.get("arch_list"))):
             target = f"sm_{architecture.replace('.', '')}"
-            if not re.search(rf"\b{target}\b", evidence.text(where)):
+            if target not in targets:
                 yield failed(f"nothing was compiled for {target}", where)
     yield passed(f"for {evidence.run.get('arch_list')}, {evidence.run.get('max_jobs')} jobs at a time", "run.json")
 
@@ -107,10 +111,10 @@ def installed_once(evidence: Evidence) -> Findings:
     if not after or not evidence.ended("compile"):
         yield skipped("the compile was not finished", AFTER)
         return
-    installs = [line for line in evidence.log if re.search(r"\+ .*\bpip install\b.* -e ", line)]
+    installs = [line for line in evidence.log if INSTALL.search(line)]
     if len(installs) != 1:
         yield failed(f"{len(installs)} editable installs were echoed", LOG)
-    done = [line for line in evidence.log if re.search(r"Successfully installed\b.*\bxformers", line)]
+    done = [line for line in evidence.log if INSTALLED.search(line)]
     if len(done) > 1:
         yield failed(f"pip installed xformers {len(done)} times", LOG)
     found = match(evidence.text(PIP_LOG), READY)
@@ -145,13 +149,13 @@ def no_compiler_cache(evidence: Evidence) -> Findings:
         for tool in call.tools:
             if CACHES.search(tool.name) or not COMPILER.fullmatch(PurePosixPath(tool.real).name):
                 yield failed(f"{tool.path} is {tool.real}", f"{call.folder}/tools")
-        for name in (f"{call.folder}/build.ninja", PIP_LOG):
-            found = match(evidence.text(name), CACHES)
-            if found:
-                yield failed(f"{found[1]} appears", f"{name}:{found[0]}")
         seen = {name for sample in call.samples for name in sample.at_work if CACHES.search(name)}
         if seen:
             yield failed(f"{min(seen)} was at work", f"{call.folder}/samples")
+    for name in (*(f"{call.folder}/build.ninja" for call in evidence.builds), PIP_LOG):
+        found = match(evidence.text(name), CACHES)
+        if found:
+            yield failed(f"{found[1]} appears", f"{name}:{found[0]}")
     for number, _, command in STEP.findall(evidence.text(PIP_LOG)):
         if not COMPILER.fullmatch(PurePosixPath(command.split(maxsplit=1)[0]).name):
             yield failed(f"step {number} ran {command:.60}", PIP_LOG)

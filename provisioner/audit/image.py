@@ -24,7 +24,7 @@ SECOND = 1.0
 
 def no_shortcut_image(evidence: Evidence) -> Findings:
     """No devcontainer, builder or downloader image was on the host when the build began."""
-    if not (evidence.folder / AT_BUILD).exists():
+    if AT_BUILD not in evidence.entries:
         yield skipped("the run did not get to the build", AT_BUILD)
         return
     for number, image in enumerate(evidence.json_lines(AT_BUILD), 1):
@@ -40,7 +40,7 @@ def no_cached_layer(evidence: Evidence) -> Findings:
     if not lines or not evidence.ended("image_build"):
         yield skipped("the image was not built", LOG)
         return
-    builds = [line for _, line in lines if re.search(r" \+ \S*devcontainer\S* build ", line)]
+    builds = [line for _, line in lines if re.search(r" \+ (?=\S*devcontainer)\S* build ", line)]
     if len(builds) != 1 or " --no-cache" not in builds[0]:
         yield failed("there was not one build, with --no-cache", f"{LOG}:{lines[0][0]}")
     steps: dict[str, str] = {}
@@ -161,9 +161,10 @@ def _layers(image: dict[str, Any]) -> list[str]:
 
 def _seen_before(evidence: Evidence, layers: list[str]) -> Iterator[tuple[str, str]]:
     """Say which images of before the build had which of these layers, and where that stands."""
+    sought = set(layers) - {EMPTY_LAYER}
     for number, image in enumerate(evidence.json_lines(AT_BUILD), 1):
         for layer in image.get("layers") or ():
-            if layer in layers and layer != EMPTY_LAYER:
+            if layer in sought:
                 name = next(iter(image.get("tags") or ()), image["id"])
                 yield f"layer {layer[:19]} was there before, in {name}", f"{AT_BUILD}:{number}"
 
@@ -179,7 +180,7 @@ def _same_image(name: str, base: str) -> bool:
 
     def short(image: str) -> str:
         image = image.removeprefix("docker.io/").removeprefix("library/")
-        return image if re.search(r"[:@][^/]*$", image) else f"{image}:latest"
+        return image if set(":@") & set(image.rpartition("/")[2]) else f"{image}:latest"
 
     return short(name) == short(base) or name.partition("@")[0] == base.partition("@")[0].rpartition(":")[0]
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from provisioner.audit import laid_down, shipped, whole
 from provisioner.audit.finding import FAIL, PASS, SKIP, Finding, Findings, failed
 from provisioner.audit.rules import NUMBER, RULES, Rule
 from provisioner.audit.verdict import verdict
+from provisioner.evidence import MISSHAPEN
 from provisioner.record import Audit, Check, Place
+from provisioner.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,6 +25,7 @@ __all__ = ["judge"]
 
 # Of what a check finds so many are told, so that forged evidence does not make a record of any size.
 MOST_TOLD = 20
+MOST_FOUND = 1000
 WEIGHT = (FAIL, SKIP, PASS)
 
 
@@ -29,10 +33,15 @@ def judge(evidence: Evidence, rules: Iterable[Rule] = RULES, sets: Iterable[Ship
     """Return the verdict on a run and every check; last of them whether the record beside the evidence is true.
 
     A check that does not apply to the run, or that asks for what its files did not make yet, was not asked and counts
-    for nothing; the latter are told in a remark. Raise ValueError where the folder holds no run.
+    for nothing; the latter are told in a remark. Raise ValueError where the folder holds no run, or more than evidence.
     """
+    if not evidence.entries:  # larger than evidence is, it is refused
+        raise ValueError(f"{evidence.folder} holds no run: it is empty")
     sets = shipped.load() if sets is None else tuple(sets)
-    made_of = laid_down.made_of(evidence, sets)
+    try:
+        made_of = laid_down.made_of(evidence, sets)
+    except MISSHAPEN:  # a rule finds it again, and tells
+        made_of = None
     ended = shipped.superseded_on(made_of, sets) if made_of else None
     late = ended is not None and evidence.started.date() > ended
     checks = [_check(rule, evidence, made_of, late=late) for rule in rules]
@@ -81,10 +90,10 @@ def _found(check: Callable[..., Findings], *about: Any) -> list[Finding]:
     """Make a check; evidence of another shape than a run writes is no reason to stop, and one to fail."""
     found: list[Finding] = []
     try:
-        for finding in check(*about):
+        for finding in islice(check(*about), MOST_FOUND):
             found.append(finding)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OSError) as error:
+    except MISSHAPEN as error:
         if not any(finding.outcome == FAIL for finding in found):
-            what = f"the evidence is not of the shape that a run writes: {type(error).__name__} {error}"
+            what = f"the evidence is not of the shape that a run writes: {type(error).__name__} {printable(error)}"
             found.append(failed(what, "run.json"))
     return found

@@ -58,9 +58,12 @@ def files_are_as_shipped(evidence: Evidence) -> Findings:
 
 def _laid_down(evidence: Evidence) -> dict[str, str]:
     """Return the sums of the files that the run did not make for itself, by path."""
-    folder = evidence.folder / "files"
-    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items() if name not in OWN}
+    paths = {path.removeprefix("files/"): path for path in evidence.entries if path.startswith("files/")}
+    return {
+        name: hashlib.sha256(evidence.content(path)).hexdigest()
+        for name, path in sorted(paths.items())
+        if name not in OWN and evidence.entries[path]
+    }
 
 
 def _differing(laid_down: Mapping[str, str], shipped: Mapping[str, str]) -> list[str]:
@@ -113,7 +116,7 @@ def dockerfile_takes_nothing_ready(evidence: Evidence) -> Findings:
     for instruction in instructions:
         whole = f"{instruction.name} {instruction.arguments}"
         for pattern, what in (
-            (r"--from\b|--mount=\S*\b(?:from|source|type=cache)", "takes from another image or a cache"),
+            (r"--from\b|(?<!\S)--mount=\S*\b(?:from|source|type=cache)", "takes from another image or a cache"),
             (r"^(?:ADD|ONBUILD)\b|^COPY (?!site-ca\.crt )", "brings a file"),
             (r"\bpip3?\s+(?:download|wheel)\b|--find-links|(?:^|\s)-f\s|\.whl\b|--no-index", "prefetches wheels"),
             (r"\bpip3?\s+install\b(?!\s+--no-cache-dir)", "lets pip use its cache"),

@@ -14,7 +14,6 @@ from provisioner.record import PHASES, Audit, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from provisioner.evidence import Evidence
 
@@ -45,9 +44,11 @@ def evidence_is_whole(evidence: Evidence) -> Findings:
     if not sums:
         yield skipped("the run ended before it could write its manifest", figures.MANIFEST)
         return
-    here = {path.relative_to(evidence.folder).as_posix(): path for path in _files(evidence.folder)}
+    here = evidence.entries
     for name in sorted(sums.keys() & here.keys()):
-        if hashlib.sha256(here[name].read_bytes()).hexdigest() != sums[name]:
+        if not here[name]:
+            yield failed(f"{name} is no regular file", name)
+        elif hashlib.sha256(evidence.content(name)).hexdigest() != sums[name]:
             yield failed(f"{name} was edited", name)
     for name in sorted(sums.keys() - here.keys()):
         yield failed(f"{name} was removed", figures.MANIFEST)
@@ -100,11 +101,6 @@ def _sums(manifest: str) -> dict[str, str]:
     """The sums of a file that sha256sum wrote, by name."""
     pairs = (line.split("  ", 1) for line in manifest.splitlines() if "  " in line)
     return {name: value for value, name in pairs}
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Every file below the folder; a link counts as what it is, so that none stands in for a file."""
-    return (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
 
 
 def _differences(kept: Any, made: Any, where: str = "") -> Iterator[str]:

@@ -3,16 +3,16 @@
 from argparse import Namespace
 from pathlib import Path
 
-from provisioner import upstream
+from provisioner import bounds, upstream
 from provisioner.audit.judge import judge
 from provisioner.audit.verdict import sentence
 from provisioner.commands.common import print_json, say
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.evidence import Evidence
+from provisioner.evidence import MISSHAPEN, Evidence
 from provisioner.paths import state_dir
 from provisioner.record import Audit, Check, Place
 from provisioner.store import Store
-from provisioner.text import table
+from provisioner.text import printable, table
 
 __all__ = ["main"]
 
@@ -27,7 +27,7 @@ def main(options: Namespace) -> int:
     if options.json:
         print_json(document)
     else:
-        print(f"{run_id}: {sentence(document)}")
+        print(printable(f"{run_id}: {sentence(document)}", bounds.LINE))
         rows = [row for check in result.checks for row in _rows(check)]
         print(table(["outcome", "check", "detail", "evidence"], sorted(rows, key=lambda row: ORDER.index(row[0]))))
         if result.rules:
@@ -51,7 +51,7 @@ def _judged(folder: Path) -> tuple[str, Audit]:
             return imported.run_id, imported.audit
         evidence = Evidence(folder)
         return evidence.run["run_id"], judge(evidence)
-    except ValueError as error:
+    except MISSHAPEN as error:
         raise ProvisionerError(str(error), "give the folder of a run's evidence", Exit.BAD_INPUT) from error
 
 

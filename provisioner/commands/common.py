@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from provisioner import retry
+from provisioner import bounds, jsontext, retry
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.selection import EVERYTHING, Selection
+from provisioner.text import printable
 
 if TYPE_CHECKING:  # commands that only read the store need not pay for them
     from argparse import Namespace
@@ -39,13 +39,13 @@ def idle(options: Namespace) -> dict[str, Any]:
 
 
 def say(line: str) -> None:
-    """Tell a person something: on stderr, where it is in no program's way."""
-    print(f"provisioner: {line}", file=sys.stderr, flush=True)
+    """Tell a person something, on one line: on stderr, where it is in no program's way."""
+    print(f"provisioner: {printable(line, bounds.LINE)}", file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
     """Print the result of a command for a program: on stdout, alone."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(jsontext.dumps(value))
 
 
 def raise_if_stopped(job: Job) -> None:

@@ -15,7 +15,7 @@ from provisioner.paths import state_dir
 from provisioner.phases import PHASES
 from provisioner.sides import Side
 from provisioner.store import Store
-from provisioner.text import counted, table
+from provisioner.text import counted, printable, table
 
 if TYPE_CHECKING:
     from provisioner.compare import Comparison
@@ -88,7 +88,7 @@ def _compare(
         )
     else:
         for letter, side in (("A", a), ("B", b)):
-            print(f"{letter}: {side.name}, {counted(len(side.records), 'run')}, {_judged_by(side)}")
+            print(f"{letter}: {printable(side.name)}, {counted(len(side.records), 'run')}, {_judged_by(side)}")
         print(_table(phases))
         for line in (*_outliers(phases), *_few(phases), *(f"{name}: {how}" for name, how in compare.METHODS.items())):
             print(line)

@@ -4,11 +4,13 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from provisioner import exported, facts, upstream
+from provisioner import bounds, exported, facts, upstream
 from provisioner.commands.common import print_json, say
 from provisioner.errors import Exit, ProvisionerError
+from provisioner.files import read
 from provisioner.paths import state_dir
 from provisioner.store import Run, Store
+from provisioner.text import printable
 
 __all__ = ["main"]
 
@@ -34,7 +36,7 @@ def main(options: Namespace) -> int:
     elif records:
         print(facts.runs_table(records))
     for run in runs:
-        print(f"evidence of {run.run_id} on {run.host}: {run.folder}", file=sys.stderr)
+        print(printable(f"evidence of {run.run_id} on {run.host}: {run.folder}", bounds.LINE), file=sys.stderr)
     return Exit.BAD_INPUT if refused else Exit.DONE
 
 
@@ -55,10 +57,9 @@ def _import(path: Path, host: str, store: Store) -> list[Run]:
 
 def _read(path: Path) -> bytes:
     try:
-        if not path.is_file():
-            raise ProvisionerError(f"{path} is no file", "give a log of scenario_runner.sh", Exit.BAD_INPUT)
-        if path.stat().st_size > LARGEST:
-            raise ProvisionerError(f"{path} is larger than {LARGEST >> 20} MiB", "give a log", Exit.BAD_INPUT)
-        return path.read_bytes()
+        return read(path, LARGEST, follow=True)
+    except ValueError as error:
+        raise ProvisionerError(str(error), "give a log", Exit.BAD_INPUT) from error
     except OSError as error:
-        raise ProvisionerError(f"cannot read {path}: {error.strerror}", "give another", Exit.BAD_INPUT) from error
+        reason = error.strerror or str(error)
+        raise ProvisionerError(f"cannot read {path}: {reason}", "give a log", Exit.BAD_INPUT) from error

@@ -4,10 +4,9 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
-from provisioner import facts, history, inputs, progress
+from provisioner import bounds, facts, history, inputs, progress
 from provisioner.audit.verdict import reasons, sentence
 from provisioner.commands.common import (
     explain,
@@ -26,6 +25,7 @@ from provisioner.inflight import Notes
 from provisioner.job import Job, run_playbook
 from provisioner.selection import Selection
 from provisioner.store import Run, Store
+from provisioner.text import printable
 
 __all__ = ["main"]
 
@@ -53,7 +53,7 @@ def main(options: Namespace) -> int:
     runs = _runs(store, jobs)
     failed = [run for run in runs if run.record["outcome"] != "ok"]
     # Where stderr has events for a program, whatever else is there must not be taken for one.
-    tell = say if options.json else partial(print, file=sys.stderr)
+    tell = say if options.json else _print
     _show(runs, tell)
     for run in failed:
         _show_failure(run, tell)
@@ -106,17 +106,24 @@ def _variables(options: Namespace) -> dict[str, Any]:
 
 def _runs(store: Store, jobs: list[Job]) -> list[Run]:
     """Give the runs that came back from `jobs`, newest first."""
-    wanted = {str(record.get("run_id")) for job in jobs for record in job.records}
-    runs = store.list(Selection(run_ids=tuple(wanted)))
+    wanted = {(str(record.get("host")), str(record.get("run_id"))) for job in jobs for record in job.records}
+    found = store.list(Selection(run_ids=tuple({run_id for _, run_id in wanted})))
+    # A host may call its run as another's is called.
+    runs = [run for run in found if (run.host, run.run_id) in wanted]
     for line in store.warnings:
         say(line)
-    missing = wanted - {run.run_id for run in runs}
+    missing = wanted - {(run.host, run.run_id) for run in runs}
     if missing:
+        ids = ", ".join(sorted(run_id for _, run_id in missing))
         raise ProvisionerError(
-            f"the record of run {', '.join(sorted(missing))} came back but is not in {store.state}",
+            f"the record of run {ids} came back but is not in {store.state}",
             "look at the evidence there; the same command fetches it again",
         )
     return runs
+
+
+def _print(line: str) -> None:
+    print(printable(line, bounds.LINE), file=sys.stderr)
 
 
 def _show(runs: list[Run], tell: Callable[[str], None]) -> None:

@@ -1,6 +1,5 @@
 """`provisioner status`: the runs in flight, those that have ended and wait to be collected, and those kept here."""
 
-import json
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -8,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from provisioner import events, facts, inflight, inputs
+from provisioner import events, facts, inflight, inputs, jsontext
 from provisioner.commands.common import explain, print_json, raise_if_stopped, say
 from provisioner.errors import Exit
 from provisioner.job import Job, run_playbook
@@ -54,14 +53,15 @@ def main(options: Namespace) -> int:
     texts = store.texts() if options.json else []
     for line in store.warnings:
         say(line)
-    kept = {record["run_id"] for record in records} | {text.run_id for text in texts}
+    # A host may call its run as it likes: another's of that name is another run.
+    kept = {(record["host"], record["run_id"]) for record in records} | {(text.host, text.run_id) for text in texts}
     # Where a host did not answer, or was not asked, it is told where its run was last seen.
-    flying = [note for note in inflight.seen(state) if note["run_id"] not in kept]
+    flying = [note for note in inflight.seen(state) if (note["host"], note["run_id"]) not in kept]
     waiting = [
         {"host": host, **run}
         for host, ended in sorted(answers.ended.items())
         for run in ended
-        if not run["collected"] and run["run_id"] not in kept
+        if not run["collected"] and (host, run["run_id"]) not in kept
     ]
     unanswered = {name: host.failure.message if host.failure else "" for name, host in _silent(job)}
     if options.json:
@@ -87,7 +87,7 @@ def _show_json(told: dict[str, Any], texts: Sequence[Text]) -> None:
         return
     from provisioner import listing  # noqa: PLC0415 - only for this
 
-    sys.stdout.write(json.dumps(told, indent=2, ensure_ascii=False).removesuffix("\n}"))
+    sys.stdout.write(jsontext.dumps(told).removesuffix("\n}"))
     listing.write_runs(texts, sys.stdout)
 
 

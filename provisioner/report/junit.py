@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
+from provisioner import bounds
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -79,4 +81,4 @@ def _sum(suites: list[ET.Element]) -> dict[str, str]:
 
 def _text(text: str) -> str:
     """A terminal's colours and what else is not XML become the replacement character."""
-    return NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+    return NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text[: bounds.LINE])

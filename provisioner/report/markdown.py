@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from provisioner.text import counted, duration
+from provisioner.text import counted, duration, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -102,4 +102,4 @@ def _some(names: Sequence[str], most: int = 3) -> str:
 
 
 def _escape(text: str) -> str:
-    return SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return SPECIAL.sub(r"\\\1", printable(" ".join(text.split())))

@@ -14,7 +14,8 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any
 
-from provisioner import __version__
+from provisioner import __version__, bounds
+from provisioner.files import read
 
 __all__ = ["bring_up_to_date"]
 
@@ -100,14 +101,14 @@ def _read(state: Path, file: File) -> _Entry | None:
     from provisioner.record import parse  # noqa: PLC0415 - slow, and needed only where there is something new
 
     try:
-        read, record = parse(_record_file(state, file[0]).read_text(encoding="utf-8"))
-        started = read.started_at
+        checked, record = parse(read(_record_file(state, file[0]), bounds.JSON_FILE, follow=True).decode())
+        started = checked.started_at
         # Without a zone it is UTC, as the schema says; some times are in no year of that calendar.
         started = started.astimezone(UTC) if started.tzinfo else started.replace(tzinfo=UTC)
         return _Entry(file, record, started.timestamp())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, OverflowError) as error:
+    except (OSError, ValueError, OverflowError, RecursionError) as error:
         return _Entry(file, {}, broken=" ".join(" ".join(str(error).splitlines()[:3]).split()))
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from provisioner import names
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.selection import EVERYTHING, Selection
 from provisioner.store import database, reading
@@ -82,10 +83,11 @@ class Store:
 
         All of it is there at once, by a rename. Where the store has the run already, that one is given back as it is.
         """
-        for name in (record["host"], record["run_id"]):
-            if name in {"", ".", ".."} or "/" in name or "\0" in name:
-                raise ProvisionerError(f"{name!r} cannot be the name of a folder", "mend the record", Exit.BAD_INPUT)
-        folder = self.state / "runs" / record["host"] / record["run_id"]
+        try:
+            names.host(record["host"]), names.run_id(record["run_id"])
+            folder = names.inside(self.state / "runs", f"{record['host']}/{record['run_id']}")
+        except ValueError as error:
+            raise ProvisionerError(f"{error}, and cannot name its folder", "mend the record", Exit.BAD_INPUT) from error
         where = Selection(hosts=(glob.escape(record["host"]),), run_ids=(record["run_id"],))
         if not (folder / "record.json").exists():
             from provisioner.store import folders  # noqa: PLC0415 - those who only ask need none of it

@@ -91,7 +91,7 @@ def configuration_has_no_shortcut(log: Log, _phases: list[Phase]) -> Finding:
     build = log.find(r"Start: Run: docker (?:buildx )?build ")
     if not build:
         return SKIP, "the log shows no build", None
-    shortcut = log.find(r"Start: Run: docker (?:buildx )?build .*--cache-from[ =](\S+)")
+    shortcut = log.find(r"^(?>.*?Start: Run: docker (?:buildx )?build ).*--cache-from[ =](\S+)")
     if shortcut:
         return FAIL, f"the build takes layers from {shortcut[1][1]} where it can", shortcut[0]
     return PASS, "no --cache-from", build[0]

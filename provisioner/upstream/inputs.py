@@ -16,12 +16,18 @@ def inputs(log: Log) -> Inputs:
         base_image=f"{repository}{tag}" if base else None,
         base_image_digest=f"{repository}@{digest}" if base else None,
         base_image_present=False if unpacked else None,
-        torch=_text(log, r"Successfully installed .*\btorch-([\w.+]+)")
-        or _text(log, r"Requirement already satisfied: torch(?![\w-])\S* in .*\(([\w.+]+)\)$"),  # with its image
-        xformers_url=_text(log, r"\(time git clone .*?(https?://[^\s\"']+/xformers(?:\.git)?)(?=[\s\"')])"),
+        # With b and c it came with its image.
+        torch=_text(log, r"^(?>.*?Successfully installed ).*\btorch-([\w.+]+)")
+        or _text(log, r"^(?>.*?Requirement already satisfied: torch(?![\w-])\S* in ).*\(([\w.+]+)\)$"),
+        xformers_url=_text(
+            log, r"^(?>.*?\(time git clone ).*?(?<![^\s\"'])(https?://[^\s\"']+/xformers(?:\.git)?)(?=[\s\"')])"
+        ),
         # Of what is installed from its sources: b and c install a wheel before, made from others.
         xformers_commit=_text(log, r"\bxformers==[\d.]+\+([0-9a-f]{7,40})\b\S* from file:"),
-        arch_list=_text(log, r"\(time .*\bTORCH_CUDA_ARCH_LIST=[\"']?([\w.;+ ]+?)[\"']? python3? .*pip3? install"),
+        arch_list=_text(
+            log,
+            r"^(?>.*?\(time )(?>.*?\bTORCH_CUDA_ARCH_LIST=[\"']?)([\w.;+ ]{1,200}?)[\"']? python3? .*pip3? install",
+        ),
         max_jobs=None,
     )
 

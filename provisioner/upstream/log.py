@@ -10,8 +10,11 @@ __all__ = ["Command", "Log", "NotALogError", "decode", "read"]
 HEAD = "--- Scenario Runner ---"
 STAMP = re.compile(r"\[(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z)\] ?")
 TIMED = re.compile(r"\(time (.*)\)$")
-REAL = re.compile(r"real\s+(\d+)m(\d+)[.,](\d+)s$")
-TOTAL = re.compile(r"Total elapsed seconds: (\d+)$")
+REAL = re.compile(r"real\s+(\d{1,6})m(\d{1,2})[.,](\d{1,9})s$")
+TOTAL = re.compile(r"Total elapsed seconds: (\d{1,9})$")
+LONGEST_LINE = 8192
+"""Characters of a line that are looked at: twice those of the longest that the benchmark writes."""
+MOST_COMMANDS = 1000
 PROMPT = re.compile(r"(?:\(\S+\) )?[\w.-]+@[\w.-]+:[~/][^$#]*[$#](?: |$)")
 """bash's own, as Debian and Ubuntu set it, in a Python environment too."""
 
@@ -71,7 +74,7 @@ def decode(data: bytes) -> str:
 
 def read(text: str) -> Log:
     """Read a log, of any line ends, cut off anywhere behind its head. Raises NotALogError."""
-    lines = re.split(r"\r\n|\n|\r", text)
+    lines = [line[:LONGEST_LINE] for line in re.split(r"\r\n|\n|\r", text)]
     if lines[0].strip() != HEAD:
         raise NotALogError(f"it does not begin with '{HEAD}'")
     total = _first(lines, TOTAL)
@@ -119,4 +122,6 @@ def _commands(lines: Sequence[str]) -> list[Command]:
             command = running.pop()
             command.last = index
             command.seconds = int(real[1]) * 60 + float(f"{real[2]}.{real[3]}")
+        if len(commands) > MOST_COMMANDS:
+            raise NotALogError(f"it times more than {MOST_COMMANDS} commands")
     return commands

@@ -19,16 +19,20 @@ class Rule:
     failure: str | None = None
 
 
+# Where a pattern has several parts with anything between them, the first place of each is as good as any other, and no
+# other is tried (?>): a line that repeats a part would take the square of its length.
 TIMED = {
-    "clone": Rule(re.compile(r"git clone .*/xformers(?:\.git)?(?:[\"' ]|$)"), failure=r"\bfatal: "),
-    "compile": Rule(re.compile(r"\bpip3? install\b.* -e\b.*xformers"), success="Successfully installed xformers"),
+    "clone": Rule(re.compile(r"^(?>.*?git clone ).*/xformers(?:\.git)?(?:[\"' ]|$)"), failure=r"\bfatal: "),
+    "compile": Rule(
+        re.compile(r"^(?>.*?\bpip3? install\b)(?>.*? -e\b).*xformers"), success="Successfully installed xformers"
+    ),
     "pre_commit": Rule(
-        re.compile(r"\bpip3? install\b.* pre-commit\b"),
-        success="Successfully installed .*pre-commit|already satisfied: pre-commit",
+        re.compile(r"^(?>.*?\bpip3? install\b).* pre-commit\b"),
+        success="^(?>.*?Successfully installed ).*pre-commit|already satisfied: pre-commit",
     ),
     "attention_test": Rule(re.compile(r"\battention_test\.py\b"), success="Output shape: "),
 }
-LAY_DOWN = re.compile(r"git clone .*/xformers-devcontainer\.git")
+LAY_DOWN = re.compile(r"^(?>.*?git clone ).*/xformers-devcontainer\.git")
 UP = re.compile(r"devcontainer up\b")
 BUILD = r"Run: docker (?:buildx )?build (?!.*/updateUID\.Dockerfile)"
 """How the Dev Container CLI names the build of the image; that which adapts user ids belongs to container_up."""
@@ -84,7 +88,7 @@ def _image_build(log: Log) -> Phase | None:
     begun = log.find(f"Start: {BUILD}")
     if not begun:
         return None
-    stopped = log.find(rf"Stop \((\d+) ms\): {BUILD}")
+    stopped = log.find(rf"Stop \((\d{{1,12}}) ms\): {BUILD}")
     failed = not stopped or log.find(r"Error: Command failed: docker (?:buildx )?build", stopped[0])
     seconds = int(stopped[1][1]) / 1000 if stopped else None
     return _phase("image_build", _offset(log, begun[0]), seconds, "failed" if failed else "ok")

@@ -1,9 +1,11 @@
 """Puts together the record of a run that the shell benchmark made."""
 
 import hashlib
+from contextlib import suppress
 from datetime import UTC
 from pathlib import Path
 
+from provisioner import files
 from provisioner.record import Compile, Failure, Phase, Record
 from provisioner.upstream import checks, log
 from provisioner.upstream.inputs import inputs, machine
@@ -16,6 +18,8 @@ PROFILE = "upstream"
 """The profile of such runs: none of ours made them."""
 
 LAST_LINES = 8
+LARGEST = 16 * 2**20
+"""Bytes; the log of a run has one."""
 
 
 def record_of(text: str, host: str) -> Record:
@@ -66,8 +70,10 @@ def in_folder(folder: Path) -> Record | None:
     """Give the record of the log in a run's folder; None where the run is one of our own. Raises NotALogError."""
     if (folder / "run.json").exists():
         return None
-    logs = [path for letter in "abc" if (path := folder / log_name(letter)).is_file()]
-    return record_of(log.decode(logs[0].read_bytes()), folder.parent.name) if logs else None
+    for path in (folder / log_name(letter) for letter in "abc"):
+        with suppress(OSError):  # there is none of this scenario, or no regular file
+            return record_of(log.decode(files.read(path, LARGEST)), folder.resolve().parent.name)
+    return None
 
 
 def _failure(read: Log, found: list[Phase]) -> Failure | None:

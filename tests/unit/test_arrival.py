@@ -1,12 +1,16 @@
 """Evidence arrives whole or not at all."""
 
+import gzip
 import io
+import shutil
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from provisioner import arrival
+from provisioner import arrival, bounds
+
+SAMPLE = Path(__file__).parent / "data" / "evidence"
 
 
 def archive(run="r", **files):
@@ -94,3 +98,66 @@ def test_what_is_in_the_way_is_not_overwritten(tmp_path):
     with pytest.raises(OSError, match="in the way"):
         arrival.bring_in(archive(result_json="{}"), tmp_path / "r")
     assert names(tmp_path / "r") == ["mine"]
+
+
+def test_a_record_of_the_hosts_own_does_not_arrive(tmp_path):
+    arrival.bring_in(archive(result_json="{}", record_json='{"host": "another"}'), tmp_path / "r")
+    assert names(tmp_path / "r") == ["result.json"]
+
+
+def test_evidence_of_another_run_makes_no_record(tmp_path):
+    shutil.copytree(SAMPLE, tmp_path / "other")
+    with pytest.raises(ValueError, match="the evidence is that of run 2026"):
+        arrival.record(tmp_path / "other", "h1")
+    assert not (tmp_path / "other" / "record.json").exists()
+
+
+def test_a_record_of_another_host_is_not_taken_for_this_ones(tmp_path):
+    run = tmp_path / arrival.Evidence(SAMPLE).run["run_id"]
+    shutil.copytree(SAMPLE, run)
+    arrival.record(run, "h1")
+    with pytest.raises(ValueError, match=f"is of run {run.name} on h1; move it elsewhere"):
+        arrival.record(run, "h2")
+
+
+def packed(*members):
+    """A tar.gz of these members, each with how many zeros follow it."""
+    data = io.BytesIO()
+    with gzip.open(data, "wb", compresslevel=1) as file:
+        for member, zeros in members:
+            file.write(member.tobuf(tarfile.GNU_FORMAT))
+            for start in range(0, zeros, 2**20):
+                file.write(bytes(min(2**20, zeros - start)))
+            file.write(bytes(-zeros % 512))
+        file.write(bytes(1024))
+    return data.getvalue()
+
+
+def member(name, size=0, kind=tarfile.REGTYPE):
+    made = tarfile.TarInfo(name)
+    made.size, made.type = size, kind
+    return made, size
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ([member("r/zeros", bounds.EVIDENCE + 1)], "more than 128 MiB"),
+        ([member("r/a", bounds.EVIDENCE // 2), member("r/b", bounds.EVIDENCE // 2 + 1)], "more than 128 MiB"),
+        ([member("r/head", bounds.EVIDENCE + 1, tarfile.GNUTYPE_LONGNAME)], "more than 128 MiB"),
+        ([member(f"r/{number}") for number in range(bounds.FILES + 1)], "more than 10000 files"),
+        ([member("r/" + "d/" * 20 + "f")], "deeper than 16"),
+        ([member("r/a\nb")], "is not the path of a file"),
+        ([member("r/a\x1b[2J")], "is not the path of a file"),
+        ([member("r", 2), member("r/result.json", 2)], "a file and a folder of one name"),
+    ],
+)
+def test_what_no_evidence_is_does_not_arrive(tmp_path, members, said):
+    with pytest.raises((ValueError, OSError), match=said):
+        arrival.bring_in(packed(*members), tmp_path / "r")
+    assert names(tmp_path) == []
+
+
+def test_an_archive_has_a_size(tmp_path):
+    with pytest.raises(ValueError, match="more than 32 MiB"):
+        arrival.bring_in(bytes(bounds.ARCHIVE + 1), tmp_path / "r")

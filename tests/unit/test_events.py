@@ -5,9 +5,22 @@ import pytest
 from provisioner import events
 from provisioner.events import translate
 
+# Which of our actions gives what.
+ACTIONS = {
+    "scenario_a_recovered": "scenario_a_collect",
+    "ansible_facts": "scenario_a_collect",
+    "host_findings": "host_checks",
+    "looks": "look",
+    "busy": "look",
+    "waiting_for": "apt_lock",
+    "provisioner_notes": "mending",
+}
+
 
 def event(kind, result=None, **data):
-    return {"event": kind, "event_data": {"host": "h1", "play": "P", "task": "T", "res": result or {}, **data}}
+    action = next((action for name, action in ACTIONS.items() if name in (result or {})), "scenario_a_run")
+    where = {"host": "h1", "play": "P", "task": "T", "task_action": action}
+    return {"event": kind, "event_data": {**where, "res": result or {}, **data}}
 
 
 def only(raw):
@@ -47,27 +60,48 @@ def test_a_host_that_does_not_answer_while_its_run_is_watched():
 
 
 def test_runs_that_have_ended_come_before_the_one_in_flight():
-    listed = {"scenario_a_ended": [{"run_id": "a"}], "scenario_a_progress": {"run_id": "b", "state": "running"}}
+    run = {"run_id": "a", "started_at": "then", "collected": True, "outcome": "ok", "phase": None, "cause": None}
+    listed = {"scenario_a_ended": [run], "scenario_a_progress": {"run_id": "b", "state": "running"}}
     ended, progress = translate(event("runner_on_ok", listed))
-    assert (ended.runs, progress.run_id) == (({"run_id": "a"},), "b")
+    assert (ended.runs, progress.run_id) == ((run,), "b")
 
 
 def test_runs_that_came_along():
-    assert only(event("runner_on_ok", {"scenario_a_recovered": [{"run_id": "a"}]})).runs == ({"run_id": "a"},)
+    run = {"run_id": "a", "outcome": "failed", "phase": "compile"}
+    assert only(event("runner_on_ok", {"scenario_a_recovered": [run]})).runs == (run,)
     assert list(translate(event("runner_on_ok", {"scenario_a_recovered": []}))) == []
 
 
 def test_findings_and_a_needed_restart():
     finding = {"check": "disk", "outcome": "fail", "detail": "d", "remedy": "r"}
     assert only(event("runner_on_ok", {"host_findings": [finding]})) == events.Finding("h1", "disk", "fail", "d", "r")
-    assert only(event("runner_on_ok", {"ansible_facts": {"provisioner_reboot_required": True}})).host == "h1"
-    assert list(translate(event("runner_on_ok", {"ansible_facts": {"provisioner_reboot_required": False}}))) == []
+    assert only(event("runner_on_ok", {"looks": {}, "reboot_required": True})).host == "h1"
+    assert list(translate(event("runner_on_ok", {"looks": {}, "reboot_required": False}))) == []
 
 
 @pytest.mark.parametrize("kind", ["runner_on_ok", "runner_on_failed"])
 def test_what_a_host_is_busy_with_is_told_though_it_is_refused_for_that(kind):
     given = list(translate(event(kind, {"busy": ["1 Slurm job: 7"], "failed": kind.endswith("failed")})))
     assert events.Busy("h1", ("1 Slurm job: 7",)) in given
+
+
+def test_only_the_check_of_the_inputs_calls_them_wrong():
+    wrong = {"failed": True, "msg": "x", "invalid_inputs": True}
+    assert only(event("runner_on_failed", wrong, task_action="valid_inputs")).invalid_inputs
+    for action in ("look", "host_checks", "ansible.builtin.command"):
+        assert not only(event("runner_on_failed", wrong, task_action=action)).invalid_inputs, "a host may say so"
+
+
+def test_who_waited_for_the_lock_in_vain_fails_and_waits_no_more():
+    said = {"waiting_for": "the prepare of me@here", "msg": "still waiting"}
+    assert only(event("runner_retry", said, task_action="mending")) == events.Waiting("h1", said["waiting_for"])
+    failed = only(event("runner_on_failed", {**said, "failed": True}, task_action="mending"))
+    assert failed.message == "still waiting"
+
+
+def test_what_is_said_of_the_log_of_changes_is_told():
+    assert only(event("runner_on_ok", {"provisioner_notes": ["n"]})) == events.Noted("h1", ("n",))
+    assert list(translate(event("runner_on_ok", {"provisioner_notes": []}))) == []
 
 
 def test_a_failure_that_is_ignored_is_none():
@@ -125,7 +159,9 @@ def test_why_a_task_failed_is_bounded():
         {"event": "EOF"},
         {"event": "verbose", "event_data": None},
         {"event": "runner_on_ok", "event_data": {"host": "h1"}},
-        event("runner_on_ok", {"scenario_a_progress": "text", "ansible_facts": None}),
+        event("runner_on_ok", {"ansible_facts": None}),
+        event("runner_on_ok", {"looks": {}}, task_action="ansible.builtin.command"),
+        event("runner_on_ok", {"scenario_a_ended": 1}, task_action="ansible.builtin.command"),
     ],
 )
 def test_events_that_mean_nothing(raw):
@@ -153,3 +189,32 @@ def test_what_a_host_waits_for_is_told():
 def test_what_sudo_refuses_is_told_as_it_is(words, remedy):
     assert remedy in events.message({"msg": f"the look failed: {words}"})
     assert remedy in events.message({"msg": "MODULE FAILURE", "module_stderr": words})
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ({"scenario_a_progress": "text"}, "'text' is not an object"),
+        ({"scenario_a_progress": {"run_id": "../../etc", "state": "running"}}, "'../../etc' is not the id of a run"),
+        ({"scenario_a_progress": {"run_id": "r", "state": "running", "elapsed": float("nan")}}, "not a length of time"),
+        ({"scenario_a_ended": {"run_id": "r"}}, "an object is not a list"),
+        ({"scenario_a_planned": {"would": "obey"}}, "'obey' is not measure or reuse"),
+        ({"looks": [1]}, "a list is not an object"),
+        ({"looks": {"site": {"changes": [{"what": 1}]}}}, "looks: site: changes: what: 1 is not a text"),
+        ({"host_findings": [{"check": "c", "outcome": "great"}]}, "'great' is not ok or warn or fail"),
+        ({"scenario_a_recovered": "all"}, "'all' is not a list"),
+        ({"ansible_facts": {"scenario_a_record": {"run_id": 1}}}, "1 is not the id of a run"),
+        ({"waiting_for": ["dpkg"]}, "a list is not a text"),
+        ({"busy": "Slurm"}, "'Slurm' is not a list"),
+        ({"provisioner_notes": [1]}, "1 is not a text"),
+    ],
+)
+def test_an_answer_of_other_types_fails_its_host_in_a_line(result, said):
+    failure = only(event("runner_on_ok", result))
+    assert (failure.host, failure.task, failure.uncounted) == ("h1", "T", True)
+    assert said in failure.message and "\n" not in failure.message
+
+
+def test_a_message_obeys_nothing():
+    assert "\x1b" not in events.message({"msg": "\x1b[2Jprovisioner: all is well"})
+    assert events.message({"msg": [[[]]] * 3, "results": {"failed": 1}}) == "[[[]], [[]], [[]]]"

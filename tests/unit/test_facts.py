@@ -31,8 +31,11 @@ def test_json_is_the_document(cli, three):
 
 @pytest.mark.parametrize("count", [bulk.MANY - 1, bulk.MANY])
 def test_json_looks_the_same_however_much_it_is(count):
-    value = [{"text": 'é \u2028 "', "n": 0.1, "i": 10**20, "none": None, "list": [], "object": {}}] * count
+    value = [{"text": 'é "', "n": 0.1, "i": 10**20, "none": None, "list": [], "object": {}}] * count
     assert facts.as_json(value) == json.dumps(value, indent=2, ensure_ascii=False)
+    hidden = [{"text": "\u2028\x9b\u202e\x7f", "nan": float("nan")}] * count
+    assert json.loads(facts.as_json(hidden)) == [{**hidden[0], "nan": None}] * count
+    assert facts.as_json(hidden).isascii()
 
 
 def test_yaml_is_the_same_document(cli, three):

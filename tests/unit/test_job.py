@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner import ansible_playbook, environment
+from provisioner import ansible_playbook, environment, events
 from provisioner import job as jobs
 from provisioner.errors import Exit
 from provisioner.events import Output, Progress, Started, Stats
@@ -70,6 +70,8 @@ class Dawdles(Seen):
         time.sleep(0.02)
 
 
+STANDING_IN = {"tell": events.TELLING["scenario_a_run"], "set_fact": events.TELLING["scenario_a_collect"]}
+"""Tasks of these tests that tell what tasks of ours do."""
 RUN = {"run_id": "r1", "state": "running", "phase": "compile", "elapsed": 2, "phase_elapsed": 1, "done": 1, "total": 2}
 TELL = """\
 from ansible.module_utils.basic import AnsibleModule
@@ -111,6 +113,7 @@ def mixed(tmp_path_factory):
     watchers = (Raises(), Dawdles())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOME_TOKEN", "t0ken")
+        patch.setattr(events, "TELLING", STANDING_IN)
         err = io.StringIO()
         patch.setattr(sys, "stderr", err)
         job = run_playbook(path, target, watchers)
@@ -277,7 +280,9 @@ def test_a_limit_that_only_ansible_understands(tmp_path, target):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_stops_ansible_and_tells_of_the_run_that_goes_on(target, number, tmp_path):
+def test_an_interrupt_stops_ansible_and_tells_of_the_run_that_goes_on(target, number, tmp_path, monkeypatch):
+    monkeypatch.setattr(events, "TELLING", STANDING_IN)
+
     class Interrupts(Seen):
         def event(self, event):
             if isinstance(event, Progress):

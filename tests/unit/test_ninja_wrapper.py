@@ -21,7 +21,7 @@ exit "${FAIL:-0}"
 @pytest.fixture
 def ninja(tmp_path):
     tools, build = tmp_path / "bin", tmp_path / "build"
-    (tmp_path / "evidence").mkdir()
+    (tmp_path / "evidence/container").mkdir(parents=True)
     for folder in (tools, build):
         folder.mkdir()
     (tools / "ninja").write_text(REAL)
@@ -32,15 +32,14 @@ def ninja(tmp_path):
 
     def run(*arguments, **environment):
         path = f"{WRAPPER.parent}:{tools}:/usr/bin:/bin"
-        base = {"PATH": path, "SCENARIO_A_EVIDENCE": str(tmp_path / "evidence")}
+        base = {"PATH": path, "SCENARIO_A_EVIDENCE": str(tmp_path / "evidence/container")}
         command = [WRAPPER, *arguments]
         return subprocess.run(
             command, cwd=build, env=base | environment, capture_output=True, text=True, timeout=60, check=False
         )
 
-    (tmp_path / "evidence/container").symlink_to(tmp_path / "evidence")
     run.calls = lambda: Evidence(tmp_path / "evidence").ninja_calls
-    run.folder = tmp_path / "evidence/ninja"
+    run.folder = tmp_path / "evidence/container/ninja"
     return run
 
 
@@ -54,7 +53,7 @@ def test_a_build_is_passed_through_and_kept(ninja):
     assert call.cpu_seconds is not None
     assert len(call.samples) >= 1 and call.peak_memory_bytes > 0
     assert (ninja.folder / "1/build.ninja").read_text() == "rule cc\n"
-    assert ("c++", str(ninja.folder.parents[1] / "bin/c++")) in [(tool.name, tool.path) for tool in call.tools]
+    assert ("c++", str(ninja.folder.parents[2] / "bin/c++")) in [(tool.name, tool.path) for tool in call.tools]
 
 
 def test_its_exit_code_is_ninjas(ninja):

@@ -161,6 +161,8 @@ def test_ansibles_own_output_only_when_asked_for(stream):
     assert stream.getvalue() == ""
     Lines(stream, verbose=True).event(Output("TASK [x]"))
     assert stream.getvalue() == "TASK [x]\n"
+    Lines(stream, verbose=True).event(Output("msg:\nprovisioner: h1: all is well\x1b[2J"))
+    assert stream.getvalue().endswith("msg:\n  provisioner: h1: all is well\\x1b[2J\n")
 
 
 class Terminal(io.StringIO):

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action.normal import ActionModule as NormalAction
 
 FILE = Path(__file__).parents[2] / "playbooks/action_plugins/scenario_a_run.py"
@@ -14,7 +14,8 @@ spec = importlib.util.spec_from_file_location("action_scenario_a_run", FILE)
 plugin = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(plugin)
 
-RUNNING = {"run_id": "r1", "scenario_a_progress": {"state": "running"}}
+PROGRESS = {"run_id": "r1", "phase": "clone", "elapsed": 2.0, "phase_elapsed": 1.0, "done": None, "total": None}
+RUNNING = {"run_id": "r1", "scenario_a_progress": PROGRESS | {"state": "running"}}
 LOST = {"failed": True, "msg": "MODULE FAILURE", "module_stdout": "Connection to h1 closed.\r\n"}
 
 
@@ -38,6 +39,7 @@ def ask():
     def run(answer, before=None, **options):
         action = object.__new__(Asking)
         action.answer = answer
+        action._connection = SimpleNamespace(transport="local")
         action._task = SimpleNamespace(args={"run_id": "r1", "timeout": 0} | options, register="found")
         return action.run(None, {"found": before} if before else {})
 
@@ -45,10 +47,16 @@ def ask():
 
 
 def test_an_answer_is_given_as_it_is(ask):
-    finished = {"run_id": "r1", "scenario_a_progress": {"state": "finished"}}
+    finished = {"run_id": "r1", "scenario_a_progress": PROGRESS | {"state": "finished"}}
     assert ask(finished, patience=60) == finished
     refused = {"failed": True, "msg": "no; mend it"}
     assert ask(refused, patience=60) == refused
+
+
+@pytest.mark.parametrize("answer", [{"scenario_a_progress": "x"}, {}, {"run_id": "../x"}])
+def test_an_answer_of_other_types_is_a_failure(ask, answer):
+    with pytest.raises(AnsibleActionFail, match="not what was asked for"):
+        ask(answer, patience=60)
 
 
 def test_while_the_run_goes_on_there_is_a_word_for_when_attempts_are_used_up(ask):
