@@ -230,7 +230,7 @@ def test_an_engine_under_containers_keeps_its_settings_and_that_is_said(converge
         assert (code, planned["changes"]) == (0, []), said
         code, prepared, said = act("prepare")
         assert (code, prepared["changed"]) == (0, 0)
-        assert "restart it when they may stop" in said
+        assert "is not restarted under its 1 running container" in said
         assert ask("pidof dockerd").stdout == pid
     finally:
         ask(f"docker rm -f keeps; docker image rm keeps; touch {BUNDLE}", check=False)
