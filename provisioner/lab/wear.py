@@ -18,8 +18,9 @@ SHOWN = 20  # lines of what a failed script printed
 def put_on(host: LabHost, dress: Dress, folder: Path, report: Report) -> None:
     """Run the dress's script on the host, as root. Raise ProvisionerError where it fails, its last words reported."""
     root = "" if host.user == "root" else "sudo --non-interactive "
-    bash = ["bash", "--norc", "-euo", "pipefail", "-c", dress.script]
-    script = shlex.join(["env", "DEBIAN_FRONTEND=noninteractive", *bash])
+    script = shlex.join(
+        ["env", "DEBIAN_FRONTEND=noninteractive", "bash", "--norc", "-euo", "pipefail", "-c", dress.script]
+    )
     try:
         done = subprocess.run(
             [*ssh_command(folder, host), root + script],
