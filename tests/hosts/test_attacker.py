@@ -1,9 +1,13 @@
-"""A host that was taken over, beside a good one: it fails alone, in a line, and nothing of this machine is its own."""
+"""A host that was taken over, beside a good one: it fails alone, in a line, and nothing of this machine is its own.
+
+A run takes a sample, other attacks each day; ATTACKS=all takes all of them.
+"""
 
 import base64
 import gzip
 import io
 import json
+import os
 import re
 import subprocess
 import tarfile
@@ -11,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from sample import TODAY, chosen
 
 MARK = "attacked-by-host"
 RUN = "20260101T000000Z-aaaaaa"
@@ -86,7 +91,7 @@ MODES = {
         "elapsed: nan is not a length of time",
     ),
     "findings of other types": (
-        {"host_checks": ["json", {"host_findings": [{"check": ["x"], "outcome": "fine"}]}]},
+        {"host_checks": ["json", {"host_findings": [{"check": ["x"], "outcome": "fine"}], "host_clock": [1, 2]}]},
         ["doctor"],
         "check: a list is not a text",
     ),
@@ -223,8 +228,13 @@ def strict(text):
     return json.loads(text, parse_constant=refuse)
 
 
-@pytest.mark.parametrize(("mode", "command"), [(mode, command) for mode in MODES for command in MODES[mode][1]])
-def test_it_fails_alone_and_nothing_of_this_machine_is_its_own(pair, provisioner, tmp_path, mode, command):
+ATTACKS = {f"{mode}: {command}": (mode, command) for mode in MODES for command in MODES[mode][1]}
+SAMPLE = 8
+
+
+@pytest.mark.parametrize("attack", chosen(os.environ.get("ATTACKS", ""), list(ATTACKS), TODAY, SAMPLE))
+def test_it_fails_alone_and_nothing_of_this_machine_is_its_own(pair, provisioner, tmp_path, attack):
+    mode, command = ATTACKS[attack]
     inventory, put, container = pair
     answers, _, said = MODES[mode]
     secret = tmp_path / "secret.pem"
