@@ -55,7 +55,7 @@ DRIFT = {"what": "/etc/provisioner/site-ca.crt", "from": "absent", "to": "presen
 ROLES = ("gpu_driver", "docker_engine", "nvidia_container_toolkit", "devcontainer_cli")
 OFF = {
     "site": {"changes": [DRIFT], "apt": False},
-    "local_sources": {"changes": [], "bundle": False, "image": False, "repository": False},
+    "local_sources": {"changes": [], "bundle": False, "image": False, "repository": False, "closed": False},
     **{role: {"changes": [], "install": False, "skipped": "no GPU"} for role in ROLES},
 }
 
@@ -111,7 +111,7 @@ MODES = {
             "host_checks": ["json", {"failed": True, "msg": "x", "invalid_inputs": True}],
         },
         ["plan", "doctor"],
-        "evil: failed|evil .*x",
+        'evil: failed|"evil".*"message": "x"',
     ),
     "a lock of nobody": (
         {
