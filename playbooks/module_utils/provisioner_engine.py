@@ -5,6 +5,7 @@ elsewhere. Each question has its time; an engine that was silent once is not ask
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import re
@@ -46,10 +47,11 @@ class Engine:
 
     @cached_property
     def elsewhere(self) -> str:
-        """Where root's docker client is told to ask, by DOCKER_HOST or a context; '' where that is SOCKET."""
-        address = os.environ.get("DOCKER_HOST", "")
-        if self.client and not address and _has_context():
-            address = self._said("context", "inspect", "--format", "{{.Endpoints.docker.Host}}") or ""
+        """Where root's docker client is told to ask, by DOCKER_HOST or a context; '' where that is SOCKET.
+
+        A client that is still to be installed is told, too.
+        """
+        address = os.environ.get("DOCKER_HOST", "") or _context_address()
         return "" if not address or processes.same_socket(address, SOCKET) else address
 
     @property
@@ -171,13 +173,20 @@ def business(engine: Engine) -> str:
     return "a build that it runs" if processes.containers() else ""  # which is not among its containers
 
 
-def _has_context() -> bool:
-    """Whether root's docker client has been told of an engine other than the usual one."""
-    if os.environ.get("DOCKER_CONTEXT"):
-        return True
-    folder = os.environ.get("DOCKER_CONFIG") or Path("~/.docker").expanduser()
-    settings = _parsed(Host.read(f"{folder}/config.json"))
-    return isinstance(settings, dict) and settings.get("currentContext", "default") not in ("", "default")
+def _context_address() -> str:
+    """Where root's docker client asks by its context; '' by the usual one, and where the context is not there."""
+    folder = Path(os.environ.get("DOCKER_CONFIG") or "~/.docker").expanduser()
+    settings = _parsed(Host.read(folder / "config.json"))
+    current = settings.get("currentContext") if isinstance(settings, dict) else ""
+    name = str(os.environ.get("DOCKER_CONTEXT") or current or "default")
+    if name == "default":
+        return ""
+    # Where the client keeps it, as its own `docker context` does.
+    kept = _parsed(Host.read(folder / "contexts/meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"))
+    try:
+        return str(kept["Endpoints"]["docker"]["Host"])
+    except (KeyError, TypeError):
+        return ""
 
 
 def _parsed(text: str) -> dict | list | None:

@@ -382,6 +382,7 @@ def test_the_line_that_says_what_is_wrong(said, line):
         ("You don't have enough free space in /var/cache/apt/archives/.", "make room on the host"),
         ("dpkg: error processing package x (--configure): it failed", "mend that package on the host .*configure x'"),
         ("Could not get lock /var/lib/dpkg/lock-frontend", "wait until that program is done"),
+        ("Problem executing scripts DPkg::Pre-Invoke 'etckeeper pre-install'", "see on the host what that hook of apt"),
         ("404  Not Found", "mend the host's sources or network"),
     ],
 )

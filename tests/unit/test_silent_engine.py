@@ -1,5 +1,6 @@
 """What the probe says of Docker engines that do not answer, by processes and sockets of the test's own."""
 
+import hashlib
 import json
 import socket
 import threading
@@ -361,3 +362,21 @@ def test_a_socket_that_accepts_and_never_answers_is_asked_once(look, tmp_path, m
         monkeypatch.setattr(engines, "_talk", lambda *words: asked.append(words) or talk(*words))
         assert not look(Fake(programs=["docker", "dockerd"]))["answers"]
     assert [words for words in asked if isinstance(words[0], str)] == [("/_ping", 0.05)]
+
+
+@pytest.mark.parametrize("programs", [("docker",), ()], ids=["client", "none-yet"])
+def test_an_engine_elsewhere_by_a_context_is_known_before_there_is_a_client(tmp_path, programs):
+    def elsewhere():
+        return engines.Engine(Fake(programs=programs)).elsewhere
+
+    kept = tmp_path / "contexts/meta" / hashlib.sha256(b"build").hexdigest() / "meta.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text('{"Name": "build", "Endpoints": {"docker": {"Host": "tcp://192.0.2.1:2375"}}}')
+    assert elsewhere() == ""
+    (tmp_path / "config.json").write_text('{"currentContext": "build"}')
+    assert elsewhere() == "tcp://192.0.2.1:2375"
+    for wrong in ('{"Endpoints": []}', "no JSON", "[]"):
+        kept.write_text(wrong)
+        assert elsewhere() == ""
+    (tmp_path / "config.json").write_text('{"currentContext": ["build"]}')
+    assert elsewhere() == ""
