@@ -84,7 +84,7 @@ def test_prepare_brings_the_bundle_and_no_container_engine_and_plan_is_empty(hos
     assert ask("command -v docker dockerd node; ls /opt/provisioner", check=False).stdout == ""
     planned = provisioner("plan", "-i", inventory, *COMMON, "--state-dir", state, "--json")
     assert planned.code == 0, planned
-    assert planned.json["hosts"][name] == {"changes": [], "run": {"would": "measure", "detail": ""}}
+    assert planned.json["hosts"][name] == {"changes": [], "busy": [], "run": {"would": "measure", "detail": ""}}
 
 
 @pytest.fixture(scope="module")
