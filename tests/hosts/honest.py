@@ -1,6 +1,6 @@
 """Honest runs of many kinds, of the short workload on a lab host: the audit accuses none of them.
 
-    python tests/hosts/honest.py [--only NAME]... [--name LAB] [--folder DIR]
+    PYTHONPATH=. .venv/bin/python tests/hosts/honest.py [--only NAME]... [--name LAB] [--folder DIR]
 
 Runs that go well with other settings, that fail in each phase, and that are cut short in each phase in several ways.
 Each must end as its kind says, and no check of its audit may fail. The process exits with 1 where one did.

@@ -2,7 +2,7 @@
 
 The full count is `python tests/hosts/crash.py --controller 30 --sshd 10 --restart 5`. Honest runs, which the audit must
 not accuse, are a sample of tests/hosts/honest.py, other kinds each day; HONEST="one job,killed in compile" takes these,
-HONEST=all or `python tests/hosts/honest.py` all of them.
+HONEST=all or `PYTHONPATH=. .venv/bin/python tests/hosts/honest.py` all of them.
 """
 
 import json
