@@ -1,6 +1,6 @@
 """Crashes runs of the short workload on a lab host at random moments, and checks what must be true afterwards.
 
-    PYTHONPATH=. .venv/bin/python tests/hosts/crash.py --controller 30 --sshd 10 --restart 5 [--seed N] [--name LAB] [--keep]
+    PYTHONPATH=. .venv/bin/python tests/hosts/crash.py --controller 30 --sshd 10 --restart 5 [--seed N] [--name LAB]
 
 Each crash begins a run with inputs of its own and, at a moment of it that a seeded generator picks,
 
