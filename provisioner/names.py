@@ -61,14 +61,18 @@ def file(value: Any) -> PurePosixPath:
 
 def inside(folder: Path, name: str | PurePosixPath) -> Path:
     """Return the path of `name` below `folder`. Raise ValueError where it leaves that, or goes through a link."""
-    root = folder.resolve()
+    below = PurePosixPath(name)
+    if not below.parts or below.is_absolute() or ".." in below.parts or "\0" in str(name):
+        raise ValueError(f"{printable(str(name), 80)} is not a place in {folder}")
+    path = folder
     try:
-        path = root / name
-        if path != root and path.is_relative_to(root) and path.resolve() == path:
-            return folder / name
-    except (OSError, RuntimeError) as error:  # a link that leads to itself
+        for part in below.parts:
+            path /= part
+            if path.is_symlink():
+                raise ValueError(f"{printable(str(name), 80)} goes through a link in {folder}")
+    except OSError as error:
         raise ValueError(f"{printable(str(name), 80)} cannot be followed in {folder}: {error}") from error
-    raise ValueError(f"{printable(str(name), 80)} is not a place in {folder}")
+    return path
 
 
 def _matching(pattern: re.Pattern[str], value: Any, what: str) -> str:
