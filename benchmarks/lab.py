@@ -106,14 +106,19 @@ def run(
 ) -> tuple[float, float, int]:
     """Wall seconds, CPU seconds and, where watched, peak memory in bytes of a command with all that it starts.
 
-    `given` is its input.
+    `given` is its input. It runs in a folder that has no ansible.cfg, lest one checkout reads another's.
     """
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as file:
         file.write(given.encode())
         file.seek(0)
         process = subprocess.Popen(
-            list(map(str, command)), env=os.environ | environment, stdin=file, stdout=said, stderr=said
+            list(map(str, command)),
+            cwd=tempfile.gettempdir(),
+            env=os.environ | environment,
+            stdin=file,
+            stdout=said,
+            stderr=said,
         )
         peak = [0]
 

@@ -111,7 +111,7 @@ def measure(inventory: Path, rounds: int, names: int, work: Path, before: Path |
     (work / "state").mkdir()
     before = before.absolute() if before else None
     for checkout in filter(None, (ROOT, before)):
-        subprocess.run(prepare(inventory, work, checkout=checkout)[0], check=True)
+        run(*prepare(inventory, work, checkout=checkout))
     wanted_state(inventory, work)
     venv.create(work / "venv", with_pip=True)
     subprocess.run([work / "venv/bin/pip", "install", "--quiet", "--quiet", PYINFRA], check=True)
