@@ -105,8 +105,11 @@ def _write(out: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> None
 def _fetch_source(release: str, work: Path) -> None:
     """Fetch a source release into work/sdist by the tool that role local_sources pins; pip would have to build it."""
     defaults = ansible_dir() / "roles" / "local_sources" / "defaults" / "main.yml"
-    finder = yaml.safe_load(defaults.read_text(encoding="utf-8"))["local_sources_finder"]
-    _pip("install", "--target", work / "finder", "--no-cache-dir", finder)
+    lock = ansible_dir() / "playbooks/locks" / yaml.safe_load(defaults.read_bytes())["local_sources_finder_lock"]
+    _pip(
+        *("install", "--target", work / "finder", "--no-cache-dir", "--only-binary=:all:"),
+        *("--require-hashes", "--requirement", lock),
+    )
     (work / "sdist").mkdir()
     index = pip_index()
     _run(

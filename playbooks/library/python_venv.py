@@ -8,6 +8,7 @@ module: python_venv
 short_description: A virtual environment of its own for one package at one version
 description:
   - Installs it anew where a file of it is missing or was changed. What it depends on is left out.
+  - Only a wheel that has a sum of the lock; where it cannot be had, what was there stays, and nothing is left else.
   - Everybody may read it.
   - Index, proxies and certificates are those of root's own pip settings.
   - Calls for one folder take turns, so one that comes later waits for what one before it began, in the background too.
@@ -15,6 +16,7 @@ options:
   folder: {description: Where it is made., type: path, required: true}
   name: {description: The package's name., type: str, required: true}
   version: {description: Its version., type: str, required: true}
+  lock: {description: Text of a requirements file that has this version and its sums alone., type: str, required: true}
   setting: {description: What a person mends where there is no such version., type: str, default: the version}
 """
 
@@ -24,6 +26,7 @@ import fcntl
 import hashlib
 import importlib.metadata
 import os
+import shutil
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -56,11 +59,30 @@ def is_intact(package: importlib.metadata.Distribution) -> bool:
     return True
 
 
-def run(module: AnsibleModule, command: list[str], wanted: str) -> None:
-    """Run `command`; where it fails the module fails, in one line."""
+def failed(module: AnsibleModule, command: list[str]) -> str:
+    """Run `command`, and say in one line why it failed; '' where it did not."""
     code, out, errors = module.run_command(command, environ_update=ANY_USER)
-    if code:
-        module.fail_json(msg=failure(wanted, "pip", errors or out, module.params["setting"]), stderr=errors)
+    wanted = f"{module.params['name']}=={module.params['version']}"
+    return failure(wanted, "pip", errors or out, module.params["setting"]) if code else ""
+
+
+def install(module: AnsibleModule, folder: Path) -> str:
+    """Have the package in the environment `folder`, and say why that cannot be; '' where it is there."""
+    name, version = module.params["name"], module.params["version"]
+    pip, lock = folder / "bin/pip", Path(module.tmpdir) / "lock.txt"
+    lock.write_text(module.params["lock"], encoding="utf-8")
+    new = not folder.exists()
+    options = ["--no-cache-dir", "--disable-pip-version-check", "--no-deps", "--force-reinstall", "--only-binary=:all:"]
+    why = "" if pip.exists() else failed(module, ["/usr/bin/python3", "-m", "venv", str(folder)])
+    why = why or failed(module, [str(pip), "install", *options, "--require-hashes", "--requirement", str(lock)])
+    if not why and not is_there(folder, name, version):
+        why = (
+            f"pip says that it installed {name}=={version}, and it is not in {folder}; a setting of root's pip sends it "
+            "elsewhere: see 'pip config list' there, mend it and run this again"
+        )
+    if why and new:
+        shutil.rmtree(folder, ignore_errors=True)
+    return why
 
 
 def main() -> None:
@@ -70,6 +92,7 @@ def main() -> None:
             "folder": {"type": "path", "required": True},
             "name": {"type": "str", "required": True},
             "version": {"type": "str", "required": True},
+            "lock": {"type": "str", "required": True},
             "setting": {"type": "str", "default": "the version"},
         },
         supports_check_mode=True,
@@ -83,16 +106,9 @@ def main() -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if is_there(Path(folder), name, version):
             module.exit_json(changed=False)
-        pip, wanted = f"{folder}/bin/pip", f"{name}=={version}"
-        if not Path(pip).exists():
-            run(module, ["/usr/bin/python3", "-m", "venv", folder], wanted)
-        options = ["--no-cache-dir", "--disable-pip-version-check", "--no-deps", "--force-reinstall"]
-        run(module, [pip, "install", *options, wanted], wanted)
-        if not is_there(Path(folder), name, version):
-            module.fail_json(
-                msg=f"pip says that it installed {wanted}, and it is not in {folder}; a setting of root's pip sends it "
-                "elsewhere: see 'pip config list' there, mend it and run this again"
-            )
+        why = install(module, Path(folder))
+    if why:
+        module.fail_json(msg=why)
     module.exit_json(changed=True)
 
 

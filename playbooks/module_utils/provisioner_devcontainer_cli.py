@@ -55,6 +55,7 @@ def look(host: Host, wanted: dict) -> dict:
             command.append(change(f"{wanted['path']}: content", "other", "as wanted"))
     npm = _find_npm(host, node, wheel) if install else []
     if install:
+        refuse_if(wanted["refusal"] or ("" if npm else wanted["node_refusal"]))
         bytes_needed = CLI_BYTES if npm else CLI_BYTES + NODE_BYTES
         refuse_if(no_room(wanted["prefix"], bytes_needed, "the Dev Container CLI" + ("" if npm else " with Node")))
     if install and not npm:

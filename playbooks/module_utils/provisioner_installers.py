@@ -9,6 +9,11 @@ ANY_USER = {"PIP_USER": "0"}
 # What tells most among what they print, the first that is found; and how to mend it. {setting} names the version,
 # {tool} the program.
 CAUSES = (
+    (
+        r"EINTEGRITY|ntegrity checksum failed|^Got\s+\w{64}",
+        "that is not its pinned sum, so nothing was installed: find out what the index in root's {tool} settings serves",
+    ),
+    (r"require-hashes mode", "give a lock that has all that is needed, each with its hashes"),
     (r"ENOSPC|No space left", "make room on the host"),
     (r"EROFS|Read-only file system", "have that file system mounted writable"),
     (r"ENOTCACHED|only-if-cached", "root's npm settings say offline: mend them (npm config list)"),

@@ -44,6 +44,8 @@ def look(host: Host, wanted: dict) -> dict:
         engine = engines.of(host)
         there = engine.image_label(wanted["image"], wanted["label"])
         spoilt = closed_in_image(engine, wanted["image"], wanted["image_readable"]) if there == inputs else ""
+        if there != inputs or spoilt:
+            refuse_if(wanted["image_refusal"])
         if there != inputs:
             before = "absent" if there is None else "made from other inputs"
             image.append(change(f"image {wanted['image']}", before, "made from the profile's"))
@@ -54,6 +56,7 @@ def look(host: Host, wanted: dict) -> dict:
         made_from = repository_inputs(wanted["repository"])
         if made_from != wanted["repository_inputs"]:
             refuse_unless_ours(wanted["repository"])
+            refuse_if(wanted["repository_refusal"])
             before = "made from other inputs" if made_from else "absent"
             repository.append(change(wanted["repository"], before, "made from the profile's"))
             repository += look_at_packages(host, wanted["repository_tools"])

@@ -190,6 +190,7 @@ def test_what_we_ship_reads_variables_by_their_names_alone():
         "ansible.builtin.env",
         "ansible.builtin.file",
         "ansible.builtin.pipe",
+        "lock",
         "profile",
     }
 

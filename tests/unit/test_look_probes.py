@@ -327,6 +327,8 @@ def test_a_cli_is_current_only_with_its_node_its_files_and_its_command(tmp_path)
         "path": str(command),
         "link": str(link),
         "command": "exec '@NODE@' 'x'\n",
+        "refusal": "",
+        "node_refusal": "",
     }
 
     def look(node="v20.1.0"):
@@ -338,7 +340,17 @@ def test_a_cli_is_current_only_with_its_node_its_files_and_its_command(tmp_path)
     assert look("v18.19.0")[0] == ["Node for the Dev Container CLI"]
     (package / provisioner_devcontainer_cli.CLI_FILES[1]).write_text("")
     assert look()[0] == ["the Dev Container CLI"] and look()[1]["install"]
+    # What is not in a lock is refused where it is to be installed, and not where it is there.
+    with pytest.raises(RefusalError, match="no lock"):
+        wanted["refusal"] = "no lock"
+        look()
     (package / provisioner_devcontainer_cli.CLI_FILES[1]).write_text("code")
+    assert look()[0] == []
+    wanted.update(refusal="", node_refusal="no lock for Node")
+    assert look()[0] == []
+    with pytest.raises(RefusalError, match="no lock for Node"):
+        look("v18.19.0")
+    wanted["node_refusal"] = ""
     command.write_text("exec '/opt/node/bin/node' 'y'\n")
     whats, found = look()
     assert whats == [f"{command}: content"] and not found["install"]
@@ -382,6 +394,12 @@ def test_a_command_that_is_a_link_to_the_site_s_is_refused_before_anything(tmp_p
     }
     with pytest.raises(RefusalError, match=r"devcontainer is a link to .*theirs, which is not as it is wanted"):
         provisioner_devcontainer_cli.look(Fake(), wanted)
+
+
+def test_sources_that_no_lock_has_are_refused(tmp_path):
+    wanted = {"bundle": "", "image": "", "repository": str(tmp_path / "x.git"), "repository_inputs": "abc"}
+    with pytest.raises(RefusalError, match="no lock"):
+        provisioner_local_sources.look(Fake(), {**wanted, "repository_refusal": "no lock", "folder": str(tmp_path)})
 
 
 def test_sources_that_are_a_link_to_the_site_s_are_not_replaced(tmp_path):

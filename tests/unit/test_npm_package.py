@@ -1,5 +1,6 @@
 """Module `npm_package`, with an npm that tests make up, and what is told of npm's and pip's failures."""
 
+import json
 import os
 from pathlib import Path
 
@@ -8,10 +9,18 @@ from ansible.module_utils.provisioner_installers import failure
 
 ROOT = Path(__file__).parents[2]
 MODULE = ROOT / "roles/devcontainer_cli/library/npm_package.py"
+LOCK = {"packages": {"": {"dependencies": {"@a/tool": "1.2"}}, "node_modules/@a/tool": {"version": "1.2"}}}
 INSTALLS = """#!/bin/sh
 echo "$@" > calls
-mkdir -p there/node_modules/@a/tool
-echo '{"version": "1.2"}' > there/node_modules/@a/tool/package.json
+cat $3/package.json $3/package-lock.json > read
+mkdir -p $3/node_modules/@a/tool
+echo '{"version": "1.2"}' > $3/node_modules/@a/tool/package.json
+"""
+FAILS = """#!/bin/sh
+mkdir -p $3/node_modules/half
+echo 'npm error code EINTEGRITY
+npm error Integrity checksum failed when using sha512: wanted sha512-a but got sha512-b.' >&2
+exit 1
 """
 
 
@@ -24,6 +33,7 @@ def call(run_module, tmp_path):
         program.write_text(npm)
         program.chmod(0o755)
         given = {"npm": [str(program)], "folder": str(tmp_path / "there"), "name": "@a/tool", "version": "1.2"}
+        given["lock"] = json.dumps(LOCK)
         return run_module(MODULE, given, cwd=tmp_path, preexec_fn=lambda: os.umask(umask))
 
     return run
@@ -37,7 +47,31 @@ def test_it_is_installed_for_everybody_whatever_is_left_there(call, tmp_path):
     package = tmp_path / "there/node_modules/@a/tool"
     modes = [path.stat().st_mode & 0o777 for path in (package.parents[1], package, package / "package.json")]
     assert modes == [0o755, 0o755, 0o644]
-    assert "--no-global --location=project --no-dry-run" in (tmp_path / "calls").read_text()
+    words = (tmp_path / "calls").read_text()
+    assert words.startswith("ci --prefix ") and "--no-global --location=project --no-dry-run --ignore-scripts" in words
+    assert json.dumps(LOCK) in (tmp_path / "read").read_text() and '"@a/tool": "1.2"' in (tmp_path / "read").read_text()
+    assert sorted(path.name for path in (tmp_path / "there").iterdir()) == [
+        *("node_modules", "package-lock.json", "package.json"),
+    ]
+
+
+def test_what_has_another_sum_is_refused_and_what_was_there_stays(call, tmp_path):
+    there = tmp_path / "there/node_modules/@a/tool/package.json"
+    there.parent.mkdir(parents=True)
+    there.write_text("working")
+    said = call(FAILS)
+    assert said["msg"] == (
+        "@a/tool@1.2 cannot be installed: Integrity checksum failed when using sha512: wanted sha512-a but got sha512-b.;"
+        " that is not its pinned sum, so nothing was installed: find out what the index in root's npm settings serves"
+        " and run this again"
+    )
+    left = [path for path in (tmp_path / "there").rglob("*") if path.is_file()]
+    assert left == [there] and there.read_text() == "working"
+
+
+def test_where_nothing_was_nothing_half_done_is_left(call, tmp_path):
+    assert call(FAILS)["failed"]
+    assert list((tmp_path / "there").rglob("*")) == []
 
 
 def test_an_npm_that_is_set_to_install_elsewhere_is_told(call):

@@ -3,13 +3,16 @@
 import base64
 import fcntl
 import hashlib
+import os
 import threading
+import zipfile
 from pathlib import Path
 
 import pytest
 import python_venv
 
 NAME, VERSION = "a-tool", "1.2"
+LOCK = f"{NAME}=={VERSION} --hash=sha256:{64 * '0'}\n"
 
 
 def install(folder, version=VERSION, content=b"program"):
@@ -29,12 +32,13 @@ def call(run_module, tmp_path):
     """Call the module: `call(check=False)` gives what it says; its pip notes its words and installs what is in new/."""
     pip = tmp_path / "env/bin/pip"
     pip.parent.mkdir(parents=True)
-    pip.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\ncp -R {tmp_path}/new/. {tmp_path}/env\n')
+    pip.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\nfor lock; do :; done; cp $lock {tmp_path}/lock\ncp -R {tmp_path}/new/. {tmp_path}/env\n')
     pip.chmod(0o755)
     install(tmp_path / "new")
 
     def run(check=False):
-        given = {"folder": str(tmp_path / "env"), "name": NAME, "version": VERSION, "_ansible_check_mode": check}
+        given = {"folder": str(tmp_path / "env"), "name": NAME, "version": VERSION, "lock": LOCK}
+        given["_ansible_check_mode"] = check
         return run_module(Path(python_venv.__file__), given)
 
     return run
@@ -43,7 +47,8 @@ def call(run_module, tmp_path):
 def test_it_is_installed_anew_unless_every_file_is_as_it_came(call, tmp_path):
     calls = tmp_path / "calls"
     assert call(check=True)["changed"] and not calls.exists()
-    assert call()["changed"] and f"--force-reinstall {NAME}=={VERSION}" in calls.read_text()
+    assert call()["changed"] and "--only-binary=:all: --require-hashes --requirement " in calls.read_text()
+    assert (tmp_path / "lock").read_text() == LOCK
     tool = tmp_path / "env/lib/python3.11/site-packages/tool"
     calls.unlink()
     assert not call()["changed"] and not call(check=True)["changed"] and not calls.exists()
@@ -76,6 +81,25 @@ def test_what_pip_says_is_told(call, tmp_path):
         f"{NAME}=={VERSION} cannot be installed: No matching distribution; mend the version, or the index in root's "
         "pip settings and run this again"
     )
+
+
+def test_a_wheel_with_another_sum_is_refused_and_no_empty_environment_is_left(run_module, tmp_path):
+    """With a real pip, and a package that no index need be asked for."""
+    wheel = tmp_path / "wheels/a_tool-1.2-py3-none-any.whl"
+    wheel.parent.mkdir()
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path in install(tmp_path / "new").parent.rglob("*"):
+            if path.is_file():
+                archive.write(path, path.relative_to(tmp_path / "new/lib/python3.11/site-packages"))
+        archive.writestr("a_tool-1.2.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    given = {"folder": str(tmp_path / "fresh"), "name": NAME, "version": VERSION, "lock": LOCK}
+    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheel.parent), "PIP_CONFIG_FILE": "/dev/null"}
+    said = run_module(Path(python_venv.__file__), given, env=os.environ | offline)
+    actual = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    assert f"{actual}; that is not its pinned sum, so nothing was installed" in said["msg"] and "\n" not in said["msg"]
+    assert not (tmp_path / "fresh").exists()
+    given["lock"] = LOCK.replace(64 * "0", actual)
+    assert run_module(Path(python_venv.__file__), given, env=os.environ | offline)["changed"]
 
 
 def test_a_pip_that_is_set_to_install_elsewhere_is_told(call, tmp_path):

@@ -8,6 +8,7 @@ module: npm_package
 short_description: One of npm's packages in a folder of its own, at one version
 description:
   - Installs it anew, whatever is left there of another version, or of one that is broken. Everybody may read it.
+  - Only what has the sums of the lock; where it cannot be had, what was there stays.
   - Registry, proxies, certificates and logins are those of root's own npm settings. Those that would have it elsewhere,
     or not at all (C(global), C(location), C(dry-run)), do not count.
 options:
@@ -15,6 +16,7 @@ options:
   folder: {description: Where it is installed., type: path, required: true}
   name: {description: The package's name., type: str, required: true}
   version: {description: Its version., type: str, required: true}
+  lock: {description: The text of a package-lock.json with its sum., type: str, required: true}
 """
 
 import json
@@ -27,7 +29,7 @@ from ansible.module_utils.provisioner_installers import failure
 
 # What root's .npmrc says of these is for other uses of npm.
 HERE = ["--no-global", "--location=project", "--no-dry-run"]
-BRIEF = ["--save-exact", "--no-audit", "--no-fund", "--loglevel=error"]
+BRIEF = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
 
 
 def version_in(folder: Path, name: str) -> str:
@@ -38,6 +40,25 @@ def version_in(folder: Path, name: str) -> str:
         return ""
 
 
+def begin(folder: Path, lock: str) -> None:
+    """Have the lock, and the package.json that it is of, in `folder`, and nothing else. Raises OSError."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    wanted = json.loads(lock)["packages"][""]
+    (folder / "package.json").write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+    (folder / "package-lock.json").write_text(lock, encoding="utf-8")
+
+
+def put(made: Path, place: Path) -> None:
+    """Have what is in the folder `made` in the folder `place`, instead of what is there of the same names."""
+    for each in made.iterdir():
+        there = place / each.name
+        if there.is_dir() and not there.is_symlink():
+            shutil.rmtree(there)
+        each.replace(there)
+
+
 def main() -> None:
     """Have it there."""
     module = AnsibleModule(
@@ -46,31 +67,43 @@ def main() -> None:
             "folder": {"type": "path", "required": True},
             "name": {"type": "str", "required": True},
             "version": {"type": "str", "required": True},
+            "lock": {"type": "str", "required": True},
         },
         supports_check_mode=True,
     )
-    npm, folder, name, version = (module.params[key] for key in ("npm", "folder", "name", "version"))
-    wanted, folder = f"{name}@{version}", Path(folder)
+    npm, folder = module.params["npm"], Path(module.params["folder"])
+    new = folder / ".new"
     if module.check_mode:
         module.exit_json(changed=True)
     os.umask(0o022)
     try:
-        # npm believes its own notes about what it installed; without them it looks.
-        if (folder / "node_modules").exists():
-            shutil.rmtree(folder / "node_modules")
-        folder.mkdir(parents=True, exist_ok=True)
+        begin(new, module.params["lock"])
+        why = installed(module, [*npm, "ci", "--prefix", str(new), *HERE, *BRIEF], new)
+        if not why:
+            put(new, folder)
     except OSError as error:
-        module.fail_json(msg=f"{error.filename}: {error.strerror}; mend that on the host and run this again")
-    code, out, errors = module.run_command([*npm, "install", "--prefix", str(folder), *HERE, *BRIEF, wanted])
-    if code:
-        module.fail_json(msg=failure(wanted, "npm", errors or out, "devcontainer_cli_version"), stderr=errors)
-    there = version_in(folder, name)
-    if there != version:
-        module.fail_json(
-            msg=f"npm says that it installed {wanted}, and {there or 'none'} is in {folder}; a setting of root's npm "
-            "sends it elsewhere: see 'npm config list' there, mend it and run this again"
-        )
+        why = f"{error.filename}: {error.strerror}; mend that on the host and run this again"
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    if why:
+        module.fail_json(msg=why)
     module.exit_json(changed=True)
+
+
+def installed(module: AnsibleModule, command: list[str], folder: Path) -> str:
+    """Run npm, and say why the package is not in `folder` then; '' where it is."""
+    name, version = module.params["name"], module.params["version"]
+    wanted = f"{name}@{version}"
+    code, out, errors = module.run_command(command)
+    if code:
+        return failure(wanted, "npm", errors or out, "devcontainer_cli_version")
+    there = version_in(folder, name)
+    if there == version:
+        return ""
+    return (
+        f"npm says that it installed {wanted}, and {there or 'none'} is in {folder}; a setting of root's npm "
+        "sends it elsewhere: see 'npm config list' there, mend it and run this again"
+    )
 
 
 if __name__ == "__main__":

@@ -6,8 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.provisioner_installers import ANY_USER
-from ansible.module_utils.workplace import run, workplace
+from ansible.module_utils.workplace import pip_install, run, workplace
 
 DOCUMENTATION = r"""
 module: base_image
@@ -25,7 +24,7 @@ options:
   distribution: {description: Whose packages to take; apt calls it the origin., type: str, required: true}
   release: {description: The release's code name., type: str, required: true}
   keyring: {description: The keys that the packages must be signed with., type: path, required: true}
-  wheels: {description: Requirements of CUDA's wheels., type: list, elements: str, required: true}
+  lock: {description: Text of a requirements file with CUDA's wheels and their sums., type: str, required: true}
   dpkg_options: {description: Settings of dpkg in the image., type: list, elements: str, default: []}
   hooks:
     description: Hooks of mmdebstrap once the packages are in the tree, $1. The wheels are in the folder wheels.
@@ -35,7 +34,6 @@ options:
   environment: {description: The image's variables., type: dict, default: {}}
 """
 
-NETWORK = "check that the host reaches its package index (site_ca_bundle, site_https_proxy) and run this again"
 MIRROR = "run 'apt-get update' on the host, mend what it complains of and run this again"
 ENGINE = "check that the host has free disk and that 'docker info' works there, and run this again"
 
@@ -77,10 +75,8 @@ def ways_to_mirrors(module: AnsibleModule, work: Path) -> list[str]:
 def make(module: AnsibleModule, work: Path) -> None:
     """Make the image in the folder `work`."""
     params, rootfs = module.params, work / "rootfs.tar"
-    run(module, "making a virtual environment", ["/usr/bin/python3", "-m", "venv", str(work / "venv")], ENGINE)
-    pip = [str(work / "venv/bin/pip"), "--disable-pip-version-check", "install", "--no-cache-dir", "--quiet"]
-    options = ["--no-deps", "--no-compile", "--only-binary=:all:", "--target", str(work / "wheels")]
-    run(module, "fetching CUDA's wheels", [*pip, *options, *params["wheels"]], NETWORK, environ_update=ANY_USER)
+    options = ["--no-deps", "--no-compile", "--target", str(work / "wheels")]
+    pip_install(module, work, params["lock"], "CUDA's wheels", "local_sources_base_image_build", *options)
     # In mounts of its own, which go with it: it mounts /proc and /sys in the tree, and a killed one unmounts nothing.
     bootstrap = ["unshare", "--mount", "mmdebstrap", "--quiet", "--variant=minbase"]
     bootstrap += [f"--dpkgopt={option}" for option in params["dpkg_options"]]
@@ -100,9 +96,8 @@ def main() -> None:
     text, texts = {"type": "str", "required": True}, {"type": "list", "elements": "str", "default": []}
     module = AnsibleModule(
         argument_spec={
-            **dict.fromkeys(("name", "inputs", "label", "distribution", "release"), text),
+            **dict.fromkeys(("name", "inputs", "label", "distribution", "release", "lock"), text),
             **{name: {"type": "path", "required": True} for name in ("work", "keyring")},
-            "wheels": {"type": "list", "elements": "str", "required": True},
             **dict.fromkeys(("dpkg_options", "hooks"), texts),
             "environment": {"type": "dict", "default": {}},
             "anew": {"type": "bool", "default": False},

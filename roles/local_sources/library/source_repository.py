@@ -8,9 +8,8 @@ import re
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.provisioner_installers import ANY_USER
 from ansible.module_utils.provisioner_local_sources import repository_inputs
-from ansible.module_utils.workplace import put, run, workplace
+from ansible.module_utils.workplace import pip_install, put, run, workplace
 
 DOCUMENTATION = r"""
 module: source_repository
@@ -27,6 +26,7 @@ options:
   sha256: {description: Checksum of the release's archive., type: str, required: true}
   archive: {description: "The release's archive on the host, where it need not be fetched.", type: path}
   finder: {description: Requirement of the tool that finds a source release., type: str, required: true}
+  finder_lock: {description: "Text of a requirements file with that, what it depends on and their sums.", type: str}
   commit_environment: {description: git's variables for the commit., type: dict, required: true}
 """
 
@@ -48,9 +48,7 @@ def fetch(module: AnsibleModule, work: Path) -> Path:
     pip cannot do this: to fetch a source release it runs the release's own build, which may need far more.
     """
     params, pip = module.params, str(work / "venv/bin/pip")
-    run(module, "making a virtual environment", ["/usr/bin/python3", "-m", "venv", str(work / "venv")], DISK)
-    install = [pip, "--disable-pip-version-check", "install", "--no-cache-dir", "--quiet", params["finder"]]
-    run(module, f"fetching {params['finder']}", install, NETWORK, environ_update=ANY_USER)
+    pip_install(module, work, params["finder_lock"], params["finder"], "local_sources_finder")
     find = [str(work / "venv/bin/unearth"), "--no-binary", "--download", str(work)]
     index = package_index(module, pip)
     find += ["--index-url", index] if index else []
@@ -97,6 +95,7 @@ def main() -> None:
             **dict.fromkeys(("inputs", "package", "version", "sha256", "finder"), text),
             **{name: {"type": "path", "required": True} for name in ("path", "work")},
             "archive": {"type": "path"},
+            "finder_lock": {"type": "str", "default": ""},
             "commit_environment": {"type": "dict", "required": True},
         },
         supports_check_mode=True,

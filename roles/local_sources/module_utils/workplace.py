@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.provisioner_installers import ANY_USER, failure
+
 
 @contextmanager
 def workplace(folder: Path) -> Iterator[Path]:
@@ -44,6 +46,20 @@ def put(made: Path, place: Path) -> None:
 def remove(folder: Path) -> None:
     """Remove `folder` and all in it, if it is there, but nothing that is mounted in it."""
     subprocess.run(["rm", "-rf", "--one-file-system", str(folder)], check=True)
+
+
+def pip_install(module: Any, work: Path, lock: str, what: str, setting: str, *options: str) -> None:
+    """Install wheels into a virtual environment in `work`, or where `options` say: those of `lock`, by their sums.
+
+    Where that fails the module fails: of `what`, whose version `setting` decides.
+    """
+    (work / "lock.txt").write_text(lock, encoding="utf-8")
+    pip = [str(work / "venv/bin/pip"), "--disable-pip-version-check", "install", "--no-cache-dir", "--quiet"]
+    locked = ["--only-binary=:all:", "--require-hashes", "--requirement", str(work / "lock.txt")]
+    for command in (["/usr/bin/python3", "-m", "venv", str(work / "venv")], [*pip, *options, *locked]):
+        code, out, err = module.run_command(command, environ_update=ANY_USER)
+        if code:
+            module.fail_json(msg=failure(what, "pip", err or out, setting), stderr=err)
 
 
 def run(module: Any, doing: str, command: list[str], remedy: str, **options: Any) -> str:
