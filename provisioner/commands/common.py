@@ -58,7 +58,11 @@ def raise_if_stopped(job: Job) -> None:
                 "the same command attaches to it again",
                 Exit.INTERRUPTED,
             )
-        raise ProvisionerError("interrupted; no run goes on on any host", "", Exit.INTERRUPTED)
+        # Which runs are there nobody knows of a host that was not asked yet.
+        raise ProvisionerError(
+            "interrupted; no run was seen to begin", "one that was there before goes on: see `provisioner status`",
+            Exit.INTERRUPTED,
+        )
     if job.invalid:
         raise ProvisionerError(job.invalid, code=Exit.BAD_INPUT)
     if job.error:

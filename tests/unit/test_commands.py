@@ -254,7 +254,9 @@ def test_an_interrupt_says_what_goes_on_where(cli, job, inventory):
     assert code == 130 and err.count("\n") == 1
     assert "goes on detached on h1 (run r1)" in err and "attaches" in err
     code, _, err = cli("run", "-i", inventory)
-    assert code == 130 and "no run goes on" in err
+    assert code == 130 and err == (
+        "provisioner: interrupted; no run was seen to begin; one that was there before goes on: see `provisioner status`\n"
+    )
 
 
 def test_a_record_that_came_back_and_is_not_kept_is_a_failure(cli, job, inventory, record):
