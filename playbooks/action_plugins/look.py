@@ -89,7 +89,7 @@ class ActionModule(ActionBase):
     """Looks at one host."""
 
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset({"roles", "busy"})
+    _VALID_ARGS = frozenset({"roles", "busy", "log", "fact"})
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Give the probes' answers; fails with what a probe refuses."""
@@ -111,7 +111,10 @@ class ActionModule(ActionBase):
 
         Templating takes longer than looking, so hosts share its outcome where it can be no other.
         """
-        busy = str(self._task.args.get("busy", ""))
+        given = self._task.args
+        options = {
+            name: str(given.get(of) or "") for name, of in (("when_busy", "busy"), ("log", "log"), ("fact", "fact"))
+        }
 
         def make() -> bytes:
             known: dict[str, Any] = {}
@@ -119,7 +122,7 @@ class ActionModule(ActionBase):
                 known[name] = self._templar.template(variables[name])
                 self._templar.available_variables = {**variables, **known}
             chosen = self._templar.template(variables[roles]) if isinstance(roles, str) else roles
-            return program({role: self._wanted(role, variables) for role in chosen}, busy)
+            return program({role: self._wanted(role, variables) for role in chosen}, **options)
 
         # Which roles a variable has is not known before it is templated: then all of them count.
         wanted = [name for name in variables if name.endswith("_wanted")] if isinstance(roles, str) else roles
@@ -127,7 +130,7 @@ class ActionModule(ActionBase):
         same = all_that_is_read(names, variables)
         if same is None:
             return make()
-        key = hashlib.sha256(json.dumps([busy, names, same]).encode(errors="surrogateescape")).hexdigest()
+        key = hashlib.sha256(json.dumps([options, names, same]).encode(errors="surrogateescape")).hexdigest()
         return once(Path(C.DEFAULT_LOCAL_TMP) / f"look-{key}", make)
 
     def _wanted(self, role: str, variables: dict[str, Any]) -> Any:
@@ -153,9 +156,9 @@ class ActionModule(ActionBase):
         raise AnsibleActionFail(NO_PYTHON if missing else f"the look failed: {printable(complaint)}")
 
 
-def program(wanted: dict[str, Any], busy: str = "") -> bytes:
-    """Return what STARTER reads: the code, the wanted state of each role, and what to do about a busy host."""
-    return marshal.dumps((code(), json.dumps({"wanted": wanted, "when_busy": busy}, default=str)), PLAIN)
+def program(wanted: dict[str, Any], **options: str) -> bytes:
+    """Return what STARTER reads: the code, the wanted state of each role, and the other arguments of `looks`."""
+    return marshal.dumps((code(), json.dumps({"wanted": wanted, **options}, default=str)), PLAIN)
 
 
 @functools.cache

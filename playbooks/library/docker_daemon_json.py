@@ -28,7 +28,9 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.provisioner_docker_daemon import complaint, merged, rendered, settings
-from ansible.module_utils.provisioner_host import Host, RefusalError
+from ansible.module_utils.provisioner_files import locked, obstacle
+from ansible.module_utils.provisioner_host import Host, refuse_if, told
+from ansible.module_utils.provisioner_write import of
 
 HAND = "the file stays as it is: mend it and run this again"
 
@@ -40,20 +42,22 @@ def write(module: AnsibleModule, host: Host, path: Path, data: bytes) -> str:
         path.parent.chmod(0o755)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".daemon.json-")
     temporary = Path(name)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    said = complaint(host, name)
-    if said:
-        temporary.unlink()
-        return said
-    if path.exists():
-        status = path.stat()
-        os.chown(name, status.st_uid, status.st_gid)
-        shutil.copystat(path, name)  # with what else the file system keeps: ACL, labels
-        os.utime(name)
-    else:
-        temporary.chmod(0o644)
-    module.atomic_move(name, str(path))
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        said = complaint(host, name)
+        if said:
+            return said
+        if path.exists():
+            status = path.stat()
+            os.chown(name, status.st_uid, status.st_gid)
+            shutil.copystat(path, name)  # with what else the file system keeps: ACL, labels
+            os.utime(name)
+        else:
+            temporary.chmod(0o644)
+        module.atomic_move(name, str(path))
+    finally:
+        temporary.unlink(missing_ok=True)
     return ""
 
 
@@ -69,10 +73,8 @@ def main() -> None:
     )
     host, shown = Host(), module.params["path"]
     path = Path(os.path.realpath(shown))  # a link to a site's own file stays one
-    try:
-        found = settings(host, str(path))
-    except RefusalError as error:
-        module.fail_json(msg=str(error))
+    with told(module, shown):
+        found = settings(host, shown)
     target = merged(found.values, module.params["runtimes"], module.params["features"], host.which)
     hollow = path.exists() and not found.text.strip() and not found.loss
     if target == found.values and not hollow:
@@ -80,8 +82,11 @@ def main() -> None:
     if found.loss:
         module.fail_json(msg=f"{shown} cannot be written anew without loss: {found.loss}; {HAND}")
     data = rendered(target, found)
+    with told(module, shown):
+        refuse_if(obstacle(shown, "file") or locked(path))
     if not module.check_mode:
-        said = write(module, host, path, data)
+        with told(module, shown), of(Path(shown)):
+            said = write(module, host, path, data)
         if said:
             module.fail_json(msg=f"dockerd refuses {shown} with what is to be added: {said}; {HAND}")
     after = data.decode(found.codec, errors="replace")

@@ -86,7 +86,19 @@ import tempfile
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.provisioner_files import due_mode, is_foreign, locked, not_ours, obstacle, open_to_all
+from ansible.module_utils.provisioner_files import (
+    LARGEST_OF_ALL,
+    due_mode,
+    is_foreign,
+    locked,
+    not_ours,
+    obstacle,
+    open_to_all,
+    trouble,
+)
+from ansible.module_utils.provisioner_files import (
+    content as read,
+)
 from ansible.module_utils.provisioner_host import RefusalError, refuse_if
 
 OURS = 0o022
@@ -158,7 +170,7 @@ class Tree:
         before, actual, due = None, "absent", int(mode, 8)
         if self.path.exists():
             status, foreign = self.path.stat(), is_foreign(self.path)
-            before, actual, due = self.path.read_bytes(), mode_of(status), due_mode(self.path, status, due)
+            before, actual, due = read(self.path, LARGEST_OF_ALL), mode_of(status), due_mode(self.path, status, due)
             if before == content and stat.S_IMODE(status.st_mode) == due and (is_own(status) or foreign):
                 return
             refuse_if(not_ours(self.path) if foreign else "")
@@ -172,7 +184,7 @@ class Tree:
         if self.check and not self.path.exists():  # what would have made it was only checked, too
             self.changes.append(name)
         else:
-            self.file(name, self.path.read_bytes(), "0644")
+            self.file(name, read(self.path, LARGEST_OF_ALL), "0644")
 
     def link(self, name: str, target: str) -> None:
         """A symbolic link to `target`, where one can be made."""
@@ -251,8 +263,7 @@ def main() -> None:
     except RefusalError as error:
         module.fail_json(msg=str(error), changed_files=tree.changes)
     except OSError as error:
-        message = f"{tree.path}: {error.strerror}; mend that on the host and run this again"
-        module.fail_json(msg=locked(tree.path) or message, changed_files=tree.changes)
+        module.fail_json(msg=trouble(tree.path, error), changed_files=tree.changes)
     for why in tree.left:
         module.warn(why)
     shown = {"diff": tree.diff} if module._diff else {}

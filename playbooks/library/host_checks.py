@@ -68,6 +68,7 @@ from ansible.module_utils.provisioner_apt import apt as apt_words
 from ansible.module_utils.provisioner_apt_sources import own_archives
 from ansible.module_utils.provisioner_busy import busy as busy_with
 from ansible.module_utils.provisioner_engine import Engine
+from ansible.module_utils.provisioner_files import content
 from ansible.module_utils.provisioner_host import MACHINES, RefusalError
 from ansible.module_utils.provisioner_host import Host as Probed
 from ansible.module_utils.provisioner_installation import refuse_mounts, refuse_unfinished
@@ -184,7 +185,7 @@ def finding(check, outcome, detail, remedy=""):
 def read(path):
     """Text of a file, stripped; empty where it cannot be read."""
     try:
-        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+        return content(path).decode(errors="replace").strip()
     except OSError:
         return ""
 

@@ -24,6 +24,7 @@ changes: {description: What was changed - what, from, to., type: list, elements:
 """
 
 import json
+import tempfile
 import time
 
 from ansible.module_utils.basic import AnsibleModule
@@ -37,7 +38,8 @@ from ansible.module_utils.provisioner_apt import (
     runner,
     waiting_for,
 )
-from ansible.module_utils.provisioner_host import Host, RefusalError, change
+from ansible.module_utils.provisioner_files import full_by
+from ansible.module_utils.provisioner_host import Host, RefusalError, change, told
 from ansible.module_utils.provisioner_installation import (
     INSTALL,
     RECORD,
@@ -45,6 +47,7 @@ from ansible.module_utils.provisioner_installation import (
     foresee,
     recorded,
     refuse_unfinished,
+    space_needed,
     wanted_words,
 )
 from ansible.module_utils.provisioner_packages import holds, look, off
@@ -52,6 +55,8 @@ from ansible.module_utils.provisioner_write import write
 
 # A package's settings that a person edited stay theirs.
 KEEP_SETTINGS = ("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold")
+# Where an installation writes, beside where packages' own scripts do.
+WRITTEN = ("/usr", "/var/cache/apt/archives", "/var/lib/dpkg", "/var/lib/apt/lists", tempfile.gettempdir(), "/boot")
 # Between two tries to get a lock of apt's, in seconds.
 LOCK_PAUSE = 5
 
@@ -204,6 +209,9 @@ def attempt(manager, names, version, remedy, stale):
     if code:
         if not broken_off(Host()):
             note()
+        no_room = full_by(f"{errors}\n{out}", WRITTEN, space_needed(out), "what is installed")
+        if no_room:
+            raise RefusalError(f"{' '.join(names)} cannot be installed: {no_room}")
         why = complaint(errors, out)
         before = before if stale != why else ""
         raise RefusalError(f"{' '.join(names)} cannot be installed: {why}{before}; {remedy_of(why)}")
@@ -242,7 +250,7 @@ def main() -> None:
     wanted = {key: module.params[key] for key in ("names", "version", "hold")}
     upgrade, host = module.params["upgrade"], Host()
     names, before, held = wanted["names"], host.packages, host.held
-    try:
+    with told(module, RECORD):
         if module.check_mode:
             changes = look(host, names, wanted["version"]) + (holds(host, names) if wanted["hold"] else [])
             if upgrade:
@@ -253,8 +261,6 @@ def main() -> None:
             after = Host()
             changes = changes_of_versions(names, before, after.packages)
             changes += [change(f"hold on {name}", "absent", "present") for name in sorted(after.held - held)]
-    except RefusalError as refusal:
-        module.fail_json(msg=str(refusal))
     shown = ["".join(f"{one['what']}: {one[side]}\n" for one in changes) for side in ("from", "to")]
     module.exit_json(changed=bool(changes), changes=changes, diff={"before": shown[0], "after": shown[1]})
 

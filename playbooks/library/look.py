@@ -18,6 +18,12 @@ options:
       Whether to ask what the host is busy with too, and what comes of it: C(tell) warns of it, C(refuse) fails.
     type: str
     choices: [tell, refuse]
+  log:
+    description: The file on the host that what is changed will be noted in; a warning where something is in its way.
+    type: path
+  fact:
+    description: The file on the host that a record will be published in; refused where something is in its way.
+    type: path
 """
 
 EXAMPLES = r"""

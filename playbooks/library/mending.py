@@ -41,6 +41,7 @@ from pathlib import Path
 
 from ansible.module_utils import provisioner_mending as mending
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.provisioner_files import obstacle, trouble
 
 PROGRAM = Path("/run/provisioner-prepare.py")
 # A lock that was given back within these seconds may have been held when the host was looked at.
@@ -105,10 +106,13 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=False, job=job, waiting_for="", stale=False)
     os.umask(0o022)
+    why = obstacle(mending.LOCK, "file") or obstacle(PROGRAM, "file")
+    if why:
+        module.fail_json(msg=f"the host's lock: {why}")
     try:
         answer = {"begun": begin, "ended": end}[module.params["state"]](module)
     except OSError as error:
-        module.fail_json(msg=f"the host's lock {mending.LOCK}: {error.strerror or error}; mend that and run this again")
+        module.fail_json(msg=f"the host's lock: {trouble(error.filename or mending.LOCK, error)}")
     module.exit_json(changed=False, job=job, **answer)
 
 

@@ -17,6 +17,7 @@ options:
   name: {description: The package's name., type: str, required: true}
   version: {description: Its version., type: str, required: true}
   lock: {description: Text of a requirements file that has this version and its sums alone., type: str, required: true}
+  needed: {description: "What it takes on the disk meanwhile, in bytes, if known.", type: int, default: 0}
   setting: {description: What a person mends where there is no such version., type: str, default: the version}
 """
 
@@ -30,7 +31,11 @@ import shutil
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.provisioner_files import LARGEST_OF_ALL, content, obstacle
+from ansible.module_utils.provisioner_host import refuse_if, told
 from ansible.module_utils.provisioner_installers import ANY_USER, failure
+
+LOCKED = ("--only-binary=:all:", "--require-hashes")
 
 
 def is_there(folder: Path, name: str, version: str) -> bool:
@@ -51,7 +56,7 @@ def is_intact(package: importlib.metadata.Distribution) -> bool:
         path, digest = (*row, "", "")[:2]
         kind, _, value = digest.partition("=")
         try:
-            found = hashlib.new(kind, Path(package.locate_file(path)).read_bytes()).digest() if kind else b""
+            found = hashlib.new(kind, content(str(package.locate_file(path)), LARGEST_OF_ALL)).digest() if kind else b""
         except OSError:
             return False
         if base64.urlsafe_b64encode(found).decode().rstrip("=") != value:
@@ -63,7 +68,8 @@ def failed(module: AnsibleModule, command: list[str]) -> str:
     """Run `command`, and say in one line why it failed; '' where it did not."""
     code, out, errors = module.run_command(command, environ_update=ANY_USER)
     wanted = f"{module.params['name']}=={module.params['version']}"
-    return failure(wanted, "pip", errors or out, module.params["setting"]) if code else ""
+    place, needed = module.params["folder"], module.params["needed"]
+    return failure(wanted, "pip", errors or out, module.params["setting"], place, needed=needed) if code else ""
 
 
 def install(module: AnsibleModule, folder: Path) -> str:
@@ -72,13 +78,13 @@ def install(module: AnsibleModule, folder: Path) -> str:
     pip, lock = folder / "bin/pip", Path(module.tmpdir) / "lock.txt"
     lock.write_text(module.params["lock"], encoding="utf-8")
     new = not folder.exists()
-    options = ["--no-cache-dir", "--disable-pip-version-check", "--no-deps", "--force-reinstall", "--only-binary=:all:"]
+    options = ["--no-cache-dir", "--disable-pip-version-check", "--no-deps", "--force-reinstall"]
     why = "" if pip.exists() else failed(module, ["/usr/bin/python3", "-m", "venv", str(folder)])
-    why = why or failed(module, [str(pip), "install", *options, "--require-hashes", "--requirement", str(lock)])
+    why = why or failed(module, [str(pip), "install", *options, *LOCKED, "--requirement", str(lock)])
     if not why and not is_there(folder, name, version):
         why = (
-            f"pip says that it installed {name}=={version}, and it is not in {folder}; a setting of root's pip sends it "
-            "elsewhere: see 'pip config list' there, mend it and run this again"
+            f"pip says that it installed {name}=={version}, and it is not in {folder}; a setting of root's pip sends "
+            "it elsewhere: see 'pip config list' there, mend it and run this again"
         )
     if why and new:
         shutil.rmtree(folder, ignore_errors=True)
@@ -93,6 +99,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "version": {"type": "str", "required": True},
             "lock": {"type": "str", "required": True},
+            "needed": {"type": "int", "default": 0},
             "setting": {"type": "str", "default": "the version"},
         },
         supports_check_mode=True,
@@ -101,15 +108,14 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=not is_there(Path(folder), name, version))
     os.umask(0o022)
-    Path(folder).parent.mkdir(parents=True, exist_ok=True)
-    with Path(f"{folder}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if is_there(Path(folder), name, version):
-            module.exit_json(changed=False)
-        why = install(module, Path(folder))
-    if why:
-        module.fail_json(msg=why)
-    module.exit_json(changed=True)
+    with told(module, folder):
+        refuse_if(obstacle(folder, "directory") or obstacle(f"{folder}.lock", "file"))
+        Path(folder).parent.mkdir(parents=True, exist_ok=True)
+        with Path(f"{folder}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            there = is_there(Path(folder), name, version)
+            refuse_if("" if there else install(module, Path(folder)))
+    module.exit_json(changed=not there)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.provisioner_apt import NO_INDEXES, apt, complaint, runner
 from ansible.module_utils.provisioner_apt_sources import first_line, targets, together
-from ansible.module_utils.provisioner_host import Host, RefusalError
+from ansible.module_utils.provisioner_files import content as read
+from ansible.module_utils.provisioner_host import Host, RefusalError, told
 from ansible.module_utils.provisioner_installation import foresee
 from ansible.module_utils.provisioner_packages import off, sources
 from ansible.module_utils.provisioner_signed_repository import (
@@ -95,7 +96,7 @@ def tried(run: Callable[..., tuple[int, str, str]], host: Host, repository: dict
 def put(host: Host, repository: dict, key: bytes) -> None:
     """Write both files; what was there is back, and RefusalError tells, if apt then cannot read the host's sources."""
     paths = [Path(repository["keyring"]), Path(repository["source"])]
-    before = [path.read_bytes() if path.exists() else None for path in paths]
+    before = [read(path) if path.exists() else None for path in paths]
     write(paths[0], key_file(key, repository["kind"]))
     write(paths[1], source_text(repository, codename(host)).encode())
     try:
@@ -121,15 +122,13 @@ def main() -> None:
         supports_check_mode=True,
     )
     params, host = module.params, Host()
-    try:
+    with told(module, "/etc/apt"):
         repository = pick(host, params["repositories"])
         missing = off(host, params["packages"], params["version"])
         outcome = foresee(host, missing, params["version"]) if missing else None
         changes = sources(host, params["repositories"], outcome)
         if changes and not module.check_mode:
             bring(runner(module), host, repository)
-    except RefusalError as refusal:
-        module.fail_json(msg=str(refusal))
     shown = ["".join(f"{one['what']}: {one[side]}\n" for one in changes) for side in ("from", "to")]
     module.exit_json(changed=bool(changes), changes=changes, diff={"before": shown[0], "after": shown[1]})
 
@@ -140,7 +139,7 @@ def bring(run: Callable[..., tuple[int, str, str]], host: Host, repository: dict
     try:
         # A key that is here and is the pinned one serves; else a site that is offline could not mend a list.
         here = not look_at_key(host, repository)
-        key = pinned(Path(repository["keyring"]).read_bytes(), repository) if here else fetched(repository)
+        key = pinned(read(repository["keyring"]), repository) if here else fetched(repository)
     except (OSError, ValueError) as error:
         raise RefusalError(
             f"the signing key of {name} from {repository['key_url']} is refused: {error}; nothing was changed: "

@@ -24,7 +24,7 @@ HOW = {
 class LookupModule(LookupBase):
     """Gives {text, refusal} for each file of `terms`; `refusal` is why it will not do, '' where it does."""
 
-    def run(self, terms: list[str], variables: Any = None, *, wanted: list[str], setting: str) -> list[dict[str, str]]:
+    def run(self, terms: list[str], _: Any = None, *, wanted: list[str], setting: str) -> list[dict[str, str]]:
         """Read the files; `wanted` are packages at versions, `setting` the variable that can name another file."""
         return [locked(LOCKS / name, wanted, setting) for name in terms]
 
@@ -37,7 +37,6 @@ def locked(path: Path, wanted: list[str], setting: str) -> dict[str, str]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         return {"text": "", "refusal": f"the lock {path} cannot be read: {why}; name another one in {setting}"}
-    missing = [each for each in wanted if normal(each) not in found]
     refusals = [
         f"{each} is not in the lock {path} with its sum, and what root installs is pinned by one; name a lock that has "
         f"it in {setting} (made by '{HOW[path.suffix]}'), or leave the version as it comes"

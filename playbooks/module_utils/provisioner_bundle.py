@@ -59,12 +59,15 @@ def contents(archive: str | Path, known: Collection[str]) -> tuple[dict, dict[st
 
 def intact(folder: str | Path, archive_sha256: str) -> bool:
     """Whether a folder holds what an archive of that sum was unpacked to, each file as the manifest has it."""
+    from ansible.module_utils.provisioner_files import LARGEST_OF_ALL, content  # noqa: PLC0415 - hosts alone have it
+
     try:
-        manifest = json.loads((Path(folder) / MANIFEST).read_bytes())
-        same = (Path(folder) / "archive.sha256").read_text() == archive_sha256
+        manifest = json.loads(content(Path(folder) / MANIFEST))
+        same = content(Path(folder) / "archive.sha256").decode() == archive_sha256
         files = manifest["files"].items()
         return same and all(
-            hashlib.sha256((Path(folder) / name).read_bytes()).hexdigest() == expected for name, expected in files
+            hashlib.sha256(content(Path(folder) / name, LARGEST_OF_ALL)).hexdigest() == expected
+            for name, expected in files
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False

@@ -36,6 +36,7 @@ def look(host: Host, wanted: dict) -> dict:
     - `node`: path of the Node to use; '' where none will do; `npm`: the arguments that run npm with it
     - `install`, `link`: whether the CLI with its Node, and the link to its command, are to be mended
     - `closed`: whether something of ours is closed to other users
+    - `node_bytes`: what Node takes on the disk while it is installed
     - `venv_packages`: what makes virtual environments there
     """
     version = _cli_version(host, wanted["prefix"])
@@ -55,6 +56,8 @@ def look(host: Host, wanted: dict) -> dict:
             command.append(change(f"{wanted['path']}: content", "other", "as wanted"))
     npm = _find_npm(host, node, wheel) if install else []
     if install:
+        refuse_if(obstacle(wanted["prefix"], "directory") or obstacle(wanted["node_folder"], "directory"))
+        refuse_if(obstacle(f"{wanted['node_folder']}.lock", "file"))
         refuse_if(wanted["refusal"] or ("" if npm else wanted["node_refusal"]))
         bytes_needed = CLI_BYTES if npm else CLI_BYTES + NODE_BYTES
         refuse_if(no_room(wanted["prefix"], bytes_needed, "the Dev Container CLI" + ("" if npm else " with Node")))
@@ -75,6 +78,7 @@ def look(host: Host, wanted: dict) -> dict:
         "node": node,
         "npm": npm,
         "install": bool(install),
+        "node_bytes": NODE_BYTES,
         "venv_packages": host.pick(wanted["venv_packages"]) or [],
         "closed": bool(closed),
         "link": bool(link),
@@ -85,7 +89,7 @@ def _of_ours(wanted: dict, node: str) -> list[Path]:
     """The files that must be read to run the CLI, as far as they are ours."""
     cli = Path(wanted["prefix"]) / CLI
     files = [cli / "package.json", *(cli / name for name in CLI_FILES)]
-    return [*files, Path(node)] if Path(wanted["folder"]).resolve() in Path(node).parents else files
+    return [*files, Path(node)] if Path(os.path.realpath(wanted["folder"])) in Path(node).parents else files
 
 
 def _look_at_link(host: Host, wanted: dict) -> tuple[list[dict[str, str]], list[str]]:
@@ -106,7 +110,7 @@ def _closed_to_others(folder: Path, node: str) -> list[str]:
     closed = closed_above(folder)
     if closed:
         return [f"devcontainer_cli: {closed} is closed to other users, and stays so: they cannot use {folder}"]
-    closed = first_closed([node], "/") if node and folder.resolve() not in Path(node).parents else ""
+    closed = first_closed([node], "/") if node and Path(os.path.realpath(folder)) not in Path(node).parents else ""
     return [f"devcontainer_cli: {closed} is closed to other users: they cannot run Node {node}"] if closed else []
 
 
@@ -141,7 +145,7 @@ def _find_node(host: Host, candidates: list[str], minimum: int) -> str:
 def _find_npm(host: Host, node: str, wheel: Path | None) -> list[str]:
     """The arguments that run npm with `node`; empty where there is no npm."""
     beside = [Path(node).parent / "npm", Path(host.which("npm") or "/nonexistent")]
-    scripts = [path.resolve() for path in beside]
+    scripts = [Path(os.path.realpath(path)) for path in beside]
     if wheel:
         scripts.append(wheel / "lib/node_modules/npm/bin/npm-cli.js")
     found = next((script for script in scripts if script.suffix == ".js" and script.is_file()), None)

@@ -10,7 +10,8 @@ from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
 
-from ansible.module_utils.provisioner_host import Host, RefusalError
+from ansible.module_utils.provisioner_files import content, obstacle
+from ansible.module_utils.provisioner_host import Host, RefusalError, refuse_if
 
 # Marks that an editor may put before the text, and how what follows is encoded.
 MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -33,10 +34,13 @@ def settings(host: Host, path: str) -> Settings:
 
     dockerd itself is asked only where the file is one that not every dockerd reads.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError:
-        data = b""
+    data = b""
+    if Path(path).exists():  # a link that leads nowhere is none to dockerd either
+        refuse_if(obstacle(path, "file"))
+        try:
+            data = content(path)
+        except OSError as error:
+            raise RefusalError(refusal(path, error.strerror)) from None
     try:
         found = parse(data)
     except BrokenSettingsError as error:

@@ -14,7 +14,8 @@ from ansible.module_utils import provisioner_docker_processes as processes
 from ansible.module_utils import provisioner_docker_refusals as refusals
 from ansible.module_utils import provisioner_engine as engines
 from ansible.module_utils.provisioner_engine import SERVICE, SOCKET_UNIT
-from ansible.module_utils.provisioner_host import Host, RefusalError, change
+from ansible.module_utils.provisioner_files import content, obstacle
+from ansible.module_utils.provisioner_host import Host, RefusalError, change, refuse_if
 from ansible.module_utils.provisioner_packages import look as look_at_packages
 
 # What docker.service may need, by which package it is of.
@@ -56,6 +57,7 @@ def look(host: Host, wanted: dict) -> dict:
         refusals.check_answering(engine, wanted["oldest"], client=bool(engine.client or packages))
     install = look_at_packages(host, packages, "", wanted["repositories"], wanted["instead"])
     users = [user for user in wanted["users"] if not _is_member(user, wanted["group"])]
+    refuse_if("" if install or not users else _without_group(wanted["group"]))
     members = [change(f"user {user}", "not in group " + wanted["group"], "in it") for user in users]
     hollow = _is_hollow(host, wanted["daemon_json"], settings.text, engine.version)
     emptied = [change(wanted["daemon_json"], "empty", "{}")] * hollow
@@ -66,8 +68,7 @@ def look(host: Host, wanted: dict) -> dict:
     if not engine.answers:
         before = "starts" if starting else "does not answer" if dockerd else "absent"
         running.append(change("the Docker engine", before, "restarted, with its socket" if hangs else "answers"))
-        files = wanted["pid_files"].items()
-        leftovers = [path for path, name in files if os.path.lexists(path) and not _pid_in(path, name)]
+        leftovers = [path for path, name in wanted["pid_files"].items() if _is_left(path, name)]
         running += [change(path, "left by a killed engine", "absent") for path in leftovers]
     # An engine that neither systemd's docker.service nor the pid file keeps is left alone.
     drop_in: list[dict[str, str]] = []
@@ -158,6 +159,18 @@ def _packages(host: Host, wanted: dict, *, there: bool) -> list[str]:
     return []
 
 
+def _without_group(group: str) -> str:
+    """What is said where there is no `group`, which only a package's installation makes; '' where there is."""
+    try:
+        grp.getgrnam(group)
+    except KeyError:
+        return (
+            f"there is no group {group} on the host; make it ('groupadd --system {group}') and have the engine's "
+            "socket in it, or take its users out of docker_engine_users, and run this again"
+        )
+    return ""
+
+
 def _is_member(user: str, group: str) -> bool:
     """Whether `user` is in `group`, which may not be there yet."""
     try:
@@ -216,10 +229,18 @@ def _drop_in_changes(host: Host, wanted: dict) -> list[dict[str, str]]:
 def _pid_in(pid_file: str, name: str) -> int:
     """Pid of the process `name` that `pid_file` names, 0 where there is none."""
     try:
-        pid = int(Path(pid_file).read_text().strip())
+        pid = int(content(pid_file).decode())
         return pid if Path(f"/proc/{pid}/comm").read_text().strip() == name else 0
     except (OSError, ValueError):
         return 0
+
+
+def _is_left(pid_file: str, name: str) -> bool:
+    """Whether an engine that was killed has left `pid_file`; RefusalError where that is no file."""
+    if not os.path.lexists(pid_file):
+        return False
+    refuse_if(obstacle(pid_file, "file"))
+    return not _pid_in(pid_file, name)
 
 
 def _is_stale(host: Host, pid: int, wanted: dict) -> bool:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from ansible.module_utils import provisioner_apt_sources as apt_sources
 from ansible.module_utils import provisioner_nvidia as nvidia
-from ansible.module_utils.provisioner_host import Host, RefusalError, change
+from ansible.module_utils.provisioner_files import obstacle
+from ansible.module_utils.provisioner_host import Host, RefusalError, change, refuse_if
 from ansible.module_utils.provisioner_installation import Outcome, foresee
 from ansible.module_utils.provisioner_nvidia import bare, major, of_branch
 from ansible.module_utils.provisioner_packages import brought, sources
@@ -228,6 +229,7 @@ def mended(host: Host, wanted: dict, entry: dict, found: dict, ours: bool) -> di
     changes = [*plan["changes"], *kept]
     modprobe = host.read(wanted["modprobe_file"]).strip()
     if modprobe != wanted["modprobe"].strip():
+        refuse_if(obstacle(wanted["modprobe_file"], "file"))
         changes.append(change(wanted["modprobe_file"], "other" if modprobe else "absent", "nouveau off"))
     done["unbuilt"] = [] if plan["missing"] else unbuilt(found)
     reason = restart_reason(found, done)
@@ -336,6 +338,7 @@ def source_changes(host: Host, source: dict, plan: dict, outcome: Outcome | None
     plan["source_text"] = f"{SOURCE_HEAD}{lacking}\n" if lacking else ""
     if present.strip() == plan["source_text"].strip():
         return []
+    refuse_if(obstacle(plan["source_file"], "file"))
     return [change(plan["source_file"], "other" if present else "absent", "as wanted")]
 
 

@@ -12,10 +12,21 @@ import os
 import signal
 import stat
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from ansible.module_utils.provisioner_files import due_mode, is_foreign, locked, not_ours, obstacle
+from ansible.module_utils.provisioner_files import (
+    LARGEST_OF_ALL,
+    content,
+    due_mode,
+    is_foreign,
+    locked,
+    not_ours,
+    obstacle,
+    trouble,
+)
 
 # Programs answer in English, and do not wait for someone to page through what they say.
 SPEECH = {"LC_ALL": "C", "SYSTEMD_PAGER": "", "SYSTEMD_COLORS": "0"}
@@ -36,6 +47,20 @@ def refuse_if(why: str) -> None:
     """Raise RefusalError unless `why` is empty."""
     if why:
         raise RefusalError(why)
+
+
+@contextmanager
+def told(module: object, place: str | os.PathLike[str]) -> Iterator[None]:
+    """Have an Ansible `module` fail in one line where the block raises RefusalError or OSError.
+
+    `place` is what most of it writes to: an error in the midst of writing names no file.
+    """
+    try:
+        yield
+    except RefusalError as refusal:
+        module.fail_json(msg=str(refusal))
+    except OSError as error:
+        module.fail_json(msg=trouble(error.filename or place, error))
 
 
 def change(what: str, before: object, after: object) -> dict[str, str]:
@@ -86,14 +111,14 @@ class Host:
     def read(path: str | os.PathLike[str]) -> str:
         """What is in a file; '' where there is none that can be read."""
         try:
-            return Path(path).read_bytes().decode(errors="replace")
+            return content(path).decode(errors="replace")
         except OSError:
             return ""
 
     def sha256(self, path: str | os.PathLike[str]) -> str:
         """Sum of a file's content; '' where there is none that can be read."""
         try:
-            return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+            return hashlib.sha256(content(path, LARGEST_OF_ALL)).hexdigest()
         except OSError:
             return ""
 

@@ -13,7 +13,8 @@ from collections import namedtuple
 from pathlib import Path
 
 from ansible.module_utils.provisioner_apt import apt, complaint, remedy_of, waiting_for
-from ansible.module_utils.provisioner_host import Host, RefusalError
+from ansible.module_utils.provisioner_files import content, mount, no_room
+from ansible.module_utils.provisioner_host import Host, RefusalError, refuse_if
 
 # brings: {name: (version before or "", version after)}; removes, lowers, unholds: names; unknown: why the host's lists
 # cannot tell, or "".
@@ -36,6 +37,7 @@ FORESEE = ("--print-uris", "--show-upgraded", "--verbose-versions", *INSTALL)
 APT_SECTION = re.compile(r"The following .*?\b(NEW|upgraded|REMOVED|DOWNGRADED|held)\b.*:$")
 APT_PACKAGE = re.compile(r"^ {3}(\S+?)\*? \((?:(\S+) => )?(\S+?)\)$")
 APT_FETCHES = re.compile(r"^'\S+' \S+ (\d+)", re.MULTILINE)
+APT_GROWS = re.compile(r"(?:After this operation, |Space needed: )([\d,.]+) ([kMG]?)B(?! disk space will be freed)")
 DNF_SECTION = re.compile(r"(Installing|Upgrading|Downgrading|Reinstalling|Removing)\b.*:$")
 DNF_NOT_IN_LISTS = re.compile("Unable to find a match|No match for argument|Cache-only enabled but no cache")
 
@@ -43,7 +45,7 @@ DNF_NOT_IN_LISTS = re.compile("Unable to find a match|No match for argument|Cach
 def recorded() -> dict[str, set[str]]:
     """The packages that are `installed` by provisioner, and those of an installation that is `pending`."""
     try:
-        found = json.loads(RECORD.read_text(encoding="utf-8"))
+        found = json.loads(content(RECORD))
         return {kind: {str(name) for name in found[kind]} for kind in ("installed", "pending")}
     except (OSError, ValueError, KeyError, TypeError):
         return {"installed": set(), "pending": set()}
@@ -164,7 +166,7 @@ def _foresee_apt(host: Host, names: list[str], version: str) -> Outcome:
         held = [name for name in sorted(host.held) if re.search(rf"(?<!\S){re.escape(name)}(?!\S)", why)]
         remedy = f"let go of {held[0]}, which is held ('apt-mark unhold {held[0]}'), and run this again" if held else ""
         raise RefusalError(f"{' '.join(names)} cannot be installed: {why}; {remedy or remedy_of(why)}")
-    _refuse_without_room(names, sum(map(int, APT_FETCHES.findall(out))))
+    refuse_if(_without_room(" ".join(names), out))
     named: dict[str, dict[str, tuple[str, str]]] = {}
     section = ""
     for line in out.splitlines():
@@ -189,19 +191,19 @@ def _refuse_pinned(host: Host, names: list[str], version: str) -> None:
             )
 
 
-def _refuse_without_room(names: list[str], needed: int) -> None:
-    """RefusalError where apt's cache is too small for what is to be fetched; apt itself looks only when it is at it."""
-    folder = next((path for path in (ARCHIVES, *ARCHIVES.parents) if path.is_dir()), ARCHIVES)
-    try:
-        found = os.statvfs(folder)
-    except OSError:
-        return
-    free = found.f_bavail * found.f_frsize
-    if needed > free:
-        raise RefusalError(
-            f"there is not enough free space in {folder} for {' '.join(names)}: apt needs {needed / 1e6:.0f} MB there, "
-            f"and {free / 1e6:.0f} MB are free; make room on the host and run this again"
-        )
+def _without_room(names: str, out: str) -> str:
+    """What is said where a disk is too small for what apt would fetch, or unpack; apt looks only when it is at it."""
+    fetched, grown = sum(map(int, APT_FETCHES.findall(out))), space_needed(out)
+    what = f"what is installed for {names}"
+    if mount(ARCHIVES) == mount("/usr"):
+        return str(no_room("/usr", fetched + grown, what))
+    return str(no_room(ARCHIVES, fetched, f"what is fetched for {names}") or no_room("/usr", grown, what))
+
+
+def space_needed(out: str) -> int:
+    """The bytes that apt says more are used once it is done; 0 where it says none."""
+    found = APT_GROWS.search(out)
+    return int(float(found[1].replace(",", "")) * 1000 ** " kMG".index(found[2] or " ")) if found else 0
 
 
 def _foresee_dnf(host: Host, names: list[str], version: str) -> Outcome:

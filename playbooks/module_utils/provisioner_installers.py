@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from pathlib import Path
+
+from ansible.module_utils.provisioner_files import full_by
 
 # For pip: a site's may be set to install for one user (user = true), whom neither an environment nor a folder has.
 ANY_USER = {"PIP_USER": "0"}
@@ -11,10 +15,9 @@ ANY_USER = {"PIP_USER": "0"}
 CAUSES = (
     (
         r"EINTEGRITY|ntegrity checksum failed|^Got\s+\w{64}",
-        "that is not its pinned sum, so nothing was installed: find out what the index in root's {tool} settings serves",
+        "that is not its pinned sum, so it was not installed: find out what the index in root's {tool} settings serves",
     ),
     (r"require-hashes mode", "give a lock that has all that is needed, each with its hashes"),
-    (r"ENOSPC|No space left", "make room on the host"),
     (r"EROFS|Read-only file system", "have that file system mounted writable"),
     (r"ENOTCACHED|only-if-cached", "root's npm settings say offline: mend them (npm config list)"),
     (
@@ -33,9 +36,15 @@ CAUSES = (
 NOISE = re.compile(r"^(npm (ERR!|error)( code)?|ERROR:|WARNING:)\s*", re.IGNORECASE)
 
 
-def failure(what: str, tool: str, said: str, setting: str) -> str:
-    """Why `tool` could not install `what`, of all that it `said`, and the remedy; `setting` decides the version."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+def failure(what: str, tool: str, said: str, setting: str, *places: str | Path, needed: int = 0) -> str:
+    """Why `tool` could not install `what`, of all that it `said`, and the remedy; `setting` decides the version.
+
+    `places` are those that it writes to, beside the one for temporary files; `needed` is what that takes, in bytes.
+    """
+    no_room = full_by(said, [*places, tempfile.gettempdir()], needed, "it")
+    if no_room:
+        return f"{what} cannot be installed: {no_room}"
+    lines = [" ".join(line.split()) for line in said.splitlines() if line.strip()]
     for pattern, remedy in CAUSES:
         telling = [line for line in lines if re.search(pattern, line)]
         if telling:

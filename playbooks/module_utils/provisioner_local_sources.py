@@ -9,9 +9,12 @@ from pathlib import Path
 from ansible.module_utils import provisioner_engine as engines
 from ansible.module_utils.provisioner_bundle import intact
 from ansible.module_utils.provisioner_engine import Engine
-from ansible.module_utils.provisioner_files import first_closed, is_foreign, not_ours, obstacle
+from ansible.module_utils.provisioner_files import content, first_closed, is_foreign, no_room, not_ours, obstacle
 from ansible.module_utils.provisioner_host import Host, RefusalError, change, refuse_if
 from ansible.module_utils.provisioner_packages import look as look_at_packages
+
+# What making the image takes on the disk meanwhile, in bytes: the wheels, the tree and its archive.
+IMAGE_BYTES = 1_500_000_000
 
 
 def look(host: Host, wanted: dict) -> dict:
@@ -60,6 +63,7 @@ def look(host: Host, wanted: dict) -> dict:
             before = "made from other inputs" if made_from else "absent"
             repository.append(change(wanted["repository"], before, "made from the profile's"))
             repository += look_at_packages(host, wanted["repository_tools"])
+    refuse_if(in_the_way(wanted["work"], IMAGE_BYTES * bool(image)) if bundle or image or repository else "")
     theirs = first_closed(kept_in(wanted), wanted["folder"])
     if theirs:
         closed.append(change(f"{theirs}: for other users", "closed", "open"))
@@ -73,6 +77,13 @@ def look(host: Host, wanted: dict) -> dict:
         "image_inputs": inputs,
         "release": release,
     }
+
+
+def in_the_way(work: str, needed: int) -> str:
+    """What keeps the sources from being made in the folder `work`, which takes `needed` bytes; '' where nothing."""
+    lock = Path(work).with_suffix(".lock")
+    why = obstacle(work, "directory") or obstacle(lock, "file")
+    return why or no_room(work, needed, "making the base image")
 
 
 def refuse_unless_ours(folder: str) -> None:
@@ -106,9 +117,10 @@ def repository_inputs(path: str) -> str:
     folder = Path(path)
     try:
         # Made by us, it has one branch, and all of its objects in one pack.
-        whole = "refs/heads/" in (folder / "packed-refs").read_text() and (folder / "HEAD").is_file()
+        whole = b"refs/heads/" in content(folder / "packed-refs") and (folder / "HEAD").is_file()
         packs = {pack.suffix for pack in (folder / "objects/pack").iterdir() if pack.stat().st_size}
-        found = re.search(r"^\[provisioner\]\s*inputs = (\w+)$", (folder / "config").read_text(), re.MULTILINE)
+        config = content(folder / "config").decode(errors="replace")
+        found = re.search(r"^\[provisioner\]\s*inputs = (\w+)$", config, re.MULTILINE)
     except OSError:
         return ""
     return found.group(1) if found and whole and {".pack", ".idx"} <= packs else ""

@@ -17,10 +17,11 @@ STATE = "/var/lib/provisioner"
 IDLE_REMEDY = "wait until that is done, or leave out --require-idle (provisioner_require_idle)"
 
 
-def looks(wanted: dict, when_busy: str = "") -> dict:
+def looks(wanted: dict, when_busy: str = "", log: str = "", fact: str = "") -> dict:
     """The result of action `look`; `wanted` is each role's wanted state. Never raises: a failure is told in it.
 
     `when_busy` is what comes of work under way on the host that is not ours: "tell", "refuse", or "" not to ask for it.
+    `log` is the file that what is changed is noted in, `fact` the one that a run's record is published in.
     """
     machine = os.uname().machine
     if machine not in MACHINES:
@@ -43,7 +44,10 @@ def looks(wanted: dict, when_busy: str = "") -> dict:
     warnings = told + [note for look in found.values() for note in look.get("notes", ())]
     # What the host's packages or a role's probe want, told even where nothing is to be done.
     restart = Path(RESTART).exists() or any(look.get("reboot_required") for look in found.values())
-    why = in_the_way([change for look in found.values() for change in look["changes"]])
+    off = [change for look in found.values() for change in look["changes"]]
+    why = in_the_way(off) or (obstacle(fact, "file") if fact else "")
+    if off and log and obstacle(log, "file"):
+        warnings.append(f"what is changed will not be in the log: {obstacle(log, 'file')}")
     if why:
         return {"failed": True, "msg": why}
     waiting = waiting_for(host)
@@ -54,5 +58,9 @@ def in_the_way(off: list[dict[str, str]]) -> str:
     """What keeps a host from being mended at all, and the remedy; '' where nothing does, or nothing is off."""
     if not off:
         return ""
+    from ansible.module_utils.provisioner_installation import RECORD  # noqa: PLC0415 - seldom needed
+    from ansible.module_utils.provisioner_mending import LOCK  # noqa: PLC0415
+
     packages = any(change["what"].startswith("package ") for change in off)
-    return obstacle(STATE, "directory") or locked(STATE) or (locked("/usr") if packages else "")
+    ours = obstacle(STATE, "directory") or obstacle(LOCK, "file") or obstacle(RECORD, "file")
+    return ours or locked(STATE) or (locked("/usr") if packages else "")

@@ -12,6 +12,7 @@ SIGTERM: give the lock back. SIGHUP: the controller is gone; give it back as soo
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -44,6 +45,8 @@ def append(path: str, controller: str, changes: Iterable[dict], remark: str = ""
     said = [f"{now} {controller} {one['role']}: {one['what']}: {one['from']} -> {one['to']}{remark}" for one in changes]
     if not said or not path:
         return
+    if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for
+        raise OSError(errno.EINVAL, "Is a directory" if Path(path).is_dir() else "it is no file", path)
     if not Path(path).parent.exists():
         Path(path).parent.mkdir(parents=True)
         Path(path).parent.chmod(0o750)

@@ -11,7 +11,8 @@ from ansible.module_utils import provisioner_packages as packages
 from ansible.module_utils import provisioner_toolkit_refusals as refusals
 from ansible.module_utils.provisioner_docker_processes import started_at
 from ansible.module_utils.provisioner_engine import Engine
-from ansible.module_utils.provisioner_host import Host, RefusalError, change
+from ansible.module_utils.provisioner_files import locked, obstacle
+from ansible.module_utils.provisioner_host import Host, RefusalError, change, refuse_if
 from ansible.module_utils.provisioner_nvidia import hardware, no_gpu
 
 Changes = list[dict[str, str]]
@@ -70,6 +71,7 @@ def look(host: Host, wanted: dict) -> dict:
     target = daemon.merged(settings.values, found["runtimes"], found["features"], host.which)
     missing = daemon_changes(wanted["daemon_json"], settings.values, target)
     if missing:
+        refuse_if(obstacle(wanted["daemon_json"], "file") or locked(wanted["daemon_json"]))
         what = missing[0]["what"].rpartition(": ")[2]
         refusals.check_settings(wanted["daemon_json"], settings, what, engine.daemon)
     changes += missing

@@ -14,9 +14,9 @@ import base64
 import hashlib
 import os
 import re
-from pathlib import Path
 
 from ansible.module_utils import provisioner_apt_sources as apt_sources
+from ansible.module_utils.provisioner_files import content
 from ansible.module_utils.provisioner_host import Host, RefusalError, change
 from ansible.module_utils.provisioner_openpgp import BEGIN, crc24, dearmored, fingerprints
 
@@ -115,7 +115,7 @@ def look_at_key(host: Host, repository: dict) -> list[dict[str, str]]:
     what = f"signing key of {repository['name']}"
     found: list[dict[str, str]] = host.file_changes(repository["keyring"], mode="0644", what=what)
     try:
-        pinned(Path(repository["keyring"]).read_bytes(), repository)
+        pinned(content(repository["keyring"]), repository)
     except OSError:
         pass  # said already
     except ValueError as error:

@@ -60,7 +60,8 @@ def raise_if_stopped(job: Job) -> None:
             )
         # Which runs are there nobody knows of a host that was not asked yet.
         raise ProvisionerError(
-            "interrupted; no run was seen to begin", "one that was there before goes on: see `provisioner status`",
+            "interrupted; no run was seen to begin",
+            "one that was there before goes on: see `provisioner status`",
             Exit.INTERRUPTED,
         )
     if job.invalid:

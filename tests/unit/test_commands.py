@@ -255,7 +255,8 @@ def test_an_interrupt_says_what_goes_on_where(cli, job, inventory):
     assert "goes on detached on h1 (run r1)" in err and "attaches" in err
     code, _, err = cli("run", "-i", inventory)
     assert code == 130 and err == (
-        "provisioner: interrupted; no run was seen to begin; one that was there before goes on: see `provisioner status`\n"
+        "provisioner: interrupted; no run was seen to begin; "
+        "one that was there before goes on: see `provisioner status`\n"
     )
 
 

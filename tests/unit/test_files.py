@@ -1,13 +1,28 @@
 """What is in the way of our files on a host, and who can read them."""
 
+import errno
 import os
+import re
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from ansible.module_utils import (
+    provisioner_docker_daemon,
+    provisioner_installation,
+    provisioner_look,
+    provisioner_mending,
+    provisioner_site,
+)
 from ansible.module_utils import provisioner_files as files
-from ansible.module_utils import provisioner_look, provisioner_site
 from ansible.module_utils.provisioner_host import Host, RefusalError
 from ansible.module_utils.provisioner_local_sources import closed_in_image, kept_in
+from ansible.module_utils.provisioner_write import write
+
+PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
 
 
 @pytest.fixture
@@ -46,7 +61,7 @@ def test_what_cannot_be_written_is_told(top, monkeypatch):
     )
     assert files.no_room(top / "x", 9 * 10**6, "a tool") == ""
     told = files.no_room(top / "x", 11 * 10**6, "a tool")
-    assert told == f"10 MB are free at {top}, and a tool takes 11 MB; make room and run this again"
+    assert told == f"10 MB are free at {files.mount(top)}, and a tool takes 11 MB; make room and run this again"
 
 
 def test_an_immutable_file_is_told(top, monkeypatch):
@@ -120,3 +135,156 @@ def test_a_host_that_cannot_be_mended_at_all_is_refused_only_where_something_is_
     monkeypatch.setattr(provisioner_look, "locked", lambda path: "read-only" if path == "/usr" else "")
     assert provisioner_look.in_the_way(off) == "read-only"
     assert provisioner_look.in_the_way([{**off[0], "what": "a file"}]) == ""
+
+
+# --- what is no file, and disks that are full ---
+
+
+@pytest.fixture
+def small():
+    """A real file system of 1 MB, and its folder; only root may mount one."""
+    with tempfile.TemporaryDirectory() as name:
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", name], check=False).returncode:
+            pytest.skip("only root may mount")
+        Path(name).chmod(0o755)
+        yield Path(name)
+        subprocess.run(["umount", name], check=True)
+
+
+def not_files(top):
+    """A folder, a pipe, a socket, a device, a link to itself and one to a pipe, all in the place of a file."""
+    (top / "folder").mkdir()
+    os.mkfifo(top / "pipe")
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(top / "socket"))
+    (top / "device").symlink_to("/dev/zero")
+    (top / "loop").symlink_to(top / "loop")
+    (top / "to-pipe").symlink_to(top / "pipe")
+    return sorted(top.iterdir())
+
+
+def test_only_files_are_read_and_none_without_an_end(top):
+    for path in not_files(top):
+        with pytest.raises(OSError, match=r"no file|directory|Too many levels"):
+            files.content(path)
+        assert Host.read(path) == "" == Host().sha256(path)
+        assert str(path) in files.obstacle(path, "file") and "run this again" in files.obstacle(path, "file")
+    (top / "file").write_bytes(b"12345")
+    assert files.content(top / "file", 5) == b"12345"
+    with pytest.raises(OSError, match="it is larger than 0 MiB"):
+        files.content(top / "file", 4)
+    with pytest.raises(FileNotFoundError):
+        files.content(top / "absent")
+
+
+def test_what_is_no_file_is_refused_by_each_look_before_anything(top):
+    for path in not_files(top):
+        with pytest.raises(RefusalError, match=f"^{path} is a .*run this again$"):
+            Host().file_changes(str(path), mode="0644")
+    assert not files.is_foreign(top / "loop") and files.closed_above(top / "loop") is not None
+
+
+def test_a_daemon_json_that_is_no_file_is_refused_and_dockerd_is_not_asked(top):
+    host = Host()
+    host.run = lambda *_, **__: pytest.fail("dockerd is asked")
+    for path in not_files(top):
+        if path.name == "loop":  # to dockerd, too, as if none were there
+            assert provisioner_docker_daemon.settings(host, str(path)).values == {}
+        else:
+            with pytest.raises(RefusalError, match=f"^{path} is a .*, and a file is to be there; it stays as it is"):
+                provisioner_docker_daemon.settings(host, str(path))
+
+
+@pytest.mark.parametrize("name", ["folder", "pipe", "socket", "loop", "to-pipe"])
+def test_no_module_waits_for_a_pipe_and_all_name_what_is_in_the_way(run_module, top, name):
+    path = top / name
+    not_files(top)
+    told = rf"{path} is a .*{'mend or remove it' if name == 'loop' else 'move it away'} and run this again"
+    for module, given in (
+        ("docker_daemon_json", {"path": str(path), "features": {"cdi": True}}),
+        ("file_tree", {"dest": str(top), "files": [{"path": name, "content": "a", "mode": "0644"}]}),
+    ):
+        said = run_module(PLAYBOOKS / f"library/{module}.py", given, timeout=60)
+        assert said["failed"] and re.search(told, said["msg"]), said
+    for lock in (f"{top}/venv.lock", f"{top}/venv"):
+        Path(lock).unlink(missing_ok=True)
+        Path(lock).symlink_to(path)
+        given = {"folder": f"{top}/venv", "name": "a", "version": "1", "lock": ""}
+        said = run_module(PLAYBOOKS / "library/python_venv.py", given, timeout=60)
+        if (name, lock) != ("folder", f"{top}/venv"):
+            assert said["failed"] and f"{lock} is a " in said["msg"], said
+        Path(lock).unlink()
+    assert sorted(each.name for each in top.iterdir() if each.name.startswith(".")) == []
+
+
+def test_what_a_host_is_mended_with_is_looked_at_first(top, monkeypatch):
+    change = [{"what": "package x", "from": "absent", "to": "1"}]
+    monkeypatch.setattr(provisioner_look, "STATE", str(top))
+    for module, name in ((provisioner_mending, "LOCK"), (provisioner_installation, "RECORD")):
+        os.mkfifo(top / name)
+        monkeypatch.setattr(module, name, top / name)
+        assert provisioner_look.in_the_way(change).startswith(f"{top / name} is a device, a pipe or a socket")
+        assert provisioner_look.in_the_way([]) == ""
+        (top / name).unlink()
+    (top / "facts.d").touch()
+    fact = f"{top}/facts.d/scenario_a.fact"
+    assert provisioner_look.looks({}, fact=fact)["msg"].startswith(
+        f"{top}/facts.d is a file, and a folder is to be there"
+    )
+    assert "failed" not in provisioner_look.looks({})
+
+
+def test_a_log_that_is_no_file_is_told_before_and_not_waited_for(top, monkeypatch):
+    os.mkfifo(top / "log")
+    change = {"role": "r", "what": "w", "from": "a", "to": "b"}
+    with pytest.raises(OSError, match="it is no file"):
+        provisioner_mending.append(f"{top}/log", "me", [change])
+    monkeypatch.setattr(provisioner_look, "in_the_way", lambda _: "")
+    monkeypatch.setattr(provisioner_site, "look", lambda *_: {"changes": [change]})
+    (note,) = provisioner_look.looks({"site": {}}, log=f"{top}/log")["warnings"]
+    assert note.startswith(f"what is changed will not be in the log: {top}/log is a device, a pipe or a socket")
+
+
+def test_a_full_disk_is_named_with_what_is_free_and_what_mends_it(small, run_module):
+    content = "a" * 2_000_000
+    for module, given in (
+        ("file_tree", {"dest": str(small), "files": [{"path": "a/b", "content": content, "mode": "0644"}]}),
+        ("docker_daemon_json", {"path": f"{small}/daemon.json", "runtimes": {"x": {"path": content}}}),
+    ):
+        said = run_module(PLAYBOOKS / f"library/{module}.py", given)
+        wanted = rf"no space was left at {small} \(\d MB are free there now\); make room there and run this again"
+        assert said["failed"] and re.fullmatch(wanted, said["msg"]), said["msg"][:500]
+        assert [each for each in small.rglob("*") if each.is_file()] == []
+    with pytest.raises(OSError, match=f"No space left on device: '{small}/c'"):
+        write(small / "c", content.encode())
+    assert [each for each in small.rglob("*") if each.is_file()] == []
+
+
+def test_a_program_s_full_disk_is_the_fullest_of_those_that_it_may_have_written_to(small):
+    (small / "fills").write_bytes(b"a" * 1_000_000)
+    for said in (
+        f"cannot copy extracted data for './usr/bin/x' to '{small}/x': failed to write (No space left on device)",
+        f"write {small}/layer: no space left on device",
+        "E: You don't have enough free space in /var/cache/apt/archives/.",
+        "npm error code ENOSPC",
+        "Disk quota exceeded",
+    ):
+        told = files.full_by(f"first\n{said}\nlast", ["/", small], 5_000_000, "a tool")
+        assert told == (
+            f"no space was left at {small} (0 MB are free there now, and a tool takes 5 MB); "
+            "make room there and run this again"
+        )
+    assert files.full_by("No such file or directory: /usr", [small]) == ""
+
+
+def test_inodes_that_are_used_up_are_told_as_such(top, monkeypatch):
+    used = SimpleNamespace(f_flag=0, f_bavail=10, f_frsize=10**6, f_files=100, f_favail=0)
+    monkeypatch.setattr(files.os, "statvfs", lambda _: used)
+    assert "whose inodes are used up; remove files there" in files.full(top)
+    assert files.no_room(top, 1, "a tool").startswith("0 MB are free at ")
+
+
+def test_other_errors_keep_their_words(top):
+    assert files.trouble(top / "x", PermissionError(errno.EPERM, "Operation not permitted")) == (
+        f"{top}/x: Operation not permitted; mend that on the host and run this again"
+    )

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from ansible.module_utils import provisioner_apt as apt
+from ansible.module_utils import provisioner_files as files
 from ansible.module_utils import provisioner_installation as installation
 from ansible.module_utils import provisioner_packages as packages
 from ansible.module_utils.provisioner_host import Host, RefusalError
@@ -225,7 +226,9 @@ def test_a_dpkg_that_was_stopped_by_others_is_told_and_one_that_is_at_work_is_no
 def test_a_system_on_which_dpkg_would_break_off_is_refused_unless_apt_itself_opens_it(monkeypatch):
     monkeypatch.setattr(installation, "PLACES", ("/usr", installation.SCRIPTS))
     flags = {"/usr": os.ST_NOEXEC, installation.SCRIPTS: os.ST_NOEXEC}
-    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_flag=flags.get(path, 0), f_bavail=9, f_frsize=9))
+    monkeypatch.setattr(
+        os, "statvfs", lambda path: SimpleNamespace(f_flag=flags.get(path, 0), f_bavail=9, f_frsize=9, f_files=0)
+    )
     with pytest.raises(RefusalError, match=r"^/var/lib/dpkg is mounted noexec, .*; mount it otherwise .*remount,exec'"):
         installation.foresee(Asked(), ["a"])
     flags["/usr"] = os.ST_RDONLY
@@ -237,14 +240,42 @@ def test_a_system_on_which_dpkg_would_break_off_is_refused_unless_apt_itself_ope
     assert not installation.foresee(host, ["a"]).unknown
 
 
-def test_a_cache_without_room_is_told_before_anything_is_fetched(places, monkeypatch):
+@pytest.mark.parametrize(
+    ("free", "one_disk", "told"),
+    [
+        ((99, 300), False, "99 MB are free at {cache}, and what is fetched for a takes 100 MB; make room and run"),
+        ((101, 261), False, "261 MB are free at /usr, and what is installed for a takes 262 MB"),
+        ((361, 361), True, "361 MB are free at /, and what is installed for a takes 362 MB"),
+        ((101, 263), False, ""),
+    ],
+)
+def test_a_disk_without_room_is_told_before_anything_is_fetched(places, monkeypatch, free, one_disk, told):
     ours(places, "containerd.io", "kubelet")
+    free = dict(zip((str(places), "/usr"), free, strict=True))
+    room = lambda path: SimpleNamespace(f_flag=0, f_bavail=free.get(str(path), 0), f_frsize=10**6, f_files=0)  # noqa: E731
+    monkeypatch.setattr(os, "statvfs", room)
+    for module in (installation, files):
+        monkeypatch.setattr(module, "mount", lambda path: "/" if one_disk else str(path))
     host = Asked(answers=simulated(CONFLICT))
-    assert not installation.foresee(host, ["a"]).unknown
-    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=0, f_bavail=10_000_000, f_frsize=1))
-    says = r"there is not enough free space in .* for a: apt needs 100 MB there, and 10 MB are free; make room on"
-    with pytest.raises(RefusalError, match=says):
-        installation.foresee(host, ["a"])
+    if told:
+        with pytest.raises(RefusalError, match="^" + told.format(cache=places)):
+            installation.foresee(host, ["a"])
+    else:
+        assert not installation.foresee(host, ["a"]).unknown
+
+
+@pytest.mark.parametrize(
+    ("said", "needed"),
+    [
+        ("After this operation, 262 MB of additional disk space will be used.", 262_000_000),
+        ("  Space needed: 1,709 kB / 55.4 GB available", 1_709_000),
+        ("After this operation, 12.5 kB disk space will be freed.", 0),
+        ("After this operation, 64 B of additional disk space will be used.", 64),
+        ("", 0),
+    ],
+)
+def test_what_apt_says_that_it_takes(said, needed):
+    assert installation.space_needed(said) == needed
 
 
 def test_a_held_package_in_the_way_is_named():

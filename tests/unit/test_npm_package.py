@@ -61,8 +61,8 @@ def test_what_has_another_sum_is_refused_and_what_was_there_stays(call, tmp_path
     there.write_text("working")
     said = call(FAILS)
     assert said["msg"] == (
-        "@a/tool@1.2 cannot be installed: Integrity checksum failed when using sha512: wanted sha512-a but got sha512-b.;"
-        " that is not its pinned sum, so nothing was installed: find out what the index in root's npm settings serves"
+        "@a/tool@1.2 cannot be installed: Integrity checksum failed when using sha512: wanted sha512-a but got sha512-b"
+        ".; that is not its pinned sum, so it was not installed: find out what the index in root's npm settings serves"
         " and run this again"
     )
     left = [path for path in (tmp_path / "there").rglob("*") if path.is_file()]
@@ -98,7 +98,7 @@ def test_an_npm_that_is_set_to_install_elsewhere_is_told(call):
         ("npm error code UNABLE_TO_GET_ISSUER_CERT_LOCALLY\nnpm error unable to get", "name the site's CA bundle"),
         (
             "ERROR: Could not install: [Errno 28] No space left on device: '/opt'\n",
-            "No space left on device: '/opt'; make",
+            "a@9 cannot be installed: no space was left at /",
         ),
         ("", "npm: it says nothing; mend that on the host"),
     ],

@@ -32,7 +32,8 @@ def call(run_module, tmp_path):
     """Call the module: `call(check=False)` gives what it says; its pip notes its words and installs what is in new/."""
     pip = tmp_path / "env/bin/pip"
     pip.parent.mkdir(parents=True)
-    pip.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\nfor lock; do :; done; cp $lock {tmp_path}/lock\ncp -R {tmp_path}/new/. {tmp_path}/env\n')
+    keep = f'echo "$@" >> {tmp_path}/calls; for lock; do :; done; cp $lock {tmp_path}/lock'
+    pip.write_text(f"#!/bin/sh\n{keep}\ncp -R {tmp_path}/new/. {tmp_path}/env\n")
     pip.chmod(0o755)
     install(tmp_path / "new")
 
@@ -96,7 +97,7 @@ def test_a_wheel_with_another_sum_is_refused_and_no_empty_environment_is_left(ru
     offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheel.parent), "PIP_CONFIG_FILE": "/dev/null"}
     said = run_module(Path(python_venv.__file__), given, env=os.environ | offline)
     actual = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    assert f"{actual}; that is not its pinned sum, so nothing was installed" in said["msg"] and "\n" not in said["msg"]
+    assert f"{actual}; that is not its pinned sum, so it was not installed" in said["msg"] and "\n" not in said["msg"]
     assert not (tmp_path / "fresh").exists()
     given["lock"] = LOCK.replace(64 * "0", actual)
     assert run_module(Path(python_venv.__file__), given, env=os.environ | offline)["changed"]

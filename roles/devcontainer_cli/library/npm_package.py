@@ -25,6 +25,9 @@ import shutil
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.provisioner_devcontainer_cli import CLI_BYTES
+from ansible.module_utils.provisioner_files import obstacle
+from ansible.module_utils.provisioner_host import refuse_if, told
 from ansible.module_utils.provisioner_installers import failure
 
 # What root's .npmrc says of these is for other uses of npm.
@@ -76,17 +79,14 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=True)
     os.umask(0o022)
-    try:
-        begin(new, module.params["lock"])
-        why = installed(module, [*npm, "ci", "--prefix", str(new), *HERE, *BRIEF], new)
-        if not why:
+    with told(module, folder):
+        refuse_if(obstacle(folder, "directory"))
+        try:
+            begin(new, module.params["lock"])
+            refuse_if(installed(module, [*npm, "ci", "--prefix", str(new), *HERE, *BRIEF], new))
             put(new, folder)
-    except OSError as error:
-        why = f"{error.filename}: {error.strerror}; mend that on the host and run this again"
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-    if why:
-        module.fail_json(msg=why)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
     module.exit_json(changed=True)
 
 
@@ -96,7 +96,8 @@ def installed(module: AnsibleModule, command: list[str], folder: Path) -> str:
     wanted = f"{name}@{version}"
     code, out, errors = module.run_command(command)
     if code:
-        return failure(wanted, "npm", errors or out, "devcontainer_cli_version")
+        said, places = errors or out, (folder, Path.home())
+        return failure(wanted, "npm", said, "devcontainer_cli_version", *places, needed=CLI_BYTES)
     there = version_in(folder, name)
     if there == version:
         return ""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.provisioner_host import told
 from ansible.module_utils.workplace import pip_install, run, workplace
 
 DOCUMENTATION = r"""
@@ -107,7 +108,7 @@ def main() -> None:
     name, inputs = module.params["name"], module.params["inputs"]
     if module.check_mode:
         module.exit_json(changed=True, diff={"before": "", "after": f"{name} from inputs {inputs}\n"})
-    with workplace(Path(module.params["work"])) as work:
+    with told(module, module.params["work"]), workplace(Path(module.params["work"])) as work:
         before, there = present(module)
         changed = there != inputs or module.params["anew"]
         if changed:

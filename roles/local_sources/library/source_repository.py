@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.provisioner_host import told
 from ansible.module_utils.provisioner_local_sources import repository_inputs
 from ansible.module_utils.workplace import pip_install, put, run, workplace
 
@@ -103,7 +104,7 @@ def main() -> None:
     path, inputs = module.params["path"], module.params["inputs"]
     if module.check_mode:
         module.exit_json(changed=True, diff={"before": "", "after": f"{path} from inputs {inputs}\n"})
-    with workplace(Path(module.params["work"])) as work:
+    with told(module, module.params["work"]), workplace(Path(module.params["work"])) as work:
         there = repository_inputs(path)
         if there != inputs:
             Path(path).parent.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.provisioner_bundle import MANIFEST, BundleError, contents, intact
+from ansible.module_utils.provisioner_host import told
 from ansible.module_utils.workplace import put, workplace
 
 DOCUMENTATION = r"""
@@ -49,12 +50,12 @@ def main() -> None:
     archive, folder = Path(module.params["archive"]), Path(module.params["path"])
     sha256 = module.params["sha256"]
     try:
-        with workplace(Path(module.params["work"])) as work:
+        with told(module, folder), workplace(Path(module.params["work"])) as work:
             there = intact(folder, sha256)
             if not there:
                 unpack(archive, sha256, module.params["known"], work)
                 put(work, folder)
-    except (BundleError, OSError) as error:
+    except BundleError as error:
         module.fail_json(msg=str(error))
     finally:
         archive.unlink(missing_ok=True)

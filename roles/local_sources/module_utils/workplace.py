@@ -6,12 +6,18 @@ import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.provisioner_files import full_by, obstacle
+from ansible.module_utils.provisioner_host import refuse_if
 from ansible.module_utils.provisioner_installers import ANY_USER, failure
+
+# Where what is called below writes to, beside what it names when it fails.
+PLACES = ("/var/lib/provisioner", "/var/lib/docker", "/var/lib/containerd", "/var/lib/apt/lists", tempfile.gettempdir())
 
 
 @contextmanager
@@ -24,6 +30,7 @@ def workplace(folder: Path) -> Iterator[Path]:
     """
     os.umask(0o022)
     folder.parent.mkdir(parents=True, exist_ok=True)
+    refuse_if(obstacle(folder, "directory") or obstacle(folder.with_suffix(".lock"), "file"))
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         remove(folder)
@@ -59,13 +66,16 @@ def pip_install(module: Any, work: Path, lock: str, what: str, setting: str, *op
     for command in (["/usr/bin/python3", "-m", "venv", str(work / "venv")], [*pip, *options, *locked]):
         code, out, err = module.run_command(command, environ_update=ANY_USER)
         if code:
-            module.fail_json(msg=failure(what, "pip", err or out, setting), stderr=err)
+            module.fail_json(msg=failure(what, "pip", err or out, setting, work), stderr=err)
 
 
 def run(module: Any, doing: str, command: list[str], remedy: str, **options: Any) -> str:
     """Run `command` and give what it prints; where it fails the module fails: `doing`, its last words, `remedy`."""
     code, out, err = module.run_command(command, **options)
     if code:
+        no_room = full_by(f"{err}\n{out}", PLACES)
+        if no_room:
+            module.fail_json(msg=f"{doing} failed: {no_room}", stderr=err)
         words = [line.strip() for line in (err or out).splitlines() if line.strip()]
         module.fail_json(msg=f"{doing} failed: {words[-1] if words else f'exit code {code}'}; {remedy}", stderr=err)
     return str(out)
