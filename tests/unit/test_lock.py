@@ -36,6 +36,11 @@ def test_what_comes_along_has_its_lock(name, requirement):
     assert found["refusal"] == "" and found["text"] == (lock.LOCKS / name).read_text()
 
 
+def test_ansible_gets_each_lock_as_a_dictionary():
+    (found,) = lock.LookupModule().run(["node.txt"], variables={}, wanted=["a==1"], setting="x_lock")
+    assert found["text"] and found["refusal"].startswith("a==1 is not in the lock")
+
+
 def test_no_lock_names_an_index():
     for path in lock.LOCKS.iterdir():
         if path.suffix != ".md":
