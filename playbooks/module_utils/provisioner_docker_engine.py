@@ -34,6 +34,7 @@ def look(host: Host, wanted: dict) -> dict:
     - `keeper`: what keeps it running: systemd, detached (started through the pid file), or other
     - `containers`: how many run; `restart`: it is to be started anew, and no container is in the way
     - `leftovers`: pid files that a killed engine has left
+    - `unread`: systemd has not read the unit's files as they are now
     - `companions`: units that docker.service needs and that are masked, of a service not active, of a socket silent
     - `run`: something of how it is kept running is to be mended
     - `settings`: files with its settings are off: `drop_in`, systemd's, or `hollow`: daemon.json is empty, with which
@@ -72,9 +73,10 @@ def look(host: Host, wanted: dict) -> dict:
     # An engine that neither systemd's docker.service nor the pid file keeps is left alone.
     drop_in: list[dict[str, str]] = []
     companions: list[str] = []
+    unread = _is_unread(unit, wanted["drop_in"])
     if host.systemd and (keeper == "systemd" or not engine.answers):
         drop_in = _drop_in_changes(host, wanted)
-        running += _unit_changes(unit, engine.answers)
+        running += _unit_changes(unit, engine.answers, unread=unread)
         needed = _companion_changes(host, unit, engine.answers)
         companions = [off["what"] for off in needed]
         running += needed
@@ -112,6 +114,7 @@ def look(host: Host, wanted: dict) -> dict:
         "hollow": hollow,
         "leftovers": leftovers,
         "companions": companions,
+        "unread": unread,
         "restart": restart,
     }
 
@@ -173,7 +176,18 @@ def _is_member(user: str, group: str) -> bool:
     return user in found.gr_mem or entry.pw_gid == found.gr_gid
 
 
-def _unit_changes(unit: dict, answers: bool) -> list[dict[str, str]]:
+def _is_unread(unit: dict, drop_in: str) -> bool:
+    """Whether systemd has not read the unit's files as they are.
+
+    By its own answer, and by the drop-ins that it knows: one in a folder that is new it does not see by itself.
+    """
+    if unit.get("NeedDaemonReload") == "yes":
+        return True
+    known = drop_in in unit.get("DropInPaths", "").split()
+    return unit.get("LoadState") == "loaded" and known != os.path.lexists(drop_in)
+
+
+def _unit_changes(unit: dict, answers: bool, *, unread: bool) -> list[dict[str, str]]:
     """What is off about how systemd starts it; of one that is still to be installed only that it is absent.
 
     One that the site starts in another way is static, linked or generated, and stays so.
@@ -181,7 +195,7 @@ def _unit_changes(unit: dict, answers: bool) -> list[dict[str, str]]:
     state, found = unit.get("UnitFileState", ""), []
     if state in ("disabled", "masked", "masked-runtime", "enabled-runtime") or (answers and not state):
         found.append(change(SERVICE, state or "unknown", "enabled"))
-    if unit.get("NeedDaemonReload") == "yes":
+    if unread:
         found.append(change(f"{SERVICE}: files", "not read by systemd", "read"))
     return found
 

@@ -243,6 +243,18 @@ def test_files_that_systemd_has_not_read_are_drift_and_so_is_a_drop_in_of_a_site
 
 
 @pytest.mark.parametrize(
+    ("there", "known", "unread"), [(True, True, False), (True, False, True), (False, True, True), (False, False, False)]
+)
+def test_a_drop_in_that_systemd_does_not_know_is_unread_whatever_it_says_itself(tmp_path, there, known, unread):
+    """It does not see one in a folder that is new, and says that nothing is to be read."""
+    path = tmp_path / "provisioner.conf"
+    if there:
+        path.touch()
+    unit = {"LoadState": "loaded", "NeedDaemonReload": "no", "DropInPaths": f"/x.conf {path if known else ''}"}
+    assert provisioner_docker_engine._is_unread(unit, str(path)) is unread
+
+
+@pytest.mark.parametrize(
     ("right", "containers", "changes", "notes", "restart"),
     [(True, [], 0, 0, False), (False, [], 1, 0, True), (False, [{"Id": "1"}], 0, 1, False)],
 )
