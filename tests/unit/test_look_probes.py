@@ -72,6 +72,8 @@ def engine_wanted(tmp_path, **changes):
         "environment": {},
         "drop_in": str(tmp_path / "docker.service.d" / "provisioner.conf"),
         "drop_in_sha256": "",
+        "environment_path": str(tmp_path / "docker.env"),
+        "environment_sha256": "",
         "site_ca_path": "/etc/provisioner/site-ca.crt",
         "site_ca_sha256": "",
         "daemon_json": str(tmp_path / "daemon.json"),
@@ -177,7 +179,7 @@ def test_settings_that_were_emptied_are_drift(tmp_path):
     """dockerd before 23.0 does not start with them."""
     (tmp_path / "daemon.json").write_text(" \n")
     found = provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path))
-    assert found["hollow"] and found["settings"] and not found["drop_in"]
+    assert found["hollow"] and found["settings"] and not found["variables"]
     assert (str(tmp_path / "daemon.json"), "{}") in [(c["what"], c["to"]) for c in found["changes"]]
     (tmp_path / "daemon.json").unlink()
     assert not provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path))["hollow"]
@@ -237,7 +239,7 @@ def test_files_that_systemd_has_not_read_are_drift_and_so_is_a_drop_in_of_a_site
     drop_in.parent.mkdir()
     drop_in.touch()
     found = provisioner_docker_engine.look(Fake(packages=["docker.io", "iptables"], unit=unit), wanted)
-    assert found["settings"] and found["drop_in"] and found["run"]
+    assert found["settings"] and found["variables"] and found["run"]
     whats = {change["what"]: change["to"] for change in found["changes"]}
     assert whats == {str(drop_in): "absent", "docker.service: files": "read", "the Docker engine": "answers"}
 
