@@ -27,6 +27,7 @@ import json
 import tempfile
 import time
 
+from ansible.module_utils import provisioner_variables as variables
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.provisioner_apt import (
     LOCK_TIMEOUT,
@@ -247,6 +248,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    variables.take()
     wanted = {key: module.params[key] for key in ("names", "version", "hold")}
     upgrade, host = module.params["upgrade"], Host()
     names, before, held = wanted["names"], host.packages, host.held

@@ -30,6 +30,7 @@ import os
 import shutil
 from pathlib import Path
 
+from ansible.module_utils import provisioner_variables as variables
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.provisioner_files import LARGEST_OF_ALL, content, obstacle
 from ansible.module_utils.provisioner_host import refuse_if, told
@@ -104,6 +105,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    variables.take()
     folder, name, version = (module.params[key] for key in ("folder", "name", "version"))
     if module.check_mode:
         module.exit_json(changed=not is_there(Path(folder), name, version))

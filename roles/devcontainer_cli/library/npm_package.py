@@ -24,6 +24,7 @@ import os
 import shutil
 from pathlib import Path
 
+from ansible.module_utils import provisioner_variables as variables
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.provisioner_devcontainer_cli import CLI_BYTES
 from ansible.module_utils.provisioner_files import obstacle
@@ -74,6 +75,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    variables.take()
     npm, folder = module.params["npm"], Path(module.params["folder"])
     new = folder / ".new"
     if module.check_mode:

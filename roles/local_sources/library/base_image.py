@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ansible.module_utils import provisioner_variables as variables
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.provisioner_host import told
 from ansible.module_utils.workplace import pip_install, run, workplace
@@ -105,6 +106,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    variables.take()
     name, inputs = module.params["name"], module.params["inputs"]
     if module.check_mode:
         module.exit_json(changed=True, diff={"before": "", "after": f"{name} from inputs {inputs}\n"})
