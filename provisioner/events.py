@@ -53,6 +53,7 @@ EXPLAINED = {
     r"Timed out after \d+ second": "it did not answer in time; see what it is doing, and give the command again",
 }
 """What the programs below say at length or in riddles, and what is said instead."""
+NO_ROOM = re.compile(r".*(?:No space left on device|Disk quota exceeded).*")
 LONGEST = 100_000
 """Characters of what a failed task said that are looked at: the last ones."""
 
@@ -335,6 +336,15 @@ TELLING = {
 """What the tasks of ours tell, by the action of each."""
 
 
+def _full(line: str) -> str:
+    """Give what is said of a disk of a host's that Ansible itself, or a program, found to be full, by that `line`."""
+    path = re.search(r"['\u2018](/[^'\u2019]+)", line)
+    where = f" for {path[1]}" if path else ""
+    return (
+        f"no space is left on the host{where}; make room there ('df' and 'df -i' tell where) and give the command again"
+    )
+
+
 def message(result: Mapping[str, Any]) -> str:
     """Give the one line that says why a task failed, from its result.
 
@@ -357,5 +367,7 @@ def message(result: Mapping[str, Any]) -> str:
     printed = (said[1] or said[2]).splitlines()[-1:]
     if printed and text.startswith(("non-zero return code", "MODULE FAILURE", "Module result deserialization failed")):
         text = printed[0].strip()
+    if "make room" not in text and (line := NO_ROOM.search("\n".join(said))):
+        return printable(_full(line[0]))
     text = re.sub(r"^Task failed: |Data could not be sent to remote host .* over ssh: ", "", text[: bounds.LINE])
     return printable(text)

@@ -145,6 +145,7 @@ def cdi_spec(host: Host, paths: list[str], driver: str, folders: list[str] = ())
     """What `look` tells of the CDI specification: one of `paths`, or a file in `folders`, should be of `driver`."""
     texts = [host.read(path) for folder in folders for path in Path(folder).glob("*")]
     path, why = ("", "") if any(driver in text for text in texts) else stale_cdi_spec(host, paths, driver)
+    refuse_if(obstacle(path, "file") if path else "")
     changes = [change("CDI specification", why, f"{path} for driver {driver}")] if path else []
     return {"cdi_spec": path, "changes": changes}
 
