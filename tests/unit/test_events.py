@@ -144,7 +144,7 @@ def test_a_failure_that_is_ignored_is_none():
         ({"msg": ["a", "list"]}, "['a', 'list']"),
         (
             {
-                "msg": 'Failed to create temporary directory. Failed command was: ( umask 77 && mkdir "` echo /root `" ), '
+                "msg": 'Failed to create it. Failed command was: ( umask 77 && mkdir "` echo /root `" ), '
                 "stderr: mkdir: cannot create directory \u2018/root/.ansible/a\u2019: No space left on device\n",
             },
             "no space is left on the host for /root/.ansible/a; make room there ('df' and 'df -i' tell where) and "
