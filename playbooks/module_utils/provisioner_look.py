@@ -41,13 +41,15 @@ def looks(wanted: dict, when_busy: str = "", log: str = "", fact: str = "") -> d
         except Exception as error:  # a probe's fault is told as any other: in one line that says where
             message = f"looking at {role} failed: {type(error).__name__}: {error}; please report this"
             return {"failed": True, "msg": message}
+    first = next((look for look in found.values() if look["changes"]), None)
+    no_log = obstacle(log, "file") if first and log else ""
+    if no_log:
+        first["notes"] = [*first.get("notes", ()), f"what is changed will not be in the log: {no_log}"]
     warnings = told + [note for look in found.values() for note in look.get("notes", ())]
     # What the host's packages or a role's probe want, told even where nothing is to be done.
     restart = Path(RESTART).exists() or any(look.get("reboot_required") for look in found.values())
     off = [change for look in found.values() for change in look["changes"]]
     why = in_the_way(off) or (obstacle(fact, "file") if fact else "")
-    if off and log and obstacle(log, "file"):
-        warnings.append(f"what is changed will not be in the log: {obstacle(log, 'file')}")
     if why:
         return {"failed": True, "msg": why}
     waiting = waiting_for(host)

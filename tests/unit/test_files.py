@@ -244,7 +244,9 @@ def test_a_log_that_is_no_file_is_told_before_and_not_waited_for(top, monkeypatc
         provisioner_mending.append(f"{top}/log", "me", [change])
     monkeypatch.setattr(provisioner_look, "in_the_way", lambda _: "")
     monkeypatch.setattr(provisioner_site, "look", lambda *_: {"changes": [change]})
-    (note,) = provisioner_look.looks({"site": {}}, log=f"{top}/log")["warnings"]
+    found = provisioner_look.looks({"site": {}}, log=f"{top}/log")
+    (note,) = found["warnings"]
+    assert found["looks"]["site"]["notes"] == [note]
     assert note.startswith(f"what is changed will not be in the log: {top}/log is a device, a pipe or a socket")
 
 

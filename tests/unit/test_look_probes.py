@@ -422,3 +422,18 @@ def test_sources_that_are_a_link_to_the_site_s_are_not_replaced(tmp_path):
     wanted = {"bundle": "", "image": "", "repository": str(path), "repository_inputs": "abc", "folder": str(tmp_path)}
     with pytest.raises(RefusalError, match=r"is a link to .*, which is not as it is wanted"):
         provisioner_local_sources.look(Fake(), wanted)
+
+
+def test_a_group_that_no_package_will_make_is_refused():
+    wanted = {"group": "no-such-group", "users": ["games"]}
+    with pytest.raises(RefusalError, match=r"^there is no group no-such-group on the host; make it "):
+        provisioner_docker_engine._to_join(wanted, [])
+    assert provisioner_docker_engine._to_join(wanted, [{"what": "package docker.io"}]) == ["games"]
+    assert provisioner_docker_engine._to_join({**wanted, "users": []}, []) == []
+
+
+def test_a_pid_file_that_is_no_file_is_not_taken_for_a_killed_engine_s(tmp_path):
+    os.mkfifo(tmp_path / "docker.pid")
+    with pytest.raises(RefusalError, match=r"docker.pid is a device, a pipe or a socket, and a file is to be there"):
+        provisioner_docker_engine._leftovers({f"{tmp_path}/docker.pid": "dockerd"})
+    assert provisioner_docker_engine._pid_in(f"{tmp_path}/docker.pid", "dockerd") == 0
