@@ -141,8 +141,8 @@ def test_a_full_disk(act, hosts, sh):
     try:
         done = act("prepare", "--limit", hosts[0])
         assert done.code == 1
-        assert "enough free space in /var/cache/apt/archives" in done.stderr
-        assert "make room on the host and run this again" in done.stderr
+        assert "MB are free at /var/cache/apt/archives, and what is fetched for " in done.stderr
+        assert "MB; make room and run this again" in done.stderr
     finally:
         sh("umount /var/cache/apt/archives")
 
@@ -183,7 +183,7 @@ def test_a_second_run_mends_what_was_killed_in_the_middle(act, lab, hosts, ask, 
 def test_a_version_that_does_not_exist(act, hosts, sh):
     done = act("prepare", "--limit", hosts[0], "-e", "devcontainer_cli_version=9.9.9")
     assert done.code == 1
-    assert "9.9.9" in done.stderr and "devcontainer_cli_version" in done.stderr
+    assert "@devcontainers/cli@9.9.9 is not in the lock" in done.stderr and "devcontainer_cli_lock" in done.stderr
     assert act("prepare", "--limit", hosts[0]).code == 0
     assert sh("devcontainer --version") == "0.89.0\n"
 
