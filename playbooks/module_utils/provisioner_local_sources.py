@@ -14,7 +14,7 @@ from ansible.module_utils.provisioner_host import Host, RefusalError, change, re
 from ansible.module_utils.provisioner_packages import look as look_at_packages
 
 # What making the image takes on the disk meanwhile, in bytes: the wheels, the tree and its archive.
-IMAGE_BYTES = 1_500_000_000
+IMAGE_BYTES = 1_200_000_000
 
 
 def look(host: Host, wanted: dict) -> dict:
