@@ -98,15 +98,15 @@ def put(host: Host, repository: dict, key: bytes) -> None:
     """Write both files; what was there is back, and RefusalError tells, if apt then cannot read the host's sources."""
     paths = [Path(repository["keyring"]), Path(repository["source"])]
     before = [read(path) if path.exists() else None for path in paths]
-    write(paths[0], key_file(key, repository["kind"]))
-    write(paths[1], source_text(repository, codename(host)).encode())
     try:
+        write(paths[0], key_file(key, repository["kind"]))
+        write(paths[1], source_text(repository, codename(host)).encode())
         if repository["kind"] == "deb":
             targets(host, "--no-release-info")
-    except RefusalError:
+    except (RefusalError, OSError):
         for path, content in zip(paths, before):  # noqa: B905 - Python 3.9 has no strict
             if content is None:
-                path.unlink()
+                path.unlink(missing_ok=True)
             else:
                 write(path, content)
         raise

@@ -26,7 +26,7 @@ class LookupModule(LookupBase):
 
     def run(self, terms: list[str], *_: Any, wanted: list[str], setting: str, **__: Any) -> list[dict[str, str]]:
         """Read the files; `wanted` are packages at versions, `setting` the variable that can name another file."""
-        return [locked(LOCKS / name, wanted, setting) for name in terms]
+        return [locked(LOCKS / Path(name).expanduser(), wanted, setting) for name in terms]
 
 
 def locked(path: Path, wanted: list[str], setting: str) -> dict[str, str]:
