@@ -95,7 +95,10 @@ def tried(run: Callable[..., tuple[int, str, str]], host: Host, repository: dict
 
 
 def put(host: Host, repository: dict, key: bytes) -> None:
-    """Write both files; what was there is back, and RefusalError tells, if apt then cannot read the host's sources."""
+    """Write both files. What was there is back where that fails, or apt then cannot read the host's sources.
+
+    Raises OSError or RefusalError.
+    """
     paths = [Path(repository["keyring"]), Path(repository["source"])]
     before = [read(path) if path.exists() else None for path in paths]
     try:

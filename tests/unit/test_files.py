@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import signed_repository
 from ansible.module_utils import (
     provisioner_docker_daemon,
     provisioner_installation,
@@ -280,6 +281,15 @@ def test_a_program_s_full_disk_is_the_fullest_of_those_that_it_may_have_written_
             "make room there and run this again"
         )
     assert files.full_by("No such file or directory: /usr", [small]) == ""
+
+
+def test_a_full_disk_leaves_no_half_of_a_repository(small, top):
+    (small / "fills").write_bytes(b"a" * 2**20)
+    repository = {"name": "x", "kind": "deb", "url": "http://x", "suites": "/", "keyring": f"{top}/key.gpg"}
+    repository["source"] = f"{small}/x.sources"
+    with pytest.raises(OSError, match=f"No space left on device: '{small}/x.sources'"):
+        signed_repository.put(Host(), repository, b"key")
+    assert list(top.iterdir()) == [] and [path.name for path in small.iterdir()] == ["fills"]
 
 
 def test_inodes_that_are_used_up_are_told_as_such(top, monkeypatch):
