@@ -57,7 +57,7 @@ from ansible.module_utils.provisioner_write import write
 # A package's settings that a person edited stay theirs.
 KEEP_SETTINGS = ("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold")
 # Where an installation writes, beside where packages' own scripts do.
-WRITTEN = ("/usr", "/var/cache/apt/archives", "/var/lib/dpkg", "/var/lib/apt/lists", tempfile.gettempdir(), "/boot")
+WRITTEN = ("/usr", "/var/cache/apt/archives", "/var/lib/dpkg", "/var/lib/apt/lists", tempfile.gettempdir())
 # Between two tries to get a lock of apt's, in seconds.
 LOCK_PAUSE = 5
 

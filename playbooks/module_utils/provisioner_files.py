@@ -140,13 +140,13 @@ def full(path: str | Path, needed: int = 0, what: str = "") -> str:
 def full_by(said: str, places: Iterable[str | Path], needed: int = 0, what: str = "") -> str:
     """Return what `full` says where a program `said` that its disk is full; '' where it did not.
 
-    It is the fullest of the disks of `places` and of the paths in what it said.
+    It is the disk of the path that it named, else the fullest of those of `places`.
     """
     lines = [line for line in said.splitlines() if NO_ROOM.search(line)]
     if not lines:
         return ""
     named = re.findall(r"(?<![\w/.:])/[\w./+@~-]+", " ".join(lines))
-    return full(min([*named, *map(str, places)] or ["/"], key=_free), needed, what)
+    return full(min(named or map(str, places), key=_free), needed, what)
 
 
 def _free(path: str | Path) -> int:

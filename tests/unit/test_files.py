@@ -271,7 +271,7 @@ def test_a_program_s_full_disk_is_the_fullest_of_those_that_it_may_have_written_
     for said in (
         f"cannot copy extracted data for './usr/bin/x' to '{small}/x': failed to write (No space left on device)",
         f"write {small}/layer: no space left on device",
-        "E: You don't have enough free space in /var/cache/apt/archives/.",
+        f"E: You don't have enough free space in {small}/.",
         "npm error code ENOSPC",
         "Disk quota exceeded",
     ):
