@@ -52,8 +52,6 @@ def check(options: Namespace, extra_vars: dict[str, Any] | None = None, *, root:
     if options.runtime is not None:
         variables["scenario_a_runtime"] = options.runtime
     variables = settings(variables)
-    if not 1 <= options.forks <= 1000:
-        raise _bad(f"--forks {options.forks} is not between 1 and 1000", "try --forks 10")
     found = inventory.read(options.inventory or str(ansible_dir() / "inventory" / "localhost.yml"))
     limit = retry.expand(options.limit, state, found.source)
     hosts = inventory.select(found, limit)

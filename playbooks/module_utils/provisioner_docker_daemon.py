@@ -10,7 +10,7 @@ from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
 
-from ansible.module_utils.provisioner_host import Host, RefusalError
+from ansible.module_utils.provisioner_host import Host, RefusalError, content
 
 # Marks that an editor may put before the text, and how what follows is encoded.
 MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -34,8 +34,10 @@ def settings(host: Host, path: str) -> Settings:
     dockerd itself is asked only where the file is one that not every dockerd reads.
     """
     try:
-        data = Path(path).read_bytes()
+        data = content(path)
     except OSError:
+        if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
+            raise RefusalError(refusal(path, "it is a pipe, a device or a socket")) from None
         data = b""
     try:
         found = parse(data)

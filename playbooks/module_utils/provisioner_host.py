@@ -43,6 +43,14 @@ def change(what: str, before: object, after: object) -> dict[str, str]:
     return {"what": str(what), "from": str(before), "to": str(after)}
 
 
+def content(path: str | os.PathLike[str]) -> bytes:
+    """What is in a regular file; OSError where there is none: a pipe is not waited for, a device not read."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(f"{path} is no regular file")
+        return file.read()
+
+
 class Host:
     """The host, asked; what is asked twice is asked of it once."""
 
@@ -86,14 +94,14 @@ class Host:
     def read(path: str | os.PathLike[str]) -> str:
         """What is in a file; '' where there is none that can be read."""
         try:
-            return Path(path).read_bytes().decode(errors="replace")
+            return content(path).decode(errors="replace")
         except OSError:
             return ""
 
     def sha256(self, path: str | os.PathLike[str]) -> str:
         """Sum of a file's content; '' where there is none that can be read."""
         try:
-            return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+            return hashlib.sha256(content(path)).hexdigest()
         except OSError:
             return ""
 

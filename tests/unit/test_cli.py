@@ -134,7 +134,7 @@ def test_a_closed_pipe_is_no_traceback():
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     os.close(writer)
-    assert done.returncode == 1 and b"Traceback" not in done.stderr and b"Broken pipe" not in done.stderr
+    assert done.returncode == 141 and b"Traceback" not in done.stderr and b"Broken pipe" not in done.stderr
 
 
 def test_an_output_without_room_is_one_line_with_its_remedy(state):
