@@ -319,6 +319,9 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Turn a command line into options; raises ProvisionerError (code 2), or SystemExit for --help."""
+    for argument in arguments:
+        if not argument.isascii() and re.search("[\ud800-\udfff]", argument):  # bytes that are no text
+            raise ProvisionerError(f"{argument[:80]} is not UTF-8", "give it in that encoding", Exit.BAD_INPUT)
     options = _parser().parse_args(arguments)
     options.extra_vars = [*(options.early_extra_vars or []), *(getattr(options, "extra_vars", None) or [])]
     return options

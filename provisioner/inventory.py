@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
@@ -23,6 +24,7 @@ from provisioner import bounds, names
 from provisioner.environment import ansible_environment
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.paths import given
+from provisioner.text import printable
 
 __all__ = ["Inventory", "read", "select"]
 
@@ -66,14 +68,28 @@ def read(source: str) -> Inventory:
 def select(inventory: Inventory, limit: str | None) -> tuple[str, ...]:
     """Give the hosts that `limit` leaves, in the inventory's order.
 
-    Names, groups, wildcards, `!` and `&` are understood; for anything rarer all hosts are given, and Ansible
-    decides.
+    Names, groups, wildcards, `!` and `&` are understood here; anything rarer is asked of Ansible.
     Raises ProvisionerError (code 2) where nothing is left.
     """
     if not limit:
         return tuple(inventory.hosts)
-    if re.search(r"[~@\[\]]", limit):
-        return tuple(inventory.hosts)
+    chosen = _chosen_by_ansible(inventory, limit) if re.search(r"[~@\[\]]", limit) else _chosen(inventory, limit)
+    if not chosen:
+        known = list(inventory.hosts)
+        shown = ", ".join(known[:5]) + (", …" if len(known) > 5 else "")
+        raise _bad(f"--limit {printable(limit)} matches no host", f"the inventory has {shown}")
+    return tuple(name for name in inventory.hosts if name in chosen)
+
+
+def _chosen_by_ansible(inventory: Inventory, limit: str) -> set[str]:
+    try:
+        return set(_hosts_of(_ask_ansible(inventory.source, f"--limit={limit}"), "all"))
+    except ProvisionerError as error:
+        reason = error.message.removeprefix(f"the inventory {inventory.source}: ")
+        raise _bad(f"--limit {printable(limit)}: {reason}", "give names of hosts and groups") from error
+
+
+def _chosen(inventory: Inventory, limit: str) -> set[str]:
     terms = [term for term in re.split(r"[,:]", limit) if term]
     wanted = [term for term in terms if term[0] not in "!&"]
     chosen = set().union(*(_members(inventory, term) for term in wanted)) if wanted else set(inventory.hosts)
@@ -82,11 +98,7 @@ def select(inventory: Inventory, limit: str | None) -> tuple[str, ...]:
             chosen &= _members(inventory, term[1:])
         elif term.startswith("!"):
             chosen -= _members(inventory, term[1:])
-    if not chosen:
-        names = list(inventory.hosts)
-        shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-        raise ProvisionerError(f"--limit {limit} matches no host", f"the inventory has {shown}", Exit.BAD_INPUT)
-    return tuple(name for name in inventory.hosts if name in chosen)
+    return chosen
 
 
 def _members(inventory: Inventory, term: str) -> set[str]:
@@ -111,7 +123,7 @@ def _refuse_what_is_no_file(path: Path) -> None:
     """Raise ProvisionerError (code 2) where Ansible would wait for a pipe or read a device, or very much."""
     beside = path if path.is_dir() else path.parent
     files = size = 0
-    for file in [*_files(path), *(file for name in _VARIABLES for file in _files(beside / name))]:
+    for file in chain(_files(path), *(_files(beside / name) for name in _VARIABLES)):
         try:
             status = file.stat()
         except OSError:
@@ -136,11 +148,11 @@ def _files(path: Path) -> Iterator[Path]:
 # --- Ansible reads it ---
 
 
-def _ask_ansible(source: str) -> dict[str, Any]:
+def _ask_ansible(source: str, *more: str) -> dict[str, Any]:
     """Return what ansible-inventory says of it. Raise ProvisionerError (code 2)."""
     with TemporaryFile() as out, TemporaryFile() as err:
         try:
-            code, memory = _run(["ansible-inventory", f"--inventory={source}", "--list"], out, err)
+            code, memory = _run(["ansible-inventory", f"--inventory={source}", "--list", *more], out, err)
         except TimeoutError as error:
             raise _beyond(source, f"takes more than {bounds.INVENTORY_SECONDS} s to read") from error
         said = _text(err, bounds.ANSWER)

@@ -25,12 +25,13 @@ def ansible_dir() -> Path:
 def given(text: str) -> Path:
     """Return the absolute path of what a user named as `text`; there need be nothing yet.
 
-    Raise ProvisionerError (code 2) where no file can have that path: no such user's home, a name too long, a link
-    that leads to itself.
+    Raise ProvisionerError (code 2) where no file can have that path, no such user's home, a name too long, a link
+    that leads to itself, and where we cannot use it: what is no text, what may not be looked at.
     """
     try:
+        text.encode()  # what is no text cannot be told to Ansible
         path = Path(text).expanduser().absolute()
-        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             path.stat()
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)

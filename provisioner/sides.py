@@ -121,7 +121,7 @@ def _find_group(name: str, _store: Store, options: Namespace) -> Selection | Non
 
 
 def _baseline(store: Store, name: str) -> Path:
-    return store.state / "baselines" / f"{name}.jsonl"
+    return given(f"{store.state}/baselines/{name}.jsonl")
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Inventories, as Ansible reads them, and those that it would not come to an end with."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -71,17 +72,25 @@ def test_hosts_of_all_groups_and_ranges(fleet):
         ("racks:&rack2", 3),
         ("!rack1", 5),
         ("alone,me", 2),
-        ("~n0[12].*", 9),  # Ansible decides
+        ("~n0[12].*", 2),
+        ("rack1[0]", 1),
     ],
 )
 def test_limits(fleet, limit, expected):
     assert len(inventory.select(fleet, limit)) == expected
 
 
-@pytest.mark.parametrize("limit", ["nobody", "rack3", "alone:!alone", "rack1:&rack2"])
+@pytest.mark.parametrize("limit", ["nobody", "rack3", "alone:!alone", "rack1:&rack2", "~nobody", "rack1[0:0:0]"])
 def test_a_limit_that_leaves_nothing(fleet, limit):
     with pytest.raises(ProvisionerError, match="matches no host"):
         inventory.select(fleet, limit)
+
+
+@pytest.mark.parametrize("limit", ["~(", "@", "@/dev/zero", "@nothing/there", "rack1[99999999999999999999]"])
+def test_a_limit_that_ansible_does_not_understand(fleet, limit):
+    with pytest.raises(ProvisionerError, match=re.escape(f"--limit {limit}: ")) as caught:
+        inventory.select(fleet, limit)
+    assert caught.value.code == 2 and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
