@@ -123,7 +123,6 @@ def test_a_daemon_json_that_is_a_pipe_or_a_device_is_refused_and_not_opened(tmp_
             of("docker_daemon").settings(host, str(path))
 
 
-
 @pytest.mark.parametrize(
     "text", ["", '{"a": 1}', '{\n  "a": 1\n}', '{\n\t"a": 1}', '{\r\n "a": 1\r\n}\r\n', '{"a": "\\ud800"}']
 )
