@@ -67,12 +67,15 @@ def search(expression: str, value: Any) -> Any:
     import jmespath.exceptions
 
     try:
-        return jmespath.search(expression, value)
+        found = jmespath.search(expression, value)
+        if "&" in expression:
+            json.dumps(found)  # an expression is no value unless a function made one of it
     except (jmespath.exceptions.JMESPathError, *UNREADABLE) as error:
         # It parses, but asks of a value what it cannot give: the sum of a text, say, or every 0th of a list.
         raise ProvisionerError(
             f"the query does not fit the records: {error}", "`provisioner facts --json` shows them", Exit.BAD_INPUT
         ) from error
+    return found
 
 
 def runs_table(records: Iterable[Mapping[str, Any]]) -> str:

@@ -214,8 +214,10 @@ def _reason(said: str) -> str:
     last = next((line for line in reversed(said.splitlines()) if "ERROR" in line), "Ansible cannot read it")
     error = re.sub(r"^.*ERROR[]!:]* *", "", last)
     reasons = dict(re.findall(r"^\[WARNING\]: Failed to parse inventory with '(\w+)' plugin: (.*)", said, re.MULTILINE))
-    plugin = "yaml" if error.endswith((".yml", ".yaml")) else next(reversed(reasons), "")
-    reason = reasons.get(plugin, error).removeprefix("Failed to parse inventory: ")
+    likely = ["yaml"] if error.endswith((".yml", ".yaml")) else ["script", *reversed(reasons)]
+    reason = next((reasons[plugin] for plugin in likely if plugin in reasons), error).removeprefix(
+        "Failed to parse inventory: "
+    )
     place = re.search(r"^Origin: (.*:\d+:\d+)$", said, re.MULTILINE)
     return f"{reason} ({place[1]})" if place else reason
 

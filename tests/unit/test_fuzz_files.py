@@ -108,7 +108,7 @@ QUERIES = st.one_of(
             ["abs", "avg", "keys", "length", "map", "max", "merge", "reverse", "sort", "sum", "to_number", "join"]
         ),
         st.sampled_from(
-            ["@", "runs", "hosts", "runs[]", "runs[0]", "&host", "`[]`", "'x', runs[].host", "&host, runs", ""]
+            ["@", "runs", "hosts", "runs[]", "runs[0]", "&host", "`[]`", "'x', runs[].host", "&host, runs", "&host", ""]
         ),
     ).map(lambda parts: f"{parts[0]}({parts[1]})"),
 )

@@ -43,7 +43,7 @@ def nothing_is_done(monkeypatch, tmp_path):
     monkeypatch.setattr(workflow, "engine", begin)
     monkeypatch.setattr("provisioner.commands.doctor.pip_index", str)
     # What is no file is refused before; the rest is for test_fuzz_files.
-    monkeypatch.setattr(inventory, "_ask_ansible", lambda _source: {"all": {"hosts": ["h1"], "children": []}})
+    monkeypatch.setattr(inventory, "_ask_ansible", lambda *_asked: {"all": {"hosts": ["h1"], "children": []}})
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     os.mkfifo("pipe")

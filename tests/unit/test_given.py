@@ -144,7 +144,10 @@ def test_a_lock_holds_off_others(tmp_path):
 # --- queries ---
 
 
-@pytest.mark.parametrize("query", ["runs[::0]", "(" * 3000, "[" * 3000, "!" * 5000, f"runs[{'9' * 5000}]", "abs(&x)"])
+@pytest.mark.parametrize(
+    "query",
+    ["runs[::0]", "(" * 3000, "[" * 3000, "!" * 5000, f"runs[{'9' * 5000}]", "abs(&x)", "&host", "to_array(&host)"],
+)
 def test_a_query_that_cannot_be_answered(cli, keep, query):
     keep()
     assert "the query " in cli("facts", "-q", query)[2] and cli("facts", "-q", query)[0] == 2

@@ -243,7 +243,8 @@ def program(tmp_path):
 )
 def test_a_program_that_is_no_inventory(program, tmp_path, monkeypatch, text, said):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(bounds, "INVENTORY_SECONDS", 60 if said == "." else 2)
+    monkeypatch.setattr(bounds, "INVENTORY_SECONDS", 60 if said == "script" else 2)
+    monkeypatch.setattr(bounds, "INVENTORY_CPU", 2)
     if "memory" in said:
         monkeypatch.setattr(bounds, "INVENTORY_MEMORY", 64 * 2**20)
         monkeypatch.setattr(bounds, "INVENTORY_SECONDS", 60)
