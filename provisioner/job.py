@@ -255,6 +255,7 @@ class _Runner:
         self._pid: int | None = None
         self._kill = False
         self._over = False
+        self._variables = folder / "env"
         self._settings = {
             "private_data_dir": str(folder),
             "ident": "ansible",
@@ -306,12 +307,19 @@ class _Runner:
         except Exception as error:  # told in the main thread, by the job
             self.error = " ".join(f"ansible-runner: {type(error).__name__}: {error}".split())
         finally:
+            self._forget_variables()
             self._queue.put(None)
 
     def _take(self, event: dict[str, Any]) -> bool:
         self._pid = event.get("pid") or self._pid
+        if event.get("event") == "playbook_on_start":  # Ansible has read them
+            self._forget_variables()
         self._queue.put(event)
         return False  # no file for each event
+
+    def _forget_variables(self) -> None:
+        """Remove what ansible-runner gave Ansible through files: the user's variables may hold passwords."""
+        shutil.rmtree(self._variables, ignore_errors=True)
 
     def _forget_environment(self, status: dict[str, Any], runner_config: Any) -> None:
         """Take the environment out of what ansible-runner keeps: it may hold secrets that are none of ours."""

@@ -35,6 +35,8 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail("texts is not a mapping of paths to texts")
         files = [self._described(path, text) for path, text in texts.items()]
         files += tree(Path(self._find_needle("files", arguments["src"]))) if "src" in arguments else []
+        if not self._task.diff:  # not the host's journal either gets to know what they hold
+            files = [{**each, "content": "", "secret": each["content"]} for each in files]
         options = {"dest": arguments["dest"], "files": files}
         options |= {name: arguments[name] for name in FORWARDED if name in arguments}
         with asking(self._connection.transport):

@@ -11,7 +11,7 @@ description:
     Modes are as they are given, whatever the umask is; ACLs and other extended attributes of a file stay.
   - Links are followed, and stay. What a link out of its folder leads to is not changed. Where something else is in the
     way, it stays, and that is an error.
-  - Where the task has C(diff) false, nothing of what the files hold comes back.
+  - Where the task has C(diff) false, nothing of what the files hold comes back or is logged.
 options:
   dest:
     description: The folder on the host; it is made where it is missing.
@@ -89,6 +89,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.provisioner_files import due_mode, is_foreign, locked, not_ours, obstacle, open_to_all
 from ansible.module_utils.provisioner_host import RefusalError, refuse_if
 
+FILE = {
+    "path": {"type": "str", "required": True},
+    "content": {"type": "str", "required": True},
+    "secret": {"type": "str", "no_log": True},  # a content that nothing shows
+    "mode": {"type": "str", "required": True},
+}
 OURS = 0o022
 """The umask here; a site may have given root another."""
 
@@ -224,7 +230,7 @@ def main() -> None:
         argument_spec={
             "dest": {"type": "path", "required": True},
             "folders": {"type": "dict", "default": {}},
-            "files": {"type": "list", "elements": "dict", "default": []},
+            "files": {"type": "list", "elements": "dict", "default": [], "options": FILE},
             "copies": {"type": "dict", "default": {}},
             "links": {"type": "dict", "default": {}},
             "absent": {"type": "list", "elements": "str", "default": []},
@@ -239,7 +245,8 @@ def main() -> None:
         for name, mode in given["folders"].items():
             tree.folder(name, mode)
         for file in given["files"]:
-            tree.file(file["path"], file["content"].encode("latin-1"), file["mode"])
+            content = (file["secret"] or file["content"]).encode("latin-1")
+            tree.file(file["path"], content, file["mode"])
         for name, source in given["copies"].items():
             tree.copy(name, source)
         for name, target in given["links"].items():

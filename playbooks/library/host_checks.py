@@ -11,6 +11,10 @@ description:
 options:
   profile: {description: The profile, as its file has it., type: dict, required: true}
   xformers_url: {description: What xformers is cloned from; empty where the profile makes it., type: str, default: ""}
+  variables:
+    description: Environment variables to look with, as JSON; a text, so that as a whole it is secret.
+    type: str
+    default: "{}"
   pip_index: {description: pip's index, where the host's own configuration names none., type: str, default: ""}
   ca_pem: {description: Certificates to trust besides the host's own., type: str, default: ""}
   runtime: {description: What a run happens in., type: str, choices: [devcontainer, native], default: devcontainer}
@@ -544,6 +548,8 @@ def main():
         argument_spec={
             "profile": {"type": "dict", "required": True},
             "xformers_url": {"type": "str", "default": ""},
+            # A proxy's URL may hold a password.
+            "variables": {"type": "str", "default": "{}", "no_log": True},
             "pip_index": {"type": "str", "default": ""},
             # Not secret, but too long to be shown with every result.
             "ca_pem": {"type": "str", "default": "", "no_log": True},
@@ -559,6 +565,7 @@ def main():
         supports_check_mode=True,
     )
     began = time.time()
+    os.environ.update(json.loads(module.params["variables"]))
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
     host = Host(module)
     if module.params["sources_only"]:

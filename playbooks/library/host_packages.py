@@ -26,6 +26,7 @@ changes: {description: What was changed - what, from, to., type: list, elements:
 import json
 import time
 
+from ansible.module_utils import provisioner_variables as variables
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.provisioner_apt import (
     LOCK_TIMEOUT,
@@ -239,6 +240,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    variables.take()
     wanted = {key: module.params[key] for key in ("names", "version", "hold")}
     upgrade, host = module.params["upgrade"], Host()
     names, before, held = wanted["names"], host.packages, host.held

@@ -26,6 +26,7 @@ import importlib.metadata
 import os
 from pathlib import Path
 
+from ansible.module_utils import provisioner_variables as variables
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.provisioner_installers import ANY_USER, failure
 
@@ -74,6 +75,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    variables.take()
     folder, name, version = (module.params[key] for key in ("folder", "name", "version"))
     if module.check_mode:
         module.exit_json(changed=not is_there(Path(folder), name, version))

@@ -83,8 +83,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from ansible.module_utils import provisioner_variables as variables
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.provisioner_run_start import start, too_full
+from ansible.module_utils.provisioner_run_start import exposed, start, too_full
 from ansible.module_utils.provisioner_runs import Runs
 
 
@@ -122,7 +123,7 @@ def find_or_start(module: AnsibleModule, runs: Runs) -> tuple[str | None, bool]:
         run = runs.finished_well(options["input_hash"])
         if run is not None:
             return run, False
-    message = too_full([runs.root, Path("/var/lib/docker")], options["minimum_free_bytes"])
+    message = exposed(runs.root) or too_full([runs.root, Path("/var/lib/docker")], options["minimum_free_bytes"])
     if message:
         refuse(module, message)
     if options["state"] == "planned":
@@ -203,6 +204,7 @@ def main() -> None:
         required_if=[("state", state, ("run_id",)) for state in ("packed", "collected")],
         supports_check_mode=True,
     )
+    variables.take()
     runs = Runs(module.params["root"])
     run = module.params["run_id"]
     answers = {

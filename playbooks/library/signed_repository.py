@@ -35,6 +35,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from ansible.module_utils import provisioner_variables as variables
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.provisioner_apt import NO_INDEXES, apt, complaint, runner
 from ansible.module_utils.provisioner_apt_sources import first_line, targets, together
@@ -120,6 +121,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    variables.take()
     params, host = module.params, Host()
     try:
         repository = pick(host, params["repositories"])

@@ -34,10 +34,11 @@ def look(host: Host, wanted: dict) -> dict:
     - `keeper`: what keeps it running: systemd, detached (started through the pid file), or other
     - `containers`: how many run; `restart`: it is to be started anew, and no container is in the way
     - `leftovers`: pid files that a killed engine has left
+    - `unread`: systemd has not read the unit's files as they are now
     - `companions`: units that docker.service needs and that are masked, of a service not active, of a socket silent
     - `run`: something of how it is kept running is to be mended
-    - `settings`: files with its settings are off: `drop_in`, systemd's, or `hollow`: daemon.json is empty, with which
-      dockerd before 23.0 does not start
+    - `settings`: files with its settings are off: `variables`, those with its environment, or `hollow`: daemon.json is
+      empty, with which dockerd before 23.0 does not start
     """
     if not wanted["packages"]:
         raise RefusalError(f"docker_engine_source is {wanted['source']!r}; set it to distribution or docker")
@@ -46,8 +47,7 @@ def look(host: Host, wanted: dict) -> dict:
     # No engine would start again with one that is broken, whoever wants that: told before anything is changed.
     settings = daemon.settings(host, wanted["daemon_json"])
     unit = host.unit(SERVICE)
-    service, detached = int(unit.get("MainPID") or 0), _pid_in(wanted["pid_file"], "dockerd")
-    pid, keeper = (service, "systemd") if service else (detached, "detached" if detached else "other")
+    pid, keeper = _kept(unit, wanted["pid_file"])
     dockerd = host.which("dockerd")
     if not engine.answers:
         refusals.check_silent(host, engine, wanted, settings.values, keeper)
@@ -66,15 +66,16 @@ def look(host: Host, wanted: dict) -> dict:
     if not engine.answers:
         before = "starts" if starting else "does not answer" if dockerd else "absent"
         running.append(change("the Docker engine", before, "restarted, with its socket" if hangs else "answers"))
-        files = wanted["pid_files"].items()
-        leftovers = [path for path, name in files if os.path.lexists(path) and not _pid_in(path, name)]
+        leftovers = _leftovers(wanted["pid_files"])
         running += [change(path, "left by a killed engine", "absent") for path in leftovers]
     # An engine that neither systemd's docker.service nor the pid file keeps is left alone.
-    drop_in: list[dict[str, str]] = []
+    variables: list[dict[str, str]] = []
     companions: list[str] = []
+    unread = _is_unread(unit, wanted["drop_in"])
+    if keeper in ("systemd", "detached") or not engine.answers:
+        variables = _variable_changes(host, wanted)
     if host.systemd and (keeper == "systemd" or not engine.answers):
-        drop_in = _drop_in_changes(host, wanted)
-        running += _unit_changes(unit, engine.answers)
+        running += _unit_changes(unit, engine.answers, unread=unread)
         needed = _companion_changes(host, unit, engine.answers)
         companions = [off["what"] for off in needed]
         running += needed
@@ -94,7 +95,7 @@ def look(host: Host, wanted: dict) -> dict:
     if restart or not engine.answers:
         refusals.check_start(host, wanted, settings.values)
     return {
-        "changes": emptied + drop_in + install + members + running,
+        "changes": emptied + variables + install + members + running,
         "notes": notes,
         "answers": engine.answers,
         "elsewhere": engine.elsewhere,
@@ -107,11 +108,12 @@ def look(host: Host, wanted: dict) -> dict:
         "containers": len(engine.containers),
         "systemd": host.systemd,
         "run": bool(running),
-        "settings": bool(emptied + drop_in),
-        "drop_in": bool(drop_in),
+        "settings": bool(emptied + variables),
+        "variables": bool(variables),
         "hollow": hollow,
         "leftovers": leftovers,
         "companions": companions,
+        "unread": unread,
         "restart": restart,
     }
 
@@ -173,7 +175,18 @@ def _is_member(user: str, group: str) -> bool:
     return user in found.gr_mem or entry.pw_gid == found.gr_gid
 
 
-def _unit_changes(unit: dict, answers: bool) -> list[dict[str, str]]:
+def _is_unread(unit: dict, drop_in: str) -> bool:
+    """Whether systemd has not read the unit's files as they are.
+
+    By its own answer, and by the drop-ins that it knows: one in a folder that is new it does not see by itself.
+    """
+    if unit.get("NeedDaemonReload") == "yes":
+        return True
+    known = drop_in in unit.get("DropInPaths", "").split()
+    return unit.get("LoadState") == "loaded" and known != os.path.lexists(drop_in)
+
+
+def _unit_changes(unit: dict, answers: bool, *, unread: bool) -> list[dict[str, str]]:
     """What is off about how systemd starts it; of one that is still to be installed only that it is absent.
 
     One that the site starts in another way is static, linked or generated, and stays so.
@@ -181,7 +194,7 @@ def _unit_changes(unit: dict, answers: bool) -> list[dict[str, str]]:
     state, found = unit.get("UnitFileState", ""), []
     if state in ("disabled", "masked", "masked-runtime", "enabled-runtime") or (answers and not state):
         found.append(change(SERVICE, state or "unknown", "enabled"))
-    if unit.get("NeedDaemonReload") == "yes":
+    if unread:
         found.append(change(f"{SERVICE}: files", "not read by systemd", "read"))
     return found
 
@@ -205,12 +218,29 @@ def _companion_changes(host: Host, unit: dict, answers: bool) -> list[dict[str, 
     return found
 
 
-def _drop_in_changes(host: Host, wanted: dict) -> list[dict[str, str]]:
-    path = wanted["drop_in"]
-    if wanted["environment"]:
-        folder = host.file_changes(str(Path(path).parent), mode="0755", kind="directory")
-        return folder + host.file_changes(path, mode="0600", sha256=wanted["drop_in_sha256"])
-    return [change(path, "present", "absent")] if os.path.lexists(path) else []
+def _variable_changes(host: Host, wanted: dict) -> list[dict[str, str]]:
+    """What is off about the file with dockerd's environment, and about what has systemd read it."""
+    files = {wanted["environment_path"]: ("0600", wanted["environment_sha256"])}
+    if host.systemd:
+        files[wanted["drop_in"]] = ("0644", wanted["drop_in_sha256"])
+    if not wanted["environment"]:
+        return [change(path, "present", "absent") for path in files if os.path.lexists(path)]
+    found = []
+    for path, (mode, sha256) in files.items():
+        found += host.file_changes(str(Path(path).parent), mode="0755", kind="directory")
+        found += host.file_changes(path, mode=mode, sha256=sha256)
+    return found
+
+
+def _kept(unit: dict, pid_file: str) -> tuple[int, str]:
+    """Pid of dockerd, 0 where neither systemd nor the pid file has it, and what keeps it running."""
+    service, detached = int(unit.get("MainPID") or 0), _pid_in(pid_file, "dockerd")
+    return (service, "systemd") if service else (detached, "detached" if detached else "other")
+
+
+def _leftovers(files: dict[str, str]) -> list[str]:
+    """Of the pid files, each with the name of its process, those whose process is gone."""
+    return [path for path, name in files.items() if os.path.lexists(path) and not _pid_in(path, name)]
 
 
 def _pid_in(pid_file: str, name: str) -> int:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ansible.module_utils import provisioner_variables as variables
 
 if TYPE_CHECKING:
     from ansible.module_utils.provisioner_runs import Runs
@@ -28,10 +31,13 @@ def start(runs: Runs, run: str, input_hash: str, timeout: float = 30) -> str:
     environment |= {"LANG": "C.UTF-8", "HOME": environment.get("HOME", "/root")}
     environment |= {"SCENARIO_A_RUN_ID": run, "SCENARIO_A_INPUT_HASH": input_hash}
     if Path("/run/systemd/system").is_dir():
-        # A unit of its own: logind ends what is left of a session when the session ends.
+        # A unit of its own: logind ends what is left of a session when the session ends. Its variables are in a file,
+        # since every user can ask systemd for those that a unit was given, and a proxy's URL may hold a password.
+        file = runs.root / "environment"
+        _write_secretly(file, variables.as_file(environment))
         unit = ["systemd-run", "--quiet", "--collect", f"--unit=provisioner-scenario-a-{run}"]
-        unit += ["--property=StandardOutput=null", *(f"--setenv={name}" for name in environment), str(script)]
-        subprocess.run(unit, env=environment, check=True, capture_output=True, text=True)
+        unit += ["--property=StandardOutput=null", f"--property=EnvironmentFile={file}", str(script)]
+        subprocess.run(unit, check=True, capture_output=True, text=True)
     else:
         nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
         # As systemd starts it, whatever root's umask is: the container's user reads what it lays down.
@@ -45,6 +51,30 @@ def start(runs: Runs, run: str, input_hash: str, timeout: float = 30) -> str:
             return other
         time.sleep(0.2)
     raise RuntimeError(f"{script} did not start; run it by hand to see why")
+
+
+def _write_secretly(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, in place of what is there; raises OSError."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+
+
+def exposed(root: Path) -> str | None:
+    """Return a message about the first folder on the way to `root` in which another user than root could replace it."""
+    real = root.resolve()
+    for path in dict.fromkeys((*reversed(root.parents), root, *reversed(real.parents), real)):
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            continue  # root makes it
+        others_write = status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX
+        if status.st_uid not in (0, os.geteuid()) or others_write:
+            return (
+                f"another user than root can replace what lies in {path}, and root runs what lies in {root}: give "
+                f"{path} to root and take the right to write from others, or set scenario_a_dir to a folder of root's"
+            )
+    return None
 
 
 def too_full(paths: list[Path], minimum: int) -> str | None:

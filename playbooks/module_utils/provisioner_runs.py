@@ -10,9 +10,11 @@ import base64
 import fcntl
 import io
 import json
+import math
 import os
 import re
 import shutil
+import stat
 import subprocess
 import tarfile
 import time
@@ -20,8 +22,10 @@ from contextlib import suppress
 from pathlib import Path
 
 NINJA_STEP = re.compile(r"^\s*\[(\d+)/(\d+)\]", re.MULTILINE)
-TAIL_BYTES = 262144
-"""So much of the end of pip's log is searched for ninja's last step."""
+MOST_BYTES = 262144
+"""So much is read of a file: of pip's log, where ninja's last step is looked for, its end."""
+LARGEST = 128 * 2**20
+"""Bytes of a run's evidence; an honest one has a few million."""
 
 
 class Runs:
@@ -51,9 +55,10 @@ class Runs:
     def read(self, run: str, name: str) -> dict | None:
         """Return a JSON file of the run, None where it is not there or cut off."""
         try:
-            return json.loads((self.folder / run / name).read_text())
-        except (OSError, ValueError):
+            value = json.loads(self._text(run, name))
+        except (OSError, ValueError, RecursionError):
             return None
+        return value if isinstance(value, dict) else None
 
     def finished_well(self, input_hash: str) -> str | None:
         """Return the newest run that was measured from these inputs and went well."""
@@ -151,14 +156,16 @@ class Runs:
         events = []
         for name in ("events.jsonl", "container/events.jsonl"):
             try:
-                lines = (self.folder / run / name).read_text().splitlines()
+                lines = self._text(run, name).splitlines()
             except OSError:
                 continue
             for line in lines:
                 try:
-                    events.append(json.loads(line))
-                except ValueError:
+                    event = json.loads(line)
+                except (ValueError, RecursionError):
                     continue  # a line being written
+                if _is_event(event):
+                    events.append(event)
         return sorted(events, key=lambda event: event["uptime"])
 
     def _open(self, run: str) -> dict[str, float]:
@@ -197,9 +204,7 @@ class Runs:
     def ninja_step(self, run: str) -> tuple[int | None, int | None]:
         """Return n and m of the last `[n/m]` that ninja printed."""
         try:
-            with (self.folder / run / "container" / "pip.log").open("rb") as log:
-                log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES))
-                steps = NINJA_STEP.findall(log.read().decode(errors="replace"))
+            steps = NINJA_STEP.findall(self._text(run, "container/pip.log", end=True))
         except OSError:
             return None, None
         return (int(steps[-1][0]), int(steps[-1][1])) if steps else (None, None)
@@ -207,11 +212,34 @@ class Runs:
     # ---- evidence ----------------------------------------------------------------------------------------------------
 
     def packed(self, run: str) -> str:
-        """Return the run's evidence as a tar.gz in base64; made in memory, so that a full disk is no obstacle."""
-        archive = io.BytesIO()
+        """Return the run's evidence as a tar.gz in base64; made in memory, so that a full disk is no obstacle.
+
+        Regular files and folders only. Raises OSError where they are more than a controller takes.
+        """
+        archive, total = io.BytesIO(), 0
         with tarfile.open(fileobj=archive, mode="w:gz") as tar:
-            tar.add(self.folder / run, arcname=run)
+            for folder, _, names, descriptor in os.fwalk(self.folder / run):
+                inside = Path(run, os.path.relpath(folder, self.folder / run))
+                tar.add(folder, arcname=str(inside), recursive=False)
+                for name in sorted(names):
+                    try:
+                        file = _opened(name, descriptor)
+                    except OSError:
+                        continue  # no regular file
+                    with file:
+                        member = tar.gettarinfo(arcname=str(inside / name), fileobj=file)
+                        total += member.size
+                        if total > LARGEST:
+                            raise OSError(f"the evidence of {run} has more than {LARGEST // 10**6} MB")
+                        tar.addfile(member, file)
         return base64.b64encode(archive.getvalue()).decode("ascii")
+
+    def _text(self, run: str, name: str, *, end: bool = False) -> str:
+        """Return the beginning of a file, or its `end`, which the container's user may be writing; raises OSError."""
+        with _opened(self.folder / run / name) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - MOST_BYTES) if end else 0)
+            return file.read(MOST_BYTES).decode(errors="replace")
 
     def is_collected(self, run: str) -> bool:
         """Say whether a controller has the run's evidence."""
@@ -226,6 +254,26 @@ class Runs:
     def _collected(self, run: str) -> Path:
         # Beside the folder: the evidence is not touched once the run has ended.
         return self.folder / f"{run}.collected"
+
+
+def _opened(path: str | Path, folder: int | None = None) -> io.BufferedReader:
+    """Open a regular file, which may have been put there by somebody else; raises OSError where it is none.
+
+    `path` may be of an open `folder`, which nobody can exchange meanwhile.
+    """
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(f"{path} is no regular file")
+    return file
+
+
+def _is_event(value: object) -> bool:
+    """Whether `value` is a line of events.jsonl, which the container's user may have written."""
+    if not isinstance(value, dict) or not all(isinstance(value.get(name), str) for name in ("event", "phase")):
+        return False
+    uptime = value.get("uptime")
+    return isinstance(uptime, (int, float)) and not isinstance(uptime, bool) and math.isfinite(uptime)
 
 
 def _try_lock(lock: io.TextIOBase) -> bool:

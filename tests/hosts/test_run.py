@@ -1,9 +1,11 @@
 """`provisioner run` over SSH on a bare throwaway host: everything real but xformers itself, see short_workload/."""
 
 import json
+import os
 import shlex
 import signal
 import subprocess
+import tempfile
 import time
 from datetime import datetime
 from pathlib import Path
@@ -144,15 +146,48 @@ def test_a_host_that_waits_does_not_hold_back_the_run_of_another(with_another, h
     assert datetime.fromisoformat(done.json["hosts"][name]["started_at"]).timestamp() < gave_up
 
 
+PASSWORD = "Gehe1m"  # noqa: S105 - nobody's
+# Every command line of this machine, whose processes those of its lab are too, that has the password.
+WATCH = f"""while sleep 0.1; do for line in /proc/[0-9]*/cmdline; do
+  tr '\\0' ' ' <$line 2>/dev/null | grep -v '[s]leep 0.1' | grep {PASSWORD[:-1]}[{PASSWORD[-1]}]; done; done"""
+
+
+@pytest.fixture
+def command_lines():
+    """Those that have had the password so far, but for what watches them: a way to read them."""
+    with tempfile.TemporaryFile("w+") as seen:
+        watcher = subprocess.Popen(["sh", "-c", WATCH], stdout=seen, stderr=subprocess.DEVNULL, start_new_session=True)
+
+        def read():
+            seen.seek(0)
+            return seen.read()
+
+        yield read
+        os.killpg(watcher.pid, signal.SIGKILL)
+        watcher.wait()
+
+
 @pytest.fixture
 def proxy(host):
-    """A real proxy on the host, which its containers reach too: gives its URL and a way to read its log."""
+    """A real proxy on the host, which its containers reach too: gives its URL and a way to read its log.
+
+    It wants a password.
+    """
     _, _, ask = host
     address = ask("ip -4 -o address show docker0").stdout.split()[3].partition("/")[0]
     ask("apt-get install -qq --yes --no-install-recommends tinyproxy >/dev/null")
-    settings = "\n".join(("User tinyproxy", "Group tinyproxy", "Port 8888", "Syslog On", "LogLevel Connect"))
+    settings = "\n".join(
+        (
+            "User tinyproxy",
+            "Group tinyproxy",
+            "Port 8888",
+            f"BasicAuth bench {PASSWORD}",
+            "Syslog On",
+            "LogLevel Connect",
+        )
+    )
     ask(f"echo {shlex.quote(settings)} >/etc/tinyproxy/tinyproxy.conf; systemctl restart tinyproxy")
-    yield f"http://{address}:8888", lambda: ask("journalctl --unit tinyproxy --output cat").stdout
+    yield f"http://bench:{PASSWORD}@{address}:8888", lambda: ask("journalctl --unit tinyproxy --output cat").stdout
     ask("apt-get purge -qq --yes tinyproxy >/dev/null")
 
 
@@ -174,16 +209,69 @@ def test_no_false_alarm(warm, host, state, provisioner, options):
     honest(provisioner("run", "--fresh", "-i", warm, *short.OPTIONS, *options, "--state-dir", state, "--json"), name)
 
 
-def test_no_false_alarm_behind_a_proxy_and_no_trace_of_it_afterwards(warm, host, state, provisioner, proxy):
-    _, name, ask = host
+def test_no_false_alarm_behind_a_proxy_whose_password_nobody_sees_and_no_trace_of_it_afterwards(  # noqa: PLR0917
+    warm, host, state, provisioner, proxy, command_lines
+):
+    inventory, name, ask = host
     url, log = proxy
-    options = ("--fresh", "-i", warm, *short.OPTIONS, "--state-dir", state, "--json")
-    settings = ("-e", f"site_http_proxy={url}", "-e", f"site_https_proxy={url}")
-    honest(provisioner("run", *options, *settings), name)
+    behind = yaml.safe_load(warm.read_text())
+    behind["all"]["vars"] |= {"site_http_proxy": url, "site_https_proxy": url}
+    path = inventory.with_name("behind.yml")
+    path.write_text(yaml.safe_dump(behind))
+    options = (*short.OPTIONS, "--state-dir", state, "--json")
+    done = provisioner("run", "--fresh", "-vvv", "-i", path, *options)
+    honest(done, name)
     assert "CONNECT" in log(), "nothing went through the proxy"
-    assert url in ask("systemctl show docker --property Environment").stdout
-    honest(provisioner("run", *options), name)
-    assert url not in ask("systemctl show docker --property Environment; env; cat /etc/environment").stdout
+    assert command_lines() == ""
+    assert PASSWORD not in done.stdout + done.stderr
+    assert subprocess.run(["grep", "-rl", PASSWORD, state], stdout=subprocess.PIPE, check=False).stdout == b""
+    assert PASSWORD not in ask("journalctl --quiet --since -30min; systemctl show docker 'provisioner-*'").stdout
+    open_to_others = "find / -xdev -type f -perm /044 ! -name tinyproxy.conf -exec"
+    assert ask(f"{open_to_others} grep -l {PASSWORD} {{}} +", check=False).stdout == ""
+    assert url in ask("tr '\\0' '\\n' </proc/$(pidof dockerd)/environ").stdout
+    honest(provisioner("run", "--fresh", "-i", warm, *options), name)
+    assert (
+        url not in ask("tr '\\0' '\\n' </proc/$(pidof dockerd)/environ; cat /etc/environment /etc/provisioner/*").stdout
+    )
+
+
+# As a user of the host who has the number of the container's user: puts links, pipes and commands wherever that is
+# possible, on the host and, through the container's processes, in the workspace and the evidence.
+MALLORY = """
+mkdir -m 0777 /tmp/devcontainercli-root
+while :; do
+  exec 8</var/lib/provisioner/scenario_a/lock && flock -s 8
+  for work in /var/lib/provisioner/scenario_a/xformers-devcontainer* /proc/[0-9]*/root/workspaces/*; do
+    mv $work/.devcontainer $work/.was
+    mkdir $work/.devcontainer
+    echo '{"image": "x", "initializeCommand": "touch /pwned"}' >$work/.devcontainer/devcontainer.json
+    for script in $work/benchmarking/* $work/.devcontainer/*.sh; do echo 'touch /pwned' >$script; done
+    ln -s /etc/shadow $work/shadow
+  done
+  for evidence in /proc/[0-9]*/root/scenario-a-evidence; do
+    echo was >$evidence/was
+    ln -s /etc/shadow $evidence/shadow
+    mkfifo $evidence/pipe
+  done
+  sleep 0.2
+done
+"""
+
+
+def test_a_user_of_the_host_does_not_become_root_by_a_run(warm, host, state, provisioner):
+    _, name, ask = host
+    ask(f"useradd --uid 1000 mallory; echo {shlex.quote(MALLORY)} >/home/mallory.sh")
+    ask("systemd-run --quiet --collect --unit=mallory --uid=mallory sh /home/mallory.sh")
+    try:
+        done = provisioner("run", "--fresh", "-i", warm, *short.OPTIONS, "--state-dir", state, "--json")
+    finally:
+        ask("systemctl stop mallory; userdel mallory; rm -rf /home/mallory.sh /tmp/devcontainercli-root")
+    honest(done, name)
+    run = f"/var/lib/provisioner/scenario_a/runs/{done.json['hosts'][name]['run_id']}"
+    assert ask("ls /pwned; ls /var/lib/provisioner/scenario_a/xf*/.was", check=False).stdout == ""
+    assert ask(f"cat {run}/container/was").stdout == "was\n", "it did not get as far as the container"
+    assert ask(f"find {run} ! -type f ! -type d; find {run} ! -user root").stdout == ""
+    assert subprocess.run(["grep", "-rl", "root:", state], stdout=subprocess.PIPE, check=False).stdout == b""
 
 
 def test_a_compiler_cache_in_a_real_run_is_found_and_the_run_rejected(host, state, provisioner, tmp_path):

@@ -17,7 +17,7 @@ spec.loader.exec_module(devcontainer_json)
 
 
 def transform(config, **given):
-    settings = {"gpus": False, "env": {}, "local_env": [], "mounts": []} | given
+    settings = {"gpus": False, "env": {}, "mounts": []} | given
     return devcontainer_json.transform(config, **settings)
 
 
@@ -79,12 +79,6 @@ def test_gpus_are_asked_for_only_where_there_are_some(arguments):
     base = {"runArgs": ["--ipc=host", *arguments]}
     assert transform(base, gpus=True)["runArgs"] == ["--gpus", "all", "--ipc=host"]
     assert transform(base, gpus=False)["runArgs"] == ["--ipc=host"]
-
-
-def test_a_proxy_is_named_but_its_value_is_in_no_file():
-    made = transform({}, local_env=["http_proxy"])
-    assert made["build"]["args"] == made["containerEnv"] == {"http_proxy": "${localEnv:http_proxy}"}
-    assert "containerEnv" not in transform({}), "a site without proxies finds a trace of them"
 
 
 def test_the_command_line_writes_the_file(tmp_path):

@@ -41,7 +41,9 @@ def test_the_seed_profile_is_the_seeds_dockerfile(tmp_path):
         "RUN apt-get update && apt-get install -y python3-pip python3-dev build-essential git cmake ninja-build rsync"
         " && rm -rf /var/lib/apt/lists/*",
         "RUN python3 -m pip install --no-cache-dir --upgrade pip && python3 -m pip install --no-cache-dir"
-        " torch torchvision torchaudio --index-url https://download.pytorch.org/whl/cu128 triton",
+        " torch torchvision torchaudio --index-url https://download.pytorch.org/whl/cu128 triton"
+        # Without it the compile fails: inventory/profiles/seed.yml says why.
+        " && python3 -m pip install --no-cache-dir setuptools==80.9.0 wheel==0.48.0",
         "RUN useradd -ms /bin/bash vscode",
         "WORKDIR /workspace",
         'ENTRYPOINT ["tail", "-f", "/dev/null"]',

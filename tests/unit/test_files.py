@@ -105,9 +105,11 @@ def test_the_sources_are_all_looked_at(top):
 def test_a_site_without_a_bundle_keeps_what_is_no_file_of_ours(top):
     (top / "ca.crt").symlink_to("/etc/hosts")
     (top / "settings").write_text("ours")
+    (top / "environment").write_text("ours")
     paths = {"path": str(top / "ca.crt"), "apt_settings_path": str(top / "settings")}
-    looked = provisioner_site.look(Host(), {**paths, "bundle": "", "sha256": ""})
-    assert [change["what"] for change in looked["changes"]] == [str(top / "settings")]
+    paths |= {"environment_path": str(top / "environment")}
+    looked = provisioner_site.look(Host(), {**paths, **dict.fromkeys(("bundle", "sha256", "environment_sha256"), "")})
+    assert [change["what"] for change in looked["changes"]] == [str(top / "settings"), str(top / "environment")]
 
 
 def test_a_host_that_cannot_be_mended_at_all_is_refused_only_where_something_is_off(top, monkeypatch):

@@ -18,7 +18,8 @@ sys.path.insert(0, str(ROOT / "playbooks" / "action_plugins"))
 
 import look as action  # noqa: E402
 
-NOWHERE = {"path": "/nonexistent", "bundle": "", "sha256": "", "apt_settings_path": "/nonexistent"}
+NOWHERE = dict.fromkeys(("path", "apt_settings_path", "environment_path"), "/nonexistent")
+NOWHERE |= dict.fromkeys(("bundle", "sha256", "environment_sha256"), "")
 
 
 @pytest.fixture

@@ -72,6 +72,8 @@ def engine_wanted(tmp_path, **changes):
         "environment": {},
         "drop_in": str(tmp_path / "docker.service.d" / "provisioner.conf"),
         "drop_in_sha256": "",
+        "environment_path": str(tmp_path / "docker.env"),
+        "environment_sha256": "",
         "site_ca_path": "/etc/provisioner/site-ca.crt",
         "site_ca_sha256": "",
         "daemon_json": str(tmp_path / "daemon.json"),
@@ -177,7 +179,7 @@ def test_settings_that_were_emptied_are_drift(tmp_path):
     """dockerd before 23.0 does not start with them."""
     (tmp_path / "daemon.json").write_text(" \n")
     found = provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path))
-    assert found["hollow"] and found["settings"] and not found["drop_in"]
+    assert found["hollow"] and found["settings"] and not found["variables"]
     assert (str(tmp_path / "daemon.json"), "{}") in [(c["what"], c["to"]) for c in found["changes"]]
     (tmp_path / "daemon.json").unlink()
     assert not provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path))["hollow"]
@@ -237,9 +239,21 @@ def test_files_that_systemd_has_not_read_are_drift_and_so_is_a_drop_in_of_a_site
     drop_in.parent.mkdir()
     drop_in.touch()
     found = provisioner_docker_engine.look(Fake(packages=["docker.io", "iptables"], unit=unit), wanted)
-    assert found["settings"] and found["drop_in"] and found["run"]
+    assert found["settings"] and found["variables"] and found["run"]
     whats = {change["what"]: change["to"] for change in found["changes"]}
     assert whats == {str(drop_in): "absent", "docker.service: files": "read", "the Docker engine": "answers"}
+
+
+@pytest.mark.parametrize(
+    ("there", "known", "unread"), [(True, True, False), (True, False, True), (False, True, True), (False, False, False)]
+)
+def test_a_drop_in_that_systemd_does_not_know_is_unread_whatever_it_says_itself(tmp_path, there, known, unread):
+    """It does not see one in a folder that is new, and says that nothing is to be read."""
+    path = tmp_path / "provisioner.conf"
+    if there:
+        path.touch()
+    unit = {"LoadState": "loaded", "NeedDaemonReload": "no", "DropInPaths": f"/x.conf {path if known else ''}"}
+    assert provisioner_docker_engine._is_unread(unit, str(path)) is unread
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import fcntl
 import importlib.util
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -16,7 +17,7 @@ MODULE_UTILS = Path(__file__).parents[2] / "playbooks" / "module_utils"
 if str(MODULE_UTILS) not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(str(MODULE_UTILS))
 
-from ansible.module_utils import provisioner_runs  # noqa: E402
+from ansible.module_utils import provisioner_run_start, provisioner_runs  # noqa: E402
 
 # By its file: there is an action of the same name.
 FILE = MODULE_UTILS.parent / "library" / "scenario_a_run.py"
@@ -176,3 +177,55 @@ def test_a_half_line_of_events_and_a_cut_off_file_are_nothing(runs, keep):
     (folder / "result.json").write_text("")
     assert runs.result("r") is None
     assert runs.progress("r")["phase"] == "compile"
+
+
+def test_what_the_container_s_user_puts_there_is_read_as_regular_files_and_so_much_of_them(runs, keep, tmp_path):
+    """Opening the pipe would never end, and the link leads to what only root may read."""
+    keep("r", result="ok")
+    container = tmp_path / "runs/r/container"
+    container.mkdir(exist_ok=True)
+    for name in ("events.jsonl", "pip.log"):
+        (container / name).unlink(missing_ok=True)
+    os.mkfifo(container / "events.jsonl")
+    secret = tmp_path / "secret"
+    secret.write_text("[1/2] secret")
+    (container / "pip.log").symlink_to(secret)
+    (container / "ninja").symlink_to(tmp_path)
+    assert runs.ninja_step("r") == (None, None)
+    assert runs.progress("r")["state"] == "finished"
+    archive = base64.b64decode(runs.packed("r"))
+    assert b"secret" not in archive
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        assert all(member.isreg() or member.isdir() for member in tar)
+    (container / "large").touch()
+    os.truncate(container / "large", provisioner_runs.LARGEST + 1)
+    with pytest.raises(OSError, match="more than"):
+        runs.packed("r")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[]", "1", '{"event": "begin"}', '{"event": 1, "phase": "x", "uptime": 1}', "[" * 100_000]
+    + [f'{{"event": "begin", "phase": "x", "uptime": {value}}}' for value in ("NaN", "1e999", "true", '"1"', "null")],
+)
+def test_a_line_of_events_that_is_none_is_nothing(runs, keep, tmp_path, line):
+    keep("r")
+    before = runs.events("r")
+    (tmp_path / "runs/r/container").mkdir(exist_ok=True)
+    (tmp_path / "runs/r/container/events.jsonl").write_text(line + "\n")
+    assert runs.events("r") == before
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "refused"),
+    [(0o755, 0, False), (0o700, 0, False), (0o1777, 0, False), (0o777, 0, True), (0o775, 0, True), (0o755, 1000, True)],
+)
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root, to give a folder away")
+def test_a_folder_in_which_others_can_replace_what_root_runs_is_refused(tmp_path, mode, owner, refused):
+    above = tmp_path / "above"
+    above.mkdir()
+    (tmp_path / "link").symlink_to(above)
+    above.chmod(mode)
+    os.chown(above, owner, 0)
+    for root in (above / "scenario_a", tmp_path / "link/scenario_a"):
+        assert bool(provisioner_run_start.exposed(root)) == refused

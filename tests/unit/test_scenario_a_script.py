@@ -20,6 +20,7 @@ ROLE = Path(__file__).parents[2] / "roles/scenario_a/files"
 
 STAND_IN = """#!/bin/sh
 echo "$(basename "$0") $*" >>"{calls}"
+if [ -n "$DOCKER_CONFIG" ]; then cp "$DOCKER_CONFIG/config.json" "{calls}.docker_config"; fi
 case "$(basename "$0") $*" in
   *"$(cat "{fail}" 2>/dev/null || echo nothing)"*)
     [ ! -e "{fail}.hangs" ] || exec sleep 60
@@ -260,12 +261,44 @@ def test_settings_come_from_the_file_and_the_environment_wins(script):
     assert (run["max_jobs"], run["arch_list"], run["username"]) == ("5", "8.0;9.0+PTX", "$(touch /tmp/evil)")
 
 
-def test_a_proxy_reaches_the_build_but_its_password_no_file(script):
-    assert script(http_proxy="http://user:secret@proxy:3128").returncode == 0
-    configuration = script.root / "xformers-devcontainer-scenario-a/.devcontainer/devcontainer.json"
-    assert json.loads(configuration.read_text())["build"]["args"] == {"http_proxy": "${localEnv:http_proxy}"}
+@pytest.mark.parametrize("login", ["", "user:secret@"])
+def test_a_proxy_reaches_builds_and_containers_and_its_password_no_command_and_no_file(script, login):
+    own = script.base.parents[1] / ".docker"
+    own.mkdir()
+    (own / "config.json").write_text('{"auths": {"registry.site": {}}}')
+    proxy = f"http://{login}proxy:3128"
+    assert script(http_proxy=proxy).returncode == 0
+    given = json.loads((own.parent / "calls.docker_config").read_text())
+    assert given == {"auths": {"registry.site": {}}, "proxies": {"default": {"httpProxy": proxy}}}
     for path in script.root.rglob("*"):
         assert not path.is_file() or b"secret" not in path.read_bytes(), path
+    calls = script.calls()
+    assert not any("secret" in call for call in calls)
+    # What the CLI sees of a shell it hands on in the arguments of `docker exec`.
+    probing = [call for call in calls if re.match("devcontainer (up|exec)", call)]
+    assert probing and all(("--default-user-env-probe none" in call) == bool(login) for call in probing)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's workspace has to be kept from others")
+def test_the_container_s_user_gets_the_clone_and_a_folder_of_evidence_and_no_more(script):
+    docker = script.base.parents[1] / "bin/docker"
+    docker.write_text(docker.read_text().replace("id -u;;", "echo 1000;;"))
+    assert script().returncode == 0
+    work = script.root / "xformers-devcontainer-scenario-a"
+    theirs = {path.relative_to(script.root).as_posix() for path in script.root.rglob("*") if path.stat().st_uid != 0}
+    assert theirs == {f"{work.name}/xformers"}, "the evidence is root's again once the run has ended"
+    for path in (script.root / "runs", script.root / "lock"):
+        assert path.stat().st_mode & 0o077 == 0
+    assert not (script.root / "tmp").exists()
+
+
+def test_what_is_no_file_in_the_container_s_evidence_is_not_read_and_not_kept(script):
+    """Reading the pipe would never end; the link leads to what only root may read."""
+    writes = "mkfifo events.jsonl; ln -s /etc/shadow pip.log; mkdir ninja; ln -s /etc ninja/1; echo here >ninja/2"
+    left_behind(script, "sh", "-c", f"cd {script.evidence}/container && {{ {writes}; }}")
+    assert script().returncode == 7
+    kept = {path.name for path in (script.evidence / "container").rglob("*")}
+    assert kept == {"ninja", "2"} and manifest_holds(script)
 
 
 def test_a_second_run_beside_the_first_is_refused(script):

@@ -90,6 +90,8 @@ def look(tmp_path):
             "environment": {},
             "drop_in": str(tmp_path / "provisioner.conf"),
             "drop_in_sha256": "",
+            "environment_path": str(tmp_path / "docker.env"),
+            "environment_sha256": "",
             "site_ca_path": "",
             "site_ca_sha256": "",
             "daemon_json": str(tmp_path / "daemon.json"),

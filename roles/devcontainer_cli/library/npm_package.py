@@ -22,6 +22,7 @@ import os
 import shutil
 from pathlib import Path
 
+from ansible.module_utils import provisioner_variables as variables
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.provisioner_installers import failure
 
@@ -49,6 +50,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    variables.take()
     npm, folder, name, version = (module.params[key] for key in ("npm", "folder", "name", "version"))
     wanted, folder = f"{name}@{version}", Path(folder)
     if module.check_mode:

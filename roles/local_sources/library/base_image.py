@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ansible.module_utils import provisioner_variables as variables
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.provisioner_installers import ANY_USER
 from ansible.module_utils.workplace import run, workplace
@@ -109,6 +110,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    variables.take()
     name, inputs = module.params["name"], module.params["inputs"]
     if module.check_mode:
         module.exit_json(changed=True, diff={"before": "", "after": f"{name} from inputs {inputs}\n"})

@@ -7,6 +7,7 @@ import hashlib
 import re
 from pathlib import Path
 
+from ansible.module_utils import provisioner_variables as variables
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.provisioner_installers import ANY_USER
 from ansible.module_utils.provisioner_local_sources import repository_inputs
@@ -104,6 +105,7 @@ def main() -> None:
     path, inputs = module.params["path"], module.params["inputs"]
     if module.check_mode:
         module.exit_json(changed=True, diff={"before": "", "after": f"{path} from inputs {inputs}\n"})
+    variables.take()
     with workplace(Path(module.params["work"])) as work:
         there = repository_inputs(path)
         if there != inputs:

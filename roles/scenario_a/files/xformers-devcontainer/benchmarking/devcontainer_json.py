@@ -2,7 +2,7 @@
 """Make Scenario A's devcontainer.json from a base one: every shortcut out, the rest kept.
 
     devcontainer_json.py BASE --check
-    devcontainer_json.py BASE --output FILE [--gpus] [--env NAME=VALUE]... [--local-env NAME]...
+    devcontainer_json.py BASE --output FILE [--gpus] [--env NAME=VALUE]...
                               [--mount SOURCE:TARGET[:ro]]...
 
 Standard library only: it runs on the benchmarked host, beside scenario_a.sh.
@@ -52,12 +52,10 @@ def parse(text: str) -> dict:
     return config
 
 
-def transform(config: dict, *, gpus: bool, env: dict[str, str], local_env: list[str], mounts: list[str]) -> dict:
+def transform(config: dict, *, gpus: bool, env: dict[str, str], mounts: list[str]) -> dict:
     """Return Scenario A's configuration; `config` is not changed.
 
-    gpus: whether the host has a GPU. env: containerEnv to add. local_env: names that are taken from the
-    environment of the Dev Container CLI when it builds and starts the container, so that their values (a proxy's
-    password, say) are in no file. mounts: further entries of "mounts".
+    gpus: whether the host has a GPU. env: containerEnv to add. mounts: further entries of "mounts".
     """
     # An image, a Dockerfile of the site's own (by its old names too) and every cache hint: all shortcuts.
     kept = {key: value for key, value in config.items() if key not in {"image", "cacheFrom", "dockerFile", "context"}}
@@ -67,13 +65,10 @@ def transform(config: dict, *, gpus: bool, env: dict[str, str], local_env: list[
     if "options" in build:
         build["options"] = _without(build["options"], "--cache-from")
     build["dockerfile"] = DOCKERFILE
-    local = {name: f"${{localEnv:{name}}}" for name in local_env}
-    if local:
-        build["args"] = build.get("args", {}) | local
     result = kept | {"build": build, "postCreateCommand": POST_CREATE}
     result["runArgs"] = (["--gpus", "all"] if gpus else []) + _without(config.get("runArgs", []), "--gpus")
     result["mounts"] = [*config.get("mounts", []), *mounts]
-    result["containerEnv"] = config.get("containerEnv", {}) | env | local
+    result["containerEnv"] = config.get("containerEnv", {}) | env
     return {key: value for key, value in result.items() if value or key in kept}
 
 
@@ -114,7 +109,6 @@ def main(arguments: list[str] | None = None) -> int:
     action.add_argument("--output", type=Path, metavar="FILE", help="write the result there")
     parser.add_argument("--gpus", action="store_true", help="the host has a GPU: run with --gpus all")
     parser.add_argument("--env", type=_variable, action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--local-env", action="append", default=[], metavar="NAME")
     parser.add_argument("--mount", type=_mount, action="append", default=[], metavar="SOURCE:TARGET[:ro]")
     options = parser.parse_args(arguments)
     try:
@@ -123,9 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{options.base}: {error}", file=sys.stderr)
         return 2
     if options.output:
-        result = transform(
-            config, gpus=options.gpus, env=dict(options.env), local_env=options.local_env, mounts=options.mount
-        )
+        result = transform(config, gpus=options.gpus, env=dict(options.env), mounts=options.mount)
         options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return 0
 

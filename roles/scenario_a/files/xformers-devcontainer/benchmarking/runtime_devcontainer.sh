@@ -48,9 +48,6 @@ lay_down() {
   for name in XFORMERS_USERNAME XFORMERS_FORK_URL NVCC_APPEND_FLAGS; do
     [ -z "${!name-}" ] || options+=(--env "$name=${!name}")
   done
-  for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
-    [ -z "${!name-}" ] || options+=(--local-env "$name")
-  done
   for mount in ${SCENARIO_A_MOUNTS-}; do options+=(--mount "$mount"); done
   [ -z "$(gpus)" ] || options+=(--gpus)
 
@@ -58,6 +55,18 @@ lay_down() {
   run python3 -B "$here/devcontainer_json.py" "$base/.devcontainer/devcontainer.json" "${options[@]}" \
     --output "$work/.devcontainer/devcontainer.json"
   keep_laid_down
+  use_proxies
+}
+
+# The environment's proxies, for builds and containers. What the container's shell knows the CLI makes options of `docker
+# exec`, where every user of the host could read a password: then it does not ask the shell.
+no_probe=()
+use_proxies() {
+  local proxies=${http_proxy-}${https_proxy-}${HTTP_PROXY-}${HTTPS_PROXY-}
+  if [ -z "$proxies${no_proxy-}${NO_PROXY-}" ]; then return; fi
+  run python3 -B "$here/docker_config.py" "$TMPDIR/docker"
+  export DOCKER_CONFIG=$TMPDIR/docker
+  if [[ $proxies == *@* ]]; then no_probe=(--default-user-env-probe none); fi
 }
 
 # Options by which the Dev Container CLI builds. With BuildKit and no cache it has the builder ask the registry for the
@@ -80,16 +89,17 @@ container_up() {
   image=$(built_image)
   user=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1])).get("remoteUser", "vscode"))' "$work/.devcontainer/devcontainer.json")
   # The Dev Container CLI gives the container's user this user's number, so that both may write the workspace; but
-  # not root's. Then the workspace is given to the container's user instead.
+  # not root's. Then the container's user gets what it writes, and no more: the rest root reads and runs.
   if [ "$(id -u)" -eq 0 ]; then
-    run chown -R "$(docker run --rm --entrypoint id "$image" -u "$user")" "$work" "$evidence/container"
+    run mkdir "$work/xformers"
+    run chown "$(docker run --rm --entrypoint id "$image" -u "$user")" "$work/xformers" "$evidence/container"
   fi
   run "$devcontainer" up --workspace-folder "$work" --remove-existing-container --log-format text \
-    "${builder[@]}" | tee "$evidence/up.json"
+    "${builder[@]}" "${no_probe[@]}" | tee "$evidence/up.json"
 }
 
 attention_test() {
-  run "$devcontainer" exec --workspace-folder "$work" python3 attention_test.py | tee "$evidence/attention_test.log"
+  run "$devcontainer" exec "${no_probe[@]}" --workspace-folder "$work" python3 attention_test.py | tee "$evidence/attention_test.log"
 }
 
 built_image() {
@@ -146,7 +156,7 @@ runtime_evidence_at_build() {
 # What the container's own user sees, whose packages and repository they are: each under its heading. The CLI takes a
 # second for each call of it, so there is one.
 inside() {
-  "$devcontainer" exec --workspace-folder "$work" sh -c '
+  "$devcontainer" exec "${no_probe[@]}" --workspace-folder "$work" sh -c '
     echo "=== packages.json"; python3 -m pip list --format json
     echo "=== commit.txt"; git -C xformers rev-parse HEAD
     echo "=== environment.json"; python3 .devcontainer/environment_facts.py'

@@ -10,6 +10,9 @@
 # The folder that holds this one is the base and is only read. Beside it are made
 #   BASE-scenario-a/   the scenario's own workspace, made anew by each run
 #   runs/RUN_ID/       the evidence: scenario_a.log, events.jsonl, and what was laid down and built
+#   tmp/               temporary files
+# What this user reads or runs there stays this user's. Where that is root, the container's user has two folders of its
+# own: the clone, and container/ in the evidence, which is taken back when the run ends.
 #
 # Settings, from the environment or else from scenario_a.env beside this script, all optional:
 #   XFORMERS_USERNAME, XFORMERS_FORK_URL  what is cloned (alexchesser's fork)
@@ -180,6 +183,7 @@ evidence_before() {
 # Held until this script ends, however it ends: whoever finds it held knows that a run is under way, and reads in it
 # which. Those who only look hold it for a moment.
 exec 9>>"$root/lock"
+chmod 0600 "$root/lock" # who can open it can hold it
 if ! flock --wait 10 9; then
   echo "scenario_a.sh: another run is under way in $root: $(cat "$root/lock"); wait for it" >&2
   exit 75 # EX_TEMPFAIL
@@ -199,6 +203,11 @@ elif [ -e "$evidence" ]; then
   exit 2
 fi
 echo "$run_id" >"$root/lock"
+rm -rf -- "$root/tmp"
+mkdir --mode=0700 "$root/tmp"
+export TMPDIR=$root/tmp # in /tmp anyone can be there first, where a name is known beforehand
+mkdir -p "$root/runs"
+chmod 0700 "$root/runs"
 mkdir -p "$evidence/files" "$evidence/container"
 # On a full disk a run can still say how it ended: the result is written over blocks that it has from here on, and the
 # reserve makes room for the end of the log.
@@ -213,6 +222,14 @@ exec > >(trap '' INT TERM HUP; stamp >&3) 2>&1 </dev/null
 stamper=$!
 # By this the processes that the run starts on this host are known to be its own, also when their parent is gone.
 export SCENARIO_A_STARTED_BY=$run_id
+
+# take_back: what the container's user wrote becomes this user's, so that nobody changes it any more. Links, pipes and
+# devices are no evidence, and reading them would harm.
+take_back() {
+  if [ "$(id -u)" -eq 0 ]; then chown -R --no-dereference 0:0 "$evidence/container"; fi
+  chmod -R go-w "$evidence/container"
+  find "$evidence/container" ! -type d ! -type f -delete
+}
 
 # result OUTCOME EXIT_CODE PHASE CAUSE: writes result.json, whole or not at all, and seals the evidence with it; what is
 # not known is null.
@@ -274,6 +291,7 @@ finish() {
     129 | 130 | 143) outcome=interrupted; event fail "${phase:-run}"; event fail run ;;
     *) outcome=failed; event fail "${phase:-run}"; event fail run ;;
   esac
+  take_back
   # What ran within `devcontainer up` says more than that did.
   failed_in=$(sed -n 's/^{"event":"fail","phase":"\([a-z_]*\)".*/\1/p' "$evidence/container/events.jsonl" 2>/dev/null | tail -n 1)
   failed_in=${failed_in:-$phase}
@@ -297,6 +315,7 @@ finish() {
   fi
   close_log # it is whole before the result says so
   result "$outcome" "$code" "$failed_in" "$cause"
+  rm -rf -- "$root/tmp"
   exit "$code"
 }
 oom_kills_before=$(awk '$1 == "oom_kill" { print $2 }' /proc/vmstat)
