@@ -11,6 +11,7 @@ import resource
 import signal
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
-from provisioner import bounds, names
+from provisioner import ansible_inventory, bounds, names
 from provisioner.environment import ansible_environment
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.paths import given
@@ -34,6 +35,7 @@ _WRITE_DOWN = (
 )
 _VARIABLES = ("group_vars", "host_vars")
 """The folders beside an inventory that Ansible reads with it."""
+_PROGRAM = (sys.executable, "-P", ansible_inventory.__file__)  # no module of ours (-P) may shadow one of Ansible's
 _LOOK = 0.005
 """Seconds between two looks whether Ansible has read it, which takes half a second."""
 
@@ -152,7 +154,7 @@ def _ask_ansible(source: str, *more: str) -> dict[str, Any]:
     """Return what ansible-inventory says of it. Raise ProvisionerError (code 2)."""
     with TemporaryFile() as out, TemporaryFile() as err:
         try:
-            code, memory = _run(["ansible-inventory", f"--inventory={source}", "--list", *more], out, err)
+            code, memory = _run([*_PROGRAM, f"--inventory={source}", "--list", *more], out, err)
         except TimeoutError as error:
             raise _beyond(source, f"takes more than {bounds.INVENTORY_SECONDS} s to read") from error
         said = _text(err, bounds.ANSWER)

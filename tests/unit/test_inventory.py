@@ -235,8 +235,9 @@ def program(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('echo \'{"all": {"hosts": ["h1"]}}\' && exit 3', "."),
-        ("echo nonsense", "."),
+        ('echo \'{"all": {"hosts": ["h1"]}}\' && exit 3', "script"),
+        ("echo nonsense", "script"),
+        ("while :; do :; done", "script"),
         ("yes", "takes more than 64 MiB of memory"),
         ("sleep 1000 & echo $! >pid; wait", "takes more than 2 s to read"),
     ],
