@@ -13,7 +13,7 @@ from fuzz import DATA, TEXTS, examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioner import bundle, cli, inventory, job
+from provisioner import bundle, cli, inventory
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.lab import workflow
 
@@ -36,7 +36,6 @@ def nothing_is_done(monkeypatch, tmp_path):
     def begin(*_args, **_kwargs):
         raise ProvisionerError("begun", "in earnest", 100)
 
-    monkeypatch.setattr(job, "run_playbook", begin)
     for module in ("clean", "doctor", "plan", "prepare", "run", "status"):
         monkeypatch.setattr(f"provisioner.commands.{module}.run_playbook", begin)
     monkeypatch.setattr(bundle, "_pip", begin)
