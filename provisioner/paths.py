@@ -32,12 +32,12 @@ def given(text: str) -> Path:
         text.encode()  # what is no text cannot be told to Ansible
         path = Path(text).expanduser().absolute()
         with suppress(FileNotFoundError, NotADirectoryError):
-            path.stat()
+            os.stat(f"{path}/.")  # noqa: PTH116 - of a folder, what is in it must be there to be looked at as well
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         if getattr(error, "errno", None) == errno.ENAMETOOLONG:
             text = f"{text[:40]}…"  # all of it would be all that the line has room for
-        raise ProvisionerError(f"{text} cannot be a file: {reason}", "name another place", Exit.BAD_INPUT) from error
+        raise ProvisionerError(f"{text} cannot be used: {reason}", "name another place", Exit.BAD_INPUT) from error
     return path
 
 

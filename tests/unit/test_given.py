@@ -1,5 +1,6 @@
 """What a user gives besides options: paths, a state directory with something else in it, streams that are closed."""
 
+import errno
 import json
 import os
 import subprocess
@@ -32,7 +33,7 @@ NO_PATHS = ["x" * 300, "x" * 5000, "~nosuchuser/x", "loop", "loop/x", "\udcff"]
 def test_a_path_that_no_file_can_have(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "loop").symlink_to("loop")
-    with pytest.raises(ProvisionerError, match="cannot be a file") as caught:
+    with pytest.raises(ProvisionerError, match="cannot be used") as caught:
         paths.given(path)
     assert caught.value.code == 2 and len(str(caught.value)) < 200
 
@@ -56,6 +57,17 @@ def test_it_is_refused_by_each_command(*, cli, keep, tmp_path, monkeypatch, comm
     monkeypatch.chdir(tmp_path)
     (tmp_path / "loop").symlink_to("loop")
     assert "another" in refused(cli, *command, path) or path == "\udcff" or command == ("audit",)
+
+
+def test_a_folder_that_is_closed(tmp_path, monkeypatch):
+    """Root may look into each, so the kernel's answer is made up."""
+
+    def closed(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    monkeypatch.setattr(os, "stat", closed)
+    with pytest.raises(ProvisionerError, match="cannot be used: Permission denied"):
+        paths.given(str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["PROVISIONER_STATE_DIR", "XDG_STATE_HOME"])

@@ -258,4 +258,4 @@ def test_a_program_that_is_no_inventory(program, tmp_path, monkeypatch, text, sa
 
 @pytest.mark.parametrize("source", ["x" * 300, "x" * 5000, "~nosuchuser/x", "a\0b"])
 def test_what_no_file_can_be_called(source):
-    assert len(refused(source, "cannot be a file")) < 200
+    assert len(refused(source, "cannot be used")) < 200
