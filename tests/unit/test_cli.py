@@ -50,7 +50,17 @@ def test_defaults_are_the_same_wherever_the_options_stand():
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["nonsense"], ["run", "--forks", "many"], ["lab"], ["facts", "-o", "xml"], ["audit"]]
+    "arguments",
+    [
+        *([], ["nonsense"], ["run", "--forks", "many"], ["lab"], ["facts", "-o", "xml"], ["audit"]),
+        *(
+            ["facts", "--last=--"],
+            ["facts", "--since=--"],
+            ["facts", "-q--"],
+            ["run", "-i=--"],
+            ["facts", "--host=\udcff"],
+        ),
+    ],
 )
 def test_bad_usage_is_one_line_that_names_the_help(cli, arguments):
     code, out, err = cli(*arguments)
