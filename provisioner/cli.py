@@ -321,9 +321,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Turn a command line into options; raises ProvisionerError (code 2), or SystemExit for --help."""
     for argument in arguments:
         if not argument.isascii() and re.search("[\ud800-\udfff]", argument):  # bytes that are no text
-            raise ProvisionerError(f"{argument[:80]} is not UTF-8", "give it in that encoding", Exit.BAD_INPUT)
+            raise ProvisionerError(
+                f"{argument[:80]} is not UTF-8", "give it in that encoding; see `provisioner --help`", Exit.BAD_INPUT
+            )
         if re.fullmatch(r"(--[^=]+=|-\w=?)--", argument):  # argparse takes it for the end of the options, and gives []
-            raise ProvisionerError(f"{argument[:80]}: -- is no value", "leave it out, or give one", Exit.BAD_INPUT)
+            raise ProvisionerError(
+                f"{argument[:80]}: -- is no value", "give one; see `provisioner --help`", Exit.BAD_INPUT
+            )
     options = _parser().parse_args(arguments)
     options.extra_vars = [*(options.early_extra_vars or []), *(getattr(options, "extra_vars", None) or [])]
     return options
