@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from provisioner import bounds, cli
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (default: the process's own) and give the exit code."""
     atexit.register(gc.freeze)  # what is left goes with the process: Python would first look for garbage in it
     arguments = sys.argv[1:] if arguments is None else arguments
+    _open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # what its encoding has not is shown as an escape
     try:
@@ -44,14 +46,34 @@ def _system_error(error: OSError, arguments: Sequence[str]) -> int:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
         # The reader of our output has seen enough (`| head`): nothing to say, and nobody to say it to.
-        return Exit.FAILED
+        return Exit.UNREAD
     where = error.filename or "what this was to be written to"
     return _say(f"{where}: {error.strerror}; make room and give the command again", Exit.FAILED)
 
 
 def _say(line: str, code: int) -> int:
-    print(f"provisioner: {printable(line, bounds.LINE)}", file=sys.stderr)
+    with suppress(OSError):  # nobody reads it
+        print(f"provisioner: {printable(line, bounds.LINE)}", file=sys.stderr)
     return int(code)
+
+
+def _open_closed_streams() -> None:
+    """Open what this process was started without (`>&-`): else a file that it opens takes stdout's place.
+
+    A closed stdout becomes a pipe that nobody reads.
+    """
+    if sys.stdin is None:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        sys.stdin = open(0, encoding="utf-8")  # noqa: SIM115 - of a descriptor, to the end of the process
+    if sys.stdout is None:
+        reader, writer = os.pipe()
+        os.dup2(writer, 1)
+        for end in {reader, writer} - {1}:
+            os.close(end)
+        sys.stdout = open(1, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        sys.stderr = open(2, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def _unexpected(error: Exception, arguments: Sequence[str]) -> int:

@@ -7,6 +7,12 @@ __all__ = [
     "EVIDENCE",
     "FILE",
     "FILES",
+    "INVENTORY",
+    "INVENTORY_ANSWER",
+    "INVENTORY_CPU",
+    "INVENTORY_FILES",
+    "INVENTORY_MEMORY",
+    "INVENTORY_SECONDS",
     "JSON_FILE",
     "LINE",
     "LINES",
@@ -35,6 +41,19 @@ DEPTH = 16
 """Lists and objects within each other in an answer; folders within each other in an archive."""
 MEMORY = 512 * MIB
 """More than it has when it begins, of a process that asks a host: it ends there, and nothing else does."""
+
+INVENTORY = 64 * MIB
+"""An inventory's files together, with the variables beside them."""
+INVENTORY_FILES = 100_000
+"""So many files of it."""
+INVENTORY_MEMORY = 1024 * MIB
+"""Of the process that reads it, and of each program that it asks; a hundred thousand hosts take a seventh of that."""
+INVENTORY_CPU = 10
+"""Seconds of a processor to read it; ten thousand hosts take two."""
+INVENTORY_SECONDS = 60
+"""Until it is read: a program may have to ask a cloud for it."""
+INVENTORY_ANSWER = 128 * MIB
+"""What it means, written out: the variables of all hosts."""
 
 ARCHIVE = 32 * MIB
 """A run's evidence, packed; that of an honest run has less than one."""

@@ -46,6 +46,8 @@ def make(out: Path, python: str, platform: str, say: Callable[[str], None]) -> d
     `python` is the version on the hosts, "3.12"; `platform` a tag as wheels have it. Raises ProvisionerError.
     """
     tags = _tags(python, platform)
+    if out.exists() and not out.is_file():  # a rename would take its place, were it a device
+        raise ProvisionerError(f"{out} is there and is no file", "name another file with -o", Exit.BAD_INPUT)
     profile = profile_data(PROFILE)
     with tempfile.TemporaryDirectory(prefix="provisioner-bundle-") as temporary:
         work = Path(temporary)

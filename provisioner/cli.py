@@ -5,7 +5,8 @@ Nothing here imports what a command needs, so `provisioner --help` stays quick.
 
 import argparse
 import importlib
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn, cast
 
 from provisioner import __version__
@@ -36,6 +37,22 @@ def option(*flags: str, **settings: Any) -> Option:
     return Option(flags, settings)
 
 
+def between(least: int, most: int) -> Callable[[str], int]:
+    """Give what reads a whole number of a command line: argparse's `type`."""
+
+    def number(text: str) -> int:
+        # No number that is meant is longer, and Python does not read one of any length.
+        if not re.fullmatch(r"-?[0-9]{1,18}", text) or not least <= int(text) <= most:
+            shown = repr(text if len(text) <= 80 else f"{text[:77]}...")
+            raise argparse.ArgumentTypeError(f"{shown} is not a whole number from {least} to {most}")
+        return int(text)
+
+    return number
+
+
+MANY = 10**9
+"""More than there is of anything that an option counts."""
+
 COMMON = (
     option("-i", "--inventory", metavar="PATH", help="an Ansible inventory (default: this machine)"),
     option(
@@ -53,18 +70,20 @@ COMMON = (
         action="append",
         help="set an Ansible variable; may be given again",
     ),
-    option("--forks", metavar="N", type=int, default=15, help="hosts at a time (default: 15)"),
+    option("--forks", metavar="N", type=between(1, 1000), default=15, help="hosts at a time (default: 15)"),
     option("--state-dir", metavar="DIR", help="where runs and evidence are kept on this machine"),
     option("--json", action="store_true", help="the result as JSON on stdout, and nothing else there"),
     option("-v", "--verbose", action="count", default=0, help="show Ansible's own output; -vv shows more"),
 )
 
-MIN_RULES = option("--min-rules", metavar="N", type=int, help="only runs that rules N of the audit or later judged")
+MIN_RULES = option(
+    "--min-rules", metavar="N", type=between(0, MANY), help="only runs that rules N of the audit or later judged"
+)
 
 WHICH_RUNS = (
     option("--host", metavar="PATTERN", action="append", help="only runs on these hosts; with -i, a group of it too"),
     option("--since", metavar="TIME", help="only runs since then: 12h, 7d, or a date such as 2026-11-23 (UTC)"),
-    option("--last", metavar="N", type=int, help="only the newest N of them"),
+    option("--last", metavar="N", type=between(1, MANY), help="only the newest N of them"),
     MIN_RULES,
 )
 
@@ -87,7 +106,7 @@ COMMANDS = (
             option("--max-jobs", metavar="N", help="compile jobs at a time, or auto"),
             option("--require-gpu", action="store_true", help="a host without a GPU is a failure"),
             option("--fresh", action="store_true", help="measure anew where a finished run is there already"),
-            option("--repeat", metavar="N", type=int, default=1, help="measure N times, each time anew"),
+            option("--repeat", metavar="N", type=between(1, 1000), default=1, help="measure N times, each time anew"),
             option("--cold-base", action="store_true", help="remove the base image first, so its pull is timed"),
             REQUIRE_IDLE,
         ),
@@ -229,7 +248,13 @@ COMMANDS = (
         "provisioner lab up -n 2 --debian 12",
         "lab_up",
         (
-            option("-n", "--count", metavar="N", type=int, help="how many plain hosts (default: 1, with --as 0)"),
+            option(
+                "-n",
+                "--count",
+                metavar="N",
+                type=between(0, MANY),
+                help="how many plain hosts (default: 1, with --as 0)",
+            ),
             option(
                 "--as",
                 metavar="DRESS",
@@ -274,6 +299,7 @@ exit codes:
   4    the audit rejected a run, and nothing worse happened
   5    the plan found drift
   130  interrupted
+  141  whoever read the output stopped before its end
 """
 
 
@@ -293,6 +319,15 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Turn a command line into options; raises ProvisionerError (code 2), or SystemExit for --help."""
+    for argument in arguments:
+        if not argument.isascii() and re.search("[\ud800-\udfff]", argument):  # bytes that are no text
+            raise ProvisionerError(
+                f"{argument[:80]} is not UTF-8", "give it in that encoding; see `provisioner --help`", Exit.BAD_INPUT
+            )
+        if re.fullmatch(r"(--[^=]+=|-\w=?)--", argument):  # argparse takes it for the end of the options, and gives []
+            raise ProvisionerError(
+                f"{argument[:80]}: -- is no value", "give one; see `provisioner --help`", Exit.BAD_INPUT
+            )
     options = _parser().parse_args(arguments)
     options.extra_vars = [*(options.early_extra_vars or []), *(getattr(options, "extra_vars", None) or [])]
     return options

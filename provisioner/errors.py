@@ -23,6 +23,8 @@ class Exit(IntEnum):
     REJECTED = 4
     DRIFT = 5
     INTERRUPTED = 130
+    UNREAD = 141
+    """As a shell tells that SIGPIPE ended a program."""
 
 
 class ProvisionerError(Exception):

@@ -30,6 +30,9 @@ FORMULA = (
 )
 """What a cell begins with that a spreadsheet computes (OWASP, CSV Injection)."""
 
+UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What jmespath raises, beside its own errors, where a query asks for what cannot be."""
+
 UNBROKEN = 2**31 - 1
 """The longest line that libyaml can be asked for."""
 
@@ -50,8 +53,8 @@ def fields_of(expression: str) -> frozenset[str] | None:
 
     try:
         return query.fields_of(expression)
-    except jmespath.exceptions.JMESPathError as error:
-        reason = " ".join(str(error).split()) or "it is empty"
+    except (jmespath.exceptions.JMESPathError, *UNREADABLE) as error:
+        reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error) or "it is empty"
         raise ProvisionerError(
             f"the query is not JMESPath: {reason}",
             "try -q 'runs[].{host: host, total: total_seconds}'",
@@ -64,12 +67,15 @@ def search(expression: str, value: Any) -> Any:
     import jmespath.exceptions
 
     try:
-        return jmespath.search(expression, value)
-    except jmespath.exceptions.JMESPathError as error:
-        # It parses, but asks of a value what it cannot give: the sum of a text, say.
+        found = jmespath.search(expression, value)
+        if "&" in expression:
+            json.dumps(found)  # an expression is no value unless a function made one of it
+    except (jmespath.exceptions.JMESPathError, *UNREADABLE) as error:
+        # It parses, but asks of a value what it cannot give: the sum of a text, say, or every 0th of a list.
         raise ProvisionerError(
             f"the query does not fit the records: {error}", "`provisioner facts --json` shows them", Exit.BAD_INPUT
         ) from error
+    return found
 
 
 def runs_table(records: Iterable[Mapping[str, Any]]) -> str:

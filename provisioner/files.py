@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import stat
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, TextIO
 
 from provisioner import bounds
 from provisioner.errors import FULL, Exit, ProvisionerError
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["read", "tree", "write"]
+__all__ = ["lock", "read", "tree", "write"]
 
 
 def read(path: Path, most: int, *, follow: bool = False) -> bytes:
@@ -22,14 +25,31 @@ def read(path: Path, most: int, *, follow: bool = False) -> bytes:
 
     A pipe or a device is not waited for; a link counts as no file unless `follow` says so.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(f"{path} is no regular file")
+    with _regular(path, os.O_RDONLY | (0 if follow else os.O_NOFOLLOW), "rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
         raise ValueError(f"{printable(path)} has more than {most >> 20} MiB")
     return content
+
+
+@contextmanager
+def lock(path: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Hold a lock on the file at `path`, made where there is none. Raise OSError where it cannot be.
+
+    `how` is fcntl.LOCK_EX, which waits for whoever holds it, with fcntl.LOCK_NB where it is not to wait.
+    """
+    with _regular(path, os.O_WRONLY | os.O_CREAT, "wb") as file:
+        fcntl.flock(file, how)
+        yield
+
+
+def _regular(path: Path, flags: int, mode: str) -> IO[bytes]:
+    """Open a regular file. Raise OSError where it is none: a pipe is not waited for, a device not read."""
+    file = os.fdopen(os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666), mode)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(f"{path} is no regular file")
+    return file
 
 
 def tree(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
@@ -62,20 +82,28 @@ def write(path: Path, text: str | Iterable[str]) -> None:
     """Put a text, or its parts, at `path`, at once and readable as the umask says.
 
     Raises ProvisionerError and leaves the old file.
-    A pipe or a device is written to as it is.
+    A pipe or a device is written to as it is; nobody is waited for who might read a pipe one day.
     """
     parts = [text] if isinstance(text, str) else text
     try:
-        if path.exists() and not path.is_file() and not path.is_dir():
-            with path.open("w", encoding="utf-8") as device:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if path.exists() and not path.is_file():
+            with _device(path) as device:
                 device.writelines(parts)
             return
         _replace(path.resolve(), parts)
     except OSError as error:
         code = Exit.FAILED if error.errno in FULL else Exit.BAD_INPUT
-        raise ProvisionerError(
-            f"cannot write {path}: {error.strerror or error}", "name another place, or make room", code
-        ) from error
+        reason = "nobody reads from it" if error.errno == errno.ENXIO else error.strerror or error
+        raise ProvisionerError(f"cannot write {path}: {reason}", "name another place, or make room", code) from error
+
+
+def _device(path: Path) -> TextIO:
+    """Open a pipe or a device for writing. Raise OSError (ENXIO) where nobody has a pipe open to read from."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    os.set_blocking(descriptor, True)
+    return open(descriptor, "w", encoding="utf-8")  # noqa: PTH123 - of a descriptor
 
 
 def _replace(path: Path, parts: Iterable[str]) -> None:

@@ -1,25 +1,43 @@
-"""Reads an inventory well enough to say, before any host is touched, which hosts it has and which are meant.
+"""Says, before any host is touched, which hosts an inventory has and which are meant.
 
-YAML is read here, in milliseconds; whatever else Ansible understands is left to `ansible-inventory`.
+It is read by Ansible's own `ansible-inventory`, as the job will read it, in a process with limits on memory and time:
+what would not come to an end ends there, and the job is not begun.
 """
 
 import json
+import os
 import re
+import resource
+import signal
+import stat
 import subprocess
+import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO
 
-import yaml
-
+from provisioner import ansible_inventory, bounds, names
 from provisioner.environment import ansible_environment
 from provisioner.errors import Exit, ProvisionerError
+from provisioner.paths import given
+from provisioner.text import printable
 
 __all__ = ["Inventory", "read", "select"]
 
 _REMEDY = "give one with -i; inventory/fleet.example.yml shows how it looks"
+_WRITE_DOWN = (
+    "mend it, or write down once what it means and give that: `ansible-inventory -i IT --list --yaml --output NEW`"
+)
+_VARIABLES = ("group_vars", "host_vars")
+"""The folders beside an inventory that Ansible reads with it."""
+_PROGRAM = (sys.executable, "-P", ansible_inventory.__file__)  # no module of ours (-P) may shadow one of Ansible's
+_LOOK = 0.005
+"""Seconds between two looks whether Ansible has read it, which takes half a second."""
 
 
 @dataclass
@@ -34,51 +52,46 @@ class Inventory:
     profiles: dict[str, str] = field(default_factory=dict)
     """The profile of each host that has one of its own."""
 
-    def add(self, host: str, groups: tuple[str, ...], variables: Mapping[str, Any]) -> None:
-        """Note `host` as a member of `groups`; `variables` are those that are known to apply to it."""
-        self.hosts.setdefault(host)
-        for group in groups:
-            self.groups.setdefault(group, set()).add(host)
-        if variables.get("ansible_connection") in {"local", "ansible.builtin.local"}:
-            self.local.add(host)
-        if "provisioner_profile" in variables:
-            self.profiles[host] = str(variables["provisioner_profile"])
-
 
 def read(source: str) -> Inventory:
     """Read the inventory at `source`: a path, or host names separated by commas, as Ansible takes them.
 
-    Raises ProvisionerError (code 2) where it is missing, broken or has no host.
+    Raises ProvisionerError (code 2) where it is missing, broken, beyond the limits or has no host.
     """
-    if "," in source and not Path(source).exists():
-        inventory = Inventory(source)
-        for name in filter(None, map(str.strip, source.split(","))):
-            inventory.add(name, (), {})
-    else:
-        path = Path(source).expanduser().absolute()
+    if not _is_list(source):
+        path = given(source)
         if not path.exists():
             raise _bad(f"no inventory at {path}")
-        inventory = Inventory(str(path))
-        if path.is_file() and path.suffix in {".yml", ".yaml"}:
-            _read_yaml(path, inventory)
-        else:
-            _ask_ansible(path, inventory)
-    if not inventory.hosts:
-        raise _bad(f"the inventory {source} has no hosts")
-    return inventory
+        _refuse_what_is_no_file(path)
+        source = str(path)
+    return _understood(source, _ask_ansible(source))
 
 
 def select(inventory: Inventory, limit: str | None) -> tuple[str, ...]:
     """Give the hosts that `limit` leaves, in the inventory's order.
 
-    Names, groups, wildcards, `!` and `&` are understood; for anything rarer all hosts are given, and Ansible
-    decides.
+    Names, groups, wildcards, `!` and `&` are understood here; anything rarer is asked of Ansible.
     Raises ProvisionerError (code 2) where nothing is left.
     """
     if not limit:
         return tuple(inventory.hosts)
-    if re.search(r"[~@\[\]]", limit):
-        return tuple(inventory.hosts)
+    chosen = _chosen_by_ansible(inventory, limit) if re.search(r"[~@\[\]]", limit) else _chosen(inventory, limit)
+    if not chosen:
+        known = list(inventory.hosts)
+        shown = ", ".join(known[:5]) + (", …" if len(known) > 5 else "")
+        raise _bad(f"--limit {printable(limit)} matches no host", f"the inventory has {shown}")
+    return tuple(name for name in inventory.hosts if name in chosen)
+
+
+def _chosen_by_ansible(inventory: Inventory, limit: str) -> set[str]:
+    try:
+        return set(_hosts_of(_ask_ansible(inventory.source, f"--limit={limit}"), "all"))
+    except ProvisionerError as error:
+        reason = error.message.removeprefix(f"the inventory {inventory.source}: ")
+        raise _bad(f"--limit {printable(limit)}: {reason}", "give names of hosts and groups") from error
+
+
+def _chosen(inventory: Inventory, limit: str) -> set[str]:
     terms = [term for term in re.split(r"[,:]", limit) if term]
     wanted = [term for term in terms if term[0] not in "!&"]
     chosen = set().union(*(_members(inventory, term) for term in wanted)) if wanted else set(inventory.hosts)
@@ -87,11 +100,7 @@ def select(inventory: Inventory, limit: str | None) -> tuple[str, ...]:
             chosen &= _members(inventory, term[1:])
         elif term.startswith("!"):
             chosen -= _members(inventory, term[1:])
-    if not chosen:
-        names = list(inventory.hosts)
-        shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-        raise ProvisionerError(f"--limit {limit} matches no host", f"the inventory has {shown}", Exit.BAD_INPUT)
-    return tuple(name for name in inventory.hosts if name in chosen)
+    return chosen
 
 
 def _members(inventory: Inventory, term: str) -> set[str]:
@@ -101,92 +110,167 @@ def _members(inventory: Inventory, term: str) -> set[str]:
     return found.union(*(hosts for name, hosts in inventory.groups.items() if fnmatchcase(name, term)))
 
 
+def _is_list(source: str) -> bool:
+    """Tell names of hosts from a path, as Ansible does."""
+    try:
+        return "," in source and not Path(source).exists()
+    except OSError:  # too long for a path
+        return True
+
+
+# --- before Ansible opens it ---
+
+
+def _refuse_what_is_no_file(path: Path) -> None:
+    """Raise ProvisionerError (code 2) where Ansible would wait for a pipe or read a device, or very much."""
+    beside = path if path.is_dir() else path.parent
+    files = size = 0
+    for file in chain(_files(path), *(_files(beside / name) for name in _VARIABLES)):
+        try:
+            status = file.stat()
+        except OSError:
+            continue  # a link to nowhere; Ansible says what it thinks of that
+        if not stat.S_ISREG(status.st_mode):
+            raise _bad(f"the inventory {path}: {file} is a pipe, a device or a socket", "give files, or take it away")
+        files, size = files + 1, size + status.st_size
+        if files > bounds.INVENTORY_FILES or size > bounds.INVENTORY:
+            most = f"{bounds.INVENTORY_FILES} files or {bounds.INVENTORY >> 20} MiB"
+            raise _bad(f"the inventory {path} has more than {most}", "give the one that is meant")
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """Yield what is there that is no folder; links to folders are not followed."""
+    if not path.is_dir():
+        yield from [path] if path.exists() else []
+        return
+    for at, _folders, files in os.walk(path):
+        yield from (Path(at) / name for name in files)
+
+
+# --- Ansible reads it ---
+
+
+def _ask_ansible(source: str, *more: str) -> dict[str, Any]:
+    """Return what ansible-inventory says of it. Raise ProvisionerError (code 2)."""
+    with TemporaryFile() as out, TemporaryFile() as err:
+        try:
+            code, memory = _run([*_PROGRAM, f"--inventory={source}", "--list", *more], out, err)
+        except TimeoutError as error:
+            raise _beyond(source, f"takes more than {bounds.INVENTORY_SECONDS} s to read") from error
+        said = _text(err, bounds.ANSWER)
+        answer = _text(out, bounds.INVENTORY_ANSWER + 1)
+    if code and (memory > bounds.INVENTORY_MEMORY * 3 // 4 or "MemoryError" in said):
+        raise _beyond(source, f"takes more than {bounds.INVENTORY_MEMORY >> 20} MiB of memory")
+    if code == -signal.SIGXCPU:
+        raise _beyond(source, f"takes more than {bounds.INVENTORY_CPU} s of this machine's processor")
+    if code < 0:
+        raise _beyond(source, f"makes Ansible end by {signal.Signals(-code).name}")
+    if len(answer) > bounds.INVENTORY_ANSWER:
+        raise _beyond(source, f"means more than {bounds.INVENTORY_ANSWER >> 20} MiB of variables")
+    # A key that is not known is left out by Ansible, and with it the hosts below it.
+    skipped = re.search(r"^\[WARNING\]: (Skipping .*)", said, re.MULTILINE)
+    if code or skipped:
+        raise _bad(f"the inventory {source}: {skipped[1] if skipped and not code else _reason(said)}", "mend it there")
+    try:
+        document: dict[str, Any] = json.loads(answer)
+    except (ValueError, RecursionError) as error:
+        raise _beyond(source, "is nested too deep") from error
+    return document
+
+
+def _run(command: list[str], out: BinaryIO, err: BinaryIO) -> tuple[int, int]:
+    """Run a program within the limits and return its exit code and the bytes of memory that it took.
+
+    Raise TimeoutError where it does not come to its end; it ends then, with what it has started.
+    """
+    environment = ansible_environment() | {"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true"}
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment, start_new_session=True
+    )
+    deadline = time.monotonic() + bounds.INVENTORY_SECONDS
+    pid = status = 0
+    try:
+        # Data, not addresses: an inventory's script may be of a language that reserves many of these.
+        resource.prlimit(process.pid, resource.RLIMIT_DATA, (bounds.INVENTORY_MEMORY, bounds.INVENTORY_MEMORY))
+        resource.prlimit(process.pid, resource.RLIMIT_CPU, (bounds.INVENTORY_CPU, bounds.INVENTORY_CPU + 5))
+        while not pid and time.monotonic() < deadline:
+            time.sleep(_LOOK)
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+    finally:
+        if not pid:  # too slow, or interrupted
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if not pid:
+        raise TimeoutError
+    process.returncode = os.waitstatus_to_exitcode(status)  # Popen cannot wait for it any more
+    return process.returncode, usage.ru_maxrss * 1024
+
+
+def _text(file: BinaryIO, most: int) -> str:
+    file.seek(0)
+    return file.read(most).decode(errors="replace")
+
+
+def _reason(said: str) -> str:
+    """Return why Ansible could not read it, of all that it said: each of its plugins tells what it thinks."""
+    last = next((line for line in reversed(said.splitlines()) if "ERROR" in line), "Ansible cannot read it")
+    error = re.sub(r"^.*ERROR[]!:]* *", "", last)
+    reasons = dict(re.findall(r"^\[WARNING\]: Failed to parse inventory with '(\w+)' plugin: (.*)", said, re.MULTILINE))
+    likely = ["yaml"] if error.endswith((".yml", ".yaml")) else ["script", *reversed(reasons)]
+    reason = next((reasons[plugin] for plugin in likely if plugin in reasons), error).removeprefix(
+        "Failed to parse inventory: "
+    )
+    place = re.search(r"^Origin: (.*:\d+:\d+)$", said, re.MULTILINE)
+    return f"{reason} ({place[1]})" if place else reason
+
+
+# --- what it means ---
+
+
+def _understood(source: str, document: dict[str, Any]) -> Inventory:
+    inventory = Inventory(source)
+    variables = document.pop("_meta", {}).get("hostvars", {})
+    inventory.groups = {name: set(_hosts_of(document, name)) for name in document}
+    for host in _hosts_of(document, "all"):
+        inventory.hosts[_checked(source, host)] = None
+        _note(inventory, host, variables.get(host, {}))
+    if not inventory.hosts:
+        raise _bad(f"the inventory {source} has no hosts")
+    return inventory
+
+
+def _hosts_of(document: Mapping[str, Any], group: str) -> dict[str, None]:
+    """Return the hosts of a group and of those below it, in the inventory's order; a group may be in several."""
+    hosts: dict[str, None] = {}
+    groups, seen = [group], {group}
+    while groups:
+        content = document.get(groups.pop(), {})
+        hosts |= dict.fromkeys(content.get("hosts", ()))
+        below = [child for child in content.get("children", ()) if child not in seen]
+        seen.update(below)
+        groups += reversed(below)
+    return hosts
+
+
+def _checked(source: str, host: str) -> str:
+    """Return the name of a host, by which its runs are kept."""
+    try:
+        return names.host(host)
+    except ValueError as error:
+        remedy = "give it another, with what it is reached by as ansible_host"
+        raise _bad(f"the inventory {source}: {error}, which is to name a folder here", remedy) from error
+
+
+def _note(inventory: Inventory, host: str, variables: Mapping[str, Any]) -> None:
+    if variables.get("ansible_connection") in ("local", "ansible.builtin.local"):
+        inventory.local.add(host)
+    if "provisioner_profile" in variables:
+        inventory.profiles[host] = str(variables["provisioner_profile"])
+
+
+def _beyond(source: str, what: str) -> ProvisionerError:
+    return _bad(f"the inventory {source} {what}", _WRITE_DOWN)
+
+
 def _bad(message: str, remedy: str = _REMEDY) -> ProvisionerError:
     return ProvisionerError(message, remedy, Exit.BAD_INPUT)
-
-
-# --- YAML ---
-
-
-def _read_yaml(path: Path, inventory: Inventory) -> None:
-    class Loader(yaml.SafeLoader):
-        """Takes Ansible's own tags (!vault, !unsafe) for what they are here: values that do not matter."""
-
-    Loader.add_multi_constructor("!", lambda _loader, _suffix, _node: None)
-    try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506 - derived from SafeLoader
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise _bad(f"the inventory is not YAML: {where}: {error.problem}", "mend it there") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise _bad(f"cannot read the inventory {path}: {error}") from error
-    if not isinstance(document, dict):
-        raise _bad(f"the inventory {path} is not a mapping of groups")
-    for name, group in document.items():
-        _read_group(path, inventory, (str(name),), group, {})
-
-
-def _read_group(
-    path: Path, inventory: Inventory, groups: tuple[str, ...], group: Any, inherited: Mapping[str, Any]
-) -> None:
-    name = groups[-1]
-    group = {} if group is None else group
-    parts = {key: (group.get(key) or {}) for key in ("hosts", "children", "vars")} if _is_map(group) else None
-    if parts is None or not all(map(_is_map, parts.values())) or set(group) - set(parts):
-        raise _bad(
-            f"the inventory {path}: group {name} is not made of hosts, children and vars, each a mapping",
-            "mend it there",
-        )
-    variables = {**inherited, **parts["vars"]}
-    for pattern, own in parts["hosts"].items():
-        for host in _expand(str(pattern)):
-            inventory.add(host, groups, {**variables, **(own if _is_map(own) else {})})
-    for child, content in parts["children"].items():
-        _read_group(path, inventory, (*groups, str(child)), content, variables)
-
-
-def _is_map(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _expand(pattern: str) -> Iterator[str]:
-    """Expand the first of Ansible's ranges, [01:10] or [a:f:2], then the rest of them."""
-    found = re.search(r"\[(\w+):(\w+)(?::(\d+))?\]", pattern)
-    if not found:
-        yield pattern
-        return
-    first, last, step = found.group(1), found.group(2), int(found.group(3) or 1)
-    if first.isdigit() and last.isdigit():
-        names = [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1, step)]
-    else:
-        names = [chr(code) for code in range(ord(first[0]), ord(last[0]) + 1, step)]
-    for name in names:
-        yield from _expand(pattern[: found.start()] + name + pattern[found.end() :])
-
-
-# --- everything else ---
-
-
-def _ask_ansible(path: Path, inventory: Inventory) -> None:
-    answer = subprocess.run(
-        ["ansible-inventory", "-i", str(path), "--list"],
-        env=ansible_environment() | {"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if answer.returncode:
-        lines = [line for line in answer.stderr.splitlines() if "ERROR" in line] or ["Ansible cannot read it"]
-        raise _bad(f"the inventory {path}: {re.sub(r'^.*ERROR[]!:]* *', '', lines[-1])}")
-    document = json.loads(answer.stdout)
-    variables = document.pop("_meta", {}).get("hostvars", {})
-
-    def walk(groups: tuple[str, ...]) -> None:
-        group = document.get(groups[-1], {})
-        for host in group.get("hosts", []):
-            inventory.add(host, groups, variables.get(host, {}))
-        for child in group.get("children", []):
-            walk((*groups, child))
-
-    walk(("all",))

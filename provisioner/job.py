@@ -21,11 +21,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from provisioner import ansible_playbook, events
+from provisioner import ansible_playbook, events, files
 from provisioner.environment import ansible_environment
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.inputs import Target
-from provisioner.paths import ansible_dir
+from provisioner.paths import ansible_dir, ensure_state_dir
 
 __all__ = ["Host", "Job", "Watcher", "run_playbook"]
 
@@ -350,18 +350,15 @@ def _signals_interrupt() -> Iterator[None]:
 @contextmanager
 def _job_folder(state: Path) -> Iterator[Path]:
     """Make a folder for a job and lock it; of the older ones that no job holds, the newest are kept."""
-    jobs = state / "jobs"
-    jobs.mkdir(mode=0o700, exist_ok=True)
+    jobs = ensure_state_dir(state / "jobs")
     folder = jobs / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
     folder.mkdir(mode=0o700)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with files.lock(folder / "lock"):
         for old in sorted(path for path in jobs.iterdir() if path != folder)[: -(KEEP - 1)]:
             _remove_unless_held(old)
         yield folder
 
 
 def _remove_unless_held(folder: Path) -> None:
-    with suppress(OSError), (folder / "lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with suppress(OSError), files.lock(folder / "lock", fcntl.LOCK_EX | fcntl.LOCK_NB):
         shutil.rmtree(folder, ignore_errors=True)

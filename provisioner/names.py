@@ -85,7 +85,11 @@ def _folder(value: Any, what: str) -> str:
     """Return what may be the name of a file or a folder."""
     if not isinstance(value, str) or value in {"", ".", ".."} or set("/\0") & set(value):
         raise _none(value, what)
-    if len(value.encode()) > _LONGEST:
+    try:
+        length = len(value.encode())
+    except UnicodeEncodeError:  # bytes of a command line, or of a folder, that are no text
+        raise _none(value, what) from None
+    if length > _LONGEST:
         raise _none(value, what)
     return value
 

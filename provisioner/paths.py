@@ -1,11 +1,13 @@
 """Where things are: the playbooks that came with the package, and the state of this controller."""
 
+import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from provisioner.errors import Exit, ProvisionerError
 
-__all__ = ["ansible_dir", "ensure_state_dir", "state_dir"]
+__all__ = ["ansible_dir", "ensure_state_dir", "given", "state_dir"]
 
 
 def ansible_dir() -> Path:
@@ -20,16 +22,36 @@ def ansible_dir() -> Path:
     raise ProvisionerError(f"no playbooks beside {package}", "install the package again")
 
 
+def given(text: str) -> Path:
+    """Return the absolute path of what a user named as `text`; there need be nothing yet.
+
+    Raise ProvisionerError (code 2) where no file can have that path, no such user's home, a name too long, a link
+    that leads to itself, and where we cannot use it: what is no text, what may not be looked at.
+    """
+    try:
+        text.encode()  # what is no text cannot be told to Ansible
+        path = Path(text).expanduser().absolute()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.stat(f"{path}/.")  # noqa: PTH116 - of a folder, what is in it must be there to be looked at as well
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+            text = f"{text[:40]}…"  # all of it would be all that the line has room for
+        raise ProvisionerError(f"{text} cannot be used: {reason}", "name another place", Exit.BAD_INPUT) from error
+    return path
+
+
 def state_dir(override: str | None = None) -> Path:
     """Give the folder for runs, jobs and labs; it need not exist yet.
 
-    The first of: `override`, $PROVISIONER_STATE_DIR, $XDG_STATE_HOME/provisioner, ~/.local/state/provisioner.
+    The first of: `override`, $PROVISIONER_STATE_DIR, $XDG_STATE_HOME/provisioner, ~/.local/state/provisioner. Raise
+    ProvisionerError (code 2) where it cannot be one.
     """
     named = override or os.environ.get("PROVISIONER_STATE_DIR")
     if named:
-        return Path(named).expanduser().absolute()
+        return given(named)
     base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(base).expanduser().absolute() / "provisioner"
+    return given(os.path.join(base, "provisioner"))  # noqa: PTH118 - with its `~`
 
 
 def ensure_state_dir(path: Path) -> Path:

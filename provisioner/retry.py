@@ -9,8 +9,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from provisioner import bounds, files, jsontext
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.files import write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +59,9 @@ def remember(target: Target, job: Job) -> None:
     after = sorted((before - set(job.hosts)) | bad)
     if after != sorted(before):
         kept = {name: hosts for name, hosts in known.items() if name != target.inventory}
-        write(_path(target.state), json.dumps(kept | ({target.inventory: after} if after else {}), indent=2) + "\n")
+        files.write(
+            _path(target.state), json.dumps(kept | ({target.inventory: after} if after else {}), indent=2) + "\n"
+        )
 
 
 def _path(state: Path) -> Path:
@@ -69,7 +71,7 @@ def _path(state: Path) -> Path:
 def _read(state: Path) -> dict[str, list[str]]:
     """A file that is missing or broken remembers nothing."""
     try:
-        known = json.loads(_path(state).read_text(encoding="utf-8"))
+        known = jsontext.loads(files.read(_path(state), bounds.JSON_FILE))
         return {str(inventory): [str(host) for host in hosts] for inventory, hosts in known.items()}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}

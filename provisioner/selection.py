@@ -39,8 +39,6 @@ def of_options(options: Namespace) -> Selection:
 
     Raises ProvisionerError (code 2).
     """
-    if options.last is not None and options.last < 1:
-        raise ProvisionerError(f"--last {options.last} is not 1 or more", "try --last 10", Exit.BAD_INPUT)
     since = instant(options.since, "--since") if options.since is not None else None
     return Selection(
         hosts=hosts([*(options.host or ()), options.limit or ""], options.inventory),
@@ -53,7 +51,8 @@ def of_options(options: Namespace) -> Selection:
 def hosts(patterns: Iterable[str], source: str | None) -> tuple[str, ...]:
     """Give the patterns of host names apart; with an inventory at `source`, each group of it replaced by its hosts."""
     names = [name for text in patterns for name in re.split(r"[,:]", text) if name]
-    return tuple(host for name in names for host in (source and group(source, name)) or (name,))
+    groups = _groups(source) if source and names else {}
+    return tuple(host for name in names for host in groups.get(name) or (name,))
 
 
 def instant(text: str, option: str, now: datetime | None = None) -> datetime:
@@ -74,6 +73,10 @@ def instant(text: str, option: str, now: datetime | None = None) -> datetime:
 
 def group(source: str, name: str) -> tuple[str, ...]:
     """Give the hosts of a group of the inventory at `source`; none where there is no such group."""
-    from provisioner import inventory  # noqa: PLC0415 - it imports YAML, and most queries name no inventory
+    return _groups(source).get(name, ())
 
-    return tuple(sorted(inventory.read(source).groups.get(name, ())))
+
+def _groups(source: str) -> dict[str, tuple[str, ...]]:
+    from provisioner import inventory  # noqa: PLC0415 - most queries name no inventory
+
+    return {name: tuple(sorted(hosts)) for name, hosts in inventory.read(source).groups.items()}

@@ -12,7 +12,7 @@ from typing import Any
 
 from provisioner import exported, files, selection
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.paths import ensure_state_dir
+from provisioner.paths import ensure_state_dir, given
 from provisioner.selection import Selection
 from provisioner.store import Store
 
@@ -57,8 +57,7 @@ def save_baseline(store: Store, name: str, side: Side) -> Path:
     path = _baseline(store, name)
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise _bad(f"{name!r} is no name for a baseline", "use letters, digits, '.', '_' and '-'")
-    ensure_state_dir(store.state)
-    path.parent.mkdir(mode=0o700, exist_ok=True)
+    ensure_state_dir(path.parent)
     files.write(path, "".join(f"{json.dumps(record)}\n" for record in side.records))
     return path
 
@@ -100,7 +99,7 @@ def _find_baseline(name: str, store: Store, _options: Namespace) -> Path | None:
 
 
 def _find_file(name: str, _store: Store, _options: Namespace) -> Path | None:
-    path = Path(name).expanduser()
+    path = given(name)
     return path if path.is_file() else None
 
 
@@ -122,7 +121,7 @@ def _find_group(name: str, _store: Store, options: Namespace) -> Selection | Non
 
 
 def _baseline(store: Store, name: str) -> Path:
-    return store.state / "baselines" / f"{name}.jsonl"
+    return given(f"{store.state}/baselines/{name}.jsonl")
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

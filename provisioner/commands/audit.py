@@ -9,7 +9,7 @@ from provisioner.audit.verdict import sentence
 from provisioner.commands.common import print_json, say
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.evidence import MISSHAPEN, Evidence
-from provisioner.paths import state_dir
+from provisioner.paths import given, state_dir
 from provisioner.record import Audit, Check, Place
 from provisioner.store import Store
 from provisioner.text import printable, table
@@ -60,7 +60,7 @@ def _folder(options: Namespace) -> Path:
 
     What has a slash, or holds a run.json, is a folder.
     """
-    path = Path(options.run)
+    path = given(options.run)
     if (path / "run.json").is_file() or "/" in options.run:
         return path
     return Store(state_dir(options.state_dir)).get(options.run).folder

@@ -2,12 +2,11 @@
 
 import sys
 from argparse import Namespace
-from pathlib import Path
 
 from provisioner import files, selection
 from provisioner.commands.common import print_json, say, say_why_none
 from provisioner.errors import Exit
-from provisioner.paths import state_dir
+from provisioner.paths import given, state_dir
 from provisioner.store import Store
 
 __all__ = ["main"]
@@ -23,7 +22,7 @@ def main(options: Namespace) -> int:
     if options.file == "-":
         sys.stdout.writelines(lines)
         return Exit.DONE
-    path = Path(options.file).expanduser().absolute()
+    path = given(options.file)
     files.write(path, "".join(lines))
     say(f"{len(texts)} records in {path}")
     if options.json:

@@ -4,11 +4,11 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from provisioner import bounds, exported, facts, upstream
+from provisioner import bounds, exported, facts, names, upstream
 from provisioner.commands.common import print_json, say
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.files import read
-from provisioner.paths import state_dir
+from provisioner.paths import given, state_dir
 from provisioner.store import Run, Store
 from provisioner.text import printable
 
@@ -20,13 +20,17 @@ LARGEST = 64 * 2**20
 
 def main(options: Namespace) -> int:
     """Import each file; one that is refused does not hold up the others, and makes the exit code 2."""
+    try:
+        names.host(options.host)
+    except ValueError as error:
+        raise ProvisionerError(f"--host {error}", "give one that a folder can have", Exit.BAD_INPUT) from error
     store = Store(state_dir(options.state_dir))
     store.check()
     runs: list[Run] = []
     refused = 0
     for name in options.file:
         try:
-            runs += _import(Path(name).expanduser(), options.host, store)
+            runs += _import(given(name), options.host, store)
         except ProvisionerError as error:
             say(str(error))
             refused += 1

@@ -2,12 +2,11 @@
 
 import importlib
 from argparse import Namespace
-from pathlib import Path
 
 from provisioner.commands.common import print_json, say_why_none
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.files import write
-from provisioner.paths import state_dir
+from provisioner.paths import given, state_dir
 from provisioner.report import FORMATS, model
 from provisioner.selection import of_options
 from provisioner.store import Store
@@ -24,7 +23,7 @@ def main(options: Namespace) -> int:
     report = model.build(store.list(which))
     say_why_none(store, which, report.samples)
     for name, path in asked.items():
-        write(Path(path).expanduser(), _render(name, report))
+        write(given(path), _render(name, report))
     if options.json:
         print_json({"hosts": len(report.by_host), "runs": len(report.samples), "files": asked})
     elif not asked:
@@ -33,7 +32,7 @@ def main(options: Namespace) -> int:
 
 
 def _check(asked: dict[str, str]) -> None:
-    paths = [Path(path).expanduser().absolute() for path in asked.values()]
+    paths = [given(path) for path in asked.values()]
     twice = next((path for path in paths if paths.count(path) > 1), None)
     if twice:
         raise ProvisionerError(f"{twice} is named for two formats", "give each a file of its own", Exit.BAD_INPUT)

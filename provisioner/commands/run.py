@@ -32,8 +32,6 @@ __all__ = ["main"]
 
 def main(options: Namespace) -> int:
     """Run the scenario; see the table in cli.py for the options."""
-    if not 1 <= options.repeat <= 1000:
-        raise ProvisionerError(f"--repeat {options.repeat} is not between 1 and 1000", "try --repeat 5", Exit.BAD_INPUT)
     target = inputs.check(options, _variables(options))
     store = Store(target.state)
     store.check()

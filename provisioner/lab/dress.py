@@ -89,12 +89,12 @@ def parse(name: str, text: str) -> Dress:
         content = yaml.safe_load(text)
         if not isinstance(content, dict):
             raise _wrong(name, "it is not a mapping")
-        return Dress(**{**content, "name": name})
-    except yaml.YAMLError as error:
-        raise _wrong(name, str(error)) from error
+        return Dress.model_validate({**content, "name": name})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise _wrong(name, f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise _wrong(name, str(error)) from error
 
 
 def pick(wanted: Iterable[str], debian: int | None) -> list[tuple[Dress, int]]:

@@ -3,13 +3,13 @@
 All that is in it can be made anew from the record files, so losing it loses nothing but a moment.
 """
 
-import fcntl
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from provisioner import files
 from provisioner.errors import Exit, ProvisionerError
 
 __all__ = ["MIGRATIONS", "inode", "is_corrupt", "keep_aside", "open_file", "open_memory"]
@@ -106,8 +106,7 @@ def keep_aside(path: Path, corrupt: int | None) -> Path | None:
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Let one process at a time set up the file; SQLite's own locks do not wait for one another in that."""
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with files.lock(path.with_suffix(".lock")):
         yield
 
 

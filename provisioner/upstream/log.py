@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 __all__ = ["Command", "Log", "NotALogError", "decode", "read"]
 
@@ -62,7 +63,8 @@ class Log:
         """Give the time that the log tells last, at a line or before it."""
         for line in reversed(self.lines[: index + 1]):
             if stamp := STAMP.match(line):
-                return datetime.fromisoformat(stamp[1])
+                with suppress(ValueError):
+                    return datetime.fromisoformat(stamp[1])
         return None
 
 
@@ -104,9 +106,9 @@ def _time(lines: Sequence[str], name: str) -> datetime | None:
     found = _first(lines, re.compile(rf"{name}: (\S+)$"))
     try:
         time = datetime.fromisoformat(found[1][1]) if found else None
-    except ValueError:
+        return time.astimezone(UTC) if time and time.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return time if time and time.tzinfo else None
 
 
 def _commands(lines: Sequence[str]) -> list[Command]:

@@ -33,7 +33,7 @@ DRIFT = {
         ("chmod 0700 /etc/provisioner", ("site", "/etc/provisioner: mode")),
         (f"echo '// more' >> {APT_SETTINGS}", ("site", f"{APT_SETTINGS}: content")),
         (f"echo '[Service]' > {DROP_IN}", ("docker_engine", f"{DROP_IN}: content")),
-        (f"chmod 0644 {DROP_IN}", ("docker_engine", f"{DROP_IN}: mode")),
+        (f"chmod 0600 {DROP_IN}", ("docker_engine", f"{DROP_IN}: mode")),
         ("dpkg --remove --force-depends iptables", ("docker_engine", "package iptables")),
         ("systemctl disable docker.service", ("docker_engine", "docker.service")),
         ("systemctl stop docker.service", ("docker_engine", "the Docker engine")),
@@ -148,7 +148,7 @@ def test_a_bare_host_is_planned_and_prepared(converged, host):
     assert ask("systemctl is-enabled docker.service").stdout == "enabled\n"
     assert "nvidia" in ask("docker info --format '{{json .Runtimes}}'").stdout
     assert "docker" in ask("id -nG games").stdout.split()
-    assert ask(f"stat -c %a {DROP_IN} {BUNDLE}").stdout.split() == ["600", "644"]
+    assert ask(f"stat -c %a {DROP_IN} {BUNDLE}").stdout.split() == ["644", "644"]
     assert ask(f"git -C {REPOSITORY} log --oneline | wc -l", check=False).stdout.strip() == "1"
 
 

@@ -1,9 +1,11 @@
 """What the unit tests share: a state directory with runs in it, and the command line as a function."""
 
+import io
 import json
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -89,5 +91,18 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
         code = main([str(argument) for argument in arguments])
         out, err = capsys.readouterr()
         return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def cli_of() -> Callable[..., tuple[int, str, str]]:
+    """As `cli`, for a test that runs many a command line: the streams are of each one alone."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            code = main([str(argument) for argument in arguments])
+        return code, out.getvalue(), err.getvalue()
 
     return run

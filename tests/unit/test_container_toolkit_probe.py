@@ -114,6 +114,15 @@ def test_it_is_read_as_the_host_s_dockerd_reads_it(*, tmp_path, host, old, data,
             daemon.settings(host, str(path))
 
 
+def test_a_daemon_json_that_is_a_pipe_or_a_device_is_refused_and_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    host = of("host").Host()
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        assert (host.read(path), host.sha256(path)) == ("", "")
+        with pytest.raises(of("host").RefusalError, match="is a device, a pipe or a socket, and a file is to be there"):
+            of("docker_daemon").settings(host, str(path))
+
+
 @pytest.mark.parametrize(
     "text", ["", '{"a": 1}', '{\n  "a": 1\n}', '{\n\t"a": 1}', '{\r\n "a": 1\r\n}\r\n', '{"a": "\\ud800"}']
 )

@@ -44,7 +44,11 @@ def test_a_full_disk_leaves_the_file_that_was_there(cli, two, tmp_path, monkeypa
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", no_room)
-    places = ((path, 1, "No space left"), (tmp_path / "missing/x", 2, "No such file"), (tmp_path / "folder", 1, ""))
+    places = (
+        (path, 1, "No space left"),
+        (tmp_path / "missing/x", 2, "No such file"),
+        (tmp_path / "folder", 2, "Is a directory"),
+    )
     for where, wrong, why in places:
         code, out, err = cli("export", where)
         assert (code, out) == (wrong, "") and err.count("\n") == 1 and why in err

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from provisioner.cli import parse
 from provisioner.errors import ProvisionerError
 from provisioner.selection import Selection, instant, of_options
 
@@ -46,7 +47,7 @@ def test_hosts_may_be_given_in_several_ways(tmp_path):
     assert of_options(options(host=["rack1", "other"], inventory=str(path))).hosts == ("g1", "g2", "other")
 
 
-@pytest.mark.parametrize("last", [0, -1])
+@pytest.mark.parametrize("last", ["0", "-1", "1" + "0" * 30, "9" * 5000, "1e3", "٣"])
 def test_last_is_at_least_one(last):
     with pytest.raises(ProvisionerError, match="--last"):
-        of_options(options(last=last))
+        parse(["facts", f"--last={last}"])
