@@ -22,6 +22,7 @@ __all__ = [
     "RUNS",
     "TEXT",
     "VALUES",
+    "VARIABLES",
 ]
 
 MIB = 2**20
@@ -54,6 +55,9 @@ INVENTORY_SECONDS = 60
 """Until it is read: a program may have to ask a cloud for it."""
 INVENTORY_ANSWER = 128 * MIB
 """What it means, written out: the variables of all hosts."""
+
+VARIABLES = MIB
+"""A file of variables, for -e."""
 
 ARCHIVE = 32 * MIB
 """A run's evidence, packed; that of an honest run has less than one."""

@@ -66,9 +66,9 @@ COMMON = (
     option(
         "-e",
         "--extra-vars",
-        metavar="KEY=VALUE",
+        metavar="KEY=VALUE|@FILE",
         action="append",
-        help="set an Ansible variable; may be given again",
+        help="set an Ansible variable, or those in a file; may be given again",
     ),
     option("--forks", metavar="N", type=between(1, 1000), default=15, help="hosts at a time (default: 15)"),
     option("--state-dir", metavar="DIR", help="where runs and evidence are kept on this machine"),

@@ -1,6 +1,7 @@
 """Checks what a user gives before any host is touched; whatever is wrong is one line and exit code 2."""
 
 import importlib
+import json
 import os
 import re
 import shutil
@@ -11,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from provisioner import inventory, retry
+from provisioner import bounds, files, inventory, retry
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.paths import ansible_dir, ensure_state_dir, state_dir
+from provisioner.paths import ansible_dir, ensure_state_dir, given, state_dir
 
 __all__ = ["Target", "check", "profile", "profile_data", "settings"]
 
@@ -118,14 +119,37 @@ def _rules() -> list[dict[str, str]]:
     return cast(list[dict[str, str]], yaml.safe_load(variables.read_text(encoding="utf-8"))["scenario_a_rules"])
 
 
-def _extra_vars(given: list[str]) -> dict[str, Any]:
-    variables = {}
-    for text in given:
+def _extra_vars(texts: list[str]) -> dict[str, Any]:
+    variables: dict[str, Any] = {}
+    for text in texts:
+        if text.startswith("@"):
+            variables |= _variables_in(text[1:])
+            continue
         key, equals, value = text.partition("=")
         if not equals or not re.fullmatch(r"[A-Za-z_]\w*", key, re.ASCII):
-            raise _bad(f"-e {_shown(text)} is not KEY=VALUE", "try -e scenario_a_max_jobs=8")
+            raise _bad(f"-e {_shown(text)} is not KEY=VALUE", "try -e scenario_a_max_jobs=8, or -e @FILE")
         variables[key] = value
     return variables
+
+
+def _variables_in(name: str) -> dict[str, Any]:
+    """Return the variables in a file of YAML or JSON, as Ansible's -e @FILE has it."""
+    import yaml  # noqa: PLC0415 - only where there is such a file
+
+    from provisioner import answers  # noqa: PLC0415 - as above
+
+    path = given(name)
+    try:
+        found = answers.plain(yaml.safe_load(files.read(path, bounds.VARIABLES, follow=True)))
+        json.dumps(found)
+    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise _bad(f"-e @{path}: {reason}", "give a file of variables, as YAML or JSON") from error
+    if not isinstance(found, dict) or not all(re.fullmatch(r"[A-Za-z_]\w*", key, re.ASCII) for key in found):
+        raise _bad(
+            f"-e @{path} holds no variables", "write NAME: VALUE; what is encrypted belongs in group_vars, not here"
+        )
+    return found
 
 
 def _need_root() -> None:

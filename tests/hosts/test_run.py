@@ -228,11 +228,10 @@ def test_no_false_alarm_behind_a_proxy_whose_password_nobody_sees_and_no_trace_o
     assert PASSWORD not in ask("journalctl --quiet --since -30min; systemctl show docker 'provisioner-*'").stdout
     open_to_others = "find / -xdev -type f -perm /044 ! -name tinyproxy.conf -exec"
     assert ask(f"{open_to_others} grep -l {PASSWORD} {{}} +", check=False).stdout == ""
-    assert url in ask("tr '\\0' '\\n' </proc/$(pidof dockerd)/environ").stdout
+    # A devcontainer of before runs, so the engine is not restarted: it will have it from there.
+    assert url in ask("cat /etc/provisioner/docker.env").stdout
     honest(provisioner("run", "--fresh", "-i", warm, *options), name)
-    assert (
-        url not in ask("tr '\\0' '\\n' </proc/$(pidof dockerd)/environ; cat /etc/environment /etc/provisioner/*").stdout
-    )
+    assert url not in ask("cat /etc/environment /etc/provisioner/*").stdout
 
 
 # As a user of the host who has the number of the container's user: puts links, pipes and commands wherever that is
@@ -240,7 +239,7 @@ def test_no_false_alarm_behind_a_proxy_whose_password_nobody_sees_and_no_trace_o
 MALLORY = """
 mkdir -m 0777 /tmp/devcontainercli-root
 while :; do
-  exec 8</var/lib/provisioner/scenario_a/lock && flock -s 8
+  flock --shared --nonblock /var/lib/provisioner/scenario_a/lock sleep 5 &
   for work in /var/lib/provisioner/scenario_a/xformers-devcontainer* /proc/[0-9]*/root/workspaces/*; do
     mv $work/.devcontainer $work/.was
     mkdir $work/.devcontainer

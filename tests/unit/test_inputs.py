@@ -135,9 +135,44 @@ def test_an_unknown_profile_in_the_inventory(cli, tmp_path):
     started(cli, "run", "-i", path, "--profile", "seed")
 
 
-@pytest.mark.parametrize("value", ["x", "=x", "1x=y", "a-b=c", "@file", "a b=c"])
+@pytest.mark.parametrize("value", ["x", "=x", "1x=y", "a-b=c", "a b=c"])
 def test_a_variable_that_is_not_key_value(cli, inventory, value):
     assert "KEY=VALUE" in refused(cli, "run", "-i", inventory, f"-e{value}")
+
+
+def test_variables_come_from_a_file_as_well_and_the_later_wins(tmp_path):
+    path = tmp_path / "vars.yml"
+    path.write_text("a: [1, {b: two}]\nscenario_a_max_jobs: 3\n")
+    found = inputs._extra_vars(["scenario_a_max_jobs=2", f"@{path}", "a=x"])
+    assert found == {"scenario_a_max_jobs": 3, "a": "x"}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "No such file"),
+        ("- a\n", "holds no variables"),
+        ("$ANSIBLE_VAULT;1.1;AES256\n6162\n", "group_vars"),
+        ("a b: 1\n", "holds no variables"),
+        ("1: 2\n", "not a text"),
+        ("a: [\n", "YAML or JSON"),
+        ("a: &a [*a]\n", "nested deeper"),
+        (
+            "a: &a [1]\n"
+            + "".join(f"x{n}: &x{n} [{', '.join([f'*x{n - 1}' if n else '*a'] * 9)}]\n" for n in range(12)),
+            "50000",
+        ),
+        ("a: 2026-11-29\n", "YAML or JSON"),
+        ("a: .nan\n", "finite"),
+        ("a: " + "x" * 2**20, "MiB"),
+        (b"\xff\xfe\xfd", "YAML or JSON"),
+    ],
+)
+def test_a_file_of_variables_that_is_none(cli, inventory, tmp_path, content, said):
+    path = tmp_path / "vars.yml"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert said in refused(cli, "run", "-i", inventory, "-e", f"@{path}")
 
 
 def test_a_missing_inventory(cli, tmp_path):
