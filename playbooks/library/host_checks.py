@@ -76,6 +76,7 @@ from ansible.module_utils.provisioner_files import content
 from ansible.module_utils.provisioner_host import MACHINES, RefusalError
 from ansible.module_utils.provisioner_host import Host as Probed
 from ansible.module_utils.provisioner_installation import refuse_mounts, refuse_unfinished
+from ansible.module_utils.provisioner_installers import NO_CACHE
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 PREPARE = "`provisioner prepare` installs it"
@@ -566,7 +567,7 @@ def main():
         supports_check_mode=True,
     )
     began = time.time()
-    os.environ.update(json.loads(module.params["variables"]))
+    os.environ.update({**NO_CACHE, **json.loads(module.params["variables"])})
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
     host = Host(module)
     if module.params["sources_only"]:

@@ -10,6 +10,8 @@ from ansible.module_utils.provisioner_files import full_by
 
 # For pip: a site's may be set to install for one user (user = true), whom neither an environment nor a folder has.
 ANY_USER = {"PIP_USER": "0"}
+# Node keeps what it compiled of npm in /tmp, under a name that anyone can take first, and runs it again.
+NO_CACHE = {"NODE_DISABLE_COMPILE_CACHE": "1"}
 # What tells most among what they print, the first that is found; and how to mend it. {setting} names the version,
 # {tool} the program.
 CAUSES = (

@@ -70,8 +70,8 @@ class Runs:
     def holder(self) -> str | None:
         """Return who holds the lock, mostly a run's id; empty where it has not said so yet, None where nobody does."""
         try:
-            with (self.root / "lock").open() as lock:
-                return None if _try_lock(lock) else lock.read().strip()
+            with _opened(self.root / "lock") as lock:
+                return None if _try_lock(lock) else lock.read(MOST_BYTES).decode(errors="replace").strip()
         except FileNotFoundError:
             return None
 
@@ -99,7 +99,7 @@ class Runs:
         """
         if not self.folder.is_dir() or not (self.root / "lock").exists():
             return
-        with (self.root / "lock").open() as lock:
+        with _opened(self.root / "lock") as lock:
             if not _try_lock(lock):
                 return
             # Nobody can begin a run meanwhile: the script waits a few seconds for the lock.
@@ -264,7 +264,7 @@ def _opened(path: str | Path, folder: int | None = None) -> io.BufferedReader:
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder), "rb")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise OSError(f"{path} is no regular file")
+        raise OSError(f"{path} is no regular file; remove it and run this again")
     return file
 
 
@@ -276,7 +276,7 @@ def _is_event(value: object) -> bool:
     return isinstance(uptime, (int, float)) and not isinstance(uptime, bool) and math.isfinite(uptime)
 
 
-def _try_lock(lock: io.TextIOBase) -> bool:
+def _try_lock(lock: io.BufferedReader) -> bool:
     """Take a lock for looking, if nobody works under it; it goes when the file is closed."""
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

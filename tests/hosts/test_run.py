@@ -270,7 +270,7 @@ def test_a_user_of_the_host_does_not_become_root_by_a_run(warm, host, state, pro
     assert ask("ls /pwned; ls /var/lib/provisioner/scenario_a/xf*/.was", check=False).stdout == ""
     assert ask(f"cat {run}/container/was").stdout == "was\n", "it did not get as far as the container"
     assert ask(f"find {run} ! -type f ! -type d; find {run} ! -user root").stdout == ""
-    assert subprocess.run(["grep", "-rl", "root:", state], stdout=subprocess.PIPE, check=False).stdout == b""
+    assert subprocess.run(["grep", "-rl", "^root:", state], stdout=subprocess.PIPE, check=False).stdout == b""
 
 
 def test_a_compiler_cache_in_a_real_run_is_found_and_the_run_rejected(host, state, provisioner, tmp_path):

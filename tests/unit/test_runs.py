@@ -229,3 +229,12 @@ def test_a_folder_in_which_others_can_replace_what_root_runs_is_refused(tmp_path
     os.chown(above, owner, 0)
     for root in (above / "scenario_a", tmp_path / "link/scenario_a"):
         assert bool(provisioner_run_start.exposed(root)) == refused
+
+
+def test_a_lock_that_is_no_file_is_told_and_not_waited_for(runs, tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "lock").unlink()
+    os.mkfifo(tmp_path / "lock")
+    for asks in (runs.under_way, runs.settle):
+        with pytest.raises(OSError, match="no regular file"):
+            asks()

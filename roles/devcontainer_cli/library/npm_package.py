@@ -29,7 +29,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.provisioner_devcontainer_cli import CLI_BYTES
 from ansible.module_utils.provisioner_files import obstacle
 from ansible.module_utils.provisioner_host import refuse_if, told
-from ansible.module_utils.provisioner_installers import failure
+from ansible.module_utils.provisioner_installers import NO_CACHE, failure
 
 # What root's .npmrc says of these is for other uses of npm.
 HERE = ["--no-global", "--location=project", "--no-dry-run"]
@@ -96,7 +96,7 @@ def installed(module: AnsibleModule, command: list[str], folder: Path) -> str:
     """Run npm, and say why the package is not in `folder` then; '' where it is."""
     name, version = module.params["name"], module.params["version"]
     wanted = f"{name}@{version}"
-    code, out, errors = module.run_command(command)
+    code, out, errors = module.run_command(command, environ_update=NO_CACHE)
     if code:
         said, places = errors or out, (folder, Path.home())
         return failure(wanted, "npm", said, "devcontainer_cli_version", *places, needed=CLI_BYTES)
