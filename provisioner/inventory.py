@@ -188,14 +188,15 @@ def _run(command: list[str], out: BinaryIO, err: BinaryIO) -> tuple[int, int]:
         command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment, start_new_session=True
     )
     deadline = time.monotonic() + bounds.INVENTORY_SECONDS
-    pid = status = 0
+    pid = status = memory = 0
     try:
         # Data, not addresses: an inventory's script may be of a language that reserves many of these.
         resource.prlimit(process.pid, resource.RLIMIT_DATA, (bounds.INVENTORY_MEMORY, bounds.INVENTORY_MEMORY))
         resource.prlimit(process.pid, resource.RLIMIT_CPU, (bounds.INVENTORY_CPU, bounds.INVENTORY_CPU + 5))
         while not pid and time.monotonic() < deadline:
             time.sleep(_LOOK)
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            memory = max(memory, _data(process.pid))
+            pid, status = os.waitpid(process.pid, os.WNOHANG)
     finally:
         if not pid:  # too slow, or interrupted
             os.killpg(process.pid, signal.SIGKILL)
@@ -203,7 +204,16 @@ def _run(command: list[str], out: BinaryIO, err: BinaryIO) -> tuple[int, int]:
     if not pid:
         raise TimeoutError
     process.returncode = os.waitstatus_to_exitcode(status)  # Popen cannot wait for it any more
-    return process.returncode, usage.ru_maxrss * 1024
+    return process.returncode, memory
+
+
+def _data(pid: int) -> int:
+    """Return the bytes of data of a process, as its limit counts them; 0 where it has ended."""
+    # What wait4 tells counts what the process was before it became another program: we ourselves.
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[5]) * resource.getpagesize()
+    except OSError:
+        return 0
 
 
 def _text(file: BinaryIO, most: int) -> str:
