@@ -57,7 +57,7 @@ def check(options: Namespace, extra_vars: dict[str, Any] | None = None, *, root:
     variables = settings(variables)
     # The job needs it next, and it takes a while to import: in that while Ansible reads the inventory.
     threading.Thread(target=importlib.import_module, args=["ansible_runner"]).start()
-    found = inventory.read(options.inventory or str(ansible_dir() / "inventory" / "localhost.yml"))
+    found = inventory.read(options.inventory or str(ansible_dir() / "inventory" / "localhost.yml"), state)
     limit = retry.expand(options.limit, state, found.source)
     hosts = inventory.select(found, limit)
     # Of all that an inventory may set, this one picks the file that the playbooks begin with.

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import chain
@@ -21,7 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
-from provisioner import ansible_inventory, bounds, names
+from provisioner import ansible_inventory, bounds, inventory_cache, names
 from provisioner.environment import ansible_environment
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.paths import given
@@ -53,18 +54,40 @@ class Inventory:
     """The profile of each host that has one of its own."""
 
 
-def read(source: str) -> Inventory:
+def read(source: str, state: Path | None = None) -> Inventory:
     """Read the inventory at `source`: a path, or host names separated by commas, as Ansible takes them.
 
+    What Ansible says of it is kept below `state`, while its files stay as they are.
     Raises ProvisionerError (code 2) where it is missing, broken, beyond the limits or has no host.
     """
     if not _is_list(source):
         path = given(source)
         if not path.exists():
             raise _bad(f"no inventory at {path}")
-        _refuse_what_is_no_file(path)
+        read_with_it = _files_of(path)
         source = str(path)
+        key = inventory_cache.key(source, read_with_it, ansible_environment()) if state else None
+        if state and key:
+            return _kept(source, state, key)
     return _understood(source, _ask_ansible(source))
+
+
+def _kept(source: str, state: Path, key: str) -> Inventory:
+    """Return what is kept of the inventory by `key`, after Ansible was asked where nothing is."""
+    kept = inventory_cache.load(state, key)
+    with suppress(KeyError, TypeError, ValueError):  # of another shape than we write
+        return Inventory(
+            source,
+            hosts=dict.fromkeys(map(names.host, kept["hosts"])),
+            groups={name: set(hosts) for name, hosts in kept["groups"].items()},
+            local=set(kept["local"]),
+            profiles=dict(kept["profiles"]),
+        )
+    found = _understood(source, _ask_ansible(source))
+    groups = {name: sorted(hosts) for name, hosts in found.groups.items()}
+    kept = {"hosts": list(found.hosts), "groups": groups, "local": sorted(found.local), "profiles": found.profiles}
+    inventory_cache.save(state, key, kept)
+    return found
 
 
 def select(inventory: Inventory, limit: str | None) -> tuple[str, ...]:
@@ -121,21 +144,29 @@ def _is_list(source: str) -> bool:
 # --- before Ansible opens it ---
 
 
-def _refuse_what_is_no_file(path: Path) -> None:
-    """Raise ProvisionerError (code 2) where Ansible would wait for a pipe or read a device, or very much."""
+def _files_of(path: Path) -> list[Path]:
+    """Return the files that Ansible reads for the inventory at `path`.
+
+    Raise ProvisionerError (code 2) where it would wait for a pipe or read a device, or very much.
+    """
     beside = path if path.is_dir() else path.parent
-    files = size = 0
+    found: list[Path] = []
+    size = 0
     for file in chain(_files(path), *(_files(beside / name) for name in _VARIABLES)):
         try:
             status = file.stat()
         except OSError:
-            continue  # a link to nowhere; Ansible says what it thinks of that
+            status = None  # a link to nowhere; Ansible says what it thinks of that
+        found.append(file)
+        if status is None:
+            continue
         if not stat.S_ISREG(status.st_mode):
             raise _bad(f"the inventory {path}: {file} is a pipe, a device or a socket", "give files, or take it away")
-        files, size = files + 1, size + status.st_size
-        if files > bounds.INVENTORY_FILES or size > bounds.INVENTORY:
+        size += status.st_size
+        if len(found) > bounds.INVENTORY_FILES or size > bounds.INVENTORY:
             most = f"{bounds.INVENTORY_FILES} files or {bounds.INVENTORY >> 20} MiB"
             raise _bad(f"the inventory {path} has more than {most}", "give the one that is meant")
+    return found
 
 
 def _files(path: Path) -> Iterator[Path]:

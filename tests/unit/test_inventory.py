@@ -259,3 +259,53 @@ def test_a_program_that_is_no_inventory(program, tmp_path, monkeypatch, text, sa
 @pytest.mark.parametrize("source", ["x" * 300, "x" * 5000, "~nosuchuser/x", "a\0b"])
 def test_what_no_file_can_be_called(source):
     assert len(refused(source, "cannot be used")) < 200
+
+
+RACK1 = ("n01.example", "n02.example", "n03.example", "secret")
+
+
+def test_ansible_is_not_asked_again_while_the_files_stay_as_they_are(tmp_path, monkeypatch):
+    path, state = tmp_path / "site" / "hosts.yml", tmp_path / "state"
+    path.parent.mkdir()
+    path.write_text(FLEET)
+    first = inventory.read(str(path), state)
+    with monkeypatch.context() as patched:
+        patched.setattr(inventory, "_ask_ansible", lambda *_: pytest.fail("Ansible was asked"))
+        assert inventory.read(str(path), state) == first
+    (kept,) = (state / "inventories").iterdir()
+    assert "someone" not in kept.read_text(), "a variable that we have no use for"
+    kept.write_text('{"hosts": 1}')
+    assert inventory.read(str(path), state) == first
+    (path.parent / "group_vars").mkdir()
+    (path.parent / "group_vars" / "rack1.yml").write_text("provisioner_profile: offline\n")
+    assert inventory.read(str(path), state).profiles == dict.fromkeys(RACK1, "offline")
+    path.write_text("all: {hosts: {other: }}")
+    assert list(inventory.read(str(path), state).hosts) == ["other"]
+
+
+def _program(folder):
+    path = folder / "hosts"
+    path.write_text("""#!/bin/sh\necho '{"all": {"hosts": ["h1"]}}'\n""")
+    path.chmod(0o755)
+    return path
+
+
+def _plugin(folder):
+    path = folder / "hosts.yml"
+    path.write_text("plugin: ansible.builtin.generator\nhosts: {name: h1}\nlayers: {}\n")
+    return path
+
+
+def _with_a_link_to_nowhere(folder):
+    path = folder / "hosts.yml"
+    path.write_text("all: {hosts: {h1: }}")
+    (folder / "host_vars").mkdir()
+    (folder / "host_vars" / "h1.yml").symlink_to("nowhere")
+    return path
+
+
+@pytest.mark.parametrize("make", [_program, _plugin, _with_a_link_to_nowhere])
+def test_what_may_change_by_itself_is_not_kept(tmp_path, monkeypatch, make):
+    monkeypatch.setattr(inventory, "_ask_ansible", lambda *_: {"all": {"hosts": ["h1"]}})
+    assert list(inventory.read(str(make(tmp_path)), tmp_path / "state").hosts) == ["h1"]
+    assert not (tmp_path / "state").exists()
