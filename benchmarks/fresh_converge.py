@@ -29,8 +29,9 @@ keep() {{ mkdir -p "$(dirname "$2")"; cat >"$2"; chmod "$1" "$2"; }}
 {bundle}
 apt-get --quiet update
 apt-get --quiet install --yes --no-install-recommends {packages}
-keep 0600 {drop_in} <<'END'
+keep 0644 {drop_in} <<'END'
 {drop_in_content}END
+{variables}
 systemctl daemon-reload
 systemctl enable docker.service
 systemctl restart docker.service
@@ -60,6 +61,7 @@ def script(state: dict[str, Any]) -> str:
         bundle=bundle,
         environment=" ".join(f"{name}={shlex.quote(value)}" for name, value in state["environment"].items()),
         packages=" ".join(state["packages"]),
+        variables="".join(f"keep 0600 {path} <<'END'\n{text}END\n" for path, text in state["variables"]),
     )
 
 

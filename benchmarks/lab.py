@@ -168,6 +168,10 @@ def wanted_state(inventory: Path, work: Path) -> dict[str, Any]:
                         "apt_settings_path": "{{ site_apt_settings_path }}",
                         "apt_settings": "{{ site_apt_settings }}",
                         "environment": "{{ site_environment }}",
+                        "variables": [
+                            ["{{ site_environment_path }}", "{{ site_environment_content }}"],
+                            ["{{ docker_engine_environment_path }}", "{{ docker_engine_environment_content }}"],
+                        ],
                         "packages": "{{ docker_engine_packages.distribution['debian' ~ release] + ['python3-venv'] }}",
                         "drop_in": "{{ docker_engine_drop_in }}",
                         "drop_in_content": "{{ docker_engine_drop_in_content }}",

@@ -27,7 +27,9 @@ if state["ca_bundle"]:
 
 apt.packages(packages=state["packages"])
 files.directory(path=str(Path(state["drop_in"]).parent), mode="755", user="root", group="root")
-files.put(src=StringIO(state["drop_in_content"]), dest=state["drop_in"], mode="600", user="root", group="root")
+files.put(src=StringIO(state["drop_in_content"]), dest=state["drop_in"], mode="644", user="root", group="root")
+for path, content in state["variables"]:
+    files.put(src=StringIO(content), dest=path, mode="600", user="root", group="root")
 systemd.service(service="docker.service", running=True, enabled=True)
 if not host.get_fact(Command, "docker version --format '{{.Server.Version}}'"):
     server.shell(commands=["systemctl restart docker.service"])
