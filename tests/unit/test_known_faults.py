@@ -32,8 +32,11 @@ def test_every_lock_is_asked_for(ask, tmp_path):
     assert ask().returncode == 0
     words = (tmp_path / "pip-audit.words").read_text().splitlines()
     assert all(line.startswith("--strict --disable-pip --require-hashes --requirement ") for line in words)
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    locks = {name for name in listed if name.endswith(".txt") and "--hash=sha256:" in (ROOT / name).read_text()}
+    texts = [
+        *ROOT.glob("*.txt"),
+        *(path for top in ("inventory", "playbooks", "roles") for path in (ROOT / top).rglob("*.txt")),
+    ]
+    locks = {str(path.relative_to(ROOT)) for path in texts if "--hash=sha256:" in path.read_text()}
     assert locks and {line.split()[-1] for line in words} == locks
     assert (tmp_path / "npm.words").read_text() == "audit --package-lock-only --prefix playbooks/locks\n"
 
