@@ -35,7 +35,9 @@ def key(source: str, read: Iterable[Path], environment: Mapping[str, str]) -> st
     if not configuration:
         return None
     versions = [__version__, importlib.metadata.version("ansible-core")]
-    settings = sorted(item for item in environment.items() if item[0].startswith("ANSIBLE_"))
+    # How hosts are reached by ssh is nothing that an inventory is read by.
+    names = sorted(name for name in environment if name.startswith("ANSIBLE_") and not name.startswith("ANSIBLE_SSH_"))
+    settings = [(name, environment[name]) for name in names]
     digest = hashlib.sha256(json.dumps([source, versions, settings]).encode())
     try:
         for path in [Path(configuration), *read]:
