@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ansible.module_utils import provisioner_variables as variables
+from ansible.module_utils.provisioner_write import write
 
 if TYPE_CHECKING:
     from ansible.module_utils.provisioner_runs import Runs
@@ -34,7 +35,7 @@ def start(runs: Runs, run: str, input_hash: str, timeout: float = 30) -> str:
         # A unit of its own: logind ends what is left of a session when the session ends. Its variables are in a file,
         # since every user can ask systemd for those that a unit was given, and a proxy's URL may hold a password.
         file = runs.root / "environment"
-        _write_secretly(file, variables.as_file(environment))
+        write(file, variables.as_file(environment).encode(), 0o600)
         unit = ["systemd-run", "--quiet", "--collect", f"--unit=provisioner-scenario-a-{run}"]
         unit += ["--property=StandardOutput=null", f"--property=EnvironmentFile={file}", str(script)]
         subprocess.run(unit, check=True, capture_output=True, text=True)
@@ -51,13 +52,6 @@ def start(runs: Runs, run: str, input_hash: str, timeout: float = 30) -> str:
             return other
         time.sleep(0.2)
     raise RuntimeError(f"{script} did not start; run it by hand to see why")
-
-
-def _write_secretly(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, in place of what is there; raises OSError."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
 
 
 def exposed(root: Path) -> str | None:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def write(path: Path, content: bytes) -> None:
-    """Put `content` at `path`, readable by all, in one step; folders that are missing are made, passable by all.
+def write(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Put `content` at `path`, with `mode`, in one step; folders that are missing are made, passable by all.
 
     Raises OSError, which names `path`.
     """
@@ -25,7 +25,7 @@ def write(path: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.chmod(0o644)
+            temporary.chmod(mode)
             temporary.replace(path)
         except BaseException:
             temporary.unlink()
