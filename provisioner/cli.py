@@ -266,6 +266,11 @@ COMMANDS = (
             ),
             option("--debian", type=int, choices=(12, 13), help="which Debian (default: 12, or what the dress fits)"),
             option("--user", metavar="NAME", default="root", help="log in as this user (default: root)"),
+            option(
+                "--stand-ins",
+                action="store_true",
+                help="one host more, which serves the others what Docker Hub, GitHub, PyTorch, NVIDIA and more would",
+            ),
             LAB_NAME,
         ),
     ),

@@ -19,7 +19,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Quick tests first, the main job last: what is wrong is known as soon as it can be."""
-    slow = ("browser", "hosts", "dresses", "main_job")
+    slow = ("browser", "hosts", "dresses", "seed", "main_job")
     items.sort(key=lambda item: max((slow.index(name) + 1 for name in slow if name in item.keywords), default=0))
 
 

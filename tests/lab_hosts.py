@@ -68,15 +68,21 @@ def lab_name() -> str:
 
 @contextmanager
 def passing_labs(lab_name: str, state: Path) -> Iterator[Callable[..., Lab]]:
-    """Give `make("purpose", count=1, debian=12, user="root", dresses=())`; what it made is gone afterwards."""
+    """Give `make("purpose", count=1, debian=12, user="root", dresses=(), stand_ins=False)`; it is gone afterwards."""
     made: set[str] = set()
 
     def make(
-        purpose: str, count: int = 1, debian: int | None = 12, user: str = "root", dresses: tuple[str, ...] = ()
+        purpose: str,
+        count: int = 1,
+        debian: int | None = 12,
+        user: str = "root",
+        *,
+        dresses: tuple[str, ...] = (),
+        stand_ins: bool = False,
     ) -> Lab:
         name = f"{lab_name}-{purpose}"
         made.add(name)
-        return labs.up(name, count, debian, user, state, say, dresses)
+        return labs.up(name, count, debian, user, state, say, dresses, stand_ins=stand_ins)
 
     try:
         yield make

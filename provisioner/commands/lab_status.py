@@ -18,7 +18,17 @@ def main(options: Namespace) -> int:
         print_json([one.to_dict() for one in labs])
         return Exit.DONE
     for one in labs:
-        rows = [[host.name, host.address, host.user, host.debian, host.state, host.dress or None] for host in one.hosts]
+        rows = [
+            [
+                host.name,
+                host.address,
+                host.user,
+                host.debian,
+                host.state,
+                "outside world" if host.outside else host.dress,
+            ]
+            for host in (*one.hosts, *([one.outside] if one.outside else []))
+        ]
         print(f"lab {one.name}: {one.inventory}")
         print(table(["host", "address", "user", "debian", "state", "dress"], rows))
     if not labs:

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -107,8 +108,8 @@ def write_known_hosts(folder: Path, keys: Mapping[str, str]) -> None:
     (folder / "known_hosts").write_text("".join(lines), encoding="utf-8")
 
 
-def write_inventory(folder: Path, lab: Lab) -> None:
-    """Write the lab's inventory, complete or not at all."""
+def write_inventory(folder: Path, lab: Lab, variables: Mapping[str, Any]) -> None:
+    """Write the lab's inventory, complete or not at all; all its hosts have these variables."""
     hosts = {
         host.name: {
             "ansible_host": host.address,
@@ -121,7 +122,8 @@ def write_inventory(folder: Path, lab: Lab) -> None:
         for host in lab.hosts
     }
     text = f"# Written by `provisioner lab up`; goes with `provisioner lab down --name {lab.name}`.\n"
-    text += yaml.safe_dump({"all": {"hosts": hosts}}, sort_keys=False, width=1000)
+    group = {"vars": dict(variables), "hosts": hosts} if variables else {"hosts": hosts}
+    text += yaml.safe_dump({"all": group}, sort_keys=False, width=1000)
     draft = lab.inventory.with_suffix(".new")
     draft.write_text(text, encoding="utf-8")
     draft.replace(lab.inventory)

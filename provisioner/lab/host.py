@@ -25,6 +25,7 @@ HOST = "provisioner.lab.host"
 USER = "provisioner.lab.user"
 DEBIAN = "provisioner.lab.debian"
 DRESS = "provisioner.lab.dress"
+OUTSIDE = "provisioner.lab.outside"  # "yes" where it stands in for the outside world
 ADDRESS = "provisioner.lab.address"
 HOST_KEY = "provisioner.lab.host-key"
 
@@ -52,11 +53,9 @@ class Blueprint:
 
     lab: str
     state: Path
-    image: str
-    debian: int
-    user: str
+    images: Mapping[int, str]
+    """By the number of their Debian release."""
     login_key: str
-    resolver: Path | None
 
 
 def object_name(*parts: str) -> str:
@@ -64,29 +63,31 @@ def object_name(*parts: str) -> str:
     return "-".join(("provisioner", *parts))
 
 
-def make_host(client: DockerClient, blueprint: Blueprint, name: str, address: str, dress: str = "") -> None:
-    """Make and start a host with this name and IPv4 address, meant for a dress; the lab's network must be there."""
+def make_host(client: DockerClient, blueprint: Blueprint, host: LabHost, resolver: Path | None) -> None:
+    """Make and start a host, whose resolv.conf that file is; the lab's network must be there."""
+    name = host.name
     private, public = access.new_host_key(name)
     labels = {LAB: blueprint.lab, HOST: name}
     mounts = []
     for purpose, folder in VOLUMES.items():
         volume = client.volumes.create(object_name(name, purpose), labels=labels)
         mounts.append(Mount(folder, volume.name))
-    if blueprint.resolver:
-        mounts.append(Mount("/etc/resolv.conf", str(blueprint.resolver), type="bind", read_only=True))
+    if resolver:
+        mounts.append(Mount("/etc/resolv.conf", str(resolver), type="bind", read_only=True))
     network = object_name(blueprint.lab)
     container = client.containers.create(
-        blueprint.image,
-        ["/bin/sh", "-c", _init_script(), "lab-init", blueprint.user],
+        blueprint.images[host.debian],
+        ["/bin/sh", "-c", _init_script(), "lab-init", host.user],
         name=object_name(name),
         hostname=name,
         labels={
             **labels,
             STATE: str(blueprint.state),
-            USER: blueprint.user,
-            DEBIAN: str(blueprint.debian),
-            DRESS: dress,
-            ADDRESS: address,
+            USER: host.user,
+            DEBIAN: str(host.debian),
+            DRESS: host.dress,
+            OUTSIDE: "yes" if host.outside else "",
+            ADDRESS: host.address,
             HOST_KEY: public,
         },
         cap_add=CAPABILITIES,
@@ -95,11 +96,11 @@ def make_host(client: DockerClient, blueprint: Blueprint, name: str, address: st
         tmpfs={"/run": "exec", "/run/lock": "", "/tmp": "exec"},  # noqa: S108 (the host's own, not ours)
         mounts=mounts,
         network=network,
-        networking_config={network: client.api.create_endpoint_config(ipv4_address=address)},
+        networking_config={network: client.api.create_endpoint_config(ipv4_address=host.address)},
         restart_policy={"Name": "always"},  # a reboot ends the container; this is what brings it back
         stop_signal="SIGRTMIN+3",  # systemd's for an orderly halt
     )
-    container.put_archive("/", _archive(_files(blueprint, private, public)))
+    container.put_archive("/", _archive(_files(blueprint, host.user, private, public)))
     container.start()
 
 
@@ -123,6 +124,7 @@ def describe(container: Container) -> LabHost:
         int(labels[DEBIAN]),
         container.status,
         labels.get(DRESS, ""),
+        labels.get(OUTSIDE) == "yes",
     )
 
 
@@ -130,9 +132,9 @@ def _init_script() -> str:
     return files("provisioner").joinpath("data", "lab", "init.sh").read_text(encoding="utf-8")
 
 
-def _files(blueprint: Blueprint, private: str, public: str) -> dict[str, tuple[str, int]]:
+def _files(blueprint: Blueprint, user: str, private: str, public: str) -> dict[str, tuple[str, int]]:
     """Give the files that make the image this host: path to content and mode, all root's."""
-    root = blueprint.user == "root"
+    root = user == "root"
     made = {
         "etc/ssh/sshd_config.d/lab.conf": (SSHD.format(root="prohibit-password" if root else "no"), 0o644),
         "etc/ssh/lab_authorized_keys": (f"{blueprint.login_key}\n", 0o644),
@@ -140,7 +142,7 @@ def _files(blueprint: Blueprint, private: str, public: str) -> dict[str, tuple[s
         "etc/ssh/ssh_host_ed25519_key.pub": (f"{public}\n", 0o644),
     }
     if not root:
-        made["etc/sudoers.d/lab"] = (f"{blueprint.user} ALL=(ALL:ALL) NOPASSWD: ALL\n", 0o440)
+        made["etc/sudoers.d/lab"] = (f"{user} ALL=(ALL:ALL) NOPASSWD: ALL\n", 0o440)
     return made
 
 

@@ -20,7 +20,8 @@ MAX_HOSTS = 200  # the smallest network that Docker commonly hands out, a /24, h
 class LabHost:
     """One host: its name in the inventory, IPv4 address, login, Debian release, Docker's word for its state.
 
-    `dress` is the name of the dress that it was made for; empty where it is as it comes.
+    `dress` is the name of the dress that it was made for; empty where it is as it comes. `outside` is set of the one
+    that stands in for the outside world, which is in no inventory.
     """
 
     name: str
@@ -29,15 +30,17 @@ class LabHost:
     debian: int
     state: str
     dress: str = ""
+    outside: bool = False
 
 
 @dataclass(frozen=True)
 class Lab:
-    """Hosts that were made together, and the inventory that names them."""
+    """Hosts that were made together, and the inventory that names them; `outside` stands in for the outside world."""
 
     name: str
     inventory: Path
     hosts: tuple[LabHost, ...]
+    outside: LabHost | None = None
 
     def to_dict(self) -> dict[str, object]:
         """Give what `lab up --json` prints."""

@@ -11,7 +11,8 @@ from typing import TypeVar
 from docker import DockerClient
 from docker.models.containers import Container
 
-from provisioner.lab import access, network
+from provisioner.errors import Exit, ProvisionerError
+from provisioner.lab import access, network, outside
 from provisioner.lab.dress import Dress, pick
 from provisioner.lab.engine import engine
 from provisioner.lab.guard import alone, terminable
@@ -36,6 +37,7 @@ class _Wanted:
     name: str
     debian: int
     dress: Dress | None = None
+    outside: bool = False
 
 
 def up(  # noqa: PLR0913, PLR0917 (all that a lab is; each is one option of the command)
@@ -46,13 +48,15 @@ def up(  # noqa: PLR0913, PLR0917 (all that a lab is; each is one option of the 
     state: Path,
     report: Report,
     dresses: Sequence[str] = (),
+    *,
+    stand_ins: bool = False,
 ) -> Lab:
     """Make a lab of `count` plain hosts and one for each dress, or the missing ones, and give it when all answer.
 
     Other hosts of the lab, and hosts with another Debian or user, are left as they are. Without `debian` a host has
-    the default release, or the first that its dress fits. `state` is the state directory; `report` is told what is
-    being done, a line at a time. When this fails or is interrupted, what it made is removed again. Raises
-    ProvisionerError.
+    the default release, or the first that its dress fits. With `stand_ins` a further host serves the others what they
+    would get from the outside world. `state` is the state directory; `report` is told what is being done, a line at a
+    time. When this fails or is interrupted, what it made is removed again. Raises ProvisionerError.
     """
     dressed = pick(dresses, debian)
     check_request(name, count, debian or DEFAULT_DEBIAN, user, len(dressed))
@@ -60,12 +64,22 @@ def up(  # noqa: PLR0913, PLR0917 (all that a lab is; each is one option of the 
         *(_Wanted(f"{name}-{number}", debian or DEFAULT_DEBIAN) for number in range(1, count + 1)),
         *(_Wanted(f"{name}-{dress.name}", release, dress) for dress, release in dressed),
     ]
+    if stand_ins:
+        wanted.insert(0, _Wanted(f"{name}-{outside.HOST}", outside.DEBIAN, outside=True))
     access.require_ssh()
     with engine() as client, alone(_folder(state), report), terminable():
         network.require_ours(client, name, state)
         site = _Site(client, name, state)
         standing = {host.name for host in site.hosts() if site.is_done(host)}
         missing = [host for host in wanted if host.name not in standing]
+        if any(host.outside for host in missing):
+            outside.require_base(client)
+            if standing:
+                raise ProvisionerError(
+                    f"the hosts of the lab {name!r} know the outside world as it is",
+                    "make another lab with --name, or this one again after `provisioner lab down`",
+                    Exit.BAD_INPUT,
+                )
         if missing:
             running = client.containers.list(filters={"label": LAB}, ignore_removed=True)
             require_room(len(running) + len(missing))
@@ -73,7 +87,9 @@ def up(  # noqa: PLR0913, PLR0917 (all that a lab is; each is one option of the 
             if missing:
                 site.make(missing, user, report)
             site.open(report)
+            site.furnish(report)
             site.dress({host.name: host.dress for host in missing if host.dress}, report)
+            access.write_inventory(site.folder, site.lab(), outside.variables(site.folder))
         except BaseException:
             report("taking back what was begun")
             if standing:
@@ -133,34 +149,60 @@ class _Site:
         return [describe(container) for container in self.containers()]
 
     def is_done(self, host: LabHost) -> bool:
-        """Tell a host that is as it was meant from one that a killed `up` left unstarted, or half dressed."""
-        return host.state != "created" and (not host.dress or self.mark(host.name).exists())
+        """Tell a host that is as it was meant from one that a killed `up` left unstarted, or half of what it is."""
+        return host.state != "created" and (not (host.dress or host.outside) or self.mark(host.name).exists())
 
     def mark(self, host: str) -> Path:
-        """Give the file that says that a host has its dress on."""
+        """Give the file that says that a host has its dress on, or is the outside world."""
         return self.folder / f"{host}.dressed"
 
     def lab(self) -> Lab:
-        return Lab(self.name, access.inventory_path(self.folder), tuple(self.hosts()))
+        """Give the lab as the engine has it."""
+        plain = tuple(host for host in self.hosts() if not host.outside)
+        return Lab(self.name, access.inventory_path(self.folder), plain, self.outside())
+
+    def outside(self) -> LabHost | None:
+        """Give the host that stands in for the outside world; None where the lab knows the real one."""
+        return next((host for host in self.hosts() if host.outside), None)
 
     def make(self, hosts: Sequence[_Wanted], user: str, report: Report) -> None:
         """Make and start these hosts."""
         self.folder.mkdir(mode=0o700, exist_ok=True)
         images = {debian: ensure_image(self.client, debian, report) for debian in {host.debian for host in hosts}}
         subnet = network.ensure_network(self.client, self.name, self.state)
-        key = access.login_key(self.folder)
-        resolver = access.resolver(self.folder)
+        blueprint = Blueprint(self.name, self.state, images, access.login_key(self.folder))
         for host in hosts:
             self.mark(host.name).unlink(missing_ok=True)
             remove_host(self.client, self.name, host.name)
         addresses = network.free_addresses(subnet, {host.address for host in self.hosts()})
+        meant = [
+            LabHost(
+                host.name,
+                address,
+                "root" if host.outside else user,
+                host.debian,
+                "created",
+                host.dress.name if host.dress else "",
+                host.outside,
+            )
+            for host, address in zip(hosts, addresses, strict=False)
+        ]
+        world = self.outside() or next((host for host in meant if host.outside), None)
+        real = access.resolver(self.folder)
+        names = outside.resolver(self.folder, world.address) if world else real
 
-        def make(host: _Wanted, address: str) -> None:
-            blueprint = Blueprint(self.name, self.state, images[host.debian], host.debian, user, key, resolver)
-            make_host(self.client, blueprint, host.name, address, host.dress.name if host.dress else "")
+        def make(host: LabHost) -> None:
+            make_host(self.client, blueprint, host, real if host.outside else names)
             report(f"{host.name} boots")
 
-        _each(lambda pair: make(*pair), zip(hosts, addresses, strict=False))
+        _each(make, meant)
+
+    def furnish(self, report: Report) -> None:
+        """Make the host that is to stand in for the outside world what it is, unless it is already."""
+        world = self.outside()
+        if world and not self.is_done(world):
+            outside.furnish(self.client, world, self.folder, report)
+            self.mark(world.name).touch()
 
     def dress(self, dresses: Mapping[str, Dress], report: Report) -> None:
         """Put dresses on hosts that have booted, given by the hosts' names."""
@@ -172,14 +214,13 @@ class _Site:
         _each(dress, [host for host in self.hosts() if host.name in dresses])
 
     def open(self, report: Report) -> None:
-        """Return once the hosts let us in, the inventory written."""
+        """Return once the hosts let us in."""
         containers = self.containers()
         for container in containers:
             container.start()  # nothing happens to one that runs
         keys = {describe(container).address: container.labels[HOST_KEY] for container in containers}
         access.write_known_hosts(self.folder, keys)
         wait_until_ready(self.hosts(), self.folder, report)
-        access.write_inventory(self.folder, self.lab())
 
     def remove(self) -> None:
         """Remove whatever there is of the lab; the network last, since it is what a lab is found by."""

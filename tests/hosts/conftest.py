@@ -4,6 +4,8 @@ import json
 import shlex
 import subprocess
 import sys
+import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -31,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def make_lab(
     engine: docker.DockerClient, lab_name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Lab]]:
-    """Make hosts: `make_lab("purpose", count=1, debian=12, user="root")`.
+    """Make hosts: `make_lab("purpose", count=1, debian=12, user="root", stand_ins=False)`.
 
     They are gone after the module's tests: a kernel runs some twelve at once as it comes.
     """
@@ -137,20 +139,30 @@ def play() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
-@pytest.fixture(scope="session")
-def serve_repositories(ask: Ask) -> Callable[[Lab, str], tuple[str, str]]:
-    """Have a host serve signed apt repositories to itself, at http://127.0.0.1:8000: see apt_repository.py.
+# The lab's stand-ins for package repositories, without the rest of the outside world.
+REPOSITORIES = Path(__file__).parents[2] / "provisioner/data/lab/outside"
 
-    With "engine" Docker's has an engine. Gives the fingerprints of the key that signs most of them, and of the other.
+
+@pytest.fixture(scope="session")
+def serve_repositories(ask: Ask) -> Callable[..., dict[str, str]]:
+    """Have a host serve signed repositories to itself, at http://127.0.0.1:8000, each below its real name.
+
+    `serve(lab, host, "toolkit", "--stranger")` takes the arguments of apt_repositories.py there, and gives the
+    fingerprint of each owner's key.
     """
 
-    def serve(lab: Lab, host: str, *arguments: str) -> tuple[str, str]:
+    def serve(lab: Lab, host: str, *arguments: str) -> dict[str, str]:
         install = "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends"
-        ask(lab, host, f"apt-get -qq update && {install} gpg gpg-agent")
-        script = (Path(__file__).parent / "apt_repository.py").read_text(encoding="utf-8")
-        key, other = ask(lab, host, f"cd /tmp; python3 - {' '.join(arguments)} <<'END'\n{script}\nEND").stdout.split()
+        ask(lab, host, f"apt-get -qq update && {install} gpg gpg-agent >/dev/null")
+        with tempfile.TemporaryFile() as archive:
+            with tarfile.open(fileobj=archive, mode="w") as tar:
+                for name in ("apt_repositories.py", "pypi.py"):
+                    tar.add(REPOSITORIES / name, name)
+            archive.seek(0)
+            command = f"cd /tmp && tar -x && python3 apt_repositories.py /srv/repository {' '.join(arguments)}"
+            keys = json.loads(ask(lab, host, command, given=archive).stdout)
         server = "python3 -m http.server --bind 127.0.0.1 --directory /srv/repository 8000"
         ask(lab, host, f"systemd-run --quiet --unit=repository {server}")
-        return key, other
+        return keys
 
     return serve

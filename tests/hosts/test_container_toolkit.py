@@ -1,7 +1,7 @@
 """The role nvidia_container_toolkit on real hosts, from a signed apt repository that the host itself serves.
 
-The packages in it are stand-ins (tests/hosts/apt_repository.py), since NVIDIA's are reached from few places and need a
-GPU to do anything. apt, dpkg, the keys and the Docker engine are real.
+The packages in it are stand-ins (provisioner/data/lab/outside/apt_repositories.py), since NVIDIA's are reached from few
+places and need a GPU to do anything. apt, dpkg, the keys and the Docker engine are real.
 """
 
 import json
@@ -18,6 +18,7 @@ HERE = Path(__file__).parent
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
+REPOSITORY = "http://127.0.0.1:8000/nvidia.github.io/libnvidia-container/stable"
 SOURCE = "/etc/apt/sources.list.d/provisioner-nvidia-container-toolkit.sources"
 KEYRING = "/etc/apt/keyrings/provisioner-nvidia-container-toolkit.gpg"
 SETTINGS = "/etc/docker/daemon.json"
@@ -51,7 +52,8 @@ class Toolkit:
         self.lab, self.folder = lab, folder
         self.sh = lambda command: ask(lab, lab.hosts[0].name, command).stdout
         self.play = lambda variables, *options: play(lab, HERE / "container_toolkit.yml", variables, *options)
-        self.key, self.other_key = serve_repositories(lab, lab.hosts[0].name)
+        keys = serve_repositories(lab, lab.hosts[0].name, "toolkit", "docker", "--stranger")
+        self.key, self.other_key = keys["toolkit"], keys["stranger"]
         install = "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends"
         client = "docker-cli" if lab.hosts[0].debian == 13 else ""  # of its own there
         self.sh(f"{install} docker.io {client} iptables busybox-static")
@@ -68,8 +70,8 @@ class Toolkit:
         ours = {
             "seen": str(seen),
             "nvidia_container_toolkit_force": True,
-            "nvidia_container_toolkit_url": "http://127.0.0.1:8000/toolkit",
-            "nvidia_container_toolkit_key_url": "http://127.0.0.1:8000/one.asc",
+            "nvidia_container_toolkit_url": REPOSITORY,
+            "nvidia_container_toolkit_key_url": "http://127.0.0.1:8000/nvidia.github.io/libnvidia-container/gpgkey",
             "nvidia_container_toolkit_key_fingerprints": [self.key],
             "nvidia_container_toolkit_version": "2.0-1",
         }
@@ -104,7 +106,7 @@ def converged(toolkit: Toolkit) -> Toolkit:
     ("variables", "said"),
     [
         (
-            {"nvidia_container_toolkit_key_url": "http://127.0.0.1:8000/two.gpg"},
+            {"nvidia_container_toolkit_key_url": "http://127.0.0.1:8000/stranger/key.gpg"},
             "it has the fingerprint {other}, not {key}",
         ),
         ({"nvidia_container_toolkit_key_url": "http://127.0.0.1:8000/none"}, "404"),
@@ -164,7 +166,7 @@ APT = "apt-get -qq -y --allow-change-held-packages --allow-downgrades"
         },
         {
             f"{APT} install {NAME}=1.0-1; apt-mark hold {NAME}": {f"package {NAME}"},
-            f"cp /srv/repository/two.gpg {KEYRING}": {KEY},
+            f"cp /srv/repository/stranger/key.gpg {KEYRING}": {KEY},
             f"rm {SOURCE}": {LIST},
         },
         {f"chown nobody {SOURCE}": {f"{LIST}: owner"}, f"rm {KEYRING}": {KEY}},
@@ -242,7 +244,7 @@ def test_a_version_that_does_not_exist(converged):
 
 
 SITE_LIST = "/etc/apt/sources.list.d/site-gpu.list"
-SITE_SOURCE = "deb [signed-by=/etc/apt/keyrings/site.gpg] http://127.0.0.1:8000/toolkit/deb/$(ARCH) /"
+SITE_SOURCE = f"deb [signed-by=/etc/apt/keyrings/site.gpg] {REPOSITORY}/deb/$(ARCH) /"
 
 
 def test_a_source_of_the_site_s_own_is_used_and_stays(converged):

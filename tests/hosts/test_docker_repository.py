@@ -1,8 +1,8 @@
 """Role docker_engine with docker_engine_source: docker, from a signed apt repository that the host itself serves.
 
-The packages in it are stand-ins (tests/hosts/apt_repository.py), the engine's being Debian's own under another name:
-Docker's repository is reached from few places. apt, the keys and the engine are real. Then from a mirror whose TLS is
-signed by an authority that only the site knows.
+The packages in it are stand-ins (provisioner/data/lab/outside/apt_repositories.py), the engine's being Debian's own
+under another name: Docker's repository is reached from few places. apt, the keys and the engine are real. Then from a
+mirror whose TLS is signed by an authority that only the site knows.
 """
 
 import re
@@ -30,15 +30,15 @@ def host(make_lab, ask, play, serve_repositories, tmp_path_factory):
     """A bare host: run(**variables) runs the role there and gives how much changed and what was said; sh asks it."""
     lab = make_lab("docker")
     name = lab.hosts[0].name
-    key, _ = serve_repositories(lab, name, "engine")
+    keys = serve_repositories(lab, name, "docker", "toolkit", "--stranger")
     playbook = tmp_path_factory.mktemp("play") / "play.yml"
     playbook.write_text(PLAY, encoding="utf-8")
     ours = {
         "docker_engine_source": "docker",
         "docker_engine_users": ["games"],
-        "docker_engine_repository_url": "http://127.0.0.1:8000/docker/linux",
-        "docker_engine_repository_key_url": "http://127.0.0.1:8000/one.asc",
-        "docker_engine_repository_fingerprints": [key],
+        "docker_engine_repository_url": "http://127.0.0.1:8000/download.docker.com/linux",
+        "docker_engine_repository_key_url": "http://127.0.0.1:8000/download.docker.com/linux/debian/gpg",
+        "docker_engine_repository_fingerprints": [keys["docker"]],
     }
 
     def run(**variables):
@@ -71,7 +71,7 @@ def test_the_engine_comes_from_there_and_drift_is_mended(host):
 
     before = sh(STATE)
     assert run()[:2] == (0, 0)
-    sh(f"sed -i s/stable/edge/ {SOURCE}; cp /srv/repository/two.gpg {KEYRING}; gpasswd -d games docker")
+    sh(f"sed -i s/stable/edge/ {SOURCE}; cp /srv/repository/stranger/key.gpg {KEYRING}; gpasswd -d games docker")
     sh("dpkg --remove docker-buildx-plugin")
     code, changed, _ = run()
     assert (code, changed) == (0, 3)
@@ -102,8 +102,8 @@ def test_a_mirror_behind_the_site_s_own_authority(host, tmp_path):
     bundle = tmp_path / "ca.pem"
     bundle.write_text(sh(SERVE_TLS), encoding="utf-8")
     mirror = {
-        "docker_engine_repository_url": "https://localhost:8443/docker/linux",
-        "docker_engine_repository_key_url": "https://localhost:8443/one.asc",
+        "docker_engine_repository_url": "https://localhost:8443/download.docker.com/linux",
+        "docker_engine_repository_key_url": "https://localhost:8443/download.docker.com/linux/debian/gpg",
     }
     sh(f"rm {KEYRING}")
     code, changed, said = run(**mirror)

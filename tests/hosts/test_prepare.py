@@ -87,16 +87,16 @@ def host(make_lab, ask, serve_repositories, tmp_path_factory):
     """A bare host; gives the inventory to name, the host's name, and a way to ask it."""
     lab = make_lab("prepare")
     name = lab.hosts[0].name
-    key, _ = serve_repositories(lab, name)
+    keys = serve_repositories(lab, name, "toolkit")
     inventory = yaml.safe_load(lab.inventory.read_text())
     inventory["all"]["vars"] = {
         "docker_engine_users": ["games"],
         "local_sources_base_image_build": None,
         "nvidia_container_toolkit_force": True,
         "nvidia_container_toolkit_version": "2.0-1",
-        "nvidia_container_toolkit_url": "http://127.0.0.1:8000/toolkit",
-        "nvidia_container_toolkit_key_url": "http://127.0.0.1:8000/one.asc",
-        "nvidia_container_toolkit_key_fingerprints": [key],
+        "nvidia_container_toolkit_url": "http://127.0.0.1:8000/nvidia.github.io/libnvidia-container/stable",
+        "nvidia_container_toolkit_key_url": "http://127.0.0.1:8000/nvidia.github.io/libnvidia-container/gpgkey",
+        "nvidia_container_toolkit_key_fingerprints": [keys["toolkit"]],
         "site_ca_bundle": os.environ.get("SSL_CERT_FILE") or "/etc/ssl/certs/ca-certificates.crt",
     }
     path = tmp_path_factory.mktemp("inventory") / "hosts.yml"

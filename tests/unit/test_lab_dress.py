@@ -101,7 +101,7 @@ def test_the_inventory_has_what_a_site_s_would_have(wardrobe: Path, tmp_path: Pa
     path = tmp_path / "inventory.yml"
     hosts = (LabHost("lab-1", "192.0.2.2", "root", 12, "running"),)
     hosts += (LabHost("lab-told", "192.0.2.3", "root", 12, "running", "told"),)
-    access.write_inventory(tmp_path, Lab("lab", path, hosts))
+    access.write_inventory(tmp_path, Lab("lab", path, hosts), {})
     written = yaml.safe_load(path.read_text())["all"]["hosts"]
     assert written["lab-told"]["docker_engine_source"] == "docker"
     assert "docker_engine_source" not in written["lab-1"]

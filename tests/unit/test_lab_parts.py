@@ -134,8 +134,10 @@ def test_the_inventory_says_how_to_reach_each_host(tmp_path: Path) -> None:
     hosts = (LabHost("lab-1", "192.0.2.2", "fred", 12, "running"), LabHost("lab-2", "192.0.2.3", "root", 13, "running"))
     lab = Lab("lab", access.inventory_path(folder), hosts)
     assert lab.to_dict() == {"inventory": str(folder / "inventory.yml"), "hosts": ["lab-1", "lab-2"]}
-    access.write_inventory(folder, lab)
-    written = yaml.safe_load(lab.inventory.read_text(encoding="utf-8"))["all"]["hosts"]
+    access.write_inventory(folder, lab, {"site_ca_bundle": "/ca.pem"})
+    text = lab.inventory.read_text(encoding="utf-8")
+    assert yaml.safe_load(text)["all"]["vars"] == {"site_ca_bundle": "/ca.pem"}
+    written = yaml.safe_load(text)["all"]["hosts"]
     assert {name: (host["ansible_host"], host["ansible_user"]) for name, host in written.items()} == {
         "lab-1": ("192.0.2.2", "fred"),
         "lab-2": ("192.0.2.3", "root"),

@@ -1,0 +1,148 @@
+"""The host that stands in for the outside world: registries, indexes and repositories under their real names.
+
+Its files are in `data/lab/outside`; docs/lab.md says in what each differs from the real one.
+"""
+
+import io
+import json
+import os
+import shlex
+import subprocess
+import tarfile
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+from docker import DockerClient
+from docker.errors import BuildError, ImageNotFound
+
+from provisioner.errors import Exit, ProvisionerError
+from provisioner.lab.access import ssh_command
+from provisioner.lab.model import LabHost, Report
+
+__all__ = ["DEBIAN", "HOST", "furnish", "require_base", "resolver", "variables"]
+
+HOST = "outside"
+"""The last part of its name."""
+DEBIAN = 12
+BASE = "provisioner/cuda:13.0-devel"
+"""What the stand-in for NVIDIA's image is made from."""
+IMAGE = "nvidia/cuda:12.8.0-devel-ubuntu22.04"
+PLACE = "/opt/outside"
+WORLD = "/srv/outside"
+LONGEST = 600.0  # s, for a set-up that hangs
+SHOWN = 20  # lines of what a failed set-up printed
+AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+
+FINGERPRINTS = {
+    "docker": "docker_engine_repository_fingerprints",
+    "toolkit": "nvidia_container_toolkit_key_fingerprints",
+    "cuda": "gpu_driver_key_fingerprint",
+    "nodesource": "devcontainer_cli_nodesource_key_fingerprint",
+}
+"""The variable that each owner's key is named by; those of several keys take a list."""
+
+
+def require_base(client: DockerClient) -> None:
+    """Raise ProvisionerError (code 2) where this machine lacks the image from which the stand-in's is made."""
+    remedy = "run `provisioner prepare --profile registries` on this machine, a Debian 12, which makes it"
+    try:
+        image = client.images.get(BASE)
+    except ImageNotFound as error:
+        raise ProvisionerError(f"there is no image {BASE} here to make {IMAGE} from", remedy, Exit.BAD_INPUT) from error
+    release = client.containers.run(image, ["cat", "/etc/debian_version"], remove=True, network_disabled=True)
+    if not release.startswith(b"12"):
+        raise ProvisionerError(f"the image {BASE} here is not of Debian 12", remedy, Exit.BAD_INPUT)
+
+
+def resolver(folder: Path, address: str) -> Path:
+    """Give a resolv.conf by which the lab's hosts, and containers on them, take the stand-ins for the real ones."""
+    path = folder / "outside-resolv.conf"
+    path.write_text(f"nameserver {address}\n", encoding="utf-8")
+    path.chmod(0o644)
+    return path
+
+
+def furnish(client: DockerClient, host: LabHost, folder: Path, report: Report) -> None:
+    """Make a lab host the outside world, and write down what the lab's inventory says of it.
+
+    Raise ProvisionerError where something of it fails, its last words reported.
+    """
+    report(f"{host.name} becomes the outside world: half a minute for its repositories, then the base image")
+    with tempfile.TemporaryFile() as archive:
+        _pack(archive)
+        _run(host, folder, report, f"mkdir -p {PLACE} && tar -C {PLACE} -x", archive)
+    _run(host, folder, report, f"{PLACE}/setup.sh {host.address}")
+    report(f"{host.name} gets {IMAGE}")
+    _bring_image(client, host, folder, report)
+    fingerprints = json.loads(_run(host, folder, report, f"cat {WORLD}/fingerprints.json"))
+    bundle = folder / "site-ca.pem"
+    bundle.write_bytes(_authorities() + _run(host, folder, report, f"cat {WORLD}/authority.pem"))
+    named: dict[str, Any] = {
+        variable: [fingerprints[owner]] if variable.endswith("s") else fingerprints[owner]
+        for owner, variable in FINGERPRINTS.items()
+    }
+    _variables_file(folder).write_text(yaml.safe_dump({"site_ca_bundle": str(bundle), **named}), encoding="utf-8")
+
+
+def variables(folder: Path) -> dict[str, Any]:
+    """Give what all hosts of a lab with stand-ins have in its inventory; nothing of one without."""
+    path = _variables_file(folder)
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def _variables_file(folder: Path) -> Path:
+    return folder / "outside.yml"
+
+
+def _authorities() -> bytes:
+    """Give the authorities that this machine trusts."""
+    return Path(os.environ.get("SSL_CERT_FILE") or AUTHORITIES).read_bytes()
+
+
+def _pack(file: IO[bytes]) -> None:
+    """Write an archive of the files that the host is made from, and of this machine's authorities."""
+    sources = files("provisioner").joinpath("data", "lab", "outside").iterdir()
+    contents = {one.name: one.read_bytes() for one in sources if one.is_file()}
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        for name, content in {**contents, "site-ca.pem": _authorities()}.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content), 0o755 if name.endswith(".sh") else 0o644
+            tar.addfile(member, io.BytesIO(content))
+
+
+def _bring_image(client: DockerClient, host: LabHost, folder: Path, report: Report) -> None:
+    """Build the base image on this machine, from what the host has made for it, and put it into the host's registry."""
+    context = io.BytesIO(_run(host, folder, report, f"tar -C {WORLD}/image -c ."))
+    try:
+        image, _ = client.images.build(fileobj=context, custom_context=True, rm=True)
+    except BuildError as error:
+        raise ProvisionerError(f"the image {IMAGE} could not be made: {error}") from error
+    file = f"{WORLD}/image.tar"  # skopeo reads it more than once
+    copy = f"skopeo --insecure-policy copy --quiet --dest-tls-verify=false docker-archive:{file}"
+    try:
+        with tempfile.TemporaryFile() as archive:
+            archive.writelines(image.save())
+            _run(host, folder, report, f"cat >{file}; {copy} docker://127.0.0.1:5000/{IMAGE}; rm {file}", archive)
+    finally:
+        client.images.remove(image.id or "", force=True)
+
+
+def _run(host: LabHost, folder: Path, report: Report, command: str, given: IO[bytes] | None = None) -> bytes:
+    """Run a command on the host, as root, and give what it prints; the file `given`, from its start, is its input."""
+    if given:
+        given.seek(0)
+    done = subprocess.run(
+        [*ssh_command(folder, host), f"bash --norc -euo pipefail -c {shlex.quote(command)}"],
+        stdin=given or subprocess.DEVNULL,
+        capture_output=True,
+        timeout=LONGEST,
+        check=False,
+    )
+    if done.returncode != 0:
+        for line in (done.stdout + done.stderr).decode(errors="replace").splitlines()[-SHOWN:]:
+            report(f"{host.name}: {line}")
+        raise ProvisionerError(f"{host.name} could not be made the outside world", "see what it said")
+    return done.stdout
