@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Any
 
-from provisioner import ledger
+from provisioner import ledger, retries
 from provisioner.evidence import NUMBER
 from provisioner.record import PHASES, Compile, Failure, Inputs, Machine, Phase
 from provisioner.text import printable
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["MANIFEST", "WITHIN_CONTAINER_UP", "of"]
 
 MANIFEST = "manifest.sha256"
+COMMANDS = "files/.devcontainer/commands.sh"
+"""What tells in the log that something is tried again; runs of before did not have it."""
 
 # These run inside `devcontainer up`, by the post-create script.
 WITHIN_CONTAINER_UP = ("clone", "compile", "pre_commit")
@@ -44,6 +46,7 @@ def of(evidence: Evidence) -> dict[str, Any]:
         "total_seconds": total,
         "phases": phases,
         "timings": timings,
+        "retries": retries.of_log(evidence.log) if COMMANDS in evidence.entries else None,
         "compile": compile_figures(evidence, timings["compile"], machine.cores),
         "inputs": inputs(evidence),
         "machine": machine,
@@ -137,7 +140,9 @@ def inputs(evidence: Evidence) -> Inputs:
         base_image_present=None if before is None else bool(before),
         torch=packages.get("torch"),
         xformers_url=run.get("xformers_url") or f"https://github.com/{username}/xformers.git",
+        xformers_ref=run.get("xformers_ref") or None,
         xformers_commit=evidence.text("commit.txt").strip() or None,
+        xformers_tree=evidence.text("tree.txt").strip() or None,
         arch_list=run.get("arch_list"),
         max_jobs=_number(run.get("max_jobs")),
         nvcc_threads=_number(run.get("nvcc_threads")),

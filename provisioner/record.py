@@ -118,7 +118,9 @@ class Inputs(Model):
     )
     torch: str | None
     xformers_url: str | None
+    xformers_ref: str | None = Field(default=None, description="branch or tag; null is the remote's own default")
     xformers_commit: str | None
+    xformers_tree: str | None = Field(default=None, description="git's name of the commit's files")
     arch_list: str | None
     max_jobs: int | None
     nvcc_threads: int | None = Field(default=None, description="of each nvcc; null is xformers' own number")
@@ -146,6 +148,14 @@ class MigDevice(Model):
 
     profile: str
     uuid: str
+
+
+class Retry(Model):
+    """What was tried again during a phase; the pauses and what came twice are part of its time."""
+
+    phase: str
+    what: Literal["docker", "git", "apt", "pip"] = Field(description="who tried again")
+    times: int
 
 
 class Machine(Model):
@@ -193,6 +203,9 @@ class Record(Model):
     total_seconds: Seconds | None
     phases: list[Phase]
     timings: dict[str, Seconds | None] = Field(description="seconds by phase, null where it did not run")
+    retries: list[Retry] | None = Field(
+        default=None, description="downloads that were tried again; null before runs told of them"
+    )
     compile: Compile
     audit: Audit
     inputs: Inputs

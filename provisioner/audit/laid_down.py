@@ -26,7 +26,7 @@ OWN = {
     "benchmarking/scenario_a.env",
 }
 # What the run had, which the environment of somebody who started it by hand may have changed.
-SETTINGS = ("base_image", "username", "xformers_url", "arch_list", "max_jobs", "nvcc_threads")
+SETTINGS = ("base_image", "username", "xformers_url", "xformers_ref", "arch_list", "max_jobs", "nvcc_threads")
 CHOSEN_BY_THE_HOST = {"arch_list", "max_jobs"}
 
 

@@ -38,6 +38,7 @@ EVIDENCE = (
     "machine.json",
     "packages.json",
     "commit.txt",
+    "tree.txt",
     "environment.json",
     "attention_test.log",
     "files",

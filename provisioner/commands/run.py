@@ -58,6 +58,7 @@ def main(options: Namespace) -> int:
     if options.json:
         print_json(facts.document([run.record for run in runs]))
     raise_if_stopped(jobs[-1])
+    _say_failed_since(store, [run for run in runs if run.record["outcome"] == "ok"])
     say_looks(jobs[-1])
     for job in jobs:
         say_recovered(job)
@@ -94,6 +95,7 @@ def _variables(options: Namespace) -> dict[str, Any]:
     given = {
         "scenario_a_username": options.username,
         "scenario_a_xformers_url": options.xformers_url,
+        "scenario_a_xformers_ref": options.xformers_ref,
         "scenario_a_arch_list": options.arch_list,
         "scenario_a_max_jobs": options.max_jobs,
         "scenario_a_fresh": options.fresh or options.repeat > 1 or None,
@@ -131,10 +133,42 @@ def _show(runs: list[Run], tell: Callable[[str], None]) -> None:
         tell(line)
     for run in runs:
         tell(f"evidence of {run.run_id} on {run.host}: {run.folder}")
+        if again := _tried_again(run.record):
+            tell(f"  tried again, as part of its time: {again}")
+        if run.record["outcome"] != "ok":
+            continue  # what such a run did not come to is no news beside why
         if run.record["audit"].get("remarks"):
             tell(f"  {sentence(run.record['audit'])}")
         for reason in reasons(run.record["audit"]):
             tell(f"  {run.record['audit']['verdict']}: {reason}")
+
+
+def _tried_again(record: dict[str, Any]) -> str:
+    """Give the downloads that a run tried again, in words; '' where there was none."""
+    return ", ".join(
+        f"{one['what']} {one['times']} {'time' if one['times'] == 1 else 'times'} in {one['phase']}"
+        for one in record.get("retries") or ()
+    )
+
+
+def _say_failed_since(store: Store, runs: list[Run]) -> None:
+    """Tell where the run that serves a host is older than one with the same inputs that failed."""
+    told = [run for run in runs if run.record["inputs"].get("input_hash")]  # runs of before had none
+    if not told:
+        return
+    fields = ("outcome", "failure", "inputs.input_hash")
+    later = store.list(Selection(since=min(run.started for run in told)), fields)
+    for run in told:
+        for other in later:
+            inputs = other.record["inputs"] or {}
+            same = other.host == run.host and inputs.get("input_hash") == run.record["inputs"]["input_hash"]
+            if same and other.started > run.started and other.record["outcome"] != "ok":
+                phase = (other.record["failure"] or {}).get("phase") or "no phase"
+                say(
+                    f"{run.host}: this is run {run.run_id}; {other.run_id}, of the same inputs and newer, "
+                    f"{other.record['outcome']} in {phase}; --fresh measures anew"
+                )
+                break
 
 
 def _show_failure(run: Run, tell: Callable[[str], None]) -> None:

@@ -1,6 +1,7 @@
 """A lab with stand-ins for the outside world, for the profile that takes everything from there."""
 
 import contextlib
+import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +35,10 @@ class World:
         """Give the container that is the lab host of this name."""
         return self._client.containers.get(f"provisioner-{host}")
 
+    def host(self) -> Container:
+        """Give the lab's first host."""
+        return self.container(self.lab.hosts[0].name)
+
     def sh(self, command: str, host: Container | None = None) -> str:
         """Give what a command prints on the outside, or on another host; it must not fail."""
         code, output = (host or self._outside).exec_run(["bash", "-euo", "pipefail", "-c", command])
@@ -41,14 +46,17 @@ class World:
         return output.decode()
 
     @contextlib.contextmanager
-    def fault(self, name: str, settings: str) -> Iterator[None]:
-        """Have the server of this name misbehave, by further settings of nginx for it."""
+    def fault(self, name: str, settings: str, passes: int | None = None) -> Iterator[None]:
+        """Have the server of this name misbehave, by further settings of nginx for it, at most for `passes` seconds."""
         folder = f"/etc/nginx/faults/{name}"
+        end = f"rm -f {folder}/fault.conf; nginx -s reload"
         self.sh(f"mkdir -p {folder}; cat >{folder}/fault.conf <<'END'\n{settings}\nEND\nnginx -t; nginx -s reload")
+        if passes is not None:
+            self.sh(f"systemd-run --quiet --on-active={passes} sh -c {shlex.quote(end)}")
         try:
             yield
         finally:
-            self.sh(f"rm {folder}/fault.conf; nginx -s reload")
+            self.sh(end)
 
     @contextlib.contextmanager
     def certificate(self, kind: str) -> Iterator[None]:

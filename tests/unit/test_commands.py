@@ -124,6 +124,36 @@ def test_a_failed_run_s_cause_is_said(cli, job, keep, inventory):
     assert f"provisioner: h1: {cause}\n" in cli("run", "-i", inventory)[2]
 
 
+def test_why_a_run_failed_does_not_stand_below_what_its_audit_missed(cli, job, keep, inventory, record):
+    failure = {"phase": "image_build", "cause": "a server answers 503; run again later", "last_lines": ["x"]}
+    audit = {**record["audit"], "verdict": "incomplete"}
+    job(a_job(keep(outcome="failed", failure=failure, audit=audit), hosts={"h1": failed("h1")}))
+    assert "incomplete: " not in cli("run", "-i", inventory)[2]
+
+
+def test_what_was_tried_again_is_told(cli, job, keep, inventory):
+    retries = [
+        {"phase": "image_build", "what": "docker", "times": 2},
+        {"phase": "clone", "what": "git", "times": 1},
+    ]
+    job(a_job(keep(retries=retries)))
+    said = "tried again, as part of its time: docker 2 times in image_build, git 1 time in clone"
+    assert said in cli("run", "-i", inventory)[2]
+
+
+def test_a_newer_run_of_the_same_inputs_that_failed_is_told_with_the_one_that_serves(cli, job, keep, inventory, record):
+    same, other = ({**record["inputs"], "input_hash": name} for name in ("a", "b"))
+    later = {"started_at": "2099-01-01T00:00:00Z", "outcome": "failed", "failure": {"phase": "clone", "last_lines": []}}
+    serves = keep(inputs=same)
+    keep(run_id="20990101T000000Z-bbbbbb", inputs=other, **later)
+    keep(run_id="20990101T000000Z-cccccc", inputs=same, host="h2", **later)
+    job(a_job(serves), a_job(serves))
+    assert "of the same inputs and newer" not in cli("run", "-i", inventory)[2]
+    keep(run_id="20990101T000000Z-aaaaaa", inputs=same, **later)
+    err = cli("run", "-i", inventory)[2]
+    assert "20990101T000000Z-aaaaaa, of the same inputs and newer, failed in clone; --fresh measures anew" in err
+
+
 def test_earlier_runs_that_came_along_are_said_and_decide_nothing(cli, job, keep, inventory):
     record = keep(run_id="new")
     keep(run_id="cut", outcome="interrupted")

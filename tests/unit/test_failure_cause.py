@@ -14,6 +14,7 @@ spec.loader.exec_module(failure_cause)
 
 NOTHING = failure_cause.Seen(
     text="error: something of its own\n",
+    phase="error: something of its own\n",
     exit_code=1,
     max_jobs="8",
     oom_kills=0,

@@ -4,6 +4,7 @@
 # Environment, all of it optional:
 #   XFORMERS_USERNAME     whose fork is cloned; asked for on a terminal, else alexchesser
 #   XFORMERS_FORK_URL     clone this instead of the user's fork on GitHub
+#   XFORMERS_REF          a branch or tag of it; else the one that its remote names
 #   TORCH_CUDA_ARCH_LIST  what to compile for (12.0)
 #   MAX_JOBS              compilers at once (ninja decides)
 #   SCENARIO_A_WHEELS     a folder of wheels, from which alone pre-commit is installed
@@ -29,14 +30,9 @@ begin() { phase=$1; printf '\n=== %s ===\n' "$phase"; event begin "$phase"; }
 end() { event end "$phase"; phase=; }
 trap '[ -z "$phase" ] || event fail "$phase"' EXIT
 
-# run COMMAND...: says what is about to run, then runs it.
-# The echo is one write: the Dev Container CLI makes a line of each.
-run() {
-  local words
-  printf -v words ' %q' "$@"
-  printf '+%s\n' "$words"
-  "$@"
-}
+# told, run, again
+# shellcheck source=commands.sh
+. .devcontainer/commands.sh
 
 fork_url() {
   if [ -n "${XFORMERS_FORK_URL-}" ]; then
@@ -56,11 +52,26 @@ fork_url() {
   printf 'https://github.com/%s/xformers.git\n' "$username"
 }
 
+# What sends less than 1 kB/s for a minute is given up: git itself waits for ever.
+export GIT_HTTP_LOW_SPEED_LIMIT=1000 GIT_HTTP_LOW_SPEED_TIME=60
+
+# clone_once URL: where an earlier try came as far as the submodules, goes on with them.
+clone_once() {
+  if [ -e "$XFORMERS_PATH/.git" ]; then
+    run git -C "$XFORMERS_PATH" submodule update --init --recursive
+  else
+    run git clone --recurse-submodules ${XFORMERS_REF:+--branch "$XFORMERS_REF"} -- "$1" "$XFORMERS_PATH"
+  fi
+}
+
 clone() {
   local url=$1
-  # git refuses to read a repository on disk that belongs to somebody else until it is told to.
-  if [[ $url == file://* ]]; then run git config --global --add safe.directory "${url#file://}"; fi
-  run git clone --recurse-submodules -- "$url" "$XFORMERS_PATH"
+  # Until it is told to, git reads no repository on disk that belongs to somebody else, and takes no submodule from disk.
+  if [[ $url == file://* ]]; then
+    run git config --global --add safe.directory '*'
+    run git config --global protocol.file.allow always
+  fi
+  again clone_once "$url"
   # The workspace is a mount: its owner may differ from this user. $sm_path alone is relative, so git would
   # never match it; $toplevel makes it absolute, for submodules of submodules too.
   run git config --global --add safe.directory "$XFORMERS_PATH"

@@ -15,11 +15,17 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))
+import failure_log
+
 TAIL_BYTES = 65536
 """So much of the end of each log is read."""
+PHASE_BYTES = 8 * 1024**2
+"""So much of the script's log, in which the phase that failed is looked for."""
 LOGS = ("scenario_a.log", "container/pip.log")
 LITTLE = 16 * 1024**2
 """A file system with fewer bytes free than this is full: programs give up before the last block."""
@@ -41,6 +47,8 @@ class Seen:
 
     text: str
     """The ends of the logs."""
+    phase: str
+    """The log of the phase that failed."""
     exit_code: int
     max_jobs: str
     oom_kills: int
@@ -54,7 +62,14 @@ class Seen:
 
 def cause(seen: Seen) -> str | None:
     """Return why the run failed, and the remedy, in one line; None where nothing shows it."""
-    return stopped(seen) or no_room(seen) or no_memory(seen) or no_engine(seen) or killed(seen)
+    return (
+        stopped(seen)
+        or no_room(seen)
+        or no_memory(seen)
+        or no_engine(seen)
+        or killed(seen)
+        or failure_log.cause(seen.phase)
+    )
 
 
 def stopped(seen: Seen) -> str | None:
@@ -118,6 +133,7 @@ def look(evidence: Path, options: argparse.Namespace) -> Seen:
     folders = [evidence, Path(engine or "/var/lib/docker")] if needs_engine else [evidence]
     return Seen(
         text="\n".join(tail(evidence / name) for name in LOGS),
+        phase=failure_log.of_phase(tail(evidence / LOGS[0], PHASE_BYTES)),
         exit_code=options.exit_code,
         max_jobs=options.max_jobs,
         oom_kills=oom_kills() - options.oom_kills_before,
@@ -127,11 +143,11 @@ def look(evidence: Path, options: argparse.Namespace) -> Seen:
     )
 
 
-def tail(path: Path) -> str:
-    """Return the end of a file; empty where there is none."""
+def tail(path: Path, most: int = TAIL_BYTES) -> str:
+    """Return the end of a file, so many bytes at most; empty where there is none."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            file.seek(max(0, file.seek(0, os.SEEK_END) - most))
             return file.read().decode(errors="replace")
     except OSError:
         return ""

@@ -45,7 +45,7 @@ lay_down() {
   local options=(--env "SCENARIO_A_EVIDENCE=/scenario-a-evidence" --env "TORCH_CUDA_ARCH_LIST=$TORCH_CUDA_ARCH_LIST"
     --env "MAX_JOBS=$MAX_JOBS" --mount "$evidence/container:/scenario-a-evidence")
   local name mount
-  for name in XFORMERS_USERNAME XFORMERS_FORK_URL NVCC_APPEND_FLAGS; do
+  for name in XFORMERS_USERNAME XFORMERS_FORK_URL XFORMERS_REF NVCC_APPEND_FLAGS; do
     [ -z "${!name-}" ] || options+=(--env "$name=${!name}")
   done
   for mount in ${SCENARIO_A_MOUNTS-}; do options+=(--mount "$mount"); done
@@ -69,18 +69,51 @@ use_proxies() {
   if [[ $proxies == *@* ]]; then no_probe=(--default-user-env-probe none); fi
 }
 
-# Options by which the Dev Container CLI builds. With BuildKit and no cache it has the builder ask the registry for the
-# base again; one that was made on this host is in none, so the classic builder has to do, for both of its builds.
-builder() {
-  local made_here='{{if or (not .RepoDigests) (index .Config.Labels "provisioner.inputs")}}yes{{end}}'
-  [ -z "$(docker image inspect --format "$made_here" "$(base_image)")" ] || printf '%s\n' --buildkit never
+# How the Dev Container CLI builds, both times. With BuildKit and no cache it has the builder ask the registry for the base
+# again, although that is here; one that was made on this host is in none. So the classic builder does it, on every host.
+builder=(--buildkit never)
+
+# received: bytes that this host has got from elsewhere. worked: CPU seconds of the engine, which unpacks what it got.
+received() {
+  awk 'NR > 2 { sub(":", " "); if ($1 !~ /^(lo|docker|br-|veth)/) sum += $2 } END { printf "%.0f\n", sum }' /proc/net/dev
 }
+worked() { ps -C dockerd,containerd -o cputimes= | awk '{ sum += $1 } END { print sum + 0 }'; }
+
+# stop_slow PID: ends a pull where less than SLOW_RATE bytes a second came for a time, while the engine was not busy
+# unpacking either: docker itself waits for ever.
+SLOW_RATE=10000
+stop_slow() {
+  local slow=${SCENARIO_A_SLOW_SECONDS:-120} got busy
+  while :; do
+    got=$(received) busy=$(worked)
+    sleep "$slow"
+    got=$(($(received) - got)) busy=$(($(worked) - busy))
+    if [ "$got" -lt $((SLOW_RATE * slow)) ] && [ "$busy" -lt $((slow / 4)) ]; then
+      printf 'the registry sent less than %s kB/s for %s s: given up\n' $((SLOW_RATE / 1000)) "$slow"
+      kill "$1" 2>/dev/null
+      return
+    fi
+  done
+}
+
+# pull IMAGE: as docker does it, but for one that does not get on. In a subshell of its own.
+pull() (
+  code=0
+  told docker image pull "$1"
+  docker image pull "$1" &
+  pulling=$!
+  stop_slow "$pulling" &
+  watching=$!
+  trap 'kill "$pulling" "$watching" 2>/dev/null; exit 143' TERM INT HUP # nothing of it may outlive the run
+  wait "$pulling" || code=$?
+  kill "$watching" 2>/dev/null
+  exit "$code"
+)
 
 image_build() {
   # As part of what is timed, whichever builder follows: BuildKit would pull it too, but keep no image of it, so that
   # nothing could tell its layers from those of this build.
-  docker image inspect "$(base_image)" >/dev/null 2>&1 || run docker image pull "$(base_image)"
-  mapfile -t builder < <(builder)
+  docker image inspect "$(base_image)" >/dev/null 2>&1 || again pull "$(base_image)"
   run "$devcontainer" build --workspace-folder "$work" --no-cache --log-format text "${builder[@]}" | tee "$evidence/build.json"
 }
 
@@ -159,6 +192,7 @@ inside() {
   "$devcontainer" exec "${no_probe[@]}" --workspace-folder "$work" sh -c '
     echo "=== packages.json"; python3 -m pip list --format json
     echo "=== commit.txt"; git -C xformers rev-parse HEAD
+    echo "=== tree.txt"; git -C xformers rev-parse "HEAD^{tree}"
     echo "=== environment.json"; python3 .devcontainer/environment_facts.py'
 }
 told_inside() { sed -n "/^=== $1\$/,/^=== /{/^=== /!p}" "$evidence/inside.txt"; }
@@ -186,7 +220,7 @@ runtime_evidence_after() {
     keep container_diff.txt docker container diff "$container" &
     asked+=("$!")
     keep inside.txt inside
-    for name in packages.json commit.txt environment.json; do keep "$name" told_inside "$name"; done
+    for name in packages.json commit.txt tree.txt environment.json; do keep "$name" told_inside "$name"; done
     rm -f "$evidence/inside.txt"
   fi
   [ "${#asked[@]}" -eq 0 ] || wait "${asked[@]}"

@@ -48,7 +48,7 @@ make_environment() {
 inside() {
   local name kept=()
   for name in CUDA_HOME LD_LIBRARY_PATH MAX_JOBS NVCC_APPEND_FLAGS SCENARIO_A_STARTED_BY SCENARIO_A_WHEELS \
-    TORCH_CUDA_ARCH_LIST XFORMERS_USERNAME \
+    TORCH_CUDA_ARCH_LIST XFORMERS_USERNAME XFORMERS_REF \
     http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY SSL_CERT_FILE; do
     [ -z "${!name-}" ] || kept+=("$name=${!name}")
   done
@@ -88,6 +88,7 @@ runtime_evidence_after() {
   [ -e "$environment" ] || return 0
   keep packages.json inside python3 -m pip list --format json
   keep commit.txt inside git -C xformers rev-parse HEAD
+  keep tree.txt inside git -C xformers rev-parse 'HEAD^{tree}'
   keep environment.json inside python3 .devcontainer/environment_facts.py
   keep extension.txt inside find xformers/xformers -maxdepth 1 -name '_C*.so' -exec sha256sum {} +
 }

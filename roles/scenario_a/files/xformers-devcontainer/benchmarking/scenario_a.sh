@@ -16,6 +16,7 @@
 #
 # Settings, from the environment or else from scenario_a.env beside this script, all optional:
 #   XFORMERS_USERNAME, XFORMERS_FORK_URL  what is cloned (alexchesser's fork)
+#   XFORMERS_REF                          a branch or tag of it (its own default)
 #   TORCH_CUDA_ARCH_LIST                  what to compile for (the GPUs' compute capability, else 12.0)
 #   MAX_JOBS                              compilers at once (from cores and memory, see max_jobs)
 #   SCENARIO_A_NVCC_THREADS               threads of each nvcc (xformers' own number)
@@ -26,6 +27,7 @@
 #   SCENARIO_A_WHEELS                     for native: a folder of wheels, from which alone pip installs
 #   SCENARIO_A_MOUNTS                     SOURCE:TARGET[:ro] ..., mounted into the container
 #   SCENARIO_A_COLD_BASE                  not empty: remove the base image first, so that its pull is timed
+#   SCENARIO_A_SLOW_SECONDS              a pull that gets less than 10 kB/s for so long is given up (120)
 #   SCENARIO_A_RUN_ID                     name of this run (time and a random part)
 #   SCENARIO_A_INPUT_HASH                 kept in the evidence: what makes runs comparable
 #   http_proxy, https_proxy, no_proxy     reach the build and the container
@@ -84,14 +86,9 @@ stamp() {
   done | tee "$evidence/scenario_a.log"
 }
 
-# run COMMAND...: says what is about to run, then runs it.
-# The echo is one write: the Dev Container CLI makes a line of each.
-run() {
-  local words
-  printf -v words ' %q' "$@"
-  printf '+%s\n' "$words"
-  "$@"
-}
+# told, run, again
+# shellcheck source=../.devcontainer/commands.sh
+. "$base/.devcontainer/commands.sh"
 
 # event EVENT PHASE: one line of events.jsonl. /proc/uptime is the monotonic clock (CLOCK_BOOTTIME), to 0.01 s, and
 # the same one inside containers; the date is for people.
@@ -167,6 +164,7 @@ describe_run() {
     "run_id=$run_id" "started_at=$(date -u +%FT%TZ)" "boot_id=$(cat /proc/sys/kernel/random/boot_id)" \
     "input_hash=${SCENARIO_A_INPUT_HASH-}" "profile=${SCENARIO_A_PROFILE-}" "base_image=$(base_image)" \
     "username=${XFORMERS_USERNAME-}" "xformers_url=${XFORMERS_FORK_URL-}" \
+    "xformers_ref=${XFORMERS_REF-}" \
     "arch_list=$TORCH_CUDA_ARCH_LIST" "max_jobs=$MAX_JOBS" "nvcc_threads=${SCENARIO_A_NVCC_THREADS-}" \
     "runtime=$runtime" "workspace=$work" >"$evidence/run.json.part"
   sync "$evidence/run.json.part"

@@ -1,0 +1,37 @@
+# shellcheck shell=bash
+# How commands are run and told of, on the host and in the container: scenario_a.sh and post-create-scenario-a.sh source
+# this file.
+
+# told WORD...: says that this command runs. The echo is one write: the Dev Container CLI makes a line of each.
+told() {
+  local words
+  printf -v words ' %q' "$@"
+  printf '+%s\n' "$words"
+}
+
+# run COMMAND...: says what is about to run, then runs it.
+run() {
+  told "$@"
+  "$@"
+}
+
+# What may have passed a moment later: a server in trouble, a connection that broke off. Where docker has tried again by
+# itself, five times for each layer, no more is added.
+TRANSIENT='\b50[0234]\b|Service Unavailable|Bad Gateway|timed? ?out|reset by peer|early EOF|unexpected EOF|unexpected disconnect'
+TRANSIENT+='|hung up|TLS handshake|[Tt]emporary failure in name resolution|server misbehaving|[Cc]onnection refused'
+
+# again COMMAND...: runs it; where it fails by what may have passed, up to three times more, after a pause that grows. Each
+# is a line `retry: ...` of the log, since it is part of what is timed.
+again() {
+  local pause said code
+  said=$(mktemp)
+  for pause in 5 20 60 ''; do
+    code=0
+    "$@" 2>&1 | tee "$said" || code=${PIPESTATUS[0]}
+    if [ "$code" -eq 0 ] || [ -z "$pause" ] || grep -q 'Retrying in' "$said" || ! grep -Eq "$TRANSIENT" "$said"; then break; fi
+    printf 'retry: in %s s again, after: %s\n' "$pause" "$(grep -E "$TRANSIENT" "$said" | tail -n 1)"
+    sleep "$pause"
+  done
+  rm -f "$said"
+  return "$code"
+}
