@@ -70,21 +70,21 @@ from pathlib import Path
 
 from ansible.module_utils import provisioner_gpu_driver as gpu_driver
 from ansible.module_utils import provisioner_nvidia as nvidia
-from ansible.module_utils import provisioner_sources as sources
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.provisioner_apt import NO_INDEXES, complaint, lock_holder, remedy_of
 from ansible.module_utils.provisioner_apt import apt as apt_words
 from ansible.module_utils.provisioner_apt_sources import own_archives
-from ansible.module_utils.provisioner_asking import Asker
 from ansible.module_utils.provisioner_busy import busy as busy_with
 from ansible.module_utils.provisioner_engine import Engine
 from ansible.module_utils.provisioner_files import content
-from ansible.module_utils.provisioner_findings import FAIL, OK, WARN, finding
 from ansible.module_utils.provisioner_host import MACHINES, RefusalError
 from ansible.module_utils.provisioner_host import Host as Probed
-from ansible.module_utils.provisioner_image_source import Pull, engine_of, logins_in
 from ansible.module_utils.provisioner_installation import refuse_mounts, refuse_unfinished
 from ansible.module_utils.provisioner_installers import NO_CACHE
+from ansible.module_utils.provisioner_sources import questions as sources
+from ansible.module_utils.provisioner_sources.asking import Asker
+from ansible.module_utils.provisioner_sources.findings import FAIL, OK, WARN, finding
+from ansible.module_utils.provisioner_sources.image import Pull, engine_of, logins_in
 
 PREPARE = "`provisioner prepare` installs it"
 SUPPORTED = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
@@ -135,6 +135,8 @@ class Host:
         self.params = module.params
         self.sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
         self.hung = set()
+        sent = self.params["controller_clock"]
+        self.clock_off = time.time() - sent if sent else None
 
     @cached_property
     def driver(self):
@@ -477,13 +479,14 @@ def asked_by_prepare(host):
 def asked_by_a_run(host):
     """What a run asks: the base image, Python's packages, xformers."""
     params = host.params
-    pip = sources.pip_of_root(host.of_root)
+    pip = sources.pip_of_root(host.of_root)._replace(arguments="scenario_a_native_packages")
     if params["runtime"] == "devcontainer":
         pip = sources.IN_IMAGE if base_image(host) == params["profile"].get("base_image") else sources.OWN_IMAGE
         if not makes_image(host) and (params["cold_base"] or not has_image(host)):
             info = json.loads(host.ask("docker", "info", "--format", "{{json .}}", root=True) or "{}")
             logins = logins_in(host.of_root("~root/.docker/config.json"))
-            yield Pull(base_image(host), engine_of(info, params["daemon_json"]), logins)
+            silent = "the engine may have it, and does not say so" if shutil.which("dockerd") and not info else ""
+            yield Pull(base_image(host), engine_of(info, params["daemon_json"]), logins, silent)
     for arguments in params["pip_calls"]:
         yield from sources.pip_call(arguments, pip)
     yield from sources.git_repository(params["xformers_url"])
@@ -510,9 +513,8 @@ def reached(host):
     """A finding for each source that `prepare` or a run would ask for something, and that is asked now."""
     if not host.params["profile"].get("network", True):
         return []
-    sent = host.params["controller_clock"]
     try:
-        asker = Asker(host.params["ca_pem"], time.time() - sent if sent else None)
+        asker = Asker(host.params["ca_pem"], host.clock_off)
     except (ssl.SSLError, ValueError) as error:
         remedy = "mend the file that site_ca_bundle names"
         return [finding("site CA", FAIL, f"the bundle is not PEM: {error}", remedy)]

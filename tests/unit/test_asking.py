@@ -7,8 +7,8 @@ from contextlib import suppress
 from threading import Thread
 
 import pytest
-from ansible.module_utils import provisioner_asking as asking
-from ansible.module_utils.provisioner_asking import Asker, UnreachedError
+from ansible.module_utils.provisioner_sources import asking
+from ansible.module_utils.provisioner_sources.asking import Asker, UnreachedError
 from stand_in import Authority, serving
 
 

@@ -354,6 +354,8 @@ def test_a_base_image_that_is_there_is_asked_for_only_where_it_is_pulled_anew(as
     assert asked(there, programs=["docker", "timeout"])[1] == []
     assert [one.image for one in asked(there, programs=["docker"], cold_base=True)[1]] == ["a/b"]
     assert [one.image for one in asked({}, programs=["docker"])[1]] == ["a/b"]
+    # An engine that is there and does not say what it has may have it.
+    assert [bool(one.spared) for programs in ([], ["dockerd"]) for one in asked({}, programs)[1]] == [False, True]
 
 
 def test_an_engine_s_own_settings_decide_how_the_image_is_asked_for(asked, card, tmp_path, monkeypatch):
@@ -460,14 +462,17 @@ def test_prepare_asks_for_the_driver_s_repository_where_its_probe_wants_it(asked
     assert asked(runtime="native")[0] == []
 
 
-@pytest.mark.parametrize(("sent", "off"), [(None, None), (1e9, True)])
-def test_a_clock_that_is_off_is_known_where_a_source_is_asked(host, monkeypatch, sent, off):
+def test_how_far_the_clock_is_off_is_known_where_a_source_is_asked(host, monkeypatch):
     askers = []
     monkeypatch.setattr(checks.sources, "answered", lambda asker, questions: askers.append(asker) or [])
     monkeypatch.setattr(checks, "asked_by_prepare", lambda host: [])
     monkeypatch.setattr(checks, "asked_by_a_run", lambda host: [])
-    checks.reached(host(controller_clock=sent))
-    assert (askers[0].clock_off is None) == (off is None)
+    monkeypatch.setattr(checks.time, "time", lambda: 5000.0)
+    late = host(controller_clock=1000.0)
+    monkeypatch.setattr(checks.time, "time", lambda: 6000.0)  # other checks take their time, too
+    checks.reached(late)
+    checks.reached(host())
+    assert [asker.clock_off for asker in askers] == [4000.0, None]
 
 
 def test_a_ca_bundle_that_is_none(host):

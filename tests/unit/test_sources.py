@@ -4,11 +4,11 @@ import os
 import subprocess
 
 import pytest
-from ansible.module_utils import provisioner_asking as asking
-from ansible.module_utils import provisioner_image_source as image_source
-from ansible.module_utils import provisioner_sources as sources
-from ansible.module_utils.provisioner_asking import Asker
-from ansible.module_utils.provisioner_image_source import Engine, Image, Pull, engine_of, logins_in, named
+from ansible.module_utils.provisioner_sources import asking
+from ansible.module_utils.provisioner_sources import image as image_source
+from ansible.module_utils.provisioner_sources import questions as sources
+from ansible.module_utils.provisioner_sources.asking import Asker
+from ansible.module_utils.provisioner_sources.image import Engine, Image, Pull, engine_of, logins_in, named
 from stand_in import Authority, git_server, serving
 
 GOOD = (200, {}, b"")
@@ -80,18 +80,29 @@ def test_the_variables_of_apt_and_dnf_in_an_address(monkeypatch):
         ({"/key"}, ["fail", "ok"]),
     ],
 )
-def test_both_a_repository_s_lists_and_its_key_must_be_there(monkeypatch, there, expected):
-    monkeypatch.setattr(sources, "not_pinned", lambda answer, fingerprints: "")
-    with serving(lambda asked: GOOD if asked.path in there else GONE) as server:
-        questions = list(sources.repository(Machine(), "engine", repository(server.url)))
-        found = ask(*questions)
+def test_both_a_repository_s_lists_and_its_key_must_be_there(key, there, expected):
+    fingerprint, text, _ = key
+    with serving(lambda asked: (200, {}, text) if asked.path in there else GONE) as server:
+        found = ask(*sources.repository(Machine(), "engine", repository(server.url, fingerprints=[fingerprint])))
     assert [one["outcome"] for one in found] == expected
     settings = ["docker_engine_repository_url", "docker_engine_repository_key_url"]
     for one, setting in zip(found, settings, strict=True):
         assert one["outcome"] == "ok" or one["remedy"] == f"mend the address: set {setting}"
 
 
-def test_what_is_no_key_is_told_before_it_is_fetched_for_good():
+def test_another_key_than_the_pinned_one_is_told_beforehand(key):
+    with serving(lambda asked: (200, {}, key[1])) as server:
+        _, found = ask(*sources.repository(Machine(), "node", repository(server.url)))
+    assert found["outcome"] == "fail" and key[0] in found["detail"]
+    assert "find out why the key is another one" in found["remedy"]
+
+
+def test_a_key_that_is_on_the_host_is_not_asked_for(monkeypatch):
+    monkeypatch.setattr(sources.signed, "look_at_key", lambda host, one: [])
+    assert len(list(sources.repository(Machine(), "node", repository("http://u")))) == 1
+
+
+def test_what_is_no_key_is_told_beforehand():
     with serving(lambda asked: (200, {}, b"<html>Sign in</html>")) as server:
         lists, key = ask(*sources.repository(Machine(), "toolkit", repository(server.url)))
     assert (lists["outcome"], key["outcome"]) == ("ok", "fail")
@@ -128,7 +139,7 @@ def test_an_index_without_the_package_is_told_and_its_front_page_not_asked_for()
         index = ["--index-url", f"{server.url}/simple"]
         assert outcome(*sources.pip_call(["torch", *index], sources.IN_IMAGE))[0] == "ok"
         said = outcome(*sources.pip_call(["triton", *index], sources.IN_IMAGE))
-        assert said[0] == "fail" and "it has no triton: set --index-url of that call of pip" in said[1]
+        assert said[0] == "fail" and "it has no triton: set its --index-url in scenario_a_python_packages" in said[1]
         assert server.questions == ["GET /simple/torch/", "GET /simple/triton/"]
         # It may be found elsewhere.
         further = ["triton", *index, "--extra-index-url", "https://elsewhere.site"]
@@ -334,6 +345,8 @@ def test_an_engine_s_own_proxy_may_reach_what_we_do_not(monkeypatch):
     monkeypatch.setattr(image_source, "HUB_ADDRESS", "http://127.0.0.1:1")
     assert outcome(Pull("debian"))[0] == "fail"
     assert outcome(Pull("debian", Engine(proxy=True)))[0] == "warn"
+    said = outcome(Pull("debian", spared="the engine may have it"))
+    assert said[0] == "warn" and "the engine may have it" in said[1]
 
 
 def test_an_engine_s_settings_are_its_own_words_or_its_file_s(tmp_path):

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ansible.module_utils import provisioner_docker_daemon as daemon
-from ansible.module_utils.provisioner_asking import Answer, Asker, UnreachedError, in_time
 from ansible.module_utils.provisioner_files import content
-from ansible.module_utils.provisioner_findings import FAIL, OK, WARN, finding
+from ansible.module_utils.provisioner_sources.asking import Answer, Asker, UnreachedError, in_time
+from ansible.module_utils.provisioner_sources.findings import FAIL, OK, WARN, finding
 
 CHECK = "registry image"
 SETTING = "scenario_a_base_image"
@@ -110,11 +110,16 @@ def named(text: str) -> Image:
 
 
 class Pull(NamedTuple):
-    """The question whether `image` can be pulled by `engine`; `logins` are the registries that the host has one for."""
+    """The question whether `image` can be pulled by `engine`.
+
+    `logins` are the registries that the host has one for; `spared` is why a run may do without the pull, '' where that
+    is not so.
+    """
 
     image: str
     engine: Engine = Engine()
     logins: tuple[str, ...] = ()
+    spared: str = ""
 
     def answered(self, asker: Asker) -> dict[str, str]:
         """Ask the mirrors and then the registry itself, as an engine does, and return one finding."""
@@ -131,12 +136,17 @@ class Pull(NamedTuple):
             general = asker.remedy(str(answer), answer.url, self._setting(address, image))
             complaints.append((str(answer), REMEDIES.get(answer.status, general), answer.status))
         _, remedy, status = complaints[-1]
-        said = "; ".join(words for words, *_ in complaints)
+        said = "; ".join(words for words, *_ in complaints) if image.registry == DOCKER_HUB else complaints[-1][0]
+        spared = self._spared(image, status)
+        return finding(CHECK, WARN if spared else FAIL, f"{said}; {spared}" if spared else said, remedy)
+
+    def _spared(self, image: Image, status: int) -> str:
+        """Why a run may get the image all the same where the registry answers `status`, 0 for nothing; '' if not."""
         if status in FOR_A_LOGIN and self._has_login(image.registry):
-            return finding(CHECK, WARN, f"{said}; the host has a login to it, which was not tried", remedy)
+            return "the host has a login to it, which was not tried"
         if not status and self.engine.proxy:
-            return finding(CHECK, WARN, f"{said}; the engine has a proxy of its own, which was not tried", remedy)
-        return finding(CHECK, FAIL, said, remedy)
+            return "the engine has a proxy of its own, which was not tried"
+        return self.spared
 
     @staticmethod
     def _good(said: str, complaints: list[tuple[str, str, int]], image: Image) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Where a host's packages come from, and whether these sources give what `prepare` and a run will ask them for.
 
 Each kind of source gives questions: what its own client would ask first, so that what answers here serves there. A
-question is only of what the host lacks. provisioner_asking asks; nothing that a source holds is kept.
+question is only of what the host lacks. `asking` asks; nothing that a source holds is kept.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 from ansible.module_utils import provisioner_packages as packages
 from ansible.module_utils import provisioner_signed_repository as signed
-from ansible.module_utils.provisioner_asking import Answer, Asker, UnreachedError, parted
-from ansible.module_utils.provisioner_findings import FAIL, OK, WARN, finding
 from ansible.module_utils.provisioner_host import Host, RefusalError
 from ansible.module_utils.provisioner_installation import foresee
+from ansible.module_utils.provisioner_sources.asking import Answer, Asker, UnreachedError, parted
+from ansible.module_utils.provisioner_sources.findings import FAIL, OK, WARN, finding
 
 PYPI = "https://pypi.org/simple"
 NPM = "https://registry.npmjs.org/"
@@ -168,12 +168,16 @@ def not_pinned(answer: Answer, fingerprints: tuple[str, ...]) -> str:
 
 
 class Pip(NamedTuple):
-    """Where pip looks: its index, what names that, whether there are further places, and what else it may go by."""
+    """Where pip looks: its index, what names that, whether there are further places, and what else it may go by.
+
+    `arguments` names its arguments to a person.
+    """
 
     index: str
     setting: str
     further: bool = False
     spared: str = ""
+    arguments: str = "scenario_a_python_packages"
 
 
 IN_IMAGE = Pip(PYPI, "an --index-url in scenario_a_python_packages")
@@ -208,11 +212,11 @@ def pip_call(arguments: list[str], pip: Pip) -> Iterator[Question]:
         if VALUED.fullmatch(option):
             value = value or next(words, "")
         if option in {"-i", "--index-url"}:
-            pip = Pip(value, "--index-url of that call of pip", pip.further)
+            pip = Pip(value, f"its --index-url in {pip.arguments}", pip.further)
         elif option in {"--extra-index-url", "-f", "--find-links", "--no-index"}:
             pip = pip._replace(further=True)
         elif word.startswith(("http://", "https://")):
-            yield Question("registry pip", (word,), "the address in pip's arguments")
+            yield Question("registry pip", (word,), f"the address in {pip.arguments}")
         elif REQUIREMENT.match(word):
             names.append(REQUIREMENT.match(word)[1])
     for name in names[:1]:
