@@ -1,6 +1,7 @@
 """A stand-in for a server of the outside world: a real one on a loopback address that answers as a test tells it."""
 
 import datetime
+import inspect
 import os
 import ssl
 import subprocess
@@ -113,13 +114,15 @@ class Authority:
         self.folder = folder
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a stand-in")])
-        self.pem = self._signed("ca", self.key, self.name, 0, x509.BasicConstraints(ca=True, path_length=None))
+        signs = dict.fromkeys(inspect.signature(x509.KeyUsage).parameters, False) | {"key_cert_sign": True}
+        own = (x509.BasicConstraints(ca=True, path_length=None), x509.KeyUsage(**signs))
+        self.pem = self._signed(self.key, self.name, 0, *own)
 
     def context(self, name: str = "localhost", days: int = 0) -> ssl.SSLContext:
         """What a server speaks TLS with whose certificate is for `name`, and for a day that was `days` ago."""
         key = ec.generate_private_key(ec.SECP256R1())
         path = self.folder / "server.pem"
-        pem = self._signed(name, key, x509.Name([]), days, x509.SubjectAlternativeName([x509.DNSName(name)]))
+        pem = self._signed(key, x509.Name([]), days, x509.SubjectAlternativeName([x509.DNSName(name)]))
         secret = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -129,11 +132,18 @@ class Authority:
         return made
 
     def _signed(
-        self, name: str, key: ec.EllipticCurvePrivateKey, subject: x509.Name, days: int, extension: x509.ExtensionType
+        self, key: ec.EllipticCurvePrivateKey, subject: x509.Name, days: int, *extensions: x509.ExtensionType
     ) -> str:
         now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
         builder = x509.CertificateBuilder().subject_name(subject).issuer_name(self.name).public_key(key.public_key())
-        builder = builder.serial_number(x509.random_serial_number()).add_extension(extension, critical=True)
+        builder = builder.serial_number(x509.random_serial_number())
         builder = builder.not_valid_before(now - day * (days + 1)).not_valid_after(now + day * (1 - days))
-        made = builder.sign(self.key, hashes.SHA256())
-        return made.public_bytes(serialization.Encoding.PEM).decode()
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=True)
+        # Without these Python 3.13 takes none.
+        for known in (
+            x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
+        ):
+            builder = builder.add_extension(known, critical=False)
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
