@@ -195,7 +195,7 @@ def test_git_s_own_server_serves_what_can_be_cloned(repositories, tmp_path):
             assert outcome(*sources.git_repository(url))[0] == "ok"
         said = outcome(*sources.git_repository(f"{server.url}/y.git"))
         assert said[0] == "fail" and f"{server.url}/y.git does not exist or is private" in said[1]
-        assert "set scenario_a_xformers_url" in said[1]
+        assert "(scenario_a_username, scenario_a_xformers_url)" in said[1]
 
 
 def test_a_repository_may_be_plain_files(repositories):

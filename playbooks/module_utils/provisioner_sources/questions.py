@@ -248,8 +248,10 @@ def git_repository(url: str) -> Iterator[Question]:
     """Whether a repository can be cloned over HTTP; other ways to reach one are git's own business."""
     if url.startswith(("http://", "https://")):
         question = f"{url.rstrip('/')}/info/refs" + ("&" if "?" in url else "?") + "service=git-upload-pack"
-        missing = f"{parted(url)[0]} does not exist or is private: set scenario_a_xformers_url to one that is there"
-        private = f"{missing}, with a login that may only read"
+        private = (
+            f"{parted(url)[0]} does not exist or is private: name one that is there (scenario_a_username, "
+            "scenario_a_xformers_url), with a login in its address where it is private"
+        )
         yield Question(
             "registry xformers",
             (question,),
