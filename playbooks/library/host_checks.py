@@ -457,12 +457,13 @@ def asked_by_prepare(host):
     if "driver" in lacks and host.driver["source_off"] and host.driver["repositories"]:
         yield from sources.repository(probed, "driver", probed.pick(host.driver["repositories"]))
     for name, wanted in host.params["repositories"].items():
-        if name in lacks and wanted["repositories"]:
-            names = (
-                wanted["packages"] if isinstance(wanted["packages"], list) else probed.pick(wanted["packages"]) or []
-            )
-            repository = sources.to_come(probed, names, wanted.get("version", ""), wanted["repositories"])
-            yield from sources.repository(probed, name, repository) if repository else ()
+        if name not in lacks or not wanted["repositories"]:
+            continue
+        names = wanted["packages"]
+        names = names if isinstance(names, list) else probed.pick(names) or []
+        repository = sources.to_come(probed, names, wanted.get("version", ""), wanted["repositories"])
+        if repository:
+            yield from sources.repository(probed, name, repository)
     if "cli" in lacks:
         settings = re.search(r"^registry\s*=\s*(\S+)", host.of_root("~root/.npmrc"), re.MULTILINE)
         told = host.ask("npm", "config", "get", "registry", root=True)

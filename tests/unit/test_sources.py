@@ -153,6 +153,16 @@ def test_a_site_s_own_image_may_have_settings_of_its_own_for_pip():
     assert outcome(*sources.pip_call(["torch"], pip._replace(spared="")))[0] == "fail"
 
 
+def test_an_index_may_be_for_who_has_a_login():
+    with serving(lambda asked: (401, {}, b"")) as server:
+        pip = sources.pip_of_root(lambda path: "")._replace(index=server.url)
+        assert outcome(*sources.pip_call(["torch"], pip))[0] == "fail"
+        files = {"~root/.netrc": "machine localhost login me password s3cret"}
+        pip = sources.pip_of_root(lambda path: files.get(path, ""))._replace(index=server.url)
+        said = outcome(*sources.pip_call(["torch"], pip))
+    assert said[0] == "warn" and ".netrc may have a login" in said[1]
+
+
 def test_where_root_s_pip_looks(monkeypatch):
     files = {}
     assert sources.pip_of_root(lambda path: files.get(path, "")).index == sources.PYPI

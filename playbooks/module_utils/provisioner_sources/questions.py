@@ -170,13 +170,14 @@ def not_pinned(answer: Answer, fingerprints: tuple[str, ...]) -> str:
 class Pip(NamedTuple):
     """Where pip looks: its index, what names that, whether there are further places, and what else it may go by.
 
-    `arguments` names its arguments to a person.
+    `logins` tells whether it has a file of logins, `arguments` names its arguments to a person.
     """
 
     index: str
     setting: str
     further: bool = False
     spared: str = ""
+    logins: bool = False
     arguments: str = "scenario_a_python_packages"
 
 
@@ -200,7 +201,8 @@ def pip_of_root(read: Callable[[str], str]) -> Pip:
                 values.update(parser.items(section))
     values.update({name[4:].lower().replace("_", "-"): text for name, text in os.environ.items() if name[:4] == "PIP_"})
     further = any(values.get(name) for name in ("extra-index-url", "find-links", "no-index"))
-    return Pip(values.get("index-url") or PYPI, "index-url in root's pip settings (PIP_INDEX_URL)", further)
+    index = values.get("index-url") or PYPI
+    return Pip(index, "index-url in root's pip settings (PIP_INDEX_URL)", further, logins=bool(read("~root/.netrc")))
 
 
 def pip_call(arguments: list[str], pip: Pip) -> Iterator[Question]:
@@ -212,7 +214,7 @@ def pip_call(arguments: list[str], pip: Pip) -> Iterator[Question]:
         if VALUED.fullmatch(option):
             value = value or next(words, "")
         if option in {"-i", "--index-url"}:
-            pip = Pip(value, f"its --index-url in {pip.arguments}", pip.further)
+            pip = pip._replace(index=value, setting=f"its --index-url in {pip.arguments}", spared="")
         elif option in {"--extra-index-url", "-f", "--find-links", "--no-index"}:
             pip = pip._replace(further=True)
         elif word.startswith(("http://", "https://")):
@@ -229,6 +231,7 @@ def index_page(pip: Pip, name: str) -> Iterator[Question]:
         page = f"{pip.index.rstrip('/')}/{re.sub(r'[-_.]+', '-', name).lower()}/"
         missing = f"it has no {name}: set {pip.setting} to an index that has it"
         known = ((404, f"pip may find {name} in its further places"),) if pip.further else ()
+        known += ((401, "root's ~/.netrc may have a login for it"),) if pip.logins else ()
         yield Question("registry pip", (page,), pip.setting, remedies=((404, missing),), known=known, spared=pip.spared)
 
 
