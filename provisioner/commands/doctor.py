@@ -5,7 +5,6 @@ from dataclasses import asdict
 
 from provisioner import doctor, inputs, progress
 from provisioner.commands.common import print_json, raise_if_stopped
-from provisioner.environment import pip_index
 from provisioner.errors import Exit
 from provisioner.events import Finding
 from provisioner.job import Job, run_playbook
@@ -19,7 +18,7 @@ def main(options: Namespace) -> int:
     target = inputs.check(options, root=False)
     findings = doctor.controller(target)
     with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
-        job = run_playbook("doctor.yml", target, (view,), {"doctor_pip_index": pip_index()})
+        job = run_playbook("doctor.yml", target, (view,))
     raise_if_stopped(job)
     findings += doctor.of_job(job)
     if options.json:

@@ -4,7 +4,7 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -106,3 +106,20 @@ def cli_of() -> Callable[..., tuple[int, str, str]]:
         return code, out.getvalue(), err.getvalue()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, bytes, bytes]]:
+    """A key made by gpg, with a subkey: its fingerprint, and it as a text and as packets."""
+    home = tmp_path_factory.mktemp("gpg")
+    home.chmod(0o700)
+
+    def gpg(*arguments: str) -> bytes:
+        command = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--passphrase", "", *arguments]
+        return subprocess.run(command, capture_output=True, check=True).stdout
+
+    gpg("--quick-generate-key", "test", "rsa2048", "default", "never")
+    lines = gpg("--with-colons", "--list-keys").decode().splitlines()
+    fingerprint = next(line.split(":")[9] for line in lines if line.startswith("fpr"))
+    yield fingerprint, gpg("--armor", "--export"), gpg("--export")
+    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False)

@@ -141,23 +141,6 @@ def test_it_is_written_as_it_was(text, mark, codec):
 # --- keys ---
 
 
-@pytest.fixture(scope="module")
-def key(tmp_path_factory):
-    """A key made by gpg, with a subkey: its fingerprint, and it as a text and as packets."""
-    home = tmp_path_factory.mktemp("gpg")
-    home.chmod(0o700)
-
-    def gpg(*arguments):
-        command = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--passphrase", "", *arguments]
-        return subprocess.run(command, capture_output=True, check=True).stdout
-
-    gpg("--quick-generate-key", "test", "rsa2048", "default", "never")
-    lines = gpg("--with-colons", "--list-keys").decode().splitlines()
-    fingerprint = next(line.split(":")[9] for line in lines if line.startswith("fpr"))
-    yield fingerprint, gpg("--armor", "--export"), gpg("--export")
-    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False)
-
-
 def repository(key, folder, **changes):
     return {
         "name": "r",

@@ -40,7 +40,6 @@ def nothing_is_done(monkeypatch, tmp_path):
         monkeypatch.setattr(f"provisioner.commands.{module}.run_playbook", begin)
     monkeypatch.setattr(bundle, "_pip", begin)
     monkeypatch.setattr(workflow, "engine", begin)
-    monkeypatch.setattr("provisioner.commands.doctor.pip_index", str)
     # What is no file is refused before; the rest is for test_fuzz_files.
     monkeypatch.setattr(inventory, "_ask_ansible", lambda *_asked: {"all": {"hosts": ["h1"], "children": []}})
     (tmp_path / "here").mkdir()

