@@ -40,7 +40,8 @@ def ask():
         action = object.__new__(Asking)
         action.answer = answer
         action._connection = SimpleNamespace(transport="local")
-        action._task = SimpleNamespace(args={"run_id": "r1", "timeout": 0} | options, register="found", check_mode=False)
+        arguments = {"run_id": "r1", "timeout": 0} | options
+        action._task = SimpleNamespace(args=arguments, register="found", check_mode=False)
         return action.run(None, {"found": before} if before else {})
 
     return run
