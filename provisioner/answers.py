@@ -147,7 +147,7 @@ def findings(answer: Any) -> list[dict[str, str]]:
 
 
 def run(answer: Any, state: str, run_id: str = "", *, check_mode: bool = False) -> dict[str, Any]:
-    """Return what the module `scenario_a_run` answers when it is asked for `state`, of this run where that is of one."""
+    """Return what the module `scenario_a_run` answers when it is asked for `state`, of a run or of all."""
     found = module(
         answer,
         MUST_TELL[state],
