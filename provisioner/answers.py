@@ -43,6 +43,8 @@ MUST_TELL = {
     "collected": (),
 }
 """What the module `scenario_a_run` answers at least, by what it is asked for."""
+OF_THE_RUN = ("finished", "packed", "collected")
+"""What it is asked for of one run, by its id; `finished` may be without one."""
 OUTCOMES = ("ok", "failed", "interrupted")
 LONGEST_TIME = 1e9
 """Seconds: thirty years."""
@@ -144,17 +146,28 @@ def findings(answer: Any) -> list[dict[str, str]]:
     return _list(answer, lambda one: _fields(one, check=text, outcome=outcome, detail=text, remedy=text))
 
 
-def run(answer: Any, state: str) -> dict[str, Any]:
-    """Return what the module `scenario_a_run` answers when it is asked for `state`."""
-    return module(
+def run(answer: Any, state: str, run_id: str = "", *, check_mode: bool = False) -> dict[str, Any]:
+    """Return what the module `scenario_a_run` answers when it is asked for `state`, of a run or of all."""
+    found = module(
         answer,
         MUST_TELL[state],
-        run_id=maybe(names.run_id),
+        # Where there is none, one was to be started.
+        run_id=names.run_id if state == "started" and not check_mode else maybe(names.run_id),
         scenario_a_progress=progress,
         scenario_a_planned=planned,
         scenario_a_ended=ended,
         archive=_archive,
     )
+    if found.get("failed"):
+        return found
+    told = found.get("run_id")
+    if run_id and state in OF_THE_RUN and told != run_id:
+        raise WrongAnswerError(f"it is not of run {run_id}")
+    # `listed` names the newest run, and tells of the one under way.
+    of = found.get("scenario_a_progress", {}).get("run_id", told)
+    if state != "listed" and of != told:
+        raise WrongAnswerError(f"its progress is of run {of}, not of {told}")
+    return found
 
 
 def checks(answer: Any, *, sources_only: bool) -> dict[str, Any]:
@@ -193,11 +206,12 @@ def holder(answer: Any) -> dict[str, Any]:
 def module(answer: Any, needed: Collection[str] = (), **parsers: Parser) -> dict[str, Any]:
     """Return a module's answer: what Ansible knows of every module's, and what `parsers` know, where it is there.
 
-    What is `needed` must be there, unless the module failed or the host could not be asked.
+    What is `needed` must be there, unless the module failed. Whether it was skipped, or its host not reached, is not
+    the host's to say.
     """
     answer = _object(answer)
     known = COMMON | parsers
-    if not any(answer.get(name) for name in ("failed", "unreachable", "skipped")):
+    if not answer.get("failed"):
         for name in needed:
             if name not in answer:
                 raise WrongAnswerError(f"it has no {name}")
@@ -308,8 +322,6 @@ def _warning(value: Any) -> str:
 COMMON: dict[str, Parser] = {
     "changed": flag,
     "failed": flag,
-    "skipped": flag,
-    "unreachable": flag,
     "rc": lambda value: value if isinstance(value, int) else None,
     "msg": lambda value: value if isinstance(value, str) and len(value) <= LONG else printable(value, bounds.LINE),
     "warnings": lambda value: [said for said in _list(value, _warning) if said],

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -40,10 +40,10 @@ class Done:
 
 @pytest.fixture(scope="session")
 def provisioner() -> Callable[..., Done]:
-    """Run `bin/provisioner` with these arguments, as a person does."""
+    """Run `bin/provisioner` with these arguments, as a person does; `within` is a command that runs it."""
 
-    def run(*arguments: object, timeout: float = 3600, **environment: str) -> Done:
-        command = [str(ROOT / "bin/provisioner"), *map(str, arguments)]
+    def run(*arguments: object, timeout: float = 3600, within: Sequence[str] = (), **environment: str) -> Done:
+        command = [*within, str(ROOT / "bin/provisioner"), *map(str, arguments)]
         print("+", *command)
         done = Done(
             subprocess.run(

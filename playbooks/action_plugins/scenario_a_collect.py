@@ -46,6 +46,8 @@ class ActionModule(ActionBase):
         recovered = []
         changed = False
         runs = [run for run in found["scenario_a_ended"] if run["run_id"] == wanted or not run["collected"]]
+        if asked and asked not in {run["run_id"] for run in runs}:
+            raise AnsibleActionFail(f"run {asked} is not among those that have ended there; look at the host")
         for run in reversed(runs[: bounds.RUNS]):
             try:
                 archive = found.get("archive") if run["run_id"] == asked else None
@@ -90,7 +92,9 @@ class ActionModule(ActionBase):
         arguments = {"root": self._task.args["root"], **options}
         with asking(self._connection.transport):
             answer = answers.run(
-                self._execute_module("scenario_a_run", arguments, task_vars=self._vars), options["state"]
+                self._execute_module("scenario_a_run", arguments, task_vars=self._vars),
+                options["state"],
+                options.get("run_id", ""),
             )
         if answer.get("failed"):
             raise AnsibleActionFail(str(answer.get("msg")), result=answer)

@@ -25,35 +25,39 @@ class ActionModule(NormalAction):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the module; where it waits and the host does not answer, say so instead of failing.
 
-        Raises AnsibleConnectionFailure where the host has not answered for `patience` seconds, as always without it.
+        A run that goes on when it has been watched for `watch` seconds is a failure. Raises AnsibleConnectionFailure
+        where the host has not answered for `patience` seconds, as always without it.
         """
-        patience = int(self._task.args.get("patience", 0))
+        patience, watch = (int(self._task.args.get(name, 0)) for name in ("patience", "watch"))
         asked = time.monotonic()
+        # Each attempt of `until` is an object of its own: it knows of the one before by what that returned.
+        before = (task_vars or {}).get(self._task.register) or {}
+        watched = {"scenario_a_watched_since": before.get("scenario_a_watched_since", asked)} if watch else {}
         try:
             with asking(self._connection.transport):
-                result = answers.run(super().run(tmp, task_vars), self._task.args.get("state", "started"))
+                result = self._answer(tmp, task_vars) | watched
         except AnsibleConnectionFailure as error:
             reason = str(error)
         else:
             # Without the module's answer the host was lost, or shut down, in the middle of it.
             if not patience or not (result.get("failed") and "module_stdout" in result):
                 if (result.get("scenario_a_progress") or {}).get("state") == "running":
-                    # Read where the task's attempts are used up.
+                    # Read where the task's attempts are used up, as well.
                     result["msg"] = f"run {result.get('run_id')} goes on there; the same command attaches to it"
+                    if watch and time.monotonic() - watched["scenario_a_watched_since"] >= watch:
+                        result["failed"] = True
                 return result
             reason = str(result.get("module_stdout") or result.get("module_stderr") or result.get("msg"))
-        since = self._silent_since(task_vars or {}, asked)
+        since = float((before.get("scenario_a_silent") or {}).get("since", asked))
         if time.monotonic() - since >= patience:
             raise AnsibleConnectionFailure(reason)
         # Where the refusal comes at once, the next look is no sooner than it would be otherwise.
         time.sleep(max(0.0, float(self._task.args.get("timeout", 10)) - (time.monotonic() - asked)))
         silent = {"since": since, "seconds": round(time.monotonic() - since, 1), "message": " ".join(reason.split())}
-        return {"changed": False, "scenario_a_silent": silent | {"run_id": self._task.args.get("run_id")}}
+        return {"changed": False, "scenario_a_silent": silent | {"run_id": self._task.args.get("run_id")}} | watched
 
-    def _silent_since(self, task_vars: dict[str, Any], asked: float) -> float:
-        """Return when the host was first asked in vain, by this machine's monotonic clock.
-
-        Each attempt of `until` is an object of its own, so it is read from what the one before returned.
-        """
-        before = task_vars.get(self._task.register) or {}
-        return float((before.get("scenario_a_silent") or {}).get("since", asked))
+    def _answer(self, tmp: str | None, task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        """Return what the host answers; raises WrongAnswerError."""
+        arguments = self._task.args
+        state, run_id = arguments.get("state", "started"), arguments.get("run_id") or ""
+        return answers.run(super().run(tmp, task_vars), state, run_id, check_mode=self._task.check_mode)

@@ -20,7 +20,8 @@ options:
       - C(planned) only tells what C(started) would find; in check mode it leaves an interrupted run as it is, too.
       - C(started) makes sure that a run with these inputs is there, finished well or under way.
       - C(finished) waits until the run has finished or entered another phase, at most O(timeout) seconds. The action
-        plugin of this name goes on waiting where the host does not answer, at most O(patience) seconds.
+        plugin of this name goes on waiting where the host does not answer, at most O(patience) seconds, and fails where
+        the run goes on after O(watch) seconds of all its attempts.
       - C(listed) tells of the run under way and of each that has ended; changes nothing. With O(run_id) it gives that
         run's evidence, too, if it has ended.
       - C(packed) gives the evidence of a run that has ended.
@@ -51,6 +52,10 @@ options:
     default: 10
   patience:
     description: How long the host may give no answer while it is waited for, in seconds.
+    type: int
+    default: 0
+  watch:
+    description: How long a run is waited for in all, in seconds; 0 is without end.
     type: int
     default: 0
 """
@@ -200,6 +205,7 @@ def main() -> None:
             "minimum_free_bytes": {"type": "int", "default": 0},
             "timeout": {"type": "int", "default": 10},
             "patience": {"type": "int", "default": 0},
+            "watch": {"type": "int", "default": 0},
         },
         required_if=[("state", state, ("run_id",)) for state in ("packed", "collected")],
         supports_check_mode=True,

@@ -25,17 +25,44 @@ def test_of_a_module_only_what_is_known_is_taken():
     assert answers.module({"ansible_facts": own | evil})["ansible_facts"] == own
 
 
-@pytest.mark.parametrize("failed", ["failed", "unreachable", "skipped"])
-def test_what_is_needed_must_be_there(failed):
+@pytest.mark.parametrize("answer", [{}, {"skipped": True}, {"unreachable": True}])
+def test_what_is_needed_must_be_there(answer):
     with pytest.raises(answers.WrongAnswerError, match="it has no run_id"):
-        answers.run({}, "listed")
+        answers.run(answer, "listed")
     with pytest.raises(answers.WrongAnswerError, match="it has no host_findings"):
         answers.checks({}, sources_only=False)
     assert answers.checks({}, sources_only=True) == {}
     with pytest.raises(answers.WrongAnswerError, match="it has no job"):
         answers.mending({}, "begun")
     assert answers.mending({}, "ended") == {}
-    assert answers.run({failed: True}, "listed") == {failed: True}
+    assert answers.run(answer | {"failed": True}, "listed") == {"failed": True}
+
+
+STANDS = {"run_id": "r", "state": "running", "phase": "clone", "elapsed": 1}
+
+
+@pytest.mark.parametrize(
+    ("state", "answer", "wrong"),
+    [
+        ("finished", {"run_id": "other"}, "it is not of run r"),
+        ("finished", {"run_id": None}, "it is not of run r"),
+        ("packed", {"run_id": "other", "archive": ""}, "it is not of run r"),
+        ("collected", {}, "it is not of run r"),
+        ("finished", {"run_id": "r", "scenario_a_progress": STANDS | {"run_id": "other"}}, "its progress is of run"),
+        ("started", {"run_id": "s", "scenario_a_progress": STANDS}, "its progress is of run"),
+        ("started", {"run_id": None}, "run_id: None is not the id of a run"),
+    ],
+)
+def test_what_is_told_is_of_the_run_that_was_asked_for(state, answer, wrong):
+    with pytest.raises(answers.WrongAnswerError, match=wrong):
+        answers.run(answer, state, "r")
+
+
+def test_there_may_be_no_run():
+    assert answers.run({"run_id": None}, "finished") == {"run_id": None}
+    assert answers.run({"run_id": None}, "started", "r", check_mode=True) == {"run_id": None}
+    # A run that was started earlier serves, and its name is its own.
+    assert answers.run({"run_id": "earlier"}, "started", "r") == {"run_id": "earlier"}
 
 
 JOB = "0123456789abcdef"

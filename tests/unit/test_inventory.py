@@ -140,6 +140,12 @@ def test_names_separated_by_commas():
     assert list(inventory.read("h1, h2,").hosts) == ["h1", "h2"]
 
 
+def test_ansible_leaves_no_temporary_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("ANSIBLE_LOCAL_TEMP", str(tmp_path / "temporary"))
+    inventory.read("h1,")
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 def test_ini_is_left_to_ansible(tmp_path):
     path = tmp_path / "hosts"
     path.write_text("[web]\nh1\nh2 ansible_connection=local\n[db]\nh3\n")

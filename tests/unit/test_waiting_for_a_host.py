@@ -40,7 +40,8 @@ def ask():
         action = object.__new__(Asking)
         action.answer = answer
         action._connection = SimpleNamespace(transport="local")
-        action._task = SimpleNamespace(args={"run_id": "r1", "timeout": 0} | options, register="found")
+        arguments = {"run_id": "r1", "timeout": 0} | options
+        action._task = SimpleNamespace(args=arguments, register="found", check_mode=False)
         return action.run(None, {"found": before} if before else {})
 
     return run
@@ -61,6 +62,16 @@ def test_an_answer_of_other_types_is_a_failure(ask, answer):
 
 def test_while_the_run_goes_on_there_is_a_word_for_when_attempts_are_used_up(ask):
     assert "attaches" in ask(RUNNING, patience=60)["msg"]
+
+
+@pytest.mark.parametrize("answer", [RUNNING, LOST])
+def test_watching_ends(ask, answer):
+    """Whatever the host answers in between."""
+    first = ask(answer, patience=60, watch=30)
+    assert not first.get("failed")
+    assert not ask(RUNNING, first, patience=60, watch=30).get("failed")
+    last = ask(RUNNING, first | {"scenario_a_watched_since": time.monotonic() - 31}, patience=60, watch=30)
+    assert last["failed"] and "attaches" in last["msg"]
 
 
 @pytest.mark.parametrize("answer", [AnsibleConnectionFailure("no route to host"), LOST])
