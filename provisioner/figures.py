@@ -24,8 +24,11 @@ COMMANDS = "files/.devcontainer/commands.sh"
 WITHIN_CONTAINER_UP = ("clone", "compile", "pre_commit")
 # How many lines of the log a failure shows.
 LAST_LINES = 8
-# What the Dev Container CLI says after a command of ours failed, which is said before it.
-NOISE = re.compile(r"at .*[:(]|Error: Command failed|\{\"outcome\"|(\[\S+\] )?postCreateCommand from")
+# What the Dev Container CLI says after a command of ours failed, which is said before it; and docker of each layer.
+NOISE = re.compile(
+    r"at .*[:(]|Error: Command failed|\{\"outcome\"|(\[\S+\] )?postCreateCommand from"
+    r"|[0-9a-f]{12}: (Retrying in|Pulling|Waiting|Download|Verifying|Pull)"
+)
 
 
 def of(evidence: Evidence) -> dict[str, Any]:

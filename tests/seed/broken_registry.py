@@ -15,10 +15,14 @@ class Broken(BaseHTTPRequestHandler):
     """Passes on what the registry says, and breaks what is large."""
 
     def do_GET(self):
-        with urllib.request.urlopen(f"http://127.0.0.1:5000{self.path}") as answer:
+        # Docker goes on where a layer broke off.
+        wanted = {"Range": self.headers["Range"]} if "Range" in self.headers else {}
+        with urllib.request.urlopen(
+            urllib.request.Request(f"http://127.0.0.1:5000{self.path}", headers=wanted)
+        ) as answer:
             size = int(answer.headers["Content-Length"])
             self.send_response(answer.status)
-            for name in ("Content-Type", "Content-Length", "Docker-Content-Digest"):
+            for name in ("Content-Type", "Content-Length", "Content-Range", "Docker-Content-Digest"):
                 if name in answer.headers:
                     self.send_header(name, answer.headers[name])
             self.end_headers()

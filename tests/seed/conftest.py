@@ -1,71 +1,31 @@
 """A lab with stand-ins for the outside world, for the profile that takes everything from there."""
 
 import contextlib
-import shlex
-import subprocess
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
-from docker.models.containers import Container
 from lab_hosts import engine, lab_name, passing_labs
+from outside_world import SHORT, WORKLOAD, World
 
-from provisioner.lab import Lab, outside
+from provisioner.lab import outside
 
 __all__ = ["engine", "lab_name"]  # fixtures
 
 
+# On one host: refused while it is bare, then brought to its record, and after that whatever a prepared host can meet.
+ORDER = ("test_refused_sources", "test_seed", "test_faults", "test_forks", "test_installed")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.seed)
-
-
-class World:
-    """A lab's hosts, and what stands in for the outside world."""
-
-    def __init__(self, lab: Lab, client: docker.DockerClient) -> None:
-        assert lab.outside
-        self.lab = lab
-        self._client = client
-        self._outside = self.container(lab.outside.name)
-
-    def container(self, host: str) -> Container:
-        """Give the container that is the lab host of this name."""
-        return self._client.containers.get(f"provisioner-{host}")
-
-    def host(self) -> Container:
-        """Give the lab's first host."""
-        return self.container(self.lab.hosts[0].name)
-
-    def sh(self, command: str, host: Container | None = None) -> str:
-        """Give what a command prints on the outside, or on another host; it must not fail."""
-        code, output = (host or self._outside).exec_run(["bash", "-euo", "pipefail", "-c", command])
-        assert code == 0, f"{command}: {output.decode()}"
-        return output.decode()
-
-    @contextlib.contextmanager
-    def fault(self, name: str, settings: str, passes: int | None = None) -> Iterator[None]:
-        """Have the server of this name misbehave, by further settings of nginx for it, at most for `passes` seconds."""
-        folder = f"/etc/nginx/faults/{name}"
-        end = f"rm -f {folder}/fault.conf; nginx -s reload"
-        self.sh(f"mkdir -p {folder}; cat >{folder}/fault.conf <<'END'\n{settings}\nEND\nnginx -t; nginx -s reload")
-        if passes is not None:
-            self.sh(f"systemd-run --quiet --on-active={passes} sh -c {shlex.quote(end)}")
-        try:
-            yield
-        finally:
-            self.sh(end)
-
-    @contextlib.contextmanager
-    def certificate(self, kind: str) -> Iterator[None]:
-        """Have all servers show a certificate that is `expired`, for `other-name` or of `other-authority`."""
-        self.sh(f"{outside.PLACE}/certificate.sh {kind}; nginx -s reload")
-        try:
-            yield
-        finally:
-            self.sh(f"{outside.PLACE}/certificate.sh; nginx -s reload")
+    here = [index for index, item in enumerate(items) if Path(__file__).parent in item.path.parents]
+    ordered = sorted((items[index] for index in here), key=lambda item: ORDER.index(item.path.stem))
+    for index, item in zip(here, ordered, strict=True):
+        items[index] = item
+        item.add_marker(pytest.mark.seed)
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +51,25 @@ def make_world(
         yield world
 
 
-def git(*words: str, cwd: Path) -> str:
-    """Give what git prints, as somebody."""
-    identity = ("-c", "user.name=t", "-c", "user.email=t@example.invalid")
-    return subprocess.run(["git", *identity, *words], cwd=cwd, check=True, capture_output=True, text=True).stdout
+@pytest.fixture(scope="session")
+def world(make_world: Callable[..., World]) -> World:
+    """The lab that most tests share: one host of Debian 12, bare at first."""
+    return make_world("seed")
+
+
+@pytest.fixture(scope="session")
+def short_run(
+    world: World, provisioner: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Any]:
+    """Run the short workload on the shared lab: `short_run(name=value)`, with further variables; always anew."""
+    world.publish("short/xformers", WORKLOAD)
+    state = tmp_path_factory.mktemp("short")
+
+    def run(**variables: object) -> Any:
+        file = state / "variables.json"
+        file.write_text(json.dumps({**SHORT, **variables}), encoding="utf-8")
+        return provisioner(
+            *("run", "--fresh", "-i", world.lab.inventory, "--state-dir", state / "state", "-e", f"@{file}", "--json")
+        )
+
+    return run

@@ -1,11 +1,12 @@
-"""A source in trouble is told by `run` in one line with its remedy, before anything is installed."""
+"""A source in trouble is told by `run` in one line with its remedy, before anything is installed.
+
+A run of the tests takes a sample, others each day; FAULTS=all takes all of them.
+"""
+
+import os
 
 import pytest
-
-
-@pytest.fixture(scope="module")
-def world(make_world):
-    return make_world("sources")
+from sample import TODAY, chosen
 
 
 @pytest.fixture
@@ -58,37 +59,34 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_server_in_trouble(world, refusal, fault):
-    name, settings, words = FAULTS[fault]
-    with world.fault(name, settings):
-        line = refusal()
-    assert all(word in line for word in [name, *words]), line
+CERTIFICATES = {
+    "expired": ["has expired", "have the certificate of deb.nodesource.com renewed"],
+    "other-name": ["'deb.nodesource.com'", "It is for somewhere.example"],
+    "other-authority": ["name the site's CA bundle"],
+}
+NOWHERE = {
+    "scenario_a_username=nobody-there": ["nobody-there/xformers.git does not exist or is private"],
+    "scenario_a_base_image=nvidia/cuda:0.1": ["answers 404", "there is no such image"],
+    "devcontainer_cli_nodesource_url=https://deb.nowhere.invalid/x": ["DNS does not find deb.nowhere.invalid"],
+    "site_https_proxy=http://127.0.0.1:1": ["Connection refused", "site_https_proxy"],
+}
+ALL = [*FAULTS, *CERTIFICATES, *NOWHERE]
+SAMPLE = 4
 
 
-@pytest.mark.parametrize(
-    ("kind", "words"),
-    [
-        ("expired", ["has expired", "have the certificate of deb.nodesource.com renewed"]),
-        ("other-name", ["'deb.nodesource.com'", "It is for somewhere.example"]),
-        ("other-authority", ["name the site's CA bundle"]),
-    ],
-)
-def test_a_certificate_that_will_not_do(world, refusal, kind, words):
-    with world.certificate(kind):
-        line = refusal()
-    assert all(word in line for word in words), line
-
-
-@pytest.mark.parametrize(
-    ("setting", "words"),
-    [
-        ("scenario_a_username=nobody-there", ["nobody-there/xformers.git does not exist or is private"]),
-        ("scenario_a_base_image=nvidia/cuda:0.1", ["answers 404", "there is no such image"]),
-        ("devcontainer_cli_nodesource_url=https://deb.nowhere.invalid/x", ["DNS does not find deb.nowhere.invalid"]),
-        ("site_https_proxy=http://127.0.0.1:1", ["Connection refused", "site_https_proxy"]),
-    ],
-)
-def test_a_name_that_leads_nowhere(refusal, setting, words):
-    line = refusal("-e", setting)
+@pytest.mark.parametrize("what", chosen(os.environ.get("FAULTS", ""), ALL, TODAY, SAMPLE))
+def test_it_is_refused_in_one_line(world, refusal, what):
+    """A server in trouble, a certificate that will not do, or a name that leads nowhere."""
+    if what in FAULTS:
+        name, settings, words = FAULTS[what]
+        words = [name, *words]
+        with world.fault(name, settings):
+            line = refusal()
+    elif what in CERTIFICATES:
+        words = CERTIFICATES[what]
+        with world.certificate(what):
+            line = refusal()
+    else:
+        words = NOWHERE[what]
+        line = refusal("-e", what)
     assert all(word in line for word in words), line

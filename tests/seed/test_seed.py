@@ -10,11 +10,6 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def world(make_world):
-    return make_world("seed")
-
-
-@pytest.fixture(scope="module")
 def state(tmp_path_factory):
     return tmp_path_factory.mktemp("records")
 

@@ -54,7 +54,6 @@ def run(tmp_path):
 
     def run(stdin=subprocess.DEVNULL, **environment):
         base = {"PATH": f"{tools}:{os.environ['PATH']}", "HOME": str(home)}
-        base |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "protocol.file.allow", "GIT_CONFIG_VALUE_0": "always"}
         return subprocess.run(
             [SCRIPT],
             cwd=workspace,
@@ -138,3 +137,64 @@ def test_a_failing_compile_fails_the_script_and_names_the_phase(run, fork, tmp_p
     assert done.returncode == 3
     assert '"event":"fail","phase":"compile"' in (evidence / "events.jsonl").read_text().splitlines()[-1]
     assert "pre-commit" not in run.calls.read_text()
+
+
+def test_a_branch_or_tag_that_is_asked_for(run, fork):
+    repository = Path(fork.removeprefix("file://"))
+    git("tag", "v1", cwd=repository)
+    (repository / "file").write_text("later")
+    git("commit", "-qam", "later", cwd=repository)
+    done = run(XFORMERS_FORK_URL=fork, XFORMERS_REF="v1")
+    assert done.returncode == 0, done.stderr
+    assert (run.workspace / "xformers/file").read_text() == "xformers"
+
+
+def test_files_in_git_lfs_without_git_lfs(run, fork, tmp_path):
+    repository = Path(fork.removeprefix("file://"))
+    (repository / ".gitattributes").write_text("weights filter=lfs\n")
+    (repository / "weights").write_text("version https://git-lfs.github.com/spec/v1\n")
+    git("add", ".", cwd=repository)
+    git("commit", "-qm", "large", cwd=repository)
+    # A git that has no such command, whatever this machine has.
+    real = subprocess.run(["sh", "-c", "command -v git"], capture_output=True, text=True, check=True).stdout.strip()
+    stand_in = tmp_path / "bin/git"
+    stand_in.write_text(f'#!/bin/sh\n[ "$1" != lfs ] || exit 1\nexec {real} "$@"\n')
+    stand_in.chmod(0o755)
+    done = run(XFORMERS_FORK_URL=fork)
+    assert done.returncode == 1
+    assert "the fork keeps files in Git LFS, and git-lfs is not here: weights" in done.stdout + done.stderr
+
+
+AGAIN = """
+set -Eeuo pipefail
+. {script}
+sleep() {{ echo "slept $1"; }}
+try() {{ echo x >>{counter}; echo "{says}"; [ "$(wc -l <{counter})" -gt {failures} ]; }}
+again try
+echo ended
+"""
+
+
+@pytest.mark.parametrize(
+    ("says", "failures", "tried", "slept"),
+    [
+        ("fine", 0, 1, []),
+        ("error: RPC failed; HTTP 503", 2, 3, ["5", "20"]),
+        ("fatal: early EOF", 9, 4, ["5", "20", "60"]),
+        # A second try mends none of these.
+        ("remote: Repository not found.", 9, 1, []),
+        ("toomanyrequests: You have reached your pull rate limit.", 9, 1, []),
+        # docker has tried that itself, five times.
+        ("592fca13e560: Retrying in 5 seconds; unexpected EOF", 9, 1, []),
+    ],
+)
+def test_what_may_pass_is_tried_again_after_a_pause_that_grows(tmp_path, says, failures, tried, slept):
+    counter = tmp_path / "counter"
+    script = AGAIN.format(script=SCRIPT.parent / "commands.sh", counter=counter, says=says, failures=failures)
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert len(counter.read_text().splitlines()) == tried, done
+    assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("slept")] == slept
+    assert [line for line in done.stdout.splitlines() if line.startswith("retry: in ")] == [
+        f"retry: in {seconds} s again, after: {says}" for seconds in slept
+    ]
+    assert (done.returncode == 0) == ("ended" in done.stdout) == (failures < tried)

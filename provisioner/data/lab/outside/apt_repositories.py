@@ -61,7 +61,26 @@ ENGINE = {
     "bookworm": {"docker-ce": "docker.io"},
     "trixie": {"docker-ce": "docker.io", "docker-ce-cli": "docker-cli", "docker-buildx-plugin": "docker-buildx"},
 }
-CUDA = {"debian12": ("nvidia-open-580", "cuda-drivers-580"), "debian13": ("nvidia-open-580", "cuda-drivers-580")}
+CUDA = ("debian12", "debian13")
+DRIVER = "580.95.05"
+DKMS = {
+    "dkms.conf": f"""\
+PACKAGE_NAME=nvidia
+PACKAGE_VERSION={DRIVER}
+BUILT_MODULE_NAME[0]=nvidia
+DEST_MODULE_LOCATION[0]=/updates/dkms
+AUTOINSTALL=yes
+MAKE[0]="make -C /lib/modules/$kernelver/build M=$dkms_tree/$module/$module_version/build modules"
+""",
+    "Makefile": "obj-m := nvidia.o\n",
+    "nvidia.c": f"""\
+/* A stand-in: a module that does nothing. */
+#include <linux/module.h>
+MODULE_LICENSE("GPL");
+MODULE_VERSION("{DRIVER}");
+""",
+}
+"""Sources of a kernel module; DKMS builds them as it does the driver's."""
 NODE = "22.20.0"
 
 
@@ -74,6 +93,8 @@ class Package:
     programs: dict[str, str] = field(default_factory=dict)
     """Shell scripts in /usr/bin."""
     depends: str = ""
+    module: dict[str, str] = field(default_factory=dict)
+    """Sources of a module for DKMS."""
 
     def build(self, folder: Path) -> Path:
         """Make its file in `folder`, and return it."""
@@ -85,7 +106,20 @@ class Package:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(f"#!/bin/sh\n# A stand-in.\n{text}", encoding="utf-8")
                 path.chmod(0o755)
+            if self.module:
+                self.lay_down_module(tree)
             return pack(tree, folder / f"{self.name}_{self.version.replace(':', '%3a')}_{ARCH}.deb")
+
+    def lay_down_module(self, tree: Path) -> None:
+        """Write the module's sources into a package's tree, and the script by which DKMS builds them."""
+        sources = tree / f"usr/src/nvidia-{DRIVER}"
+        sources.mkdir(parents=True)
+        for name, text in self.module.items():
+            (sources / name).write_text(text, encoding="utf-8")
+        script = tree / "DEBIAN/postinst"
+        build = f"exec /usr/lib/dkms/common.postinst nvidia {DRIVER} /usr/share/nvidia '' \"$2\"\n"
+        script.write_text(f'#!/bin/sh\n[ "$1" = configure ] || exit 0\n{build}', encoding="utf-8")
+        script.chmod(0o755)
 
     def describe(self, tree: Path) -> None:
         """Write the control file of a package's tree."""
@@ -154,10 +188,11 @@ class Key:
     """A key that signs one owner's repositories."""
 
     def __init__(self, owner: str) -> None:
-        """Make it, in the user's own key ring."""
-        run("gpg", "--batch", "--passphrase", "", "--quick-generate-key", owner, "ed25519", "sign", "never")
-        listed = run("gpg", "--with-colons", "--list-keys", owner).splitlines()
-        self.fingerprint = next(line.split(":")[9] for line in listed if line.startswith("fpr"))
+        """Make it in the user's own key ring, unless it is there."""
+        listing = ("gpg", "--with-colons", "--list-keys", owner)
+        if subprocess.run(listing, capture_output=True, check=False).returncode:
+            run("gpg", "--batch", "--passphrase", "", "--quick-generate-key", owner, "ed25519", "sign", "never")
+        self.fingerprint = next(line.split(":")[9] for line in run(*listing).splitlines() if line.startswith("fpr"))
 
     def armoured(self, path: Path) -> None:
         """Write its public half as most owners serve it."""
@@ -234,11 +269,18 @@ def docker(folder: Path, key: Key) -> None:
 
 
 def cuda(folder: Path, key: Key) -> None:
-    """NVIDIA's driver: packages that are empty, under their real names."""
-    for release, names in CUDA.items():
+    """NVIDIA's driver, open and proprietary: a module that does nothing, and what brings it."""
+    version = f"{DRIVER}-1"
+    packages = [
+        Package("nvidia-kernel-open-dkms", version, depends="dkms", module=DKMS),
+        Package("nvidia-kernel-dkms", version, depends="dkms", module=DKMS),
+        Package("nvidia-open-580", version, depends="nvidia-kernel-open-dkms"),
+        Package("cuda-drivers-580", version, depends="nvidia-kernel-dkms"),
+    ]
+    for release in CUDA:
         root = folder / "developer.download.nvidia.com/compute/cuda/repos" / release / MACHINE
         root.mkdir(parents=True)
-        flat(root, key, [Package(name, "580.95.05-1").build(root) for name in names])
+        flat(root, key, [package.build(root) for package in packages])
         for file in ("3bf863cc.pub", "8793F200.pub"):
             key.armoured(root / file)
 

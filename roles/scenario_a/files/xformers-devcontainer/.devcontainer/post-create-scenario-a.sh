@@ -32,7 +32,7 @@ trap '[ -z "$phase" ] || event fail "$phase"' EXIT
 
 # told, run, again
 # shellcheck source=commands.sh
-. .devcontainer/commands.sh
+. "$(dirname "${BASH_SOURCE[0]}")/commands.sh"
 
 fork_url() {
   if [ -n "${XFORMERS_FORK_URL-}" ]; then
@@ -78,6 +78,17 @@ clone() {
   # shellcheck disable=SC2016 # git expands these, in each submodule
   run git -C "$XFORMERS_PATH" submodule --quiet foreach --recursive \
     'git config --global --add safe.directory "$toplevel/$sm_path"'
+  require_large_files
+}
+
+# Without git-lfs a clone has pointers in place of files that are kept there, and says nothing.
+require_large_files() {
+  local listing="git ls-files -- ':(attr:filter=lfs)'" files
+  if git lfs version >/dev/null 2>&1; then return; fi
+  files=$(cd "$XFORMERS_PATH" && eval "$listing" && git submodule --quiet foreach --recursive "$listing")
+  if [ -z "$files" ]; then return; fi
+  printf 'the fork keeps files in Git LFS, and git-lfs is not here: %s\n' "$(head -n 1 <<<"$files")" >&2
+  return 1
 }
 
 # The one compile. pip says with -v what ninja does, which is where the progress comes from.

@@ -132,6 +132,11 @@ CAUSES = (
         "see the line above it in the log; mend .gitmodules in the fork, or where it points",
     ),
     (
+        (r"the fork keeps files in Git LFS, and git-lfs is not here: (?P<what>.+)",),
+        "the fork keeps files in Git LFS, and the image has no git-lfs: {what}",
+        "add git-lfs to scenario_a_system_packages",
+    ),
+    (
         (r"CUTLASS submodule not found",),
         "the fork at this commit has no third_party/cutlass",
         FORK,

@@ -73,22 +73,24 @@ use_proxies() {
 # again, although that is here; one that was made on this host is in none. So the classic builder does it, on every host.
 builder=(--buildkit never)
 
-# received: bytes that this host has got from elsewhere. worked: CPU seconds of the engine, which unpacks what it got.
-received() {
-  awk 'NR > 2 { sub(":", " "); if ($1 !~ /^(lo|docker|br-|veth)/) sum += $2 } END { printf "%.0f\n", sum }' /proc/net/dev
+# engine_read: bytes that the engine has read so far, from the network and of what it unpacks; nothing where we may not
+# know. What the host as a whole receives tells less: whoever watches the run sends it more than a slow registry does.
+engine_read() {
+  local pid
+  for pid in $(pgrep -x 'dockerd|containerd'); do cat "/proc/$pid/io"; done 2>/dev/null |
+    awk '$1 == "rchar:" { sum += $2 } END { if (NR) printf "%.0f\n", sum }'
 }
-worked() { ps -C dockerd,containerd -o cputimes= | awk '{ sum += $1 } END { print sum + 0 }'; }
 
-# stop_slow PID: ends a pull where less than SLOW_RATE bytes a second came for a time, while the engine was not busy
-# unpacking either: docker itself waits for ever.
+# stop_slow PID: ends a pull for which the engine read less than SLOW_RATE bytes a second for a time: docker itself waits
+# for ever.
 SLOW_RATE=10000
 stop_slow() {
-  local slow=${SCENARIO_A_SLOW_SECONDS:-120} got busy
+  local slow=${SCENARIO_A_SLOW_SECONDS:-120} before after
   while :; do
-    got=$(received) busy=$(worked)
-    sleep "$slow"
-    got=$(($(received) - got)) busy=$(($(worked) - busy))
-    if [ "$got" -lt $((SLOW_RATE * slow)) ] && [ "$busy" -lt $((slow / 4)) ]; then
+    before=$(engine_read)
+    read -rt "$slow" <> <(:) || true # a pause without a process, which would outlive this one and keep the log open
+    after=$(engine_read)
+    if [ -n "$before" ] && [ -n "$after" ] && [ $((after - before)) -lt $((SLOW_RATE * slow)) ]; then
       printf 'the registry sent less than %s kB/s for %s s: given up\n' $((SLOW_RATE / 1000)) "$slow"
       kill "$1" 2>/dev/null
       return
@@ -106,6 +108,7 @@ pull() (
   watching=$!
   trap 'kill "$pulling" "$watching" 2>/dev/null; exit 143' TERM INT HUP # nothing of it may outlive the run
   wait "$pulling" || code=$?
+  if [ "$code" -eq 143 ]; then code=1; fi # by stop_slow: a failure, and none who stops the run
   kill "$watching" 2>/dev/null
   exit "$code"
 )

@@ -1,0 +1,69 @@
+"""What the outside world does to people: each ends in one line with its remedy, and the next run works.
+
+A run of the tests takes a sample, other faults each day; FAULTS=all takes all of them. The short workload takes
+xformers' place; the servers, the engine and the containers are real.
+"""
+
+import os
+import re
+
+import pytest
+from faults import FAULTS, GIT, HUB, pulls
+from outside_world import WORKLOAD
+from sample import TODAY, chosen
+
+SAMPLE = 2
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forks(world, short_run):
+    """A fork whose submodule is nowhere."""
+    gone = "git config --file .gitmodules submodule.gone"
+    world.publish(
+        "short/broken",
+        WORKLOAD,
+        f"{gone}.path gone; {gone}.url https://github.com/short/gone.git; git add .gitmodules",
+        "mkdir gone; git update-index --add --cacheinfo 160000,$(git rev-parse HEAD),gone; commit -m gone",
+    )
+
+
+@pytest.mark.parametrize("name", chosen(os.environ.get("FAULTS", ""), list(FAULTS), TODAY, SAMPLE))
+def test_it_ends_in_one_line_and_the_next_run_works(world, short_run, name):
+    fault = FAULTS[name]
+    with fault.begin(world):
+        done = short_run(**fault.variables)
+    assert done.code == 1, done
+    told = [line for line in done.stderr.splitlines() if re.search(fault.says, line)]
+    assert told, done
+    if fault.phase:
+        (record,) = done.json["runs"]
+        assert record["failure"]["phase"] == fault.phase and re.search(fault.says, record["failure"]["cause"]), record
+    else:
+        assert done.json["runs"] == [], done
+    # Nothing of it is left running.
+    host = world.host()
+    assert (
+        world.sh("systemctl list-units --no-legend 'provisioner-scenario-a-*'; pgrep docker-proxy || true", host) == ""
+    )
+    again = short_run(scenario_a_cold_base=fault.variables.get("scenario_a_cold_base", False))
+    assert again.code == 0, again
+    (record,) = again.json["runs"]
+    assert record["outcome"] == "ok" and record["retries"] == [], record
+
+
+PASSING = {
+    "image_build": (HUB, pulls("return 503;"), "docker"),
+    "clone": (GIT, "location ~ /info/refs$ { return 503; }", "git"),
+}
+
+
+@pytest.mark.parametrize("phase", PASSING)
+def test_what_passes_is_tried_again_and_told(world, short_run, phase):
+    server, settings, what = PASSING[phase]
+    cold = {"scenario_a_cold_base": phase == "image_build", "provisioner_check_sources": False}
+    with world.fault(server, settings, passes=2):
+        done = short_run(**cold)
+    assert done.code == 0, done
+    (record,) = done.json["runs"]
+    assert [(one["phase"], one["what"]) for one in record["retries"]] == [(phase, what)], record["retries"]
+    assert f"tried again, as part of its time: {what} " in done.stderr
