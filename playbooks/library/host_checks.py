@@ -36,8 +36,9 @@ options:
   arch_list: {description: What is compiled for; empty for the GPUs., type: str, default: ""}
   sources_only:
     description:
-      - Only look at what `prepare` does not bring - the sources that it and a run take things from and, for native,
-        compiler and torch - and fail where something of it is missing.
+      - Only look at what `prepare` does not bring - the sources that it and a run take things from, whether GPUs,
+        driver and the image's CUDA go together and, for native, compiler and torch - and fail where something of it is
+        missing or wrong.
     type: bool
     default: false
   minimum_free_bytes: {description: Free space that a run needs., type: int, default: 20000000000}
@@ -68,6 +69,7 @@ from collections import Counter
 from functools import cached_property
 from pathlib import Path
 
+from ansible.module_utils import provisioner_cuda
 from ansible.module_utils import provisioner_gpu_driver as gpu_driver
 from ansible.module_utils import provisioner_nvidia as nvidia
 from ansible.module_utils.basic import AnsibleModule
@@ -369,6 +371,24 @@ def container_toolkit(host):
     return finding("container_toolkit", WARN, "the Docker engine does not know the runtime nvidia", PREPARE)
 
 
+def cuda(host):
+    """Whether GPUs, driver, architectures, the base image's CUDA and torch's go together, by what is known beforehand.
+
+    A driver that `prepare` is yet to bring is not known; without a container the site's own CUDA counts: check native.
+    """
+    params, image, found = host.params, base_image(host), host.driver
+    version = provisioner_cuda.of_image(image)
+    if params["runtime"] != "devcontainer" or not version:
+        return []
+    gpus = provisioner_cuda.UNKNOWN
+    if found["works"] and not found["missing"]:
+        capabilities = nvidia.capabilities(Probed())
+        gpus = provisioner_cuda.Gpus(capabilities, found["version"] or found["loaded"], found["cards"])
+    told = provisioner_cuda.misfits(image, params["arch_list"], params["pip_calls"], gpus)
+    fits = f"CUDA {version} of {image} goes with what is known of GPUs, driver and torch"
+    return [finding("cuda", *misfit) for misfit in told] or [finding("cuda", OK, fits)]
+
+
 def restart(_host):
     """Whether packages that were upgraded want a restart; None where they do not."""
     if not Path(RESTART).exists():
@@ -558,13 +578,13 @@ def main():
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
     host = Host(module)
     if module.params["sources_only"]:
-        missing = [found for found in native(host) + reached(host) if found["outcome"] == FAIL]
+        missing = [found for found in native(host) + cuda(host) + reached(host) if found["outcome"] == FAIL]
         if missing:
             module.fail_json(msg=f"{missing[0]['detail']}; {missing[0]['remedy']}")
         module.exit_json(changed=False)
     container = CONTAINER_CHECKS if module.params["runtime"] == "devcontainer" else ()
     findings = [check(host) for check in CHECKS + container]
-    findings = [found for found in findings if found] + native(host) + apt_sources(host) + reached(host)
+    findings = [found for found in findings if found] + native(host) + cuda(host) + apt_sources(host) + reached(host)
     module.exit_json(changed=False, host_findings=findings, host_clock=[began, time.time()])
 
 

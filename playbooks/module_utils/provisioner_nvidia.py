@@ -29,6 +29,7 @@ VGPU_MANAGER = "nvidia_vgpu_vfio"
 WSL = Path("/usr/lib/wsl/lib")
 PROGRAM_FOLDERS = (WSL, Path("/usr/local/nvidia/bin"))
 QUERY = ("--query-gpu=driver_version,name", "--format=csv,noheader")
+CAPABILITIES = ("--query-gpu=compute_cap", "--format=csv,noheader")
 # Seconds. Where nothing keeps the driver initialised, each of many cards is initialised for the answer.
 PATIENCE = 30
 # nvidia-smi's exit codes, as its manual has them, for where it says nothing else.
@@ -136,6 +137,12 @@ def driver(host: Host) -> dict:
         "complaint": "nvidia-smi is missing" if missing else _complaint(code, said),
         "smi_missing": missing,
     }
+
+
+def capabilities(host: Host) -> list[str]:
+    """Return the GPUs' compute capabilities, each once; none where nvidia-smi does not tell, as old ones do not."""
+    _, out, _ = host.run(_program(host), *CAPABILITIES, patience=PATIENCE)
+    return sorted(set(re.findall(r"^\d+\.\d$", out, re.MULTILINE)), key=natural)
 
 
 def remarks(found: dict) -> list[str]:

@@ -81,7 +81,8 @@ KINDS = [
     Kind("fails in image_build", "failed", variables={"scenario_a_system_packages": ["git", "no-such-package"]}),
     Kind("fails in container_up", "failed", configuration={"runArgs": ["--network=no-such-network"]}),
     Kind("fails in clone", "failed", variables={"scenario_a_xformers_url": "file:///sources/no-such.git"}),
-    Kind("fails in compile", "failed", options=("--arch-list", "3.5")),
+    # nvcc builds for it; the short workload hands it on as it is written, which nvcc does not know.
+    Kind("fails in compile", "failed", options=("--arch-list", "9.0+PTX")),
     Kind("fails in pre_commit", "failed", phase="compile", happens=NO_NETWORK, after=WITH_NETWORK),
     Kind("memory ends", "failed", configuration={"runArgs": ["--memory=48m", "--memory-swap=48m"]}),
     Kind("its command is killed", "failed", phase="compile", happens="pkill -KILL -f 'devcontainer.* up '"),

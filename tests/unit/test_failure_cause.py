@@ -79,3 +79,13 @@ def test_little_room_is_seen(tmp_path, monkeypatch):
 
 def test_the_kernel_s_count_is_read():
     assert failure_cause.oom_kills() >= 0
+
+
+def test_what_the_base_image_says_of_itself_is_the_cause_in_the_same_words():
+    spec = importlib.util.spec_from_file_location("base_image_cuda", FILE.with_name("base_image_cuda.py"))
+    base_image_cuda = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(base_image_cuda)
+    line = base_image_cuda.refusal("Cuda compilation tools, release 12.4, V12.4.131\nsm_90\nsm_90a\n", "9.0a;10.0f+PTX")
+    assert line.startswith("the base image's nvcc of CUDA 12.4 cannot build for 10.0f, it builds for 9.0, 9.0a; choose")
+    before = "retry: in 5 s again, after: unexpected EOF\n"
+    assert cause(phase=f"{before}2026-11-29T19:00:00.000Z {line}\n") == line

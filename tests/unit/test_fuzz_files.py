@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible.module_utils import provisioner_cuda as cuda
 from ansible.module_utils.provisioner_docker_daemon import BrokenSettingsError
 from ansible.module_utils.provisioner_docker_daemon import parse as daemon_json
 from fuzz import DATA, NASTY, NUMBERS, TEXTS, VALUES, altered, examples, spoilt
@@ -297,3 +298,14 @@ def test_a_limit(groups, limit):
 def test_a_number_in_a_record(value):
     with suppress(ValueError):
         facts.runs_table([parse(json.dumps(RECORD | {"total_seconds": value}))[1]])
+
+
+IMAGES = st.sampled_from(["nvidia/cuda:12.8.0-devel-ubuntu22.04", "provisioner/cuda:13.0-devel", "nvidia/cuda:1.1"])
+
+
+@examples(100)
+@given(st.one_of(IMAGES, TEXTS), TEXTS, st.lists(st.lists(TEXTS)), st.builds(cuda.Gpus, st.lists(TEXTS), TEXTS))
+def test_what_images_torch_and_drivers_are_called(image, arch_list, pip_calls, gpus):
+    assert all(each.outcome in {"warn", "fail"} for each in cuda.misfits(image, arch_list, pip_calls, gpus))
+    assert all(known.isalnum() for known in cuda.architectures(arch_list))
+    assert cuda.of_torch(pip_calls) == "" or "." in cuda.of_torch(pip_calls)

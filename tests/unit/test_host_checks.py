@@ -274,6 +274,50 @@ def test_whether_containers_can_have_the_gpu(host, card):
     assert "by CDI" in checks.container_toolkit(host({"docker info": by_cdi}))["detail"]
 
 
+def driver_and_image(host, card, monkeypatch, **look):
+    """A host with GPUs of 9.0 and 12.0, and an image that does not build for the latter."""
+    monkeypatch.setattr(checks.nvidia, "capabilities", lambda _: ["9.0", "12.0"])
+    card("0000:01:00.0", **{"works": True, "version": "550.54.15", "cards": ["NVIDIA L4"], **look})
+    image = "nvidia/cuda:12.4.1-devel-ubuntu22.04"
+    return lambda **params: checks.cuda(host(**{"profile": {"base_image": image}, "arch_list": "", **params}))
+
+
+def test_gpus_that_the_image_s_cuda_cannot_build_for(host, card, monkeypatch):
+    look = driver_and_image(host, card, monkeypatch)
+    (found,) = look()
+    assert (found["check"], found["outcome"]) == ("cuda", "fail")
+    assert "has CUDA 12.4, which cannot build for 12.0, which this host's GPUs are" in found["detail"]
+    (found,) = look(base_image="nvidia/cuda:12.8.0-devel-ubuntu22.04", arch_list="9.0")
+    assert found["outcome"] == "warn" and "older than that of CUDA 12.8" in found["detail"]
+    (found,) = look(arch_list="9.0")
+    assert (found["outcome"], found["detail"].split(" of ")[0]) == ("ok", "CUDA 12.4")
+
+
+@pytest.mark.parametrize("driver", [{"works": False}, {"missing": ["nvidia-driver-570"]}])
+def test_a_driver_that_does_not_answer_or_is_yet_to_come_is_not_known(host, card, monkeypatch, driver):
+    (found,) = driver_and_image(host, card, monkeypatch, **{"version": "390.1", **driver})()
+    assert found["outcome"] == "ok"
+
+
+@pytest.mark.parametrize("params", [{"runtime": "native"}, {"base_image": "site/own:1"}, {"profile": {}}])
+def test_of_an_image_that_does_not_say_its_cuda_and_without_one_nothing_is_said(host, card, monkeypatch, params):
+    assert driver_and_image(host, card, monkeypatch)(**params) == []
+
+
+@pytest.mark.parametrize(
+    ("torch", "said"),
+    [
+        ("torch==2.11.0+cu118", "torch is built with CUDA 11.8: it compiles with no other major version"),
+        ("torch==2.11.0+cu128", ""),
+    ],
+)
+def test_before_a_run_what_does_not_go_together_ends_it(run_module, torch, said):
+    given = {"profile": {"network": False, "base_image": "nvidia/cuda:12.8.0-devel-ubuntu22.04"}, "sources_only": True}
+    given |= {"pip_calls": [[torch]], "gpu_driver": {"force": False}}
+    told = run_module(PLAYBOOKS / "library/host_checks.py", given).get("msg", "")
+    assert said in told and bool(told) == bool(said)
+
+
 def test_an_engine_that_is_stopped_is_not_started_by_asking(host, monkeypatch):
     monkeypatch.setattr(checks.Engine, "stopped", True)
     assert checks.engine(host({"docker version": "27.1"}))["outcome"] == "warn"

@@ -27,6 +27,7 @@ case "$(basename "$0") $*" in
     echo "it went wrong, https://user:secret@host/x"; exit 7;;
   "devcontainer build"*) echo '{{"outcome":"success","imageName":["vsc-x"]}}';;
   "devcontainer exec"*attention*) echo '{{"passed": true, "max_abs_error": 0.0, "device": "stand-in"}}';;
+  "docker run"*"nvcc --version"*) cat "{fail}.nvcc" 2>/dev/null || true;;
   "docker run"*"-u vscode") id -u;;
   "docker info"*) echo /;;
   "docker events"*) exec sleep 60;;
@@ -111,6 +112,45 @@ def test_a_base_that_is_here_is_built_on_without_asking_a_registry(script):
     builds = [call for call in script.calls() if call.startswith(("devcontainer build", "devcontainer up"))]
     assert len(builds) == 2
     assert all("--buildkit never" in call for call in builds)
+
+
+NVCC_12_4 = """nvcc: NVIDIA (R) Cuda compiler driver
+Cuda compilation tools, release 12.4, V12.4.131
+sm_80
+sm_86
+sm_89
+sm_90
+sm_90a
+"""
+
+
+def test_an_nvcc_that_cannot_build_what_is_asked_ends_it_before_the_build(script):
+    script.fail.with_name("fail.nvcc").write_text(NVCC_12_4)
+    assert script(TORCH_CUDA_ARCH_LIST="9.0;12.0+PTX").returncode == 1
+    assert script.events()[-2:] == [("fail", "image_build"), ("fail", "run")]
+    assert not any(call.startswith("devcontainer build") for call in script.calls())
+    assert (script.evidence / "base_image_cuda.txt").read_text() == NVCC_12_4
+    assert json.loads((script.evidence / "result.json").read_text())["cause"] == (
+        "the base image's nvcc of CUDA 12.4 cannot build for 12.0, it builds for 8.0, 8.6, 8.9, 9.0, 9.0a;"
+        " choose others by --arch-list, or a base image of another CUDA: scenario_a_base_image"
+    )
+
+
+@pytest.mark.parametrize("arch_list", ["8.6", "8.0 9.0a+PTX", "8.9;9.0"])
+def test_an_nvcc_that_can_is_evidence_and_no_more(script, arch_list):
+    script.fail.with_name("fail.nvcc").write_text(NVCC_12_4)
+    assert script(TORCH_CUDA_ARCH_LIST=arch_list).returncode == 0
+    (asked,) = [call for call in script.calls() if "nvcc --version" in call]
+    assert "--rm --pull never --network none" in asked and "some/image:1" in asked
+    assert (script.evidence / "base_image_cuda.txt").read_text() == NVCC_12_4
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_base_image_without_nvcc_or_that_does_not_start_is_left_alone(script, broken):
+    if broken:
+        script.fail.write_text("nvcc --version")
+    assert script(TORCH_CUDA_ARCH_LIST="99.0").returncode == 0
+    assert any(call.startswith("devcontainer build") for call in script.calls())
 
 
 def test_only_shortcut_images_are_removed(script):

@@ -31,6 +31,12 @@ CAUSES = (
         "a package is not what the mirror's list says",
         "the mirror is being updated or broken: run again later, or use another",
     ),
+    # So is what the image itself says, before anything is built.
+    (
+        (r"(?P<what>the base image's nvcc[^\n]* cannot build for [^\n;]*)",),
+        "{what}",
+        "choose others by --arch-list, or a base image of another CUDA: scenario_a_base_image",
+    ),
     # Who we are told the server is.
     (
         (

@@ -113,10 +113,23 @@ pull() (
   exit "$code"
 )
 
+# ask_base_image: what its nvcc says of itself becomes evidence. Where that cannot build for what is asked, the run ends
+# here and not after the whole build; an image without nvcc is left alone. No GPU is wanted for it, so that it costs a
+# fraction of a second.
+ask_base_image() {
+  # shellcheck disable=SC2016 # it is the image's shell that expands it
+  local ask='PATH=$PATH:/usr/local/cuda/bin; command -v nvcc >/dev/null || exit 0; nvcc --version; '
+  ask+='{ nvcc --list-gpu-code; nvcc --help; } | grep -Eo "sm_[0-9]+[af]?" | sort -u'
+  keep base_image_cuda.txt timeout 60 docker run --rm --pull never --network none \
+    --env NVIDIA_VISIBLE_DEVICES=void --entrypoint sh "$(base_image)" -c "$ask"
+  python3 -B "$here/base_image_cuda.py" "$evidence/base_image_cuda.txt" "$TORCH_CUDA_ARCH_LIST"
+}
+
 image_build() {
   # As part of what is timed, whichever builder follows: BuildKit would pull it too, but keep no image of it, so that
   # nothing could tell its layers from those of this build.
   docker image inspect "$(base_image)" >/dev/null 2>&1 || again pull "$(base_image)"
+  ask_base_image
   run "$devcontainer" build --workspace-folder "$work" --no-cache --log-format text "${builder[@]}" | tee "$evidence/build.json"
 }
 
