@@ -51,6 +51,7 @@ EVIDENCE = (
     "images_at_build.jsonl",
     "images_after.jsonl",
     "base_image_before.json",
+    "base_image_cuda.txt",
     "base_image.json",
     "base_image_history.jsonl",
     "image_inspect.json",

@@ -126,6 +126,7 @@ class Fault:
     phase: str | None = None
     """Where the run fails; None where it does not begin."""
     variables: Mapping[str, Any] = field(default_factory=dict)
+    """OUTSIDE in them is the address of what stands in for the outside world."""
 
 
 LATER = "run again later, or name a mirror|try again later, or"
@@ -173,7 +174,7 @@ FAULTS = {
         {"scenario_a_xformers_url": "https://github.com/short/broken.git"},
     ),
     "git server drips": Fault(
-        server(GIT, "limit_rate 100;"), "sends next to nothing", "clone", UNASKED
+        server(GIT, "limit_rate 10;"), "sends next to nothing", "clone", UNASKED
     ),
     "certificate is expired": Fault(certificate("expired"), "not valid at this time", "image_build", COLD | UNASKED),
     "certificate is of another authority": Fault(
@@ -189,6 +190,6 @@ FAULTS = {
         no_names_in_containers, "DNS does not find a name: .*daemon.json", "image_build"
     ),
     "proxy asks for a password": Fault(
-        proxy_with_a_password, "site_https_proxy", None, {"site_https_proxy": "http://outside:8888"}
+        proxy_with_a_password, "site_https_proxy", None, {"site_https_proxy": "http://OUTSIDE:8888"}
     ),
 }  # fmt: skip

@@ -32,6 +32,7 @@ class World:
     def __init__(self, lab: Lab, client: docker.DockerClient) -> None:
         assert lab.outside
         self.lab = lab
+        self.address = lab.outside.address
         self._client = client
         self._outside = self.container(lab.outside.name)
 

@@ -4,6 +4,7 @@ A run of the tests takes a sample, other faults each day; FAULTS=all takes all o
 xformers' place; the servers, the engine and the containers are real.
 """
 
+import json
 import os
 import re
 
@@ -30,8 +31,9 @@ def forks(world, short_run):
 @pytest.mark.parametrize("name", chosen(os.environ.get("FAULTS", ""), list(FAULTS), TODAY, SAMPLE))
 def test_it_ends_in_one_line_and_the_next_run_works(world, short_run, name):
     fault = FAULTS[name]
+    variables = json.loads(json.dumps(fault.variables).replace("OUTSIDE", world.address))
     with fault.begin(world):
-        done = short_run(**fault.variables)
+        done = short_run(**variables)
     assert done.code == 1, done
     told = [line for line in done.stderr.splitlines() if re.search(fault.says, line)]
     assert told, done

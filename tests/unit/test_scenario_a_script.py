@@ -33,7 +33,9 @@ case "$(basename "$0") $*" in
   "docker events"*) exec sleep 60;;
   "docker container ls"*status=exited) printf '%s\\n' 111111111111 222222222222;;
   "docker image ls"*dangling=true) printf '%s\\n' 333333333333 444444444444;;
-  "docker image ls"*"Repository"*) printf '%s\\n' me/xformers-builder:latest me/xformers-devcontainer:1 me/x:1;;
+  "docker image ls"*"Repository"*) printf '%s %s\\n' me/xformers-builder:latest me/xformers-builder@sha256:1 \\
+    me/xformers-devcontainer:1 me/xformers-devcontainer@sha256:2 'me/xformers-devcontainer:<none>' \\
+    me/xformers-devcontainer@sha256:3 me/x:1 me/x@sha256:4;;
   "nvidia-smi --query-gpu=compute_cap"*) printf '9.0\\n8.6\\n9.0\\n';;
 esac
 """
@@ -156,7 +158,8 @@ def test_a_base_image_without_nvcc_or_that_does_not_start_is_left_alone(script, 
 def test_only_shortcut_images_are_removed(script):
     assert script().returncode == 0
     (removed,) = [call for call in script.calls() if call.startswith("docker image rm")]
-    assert removed == "docker image rm --force me/xformers-builder:latest me/xformers-devcontainer:1"
+    builder, nameless, named = "xformers-builder:latest", "xformers-devcontainer@sha256:3", "xformers-devcontainer:1"
+    assert sorted(removed.split()[4:]) == sorted([f"me/{builder}", f"me/{nameless}", f"me/{named}"])
 
 
 def test_with_a_gpu_its_architectures_are_compiled_and_the_test_runs(script):

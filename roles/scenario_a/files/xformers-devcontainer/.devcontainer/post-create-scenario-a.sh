@@ -52,8 +52,10 @@ fork_url() {
   printf 'https://github.com/%s/xformers.git\n' "$username"
 }
 
-# What sends less than 1 kB/s for a minute is given up: git itself waits for ever.
-export GIT_HTTP_LOW_SPEED_LIMIT=1000 GIT_HTTP_LOW_SPEED_TIME=60
+# What sends less than 1 kB/s for a minute is given up, and by SSH who gives no answer for as long: git itself waits for
+# ever. Nor may it ask anything, since nobody is there to answer.
+export GIT_HTTP_LOW_SPEED_LIMIT=1000 GIT_HTTP_LOW_SPEED_TIME=60 GIT_TERMINAL_PROMPT=0
+export GIT_SSH_COMMAND="${GIT_SSH_COMMAND:-ssh -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4}"
 
 # clone_once URL: where an earlier try came as far as the submodules, goes on with them.
 clone_once() {

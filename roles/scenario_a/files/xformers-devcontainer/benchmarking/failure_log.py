@@ -109,6 +109,16 @@ CAUSES = (
         "name one that is there: scenario_a_base_image; or log in: `docker login` on the host",
     ),
     (
+        (r"[Cc]lone of '(?P<what>[^']+)' into submodule path",),
+        "the submodule {what} cannot be cloned",
+        "see the line above it in the log; mend .gitmodules in the fork, or where it points",
+    ),
+    (
+        (r"Permission denied \(publickey", r"Host key verification failed"),
+        "the git server and the container's user do not know each other's keys",
+        "mount a folder that has them (scenario_a_mounts, docs/scenario-a.md)",
+    ),
+    (
         (
             r"could not read Username for",
             r"Repository not found",
@@ -131,11 +141,6 @@ CAUSES = (
         (r"transport 'file' not allowed",),
         "git does not clone submodules from the host's own disk",
         "serve them by HTTPS or SSH, or have them in the repository itself",
-    ),
-    (
-        (r"[Cc]lone of '(?P<what>[^']+)' into submodule path",),
-        "the submodule {what} cannot be cloned",
-        "see the line above it in the log; mend .gitmodules in the fork, or where it points",
     ),
     (
         (r"the fork keeps files in Git LFS, and git-lfs is not here: (?P<what>.+)",),

@@ -9,10 +9,12 @@
 # ---- phases --------------------------------------------------------------------------------------------------------
 
 # Images that would shorten the build: the devcontainer's own, the builders', and an earlier run's.
-SHORTCUTS='(^|/)(xformers-devcontainer|xformers-dependency-downloader|xformers-builder)(:|$)|^vsc-xformers-devcontainer-scenario-a-'
+SHORTCUTS='(^|/)(xformers-devcontainer|xformers-dependency-downloader|xformers-builder):|^vsc-xformers-devcontainer-scenario-a-'
 
+# By name, so that no other name of the same image goes with it; by digest where a newer one has taken its tag.
 shortcut_images() {
-  docker image ls --format '{{.Repository}}:{{.Tag}}' | grep -E "$SHORTCUTS" || true
+  docker image ls --digests --format '{{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}}' | sort -u | grep -E "$SHORTCUTS" |
+    awk '{ print ($1 ~ /:<none>$/) ? $2 : $1 }' || true
 }
 
 base_image() { awk '$1 == "FROM" { print $2; exit }' "$base/.devcontainer/Dockerfile.scenario-a"; }
@@ -141,6 +143,7 @@ container_up() {
   # not root's. Then the container's user gets what it writes, and no more: the rest root reads and runs.
   if [ "$(id -u)" -eq 0 ]; then
     run mkdir "$work/xformers"
+    told docker run --rm --entrypoint id "$image" -u "$user"
     run chown "$(docker run --rm --entrypoint id "$image" -u "$user")" "$work/xformers" "$evidence/container"
   fi
   run "$devcontainer" up --workspace-folder "$work" --remove-existing-container --log-format text \
