@@ -3,7 +3,9 @@
 import importlib.util
 import sys
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -89,3 +91,23 @@ def test_what_the_base_image_says_of_itself_is_the_cause_in_the_same_words():
     assert line.startswith("the base image's nvcc of CUDA 12.4 cannot build for 10.0f, it builds for 9.0, 9.0a; choose")
     before = "retry: in 5 s again, after: unexpected EOF\n"
     assert cause(phase=f"{before}2026-11-29T19:00:00.000Z {line}\n") == line
+
+
+@pytest.mark.parametrize(("code", "said"), [(503, "a server answers 503"), (200, "the package index has no triton")])
+def test_an_index_in_trouble_is_asked_itself_since_pip_does_not_tell(code, said):
+    class Index(BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_response(code)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Index) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        index = f"http://127.0.0.1:{server.server_port}/simple"
+        text = (
+            f"+ pip install triton --index-url {index}\nthat satisfies the requirement triton (from versions: none)\n"
+        )
+        assert said in cause(phase=text + failure_cause.index_answer(text))
+        server.shutdown()

@@ -66,6 +66,27 @@ def test_what_says_nothing_of_it_is_not_guessed():
     assert failure_log.cause("ninja: build stopped: subcommand failed.\nerror: something of its own\n") is None
 
 
+@pytest.mark.parametrize(
+    ("called", "page"),
+    [
+        (
+            "--upgrade pip && python3 -m pip install --no-cache-dir torch triton --index-url https://x.example/cu128",
+            "cu128",
+        ),
+        (
+            "--upgrade pip --index-url https://y.example/a && python3 -m pip install triton==3",
+            "https://pypi.org/simple",
+        ),
+    ],
+)
+def test_where_pip_finds_no_version_the_index_can_be_asked(called, page):
+    said = "satisfies the requirement triton==3 (from versions: none)"
+    text = f"Step 8/13 : RUN python3 -m pip install {called}\nERROR: Could not find a version that {said}\n"
+    url = failure_log.page_without_versions(text)
+    assert url and url.endswith("/triton/") and page in url and "y.example" not in url
+    assert failure_log.page_without_versions(text.replace("none", "1.0, 2.0")) is None
+
+
 def test_only_the_phase_that_failed_is_read_and_not_what_was_said_after_it():
     text = "=== image_build ===\nearly EOF\n[18:00] === compile ===\nnvcc error\n=== evidence ===\n503"
     assert "early EOF" not in failure_log.of_phase(text) and "503" not in failure_log.of_phase(text)

@@ -16,6 +16,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,12 +130,13 @@ def victim(seen: Seen) -> str | None:
 
 def look(evidence: Path, options: argparse.Namespace) -> Seen:
     """Look at the run's logs and at the host."""
+    phase = failure_log.of_phase(tail(evidence / LOGS[0], PHASE_BYTES))
     needs_engine = options.runtime == "devcontainer"
     engine = output("docker", "info", "--format", "{{.DockerRootDir}}") if needs_engine else None
     folders = [evidence, Path(engine or "/var/lib/docker")] if needs_engine else [evidence]
     return Seen(
         text="\n".join(tail(evidence / name) for name in LOGS),
-        phase=failure_log.of_phase(tail(evidence / LOGS[0], PHASE_BYTES)),
+        phase=phase + index_answer(phase),
         exit_code=options.exit_code,
         max_jobs=options.max_jobs,
         oom_kills=oom_kills() - options.oom_kills_before,
@@ -141,6 +144,24 @@ def look(evidence: Path, options: argparse.Namespace) -> Seen:
         engine_answers=bool(engine) or not needs_engine,
         full=tuple(dict.fromkeys(filter(None, map(full, folders)))),
     )
+
+
+def index_answer(phase: str) -> str:
+    """Return what a package index says now where pip found no version of a package: pip itself says no more than that.
+
+    Empty where that is not why the phase failed, and where the index answers well.
+    """
+    url = failure_log.page_without_versions(phase)
+    if not url:
+        return ""
+    question = urllib.request.Request(url, method="HEAD")  # noqa: S310 - it is one of http or https
+    try:
+        with urllib.request.urlopen(question, timeout=10):  # noqa: S310
+            return ""
+    except urllib.error.HTTPError as error:
+        return f"\nHTTP status {error.code} of {url}\n"
+    except (OSError, ValueError) as error:
+        return f"\n{url}: {getattr(error, 'reason', error)}\n"
 
 
 def tail(path: Path, most: int = TAIL_BYTES) -> str:

@@ -244,6 +244,19 @@ def cause(text: str) -> str | None:
     return None
 
 
+PYPI = "https://pypi.org/simple"
+
+
+def page_without_versions(text: str) -> str | None:
+    """Return the page of the index on which pip found no version at all of a package; None where it found some."""
+    found = re.search(r"satisfies the requirement (\w[\w.-]*)\S* \(from versions: none\)", text)
+    if not found:
+        return None
+    calls = [call for call in re.split(r"&&|\n", text) if re.search(rf"pip install .*\b{re.escape(found[1])}\b", call)]
+    index = next((match[1] for call in calls if (match := re.search(r"--index-url[ =](https?://\S+)", call))), PYPI)
+    return f"{index.rstrip('/')}/{re.sub('[-_.]+', '-', found[1]).lower()}/"
+
+
 def of_phase(text: str) -> str:
     """Return the last phase's part of the script's log, which ends where the evidence is looked after."""
     phases = text.partition("=== evidence ===")[0]
