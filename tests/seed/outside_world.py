@@ -58,16 +58,19 @@ class World:
         (host or self._outside).put_archive("/", archive.getvalue())
 
     def publish(self, project: str, tree: Path, *steps: str) -> None:
-        """Serve a repository on GitHub: a folder is its first commit, on main; then come these steps, in its clone."""
-        served = f"/srv/outside/github.com/{project}"
-        self.sh(f"rm -rf /tmp/tree {served}.git; mkdir -p $(dirname {served})")
-        self.put(tree, "/tmp/tree")
-        commit = "git -c user.name=t -c user.email=t@example.invalid commit --quiet"
+        """Serve a repository on GitHub: a folder is its first commit, on main; then come these steps.
+
+        They are shell commands in its tree, /srv/tree; `commit` is git's, as somebody.
+        """
+        served, tree_there = f"/srv/outside/github.com/{project}", "/srv/tree"
+        self.sh(f"rm -rf {tree_there} {served}.git; mkdir -p $(dirname {served})")
+        self.put(tree, tree_there)
         self.sh(
-            "git config --global --replace-all safe.directory '*'; cd /tmp/tree; git init --quiet -b main; git add -Af;"
-            f"alias commit='{commit}'; shopt -s expand_aliases; {commit} -m first;"
+            f"git config --global --replace-all safe.directory '*'; cd {tree_there}; git init --quiet -b main;"
+            "git add --all --force;"
+            'commit() { git -c user.name=t -c user.email=t@example.invalid commit --quiet "$@"; }; commit -m first;'
             + "".join(f"{step};" for step in steps)
-            + f"git clone --quiet --bare /tmp/tree {served}.git; ln -sfn $(basename {served}).git {served};"
+            + f"git clone --quiet --bare . {served}.git; ln -sfn $(basename {served}).git {served};"
             f"chown -R www-data: $(dirname {served})"
         )
 

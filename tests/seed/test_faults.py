@@ -10,7 +10,7 @@ import re
 
 import pytest
 from faults import FAULTS, GIT, HUB, pulls
-from outside_world import WORKLOAD
+from outside_world import SHORT, WORKLOAD
 from sample import TODAY, chosen
 
 SAMPLE = 2
@@ -69,3 +69,16 @@ def test_what_passes_is_tried_again_and_told(world, short_run, phase):
     (record,) = done.json["runs"]
     assert [(one["phase"], one["what"]) for one in record["retries"]] == [(phase, what)], record["retries"]
     assert f"tried again, as part of its time: {what} " in done.stderr
+
+
+def test_a_run_takes_all_that_it_needs_from_a_mirror(short_run):
+    mirror = "mirror.example"
+    index = f"https://{mirror}/download.pytorch.org/whl/cu128"
+    done = short_run(
+        scenario_a_base_image=f"{mirror}/nvidia/cuda:12.8.0-devel-ubuntu22.04",
+        scenario_a_python_packages=[["filelock", "--index-url", index], *SHORT["scenario_a_python_packages"]],
+        scenario_a_xformers_url=f"https://{mirror}/github.com/short/xformers.git",
+    )
+    assert done.code == 0, done
+    (record,) = done.json["runs"]
+    assert record["inputs"]["base_image_digest"].startswith(f"{mirror}/nvidia/cuda@sha256:")

@@ -40,7 +40,7 @@ def forks(world):
     world.publish(
         "short/large", WORKLOAD, "git lfs track weights", "echo large >weights", "git add -A", "commit -m large"
     )
-    world.sh("cp -R /tmp/tree/.git/lfs /srv/outside/github.com/short/large.git/")
+    world.sh("cp -R /srv/tree/.git/lfs /srv/outside/github.com/short/large.git/")
     world.publish("short/deep", WORKLOAD, "commit --allow-empty -m second", "commit --allow-empty -m third")
     served = "/srv/outside/github.com/short"
     world.sh(

@@ -1,8 +1,10 @@
 """Bad input is one line that says how to mend it, exit code 2, and Ansible is never started."""
 
 import os
+from pathlib import Path
 
 import pytest
+import yaml
 
 from provisioner import cli as command_line
 from provisioner import inputs, job
@@ -269,3 +271,9 @@ def test_a_message_never_spans_lines_or_floods():
         inputs.settings({"scenario_a_username": "a\nb" * 1000})
     assert len(str(caught.value)) < 300
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["site.yml", "plan.yml"])
+def test_what_a_run_would_not_take_is_refused_first_of_all_by_the_plan_too(name):
+    playbook = yaml.safe_load((Path(__file__).parents[2] / "playbooks" / name).read_text(encoding="utf-8"))
+    assert playbook[0].get("ansible.builtin.import_playbook") == "validate.yml"

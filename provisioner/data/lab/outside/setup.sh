@@ -39,7 +39,8 @@ http:
   relativeurls: true
 END
 systemctl restart docker-registry
-cp nginx.conf /etc/nginx/nginx.conf
+cp nginx.conf /etc/nginx/
+for part in git pypi registry; do cp "nginx-$part.conf" "/etc/nginx/$part.conf"; done
 mkdir -p /etc/nginx/faults
 systemctl restart fcgiwrap.socket
 systemctl restart nginx
