@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Any
 
-from provisioner import ledger, retries
+from provisioner import first_error, ledger, retries
 from provisioner.evidence import NUMBER
 from provisioner.record import PHASES, Compile, Failure, Inputs, Machine, Phase
 from provisioner.text import printable
@@ -22,6 +22,8 @@ COMMANDS = "files/.devcontainer/commands.sh"
 
 # These run inside `devcontainer up`, by the post-create script.
 WITHIN_CONTAINER_UP = ("clone", "compile", "pre_commit")
+COMPILE_LOG = "container/pip.log"
+LONGEST_LINE = 500
 # How many lines of the log a failure shows.
 LAST_LINES = 8
 # What the Dev Container CLI says after a command of ours failed, which is said before it; and docker of each layer.
@@ -93,9 +95,13 @@ def failure(evidence: Evidence, phases: list[Phase]) -> Failure:
     phase = next((phase.name for phase in phases if phase.outcome == "failed"), None)
     lines = [line.partition(" ")[2].strip() for line in evidence.log]
     end = next((at for at, line in enumerate(lines) if line == "=== evidence ==="), len(lines))
+    begin = max((at for at, line in enumerate(lines[:end]) if retries.HEADING.search(line)), default=0)
+    error = first_error.of_lines(evidence.text(COMPILE_LOG).splitlines()) if phase == "compile" else None
+    error = error or first_error.of_lines(lines[begin:end])
     return Failure(
         phase=phase,
         cause=evidence.mapping("result.json").get("cause"),
+        first_error=printable(error, LONGEST_LINE) if error else None,
         last_lines=[printable(line) for line in lines[:end] if line and not NOISE.match(line)][-LAST_LINES:],
     )
 

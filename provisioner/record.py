@@ -185,6 +185,9 @@ class Failure(Model):
     cause: str | None = Field(
         default=None, description="why, and what mends it, in one line; null where it is not known"
     )
+    first_error: str | None = Field(
+        default=None, description="the first line of the phase's log that tells of an error"
+    )
     last_lines: list[str]
 
 

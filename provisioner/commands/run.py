@@ -177,5 +177,7 @@ def _show_failure(run: Run, tell: Callable[[str], None]) -> None:
     say(f"{run.host}: the run {run.record['outcome']} in phase {failure.get('phase') or 'unknown'}; see {log}")
     if failure.get("cause"):
         say(f"{run.host}: {failure['cause']}")
+    if failure.get("first_error"):
+        say(f"{run.host}: the first error: {failure['first_error']}")
     for line in failure.get("last_lines") or ():
         tell(f"  {line}")

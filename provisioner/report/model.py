@@ -99,9 +99,14 @@ class Sample:
         return str((self.record.get("failure") or {}).get("cause") or "")
 
     @property
+    def first_error(self) -> str:
+        """The first error that the failed phase's log tells of; '' where it tells of none."""
+        return str((self.record.get("failure") or {}).get("first_error") or "")
+
+    @property
     def why(self) -> str:
         """Why a run is not ok, in one line, as far as can be told."""
-        return self.cause or "; ".join(self.last_lines[-2:]) or "nothing is known of why"
+        return self.cause or self.first_error or "; ".join(self.last_lines[-2:]) or "nothing is known of why"
 
     @property
     def last_lines(self) -> list[str]:

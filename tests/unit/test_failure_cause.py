@@ -16,7 +16,6 @@ spec.loader.exec_module(failure_cause)
 
 NOTHING = failure_cause.Seen(
     text="error: something of its own\n",
-    phase="error: something of its own\n",
     exit_code=1,
     max_jobs="8",
     oom_kills=0,
@@ -90,7 +89,7 @@ def test_what_the_base_image_says_of_itself_is_the_cause_in_the_same_words():
     line = base_image_cuda.refusal("Cuda compilation tools, release 12.4, V12.4.131\nsm_90\nsm_90a\n", "9.0a;10.0f+PTX")
     assert line.startswith("the base image's nvcc of CUDA 12.4 cannot build for 10.0f, it builds for 9.0, 9.0a; choose")
     before = "retry: in 5 s again, after: unexpected EOF\n"
-    assert cause(phase=f"{before}2026-11-29T19:00:00.000Z {line}\n") == line
+    assert cause(text=f"{before}2026-11-29T19:00:00.000Z {line}\n") == line
 
 
 @pytest.mark.parametrize(("code", "said"), [(503, "a server answers 503"), (200, "the package index has no triton")])
@@ -109,5 +108,5 @@ def test_an_index_in_trouble_is_asked_itself_since_pip_does_not_tell(code, said)
         text = (
             f"+ pip install triton --index-url {index}\nthat satisfies the requirement triton (from versions: none)\n"
         )
-        assert said in cause(phase=text + failure_cause.index_answer(text))
+        assert said in cause(text=text + failure_cause.index_answer(text))
         server.shutdown()

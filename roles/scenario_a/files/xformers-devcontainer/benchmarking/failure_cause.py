@@ -24,21 +24,20 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 import failure_log
 
-TAIL_BYTES = 65536
-"""So much of the end of each log is read."""
-PHASE_BYTES = 8 * 1024**2
-"""So much of the script's log, in which the phase that failed is looked for."""
-LOGS = ("scenario_a.log", "container/pip.log")
+TAIL_BYTES = 8 * 1024**2
+"""So much of the end of each log is read: compilers say much after one of them was killed."""
+LOG, COMPILE_LOG = "scenario_a.log", "container/pip.log"
 LITTLE = 16 * 1024**2
 """A file system with fewer bytes free than this is full: programs give up before the last block."""
 
 NO_SPACE = re.compile(r"No space left on device|ENOSPC|Disk quota exceeded", re.IGNORECASE)
-# g++, nvcc and a shell or a program's parent, of a process that ended by SIGKILL.
+# gcc (since 9, and before), nvcc, clang, and a shell or a program's parent, of a process that ended by SIGKILL.
 KILLED = re.compile(
-    r"Killed signal terminated program (?P<gcc>\S+)"
-    r"|'(?P<nvcc>\w+)' died due to signal 9"
-    r"|(?P<clang>\S+): .*unable to execute command: Killed"
-    r"|^.{0,40}\bKilled\b|exit (?:code|status)[ :]+137\b",
+    r"Killed signal terminated program (?P<gcc>[\w.+-]+)"
+    r"|internal compiler error: Killed \(program (?P<old_gcc>[\w.+-]+)\)"
+    r"|'(?P<nvcc>[\w.+-]+)' died due to signal 9"
+    r"|(?P<clang>[\w.+-]+): .*unable to execute command: Killed"
+    r"|(?:^|line \d+: +\d+ |[\dZ\]] ) *Killed\b|exit (?:code|status)[ :]+(?:137|-9)\b|SIGKILL",
     re.MULTILINE,
 )
 
@@ -48,9 +47,7 @@ class Seen:
     """What a cause is told from."""
 
     text: str
-    """The ends of the logs."""
-    phase: str
-    """The log of the phase that failed."""
+    """The log of the phase that failed, and that of the compile."""
     exit_code: int
     max_jobs: str
     oom_kills: int
@@ -70,7 +67,7 @@ def cause(seen: Seen) -> str | None:
         or no_memory(seen)
         or no_engine(seen)
         or killed(seen)
-        or failure_log.cause(seen.phase)
+        or failure_log.cause(seen.text)
     )
 
 
@@ -130,13 +127,12 @@ def victim(seen: Seen) -> str | None:
 
 def look(evidence: Path, options: argparse.Namespace) -> Seen:
     """Look at the run's logs and at the host."""
-    phase = failure_log.of_phase(tail(evidence / LOGS[0], PHASE_BYTES))
+    phase = failure_log.of_phase(tail(evidence / LOG))
     needs_engine = options.runtime == "devcontainer"
     engine = output("docker", "info", "--format", "{{.DockerRootDir}}") if needs_engine else None
     folders = [evidence, Path(engine or "/var/lib/docker")] if needs_engine else [evidence]
     return Seen(
-        text="\n".join(tail(evidence / name) for name in LOGS),
-        phase=phase + index_answer(phase),
+        text="\n".join([phase, tail(evidence / COMPILE_LOG), index_answer(phase)]),
         exit_code=options.exit_code,
         max_jobs=options.max_jobs,
         oom_kills=oom_kills() - options.oom_kills_before,
@@ -164,11 +160,11 @@ def index_answer(phase: str) -> str:
         return f"\n{url}: {getattr(error, 'reason', error)}\n"
 
 
-def tail(path: Path, most: int = TAIL_BYTES) -> str:
-    """Return the end of a file, so many bytes at most; empty where there is none."""
+def tail(path: Path) -> str:
+    """Return the end of a file; empty where there is none."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - most))
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
             return file.read().decode(errors="replace")
     except OSError:
         return ""

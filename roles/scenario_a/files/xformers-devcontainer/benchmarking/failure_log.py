@@ -226,9 +226,51 @@ CAUSES = (
         "choose another by --arch-list, or a base image with a newer CUDA: scenario_a_base_image",
     ),
     (
-        (r"The detected CUDA version \((?P<what>[^)]+)\) mismatches the version that was used",),
+        (
+            r"The detected CUDA version \((?P<what>\d[^)]+)\) mismatches the version that was used",
+            # As Python shows an error with its arguments apart.
+            r"The detected CUDA version \(%s\) mismatches .*?, '(?P<told>\d[\d.]*)'",
+        ),
         "the image has CUDA {what}, and torch is built with another",
         "take the index of torch that fits the image's CUDA: scenario_a_python_packages",
+    ),
+    (
+        (r"unsupported GNU version! gcc versions later than (?P<what>\d+) are not supported",),
+        "the image's gcc is later than {what}, the last that its nvcc takes",
+        "add that gcc to scenario_a_system_packages, or take a base image with a newer CUDA: scenario_a_base_image",
+    ),
+    (
+        (r"ModuleNotFoundError: No module named '(?P<what>[\w.]+)'",),
+        "Python in the image has no module {what}",
+        "add what brings it to scenario_a_python_packages",
+    ),
+    (
+        (r"CUDA_HOME environment variable is not set", r"No such file or directory: '[^']*nvcc'", r"nvcc: not found"),
+        "there is no nvcc in the image",
+        "take a base image with CUDA's compilers, a -devel one: scenario_a_base_image",
+    ),
+    (
+        (
+            r"No such file or directory: '(?P<what>ninja|cmake|git|c\+\+|g\+\+|gcc|rsync)'",
+            r"\b(?P<shell>ninja|cmake|git|g\+\+|gcc|rsync): (?:command )?not found",
+        ),
+        "there is no {what} in the image",
+        "add its package to scenario_a_system_packages",
+    ),
+    (
+        (r"fatal error: (?P<what>[\w./+-]+\.(?:h|hpp|cuh|hxx)): No such file or directory",),
+        "a header is missing: {what}",
+        "add the package that has it to scenario_a_system_packages, or take another base image: scenario_a_base_image",
+    ),
+    (
+        (r"cannot find -l(?P<what>[\w.+-]+)",),
+        "the linker finds no library {what}",
+        "add the package that has it to scenario_a_system_packages, or take another base image: scenario_a_base_image",
+    ),
+    (
+        (r"(?P<what>[\w./+-]+\.(?:cu|cuh|cpp|cc|c|h|hpp)[:(]\d+)[^\n]*\b(?:error|undefined reference)\b",),
+        "xformers' own source does not compile, first at {what}",
+        "mend the fork, or name another commit: --xformers-ref",
     ),
 )
 """(Patterns, cause, remedy), the surest first; `{what}` is whichever group of a pattern was found."""
