@@ -10,7 +10,7 @@ import pytest
 from outside_world import WORKLOAD
 from sample import TODAY, chosen
 
-SAMPLE = 2
+SAMPLE = 1
 WARM = "provisioner/short:1"
 DOCKERFILE = """
 FROM nvidia/cuda:12.8.0-devel-ubuntu22.04
@@ -135,6 +135,7 @@ def test_it_is_cloned_and_recorded_by_commit_and_tree(world, forks, short_run, k
         assert world.sh(f"cat {place}/weights", world.host()) == "large\n"
 
 
+@pytest.mark.skipif(not os.environ.get("FORKS"), reason="one of FORKS=all: what it says is tested by units, too")
 def test_large_files_that_the_image_cannot_have_are_told(forks, short_run):
     done = short_run(**BASE, scenario_a_xformers_url=f"{GITHUB}/large.git")
     assert done.code == 1, done
