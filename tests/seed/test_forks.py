@@ -12,6 +12,7 @@ from sample import TODAY, chosen
 
 SAMPLE = 1
 WARM = "provisioner/short:1"
+NOT_HAD = "large files, without git-lfs"
 DOCKERFILE = """
 FROM nvidia/cuda:12.8.0-devel-ubuntu22.04
 RUN apt-get update && apt-get install -y python3-pip build-essential git ninja-build openssh-client
@@ -87,6 +88,7 @@ def forks(world):
             "beside",
             "main",
         ),
+        NOT_HAD: ({"scenario_a_xformers_url": f"{GITHUB}/large.git"}, "large", "main"),
         "large files": (
             {
                 "scenario_a_xformers_url": "file:///sources/large.git",
@@ -108,6 +110,7 @@ KINDS = (
     "SSH",
     "a folder of the host",
     "large files",
+    NOT_HAD,
 )
 BASE = {"scenario_a_base_image": WARM, "scenario_a_system_packages": ["git"]}
 
@@ -120,6 +123,12 @@ def head(world, name, what="HEAD"):
 def test_it_is_cloned_and_recorded_by_commit_and_tree(world, forks, short_run, kind):
     variables, name, what = forks[kind]
     done = short_run(**{**BASE, **variables})
+    if kind == NOT_HAD:
+        assert done.code == 1, done
+        (record,) = done.json["runs"]
+        assert record["failure"]["phase"] == "clone", record
+        assert record["failure"]["cause"].endswith("weights; add git-lfs to scenario_a_system_packages"), record
+        return
     assert done.code == 0, done
     (record,) = done.json["runs"]
     inputs = record["inputs"]
@@ -133,12 +142,3 @@ def test_it_is_cloned_and_recorded_by_commit_and_tree(world, forks, short_run, k
         assert "__init__.py" in world.sh(f"ls {place}/part", world.host())
     if name == "large":
         assert world.sh(f"cat {place}/weights", world.host()) == "large\n"
-
-
-@pytest.mark.skipif(not os.environ.get("FORKS"), reason="one of FORKS=all: what it says is tested by units, too")
-def test_large_files_that_the_image_cannot_have_are_told(forks, short_run):
-    done = short_run(**BASE, scenario_a_xformers_url=f"{GITHUB}/large.git")
-    assert done.code == 1, done
-    (record,) = done.json["runs"]
-    assert record["failure"]["phase"] == "clone", record
-    assert record["failure"]["cause"].endswith("weights; add git-lfs to scenario_a_system_packages"), record

@@ -1,7 +1,7 @@
 """Every source that a default or a documented variable names is installed from for real, on both releases of Debian.
 
-A run of the tests takes one release, under their own names or from a site's mirror, day by day in turn; FAULTS=all takes
-both ways on both. What is in NVIDIA's packages is a stand-in; apt, the keys, DKMS, Docker's engine and Node are real.
+A run of the tests takes one release, under their own names or from a site's mirror, day by day in turn; FAULTS=all
+takes both ways on both. What is in NVIDIA's packages is a stand-in; apt, the keys, DKMS, Docker's engine and Node are real.
 """
 
 import itertools
@@ -10,7 +10,7 @@ import os
 import re
 
 import pytest
-from sample import TODAY
+from sample import ALL, TODAY
 
 SOURCES = {
     "docker_engine_source": "docker",
@@ -36,7 +36,7 @@ FROM = {
     "nvidia-open-580": "developer.download.nvidia.com",
 }
 EVERY_WAY = list(itertools.product((12, 13), ("names", "mirror")))
-WAYS = EVERY_WAY if os.environ.get("FAULTS") == "all" else [EVERY_WAY[TODAY.toordinal() % len(EVERY_WAY)]]
+WAYS = EVERY_WAY if os.environ.get("FAULTS") == ALL else [EVERY_WAY[TODAY.toordinal() % len(EVERY_WAY)]]
 
 
 @pytest.fixture(scope="module", params=WAYS, ids=lambda way: f"Debian {way[0]}, {way[1]}")
