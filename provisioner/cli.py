@@ -103,7 +103,7 @@ COMMANDS = (
             option("--username", metavar="NAME", help="GitHub user whose xformers fork is compiled"),
             option("--xformers-url", metavar="URL", help="clone xformers from here instead"),
             option("--xformers-ref", metavar="NAME", help="a branch or tag of it (default: the remote's own)"),
-            option("--arch-list", metavar="LIST", help="GPU architectures, such as '8.0;9.0a', or auto"),
+            option("--arch-list", metavar="LIST", help="GPU architectures, such as '8.0;9.0a' or Hopper, or auto"),
             option("--max-jobs", metavar="N", help="compile jobs at a time, or auto"),
             option("--require-gpu", action="store_true", help="a host without a GPU is a failure"),
             option("--fresh", action="store_true", help="measure anew where a finished run is there already"),

@@ -94,6 +94,26 @@ https://docs.nvidia.com/deploy/cuda-compatibility/forward-compatibility.html. Of
 CONSUMER = re.compile(r"\b(GeForce|TITAN)\b", re.IGNORECASE)
 """Cards of brands that NVIDIA_REQUIRE_CUDA does not name: with these the image wants a driver that knows its CUDA."""
 
+NAMED = {
+    "Kepler+Tesla": "3.7",
+    "Kepler": "3.5+PTX",
+    "Maxwell+Tegra": "5.3",
+    "Maxwell": "5.0;5.2+PTX",
+    "Pascal": "6.0;6.1+PTX",
+    "Volta+Tegra": "7.2",
+    "Volta": "7.0+PTX",
+    "Turing": "7.5+PTX",
+    "Ampere+Tegra": "8.7",
+    "Ampere": "8.0;8.6+PTX",
+    "Ada": "8.9+PTX",
+    "Hopper": "9.0+PTX",
+    "Blackwell+Tegra": "11.0",
+    "Blackwell": "10.0;10.3;12.0;12.1+PTX",
+}
+"""What torch takes by name: https://github.com/pytorch/pytorch/blob/main/torch/utils/cpp_extension.py, named_arches."""
+RENAMED = {"101": "11.0"}
+"""Architectures of CUDA 12 that no GPU has: they were given another number (Thor's, by CUDA 13.0)."""
+
 IMAGE = re.compile(r"(?:^|/)(?P<owner>nvidia|provisioner)/cuda:(?P<cuda>\d+\.\d+)(?![\d])")
 """Images whose tag is CUDA's version: NVIDIA's, wherever they are mirrored, and those that role local_sources makes."""
 BUILT_WITH = re.compile(r"cu(\d+)(\d)")
@@ -138,17 +158,24 @@ def architectures(text: str) -> list[str]:
     return ["".join(found.groups()) for found in map(ARCHITECTURE.fullmatch, re.split(r"[;\s]+", text)) if found]
 
 
+def numbers(text: str) -> str:
+    """Return a list of architectures with torch's names for some as numbers: "Hopper;8.0" is 9.0+PTX;8.0."""
+    return ";".join(NAMED.get(word, word) for word in re.split(r"[;\s]+", text) if word)
+
+
 # --- what does not go together ---
 
 
 def misfits(image: str, arch_list: str, pip_calls: Iterable[Sequence[str]], gpus: Gpus = UNKNOWN) -> list[Misfit]:
     """Return what does not go together, the surest first; empty where nothing is known to be wrong."""
+    wanted = numbers(arch_list)
     cuda = of_image(image)
     if not cuda:
-        return []
+        return list(_of_no_gpu(wanted))
     found = [
+        *_of_no_gpu(wanted),
         *_torch(image, cuda, of_torch(pip_calls)),
-        *_architectures(image, cuda, arch_list, gpus.capabilities),
+        *_architectures(image, cuda, wanted, gpus.capabilities),
         *_driver(image, cuda, gpus),
     ]
     return sorted(found, key=lambda each: each.outcome != "fail")
@@ -166,6 +193,16 @@ def _torch(image: str, cuda: str, built_with: str) -> Iterator[Misfit]:
             "other major version",
             f"name a torch of CUDA {_major(cuda)} {IN_TORCH}, or an image of CUDA {_major(built_with)} {IN_IMAGE}",
         )
+
+
+def _of_no_gpu(arch_list: str) -> Iterator[Misfit]:
+    for each in dict.fromkeys(re.sub(r"[af]$", "", found) for found in architectures(arch_list)):
+        if each in RENAMED:
+            yield Misfit(
+                "fail",
+                f"no GPU has the compute capability {_shown([each])}",
+                f"name {RENAMED[each]} by --arch-list (scenario_a_arch_list), which it is called now",
+            )
 
 
 def _architectures(image: str, cuda: str, arch_list: str, capabilities: Sequence[str]) -> Iterator[Misfit]:

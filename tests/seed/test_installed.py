@@ -1,7 +1,7 @@
 """Every source that a default or a documented variable names is installed from for real, on both releases of Debian.
 
 A run of the tests takes one release, under their own names or from a site's mirror, day by day in turn; FAULTS=all
-takes both ways on both. What is in NVIDIA's packages is a stand-in; apt, the keys, DKMS, Docker's engine and Node are real.
+takes both ways on both. What is in NVIDIA's packages is a stand-in; apt, keys, DKMS, Docker's engine and Node are real.
 """
 
 import itertools

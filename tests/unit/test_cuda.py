@@ -131,7 +131,6 @@ def test_an_architecture_that_the_cuda_cannot_build_for():
         ("nvidia/cuda:12.8.0-devel-ubuntu22.04", "10.3;8.0", "10.3", "12.9 to 13.5"),
         ("nvidia/cuda:12.8.0-devel-ubuntu22.04", "12.0f", "12.0f", "12.9 to 13.5"),
         ("nvidia/cuda:13.0.0-devel-ubuntu24.04", "6.1;7.0", "6.1, 7.0", "11.8 to 12.9"),
-        ("nvidia/cuda:13.0.0-devel-ubuntu24.04", "10.1", "10.1", "12.8 to 12.9"),
         ("nvidia/cuda:13.3.0-devel-ubuntu24.04", "10.7", "10.7", "13.4 to 13.5"),
         ("nvidia/cuda:12.6.0-devel-ubuntu22.04", "3.5", "3.5", "11.8"),
         ("nvidia/cuda:12.6.0-devel-ubuntu22.04", "3.5;12.0", "3.5, 12.0", ""),
@@ -285,3 +284,13 @@ def test_each_profile_goes_together(tmp_path, profile):
 def test_before_a_host_is_touched_what_cannot_go_well_is_refused(tmp_path, variables, words):
     assert words in " ".join(validated(tmp_path, provisioner_profile="seed", **variables).split())
     assert validated(tmp_path, provisioner_profile="seed", scenario_a_runtime="native", **variables) == ""
+
+
+def test_torch_s_names_are_numbers_and_what_no_gpu_has_is_told():
+    assert cuda.numbers("Hopper") == "9.0+PTX"
+    assert cuda.numbers("Ampere; 8.9 Blackwell+Tegra") == "8.0;8.6+PTX;8.9;11.0"
+    assert cuda.numbers("") == ""
+    (found,) = cuda.misfits("site/own:1", "10.1", [])
+    assert found.outcome == "fail" and "no GPU has the compute capability 10.1" in found.detail
+    assert "11.0" in found.remedy
+    assert cuda.misfits("nvidia/cuda:12.8.0-devel-ubuntu22.04", "Hopper", []) == []

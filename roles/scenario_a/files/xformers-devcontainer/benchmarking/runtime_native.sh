@@ -47,7 +47,7 @@ make_environment() {
 # but what is named here, so that no setting, compiler or cache of a user gets into the measurement.
 inside() {
   local name kept=()
-  for name in CUDA_HOME LD_LIBRARY_PATH MAX_JOBS NVCC_APPEND_FLAGS SCENARIO_A_STARTED_BY SCENARIO_A_WHEELS \
+  for name in CUDA_HOME LD_LIBRARY_PATH TMPDIR MAX_JOBS NVCC_APPEND_FLAGS SCENARIO_A_STARTED_BY SCENARIO_A_WHEELS \
     TORCH_CUDA_ARCH_LIST XFORMERS_USERNAME XFORMERS_REF \
     http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY SSL_CERT_FILE; do
     [ -z "${!name-}" ] || kept+=("$name=${!name}")

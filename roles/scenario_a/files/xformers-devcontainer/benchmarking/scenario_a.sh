@@ -63,13 +63,12 @@ arch_list() {
 }
 
 # One compiler a core, but no more than fit the memory that is free now, since a compile that the kernel kills costs
-# hours. Two compilers of xformers 0.0.35 for 9.0 held 3.0 GB together at their highest; the rest is room for versions
+# hours; both within the limits that the compile will be under. Two compilers of xformers 0.0.35 for 9.0 held 3.0 GB together at their highest; the rest is room for versions
 # with larger units and for everything else on the host.
 MEMORY_PER_JOB_KIB=$((4 * 1024 ** 2))
 max_jobs() {
   local cores available jobs
-  cores=$(nproc)
-  available=$(awk '$1 == "MemAvailable:" { print $2 }' /proc/meminfo)
+  read -r cores available < <(python3 -B "$here/limits.py" "$runtime" "$base/.devcontainer/devcontainer.json")
   jobs=$((available / MEMORY_PER_JOB_KIB))
   if [ "$jobs" -gt "$cores" ]; then jobs=$cores; fi
   if [ "$jobs" -lt 1 ]; then jobs=1; fi

@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""Print how many cores the compile may use, and how many KiB of memory are free for it: of the machine, and within
+every limit that the compile will be under.
+
+    limits.py native
+    limits.py devcontainer DEVCONTAINER_JSON
+
+Native, these are the limits of this process. In a devcontainer they are those of the engine's containers, and what the
+file's runArgs say: neither nproc nor /proc/meminfo tell of those. Standard library only: it runs on the benchmarked
+host, beside scenario_a.sh.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import devcontainer_json
+
+GROUPS = Path("/sys/fs/cgroup")
+UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+
+
+class Group:
+    """A control group: of version 2, or of version 1, where each controller has a tree of its own."""
+
+    def __init__(self, path: str, root: Path = GROUPS) -> None:
+        self.path, self.root = path, root
+        self.unified = (root / "cgroup.controllers").exists()
+
+    def chain(self, controller: str) -> Iterator[Path]:
+        """Give the group's folder and those above it: what holds for one holds for all in it."""
+        top = self.root if self.unified else self.root / controller
+        folder = top / self.path.lstrip("/")
+        while folder != top:
+            yield folder
+            folder = folder.parent
+        yield top
+
+    def memory(self) -> int | None:
+        """Return the bytes that are free within its limits; None where it has none."""
+        limit, used, stat, cache = (
+            ("memory.max", "memory.current", "memory.stat", "inactive_file")
+            if self.unified
+            else ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat", "total_inactive_file")
+        )
+        free = []
+        for folder in self.chain("memory"):
+            most, now = number(folder / limit), number(folder / used)
+            if most is None or now is None or most > 2**60:  # version 1 has a number for "none"
+                continue
+            # Files that were read are dropped before anything is killed.
+            spare = re.search(rf"^{cache} (\d+)$", text(folder / stat), re.MULTILINE)
+            free.append(most - now + (int(spare[1]) if spare else 0))
+        return max(min(free), 0) if free else None
+
+    def cores(self) -> float | None:
+        """Return the cores that its quotas and sets of processors leave; None where it has neither."""
+        found = []
+        for folder in self.chain("cpu"):
+            if self.unified:
+                quota, _, period = text(folder / "cpu.max").partition(" ")
+            else:
+                quota, period = text(folder / "cpu.cfs_quota_us"), text(folder / "cpu.cfs_period_us")
+            if quota.isdigit() and period.isdigit() and int(period):
+                found.append(int(quota) / int(period))
+        name = "cpuset.cpus.effective" if self.unified else "cpuset.effective_cpus"
+        for folder in self.chain("cpuset"):
+            if cpus := count(text(folder / name) or text(folder / "cpuset.cpus")):
+                found.append(float(cpus))
+                break  # it is part of those above
+        return min(found, default=None)
+
+
+def text(path: Path) -> str:
+    """Return a file's text, stripped; empty where it cannot be read."""
+    try:
+        return path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def number(path: Path) -> int | None:
+    """Return the number in a file; None where it has none, "max" for example."""
+    found = text(path)
+    return int(found) if found.isdigit() else None
+
+
+def count(processors: str) -> int:
+    """Return how many processors a list such as "0-3,8" names; 0 where it is none."""
+    ranges = [re.fullmatch(r"(\d+)(?:-(\d+))?", part) for part in processors.split(",")]
+    return sum(int(one[2] or one[1]) - int(one[1]) + 1 for one in ranges if one) if all(ranges) else 0
+
+
+def own_group(controller_text: str, controller: str) -> str:
+    """Return this process's group by /proc/self/cgroup's text: of a controller, or the one of version 2."""
+    groups = dict(line.split(":", 2)[1:] for line in controller_text.splitlines() if line.count(":") >= 2)
+    named = next((path for names, path in groups.items() if controller in names.split(",")), None)
+    return named or groups.get("", "/")
+
+
+def engine_group() -> str:
+    """Return the group that the engine makes its containers' groups in."""
+    question = ["docker", "info", "--format", "{{.CgroupDriver}}"]
+    try:
+        said = subprocess.run(question, capture_output=True, text=True, timeout=20, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        said = ""  # the run will say so
+    return "/system.slice" if said.strip() == "systemd" else "/docker"
+
+
+def of_run_arguments(arguments: list[str]) -> tuple[float | None, int | None]:
+    """Return the cores and the bytes of memory that `docker run`'s options leave a container; None for no limit."""
+    given: dict[str, str] = {}
+    words = [str(word) for word in arguments]
+    for at, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        given[name] = value if equals else words[at + 1] if at + 1 < len(words) else ""
+    cores = [float(given["--cpus"])] if re.fullmatch(r"\d+(\.\d+)?", given.get("--cpus", "")) else []
+    if cpus := count(given.get("--cpuset-cpus", "")):
+        cores.append(float(cpus))
+    size = re.fullmatch(r"(\d+)([bkmg]?)b?", (given.get("--memory") or given.get("-m") or "").lower())
+    return min(cores, default=None), int(size[1]) * UNITS[size[2]] if size else None
+
+
+def available() -> int:
+    """Return the bytes that the kernel calls available on the whole machine."""
+    found = re.search(r"^MemAvailable: +(\d+) kB", text(Path("/proc/meminfo")), re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print both numbers."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("runtime", choices=("native", "devcontainer"))
+    parser.add_argument("file", nargs="?", type=Path)
+    options = parser.parse_args(arguments)
+    cores, memory = [float(len(os.sched_getaffinity(0)))], [available()]
+    if options.runtime == "native":
+        own = text(Path("/proc/self/cgroup"))
+        group, memory_group = Group(own_group(own, "cpu")), Group(own_group(own, "memory"))
+    else:
+        group = memory_group = Group(engine_group())
+        more_cores, more_memory = of_run_arguments(run_arguments(options.file))
+        cores += [more_cores] if more_cores else []
+        memory += [more_memory] if more_memory else []
+    cores += [found for found in (group.cores(),) if found]
+    memory += [found for found in (memory_group.memory(),) if found is not None]
+    print(max(int(min(cores)), 1), min(memory) // 1024)
+
+
+def run_arguments(path: Path | None) -> list[str]:
+    """Return the runArgs of a devcontainer.json; none where it cannot be read, which is told when it is laid down."""
+    try:
+        return list(devcontainer_json.parse(path.read_text(encoding="utf-8")).get("runArgs", [])) if path else []
+    except (OSError, ValueError):
+        return []
+
+
+if __name__ == "__main__":
+    main()

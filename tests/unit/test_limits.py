@@ -1,0 +1,96 @@
+"""How many compilers there may be at once: within every limit that holds for the compile, of both cgroup versions."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+FILE = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/benchmarking/limits.py"
+spec = importlib.util.spec_from_file_location("limits", FILE)
+limits = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(limits)
+
+GIB = 2**30
+
+
+def tree(root, files):
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    return root
+
+
+def test_version_2_the_tightest_limit_of_all_above_counts(tmp_path):
+    root = tree(
+        tmp_path,
+        {
+            "cgroup.controllers": "cpu cpuset memory",
+            "system.slice/memory.max": 8 * GIB,
+            "system.slice/memory.current": 6 * GIB,
+            "system.slice/memory.stat": f"anon 1\ninactive_file {GIB}",
+            "system.slice/x.service/memory.max": "max",
+            "system.slice/x.service/memory.current": GIB,
+            "system.slice/cpu.max": "max 100000",
+            "system.slice/x.service/cpu.max": "250000 100000",
+            "system.slice/x.service/cpuset.cpus.effective": "0-7",
+        },
+    )
+    group = limits.Group("/system.slice/x.service", root)
+    assert group.memory() == 3 * GIB
+    assert group.cores() == 2.5
+    assert limits.Group("/system.slice", root).cores() is None
+
+
+def test_version_1_has_a_tree_for_each_controller(tmp_path):
+    root = tree(
+        tmp_path,
+        {
+            "memory/memory.limit_in_bytes": 9223372036854771712,
+            "memory/memory.usage_in_bytes": GIB,
+            "memory/docker/memory.limit_in_bytes": 4 * GIB,
+            "memory/docker/memory.usage_in_bytes": 5 * GIB,
+            "cpu/docker/cpu.cfs_quota_us": -1,
+            "cpu/docker/cpu.cfs_period_us": 100000,
+            "cpuset/docker/cpuset.cpus": "1,3-4",
+        },
+    )
+    group = limits.Group("/docker", root)
+    assert group.memory() == 0
+    assert group.cores() == 3.0
+    assert limits.Group("/none", root).memory() is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cores", "memory"),
+    [
+        ([], None, None),
+        (["--gpus", "all", "--shm-size=8g"], None, None),
+        (["--cpus", "2.5", "--memory=6g"], 2.5, 6 * GIB),
+        (["-m", "512m", "--cpuset-cpus", "0-1"], 2.0, 512 * 2**20),
+        (["--memory", "1073741824"], None, GIB),
+        (["--cpus=all", "--memory=much"], None, None),
+    ],
+)
+def test_what_the_devcontainer_is_run_with_counts_too(arguments, cores, memory):
+    assert limits.of_run_arguments(arguments) == (cores, memory)
+
+
+def test_this_process_s_groups_by_what_the_kernel_says():
+    assert limits.own_group("0::/user.slice/a.scope", "memory") == "/user.slice/a.scope"
+    hybrid = "4:memory:/jobs/7\n1:cpu,cpuacct:/jobs/8\n0::/x"
+    assert limits.own_group(hybrid, "memory") == "/jobs/7" and limits.own_group(hybrid, "cpu") == "/jobs/8"
+
+
+def test_both_numbers_are_printed_whatever_there_is(tmp_path, capsys):
+    file = tmp_path / "devcontainer.json"
+    file.write_text(json.dumps({"runArgs": ["--cpus", "0.5", "--memory", "64m"]}))
+    limits.main(["devcontainer", str(file)])
+    assert capsys.readouterr().out == "1 65536\n"
+    file.write_text("{")
+    for arguments in (["devcontainer", str(file)], ["native"]):
+        limits.main(arguments)
+        cores, memory = map(int, capsys.readouterr().out.split())
+        assert cores >= 1 and memory >= 0
