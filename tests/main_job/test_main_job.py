@@ -46,6 +46,9 @@ def failed(state, provisioner):
         "--fresh",
         "-e",
         "scenario_a_base_image=provisioner/none:missing",
+        # Who asks for it beforehand refuses it at once.
+        "-e",
+        "provisioner_check_sources=false",
     )
 
 
