@@ -191,14 +191,14 @@ def test_what_is_no_json_though_python_reads_it_is_refused(value):
 
 def test_the_values_of_a_secret_are_not_said(tmp_path):
     base = tmp_path / "devcontainer.json"
-    token = "hunter2"
+    value = "hunter2"
     base.write_text(
-        json.dumps({"containerEnv": {"T": token}, "runArgs": ["-e", f"A={token}", f"-eB={token}", f"--env=C={token}"]})
+        json.dumps({"containerEnv": {"T": value}, "runArgs": ["-e", f"A={value}", f"-eB={value}", f"--env=C={value}"]})
     )
     command = [sys.executable, SCRIPT, base, "--output", tmp_path / "made"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.count("taken out") == 4
-    assert token not in done.stdout + done.stderr + (tmp_path / "made").read_text()
+    assert value not in done.stdout + done.stderr + (tmp_path / "made").read_text()
 
 
 @pytest.mark.parametrize("where", ["runArgs", "build.options"])
