@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -129,3 +130,15 @@ def test_a_base_that_cannot_be_used_is_one_line_and_code_2(tmp_path):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert str(base) in done.stderr
+
+
+@pytest.mark.parametrize(
+    "make", [Path.mkdir, os.mkfifo, lambda path: path.write_bytes(b"\xff\xfe{"), lambda path: None]
+)
+def test_what_is_no_file_of_text_is_refused_in_a_line(tmp_path, make):
+    base = tmp_path / "devcontainer.json"
+    make(base)
+    command = [sys.executable, SCRIPT, base, "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(f"{base}: ")

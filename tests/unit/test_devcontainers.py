@@ -26,6 +26,7 @@ OUT = {
     "debugger": "build.dockerfile features containerEnv.LOCAL_USER_ID",
     "docker-in-docker": "image features postStartCommand secrets",
     "editor-in-a-desktop": "build.dockerfile features privileged mounts postCreateCommand containerEnv.DISPLAY",
+    "everything-that-is-kept": "",
     "framework-with-cuda": "build.context build.dockerfile build.args --gpus postCreateCommand features",
     "libraries-with-credentials": "image --rm --name hostRequirements.gpu initializeCommand postAttachCommand"
     " containerEnv.SCCACHE_BUCKET containerEnv.HISTFILE workspaceFolder workspaceMount mounts features"

@@ -212,6 +212,18 @@ def _parsed(arguments: list[str], where: str):
         yield name, value
 
 
+def _text(path: Path) -> str:
+    """Return what is in a file. Raise BaseError where it is no regular file of text: a pipe would be waited for."""
+    try:
+        if path.exists() and not path.is_file():
+            raise BaseError("not a regular file; give one")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise BaseError("not UTF-8; save it as that") from None
+    except OSError as error:
+        raise BaseError(f"{error.strerror}; give a file that can be read") from None
+
+
 def _shown(value: object) -> str:
     """Return what others wrote as one short line."""
     text = json.dumps(value)
@@ -245,9 +257,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--mount", type=_mount, action="append", default=[], metavar="SOURCE:TARGET[:ro]")
     options = parser.parse_args(arguments)
     try:
-        config = parse(options.base.read_text(encoding="utf-8"))
+        config = parse(_text(options.base))
         result, out = transform(config, gpus=options.gpus, env=dict(options.env), mounts=options.mount)
-    except (OSError, UnicodeDecodeError, BaseError) as error:
+    except BaseError as error:
         print(f"{options.base}: {error}", file=sys.stderr)
         return 2
     if options.output:
