@@ -57,7 +57,7 @@ def read_by_cli(configuration: dict[str, Any], folder: Path) -> dict[str, Any]:
     environment = HOST | {"PATH": os.environ["PATH"]}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
+    answer = json.loads(done.stdout.replace(str(workspace), "/srv/workspace"))
     read = {name: answer[name] for name in ("configuration", "mergedConfiguration")}
     for part in read.values():
         del part["configFilePath"]

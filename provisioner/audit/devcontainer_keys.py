@@ -16,7 +16,7 @@ __all__ = ["BUILD", "BUILDER_IMAGES", "BUILD_OPTIONS", "INERT", "KEYS", "PROXIES
 ONCE_KEYS = {"privileged"}
 ONCE_BUILD = {"args"}
 ONCE_RUN_OPTIONS = frozenset(
-    "name net memory memory-swap cpus pids-limit device runtime label privileged ulimit".split()  # noqa: SIM905
+    "name net memory memory-swap cpus pids-limit device runtime label privileged ulimit dns cap-drop".split()  # noqa: SIM905
 )
 
 

@@ -46,7 +46,7 @@ OUT = {
     " containerEnv.NVCC_APPEND_FLAGS containerEnv.CC containerEnv.HF_TOKEN containerEnv.PIP_FIND_LINKS"
     " unknownToAnySpecification runServices privileged",
     "short-options": "image --interactive --tty --detach --publish --publish --volume --volume --user --memory"
-    " --workdir --env --publish-all --env-file --restart --device --device --entrypoint",
+    " --workdir --env --publish-all --env-file --restart --device --device --entrypoint --dns --cap-drop",
     "time-zone-and-proxy": "image build.args containerEnv.PORT remoteEnv",
     "virtual-environment": "image postCreateCommand",
 }
