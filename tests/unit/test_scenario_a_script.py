@@ -90,6 +90,7 @@ def test_it_runs_by_hand_and_leaves_the_base_alone(script):
     assert json.loads((script.evidence / "result.json").read_text())["outcome"] == "ok"
     lines = (script.evidence / "scenario_a.log").read_text().splitlines()
     assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", line) for line in lines)
+    assert any(line.endswith("taken out: image: the image is built by Scenario A's Dockerfile") for line in lines)
     assert done.stdout.splitlines() == lines, "a person sees something else than the log keeps"
     made = json.loads((script.root / "xformers-devcontainer-scenario-a/.devcontainer/devcontainer.json").read_text())
     assert "image" not in made
