@@ -211,6 +211,27 @@ def test_each_option_is_known_once(where):
     assert set(options["aliases"].values()) <= set(known)
 
 
+@pytest.mark.parametrize(
+    ("option", "good", "bad"),
+    [
+        ("--add-host", "a.b:10.0.0.255", "a.b:10.0.0.256"),
+        ("--add-host", "a:host-gateway", "a"),
+        ("--shm-size", "8GiB", "8 apples"),
+        ("--shm-size", "64m", "${localEnv:SHM:64m}"),
+        ("--network", "host", "no-such-network"),
+        ("--ipc", "private", "container:other"),
+        ("--hostname", "a-b", "-a"),
+        ("--cap-add", "SYS_PTRACE", "SYS_ADMIN"),
+        ("--security-opt", "apparmor=unconfined", "seccomp=./profile.json"),
+    ],
+)
+def test_a_value_that_not_every_host_has_is_taken_out(option, good, bad):
+    module = script()
+    made, out = module.transform({"runArgs": [option, bad, option, good]}, gpus=False, env={}, mounts=[])
+    assert made["runArgs"] == [f"{option}={good}"]
+    assert names(out) == [option]
+
+
 def test_the_last_network_counts():
     module = script()
     made, _ = module.transform({"runArgs": ["--net", "bridge", "--network=host"]}, gpus=False, env={}, mounts=[])
