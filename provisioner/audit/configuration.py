@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from provisioner.audit import devcontainer_keys as allowed
 from provisioner.audit.finding import Findings, failed, match, passed, skipped
 from provisioner.audit.names import BUILDERS, CONFIGURATION, DOCKERFILE, MERGED
 
@@ -14,30 +15,9 @@ if TYPE_CHECKING:
 
     from provisioner.evidence import Evidence
 
-# What a configuration may have, because none of it brings software or runs a command. All else is refused, so that
-# what a later specification adds is not let in unseen. https://containers.dev/implementors/json_reference/
-HARMLESS = frozenset(
-    """
-    $schema name build runArgs mounts containerEnv remoteUser containerUser updateRemoteUserUID customizations
-    postCreateCommand forwardPorts portsAttributes otherPortsAttributes hostRequirements shutdownAction
-    overrideCommand init privileged capAdd securityOpt userEnvProbe waitFor
-    """.split()  # noqa: SIM905
-)
-BUILD = {"dockerfile", "args"}
 POST_CREATE_COMMAND = ".devcontainer/post-create-scenario-a.sh"
-# Options of `docker run` that limit or name a container, or give it devices; none mounts or sets anything.
-RUN_OPTIONS = re.compile(
-    r"--(gpus|shm-size|ipc|ulimit|cap-add|cap-drop|security-opt|network|net|hostname|name|memory|cpus|device|init|"
-    r"privileged|pids-limit|runtime|memory-swap|add-host|dns|label)(=|$)"
-)
-PROXIES = frozenset("http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY".split())  # noqa: SIM905
-# What Scenario A sets itself, and what changes nothing but how things are written down.
-VARIABLES = PROXIES | frozenset(
-    """
-    SCENARIO_A_EVIDENCE TORCH_CUDA_ARCH_LIST MAX_JOBS NVCC_APPEND_FLAGS XFORMERS_USERNAME XFORMERS_FORK_URL
-    XFORMERS_REF     TZ LANG LANGUAGE LC_ALL TERM DEBIAN_FRONTEND FORCE_CUDA
-    """.split()  # noqa: SIM905
-)
+# As the Dev Container CLI knows it: ${localEnv:HOME}, ${localWorkspaceFolder} and the like.
+SUBSTITUTION = re.compile(r"\$\{[^${}]*\}")
 
 
 def configuration_has_no_shortcut(evidence: Evidence) -> Findings:
@@ -47,17 +27,23 @@ def configuration_has_no_shortcut(evidence: Evidence) -> Findings:
         yield skipped("the configuration was not laid down", CONFIGURATION)
         return
     for path, key in _keys(laid_down):
-        if key in {"image", "cacheFrom"} and path[0] not in {"customizations", "containerEnv"}:
+        if key in {"image", "cacheFrom"} and path[0] not in allowed.INERT | {"containerEnv"}:
             yield failed(f"{'.'.join(path)} is set", CONFIGURATION)
-    for unknown in sorted(laid_down.keys() - HARMLESS - {"image"}):
+    for unknown in sorted(laid_down.keys() - allowed.KEYS - {"image"}):
         yield failed(f"{unknown} is set, which Scenario A has no use for", CONFIGURATION)
-    for unknown in sorted(laid_down.get("build", {}).keys() - BUILD - {"cacheFrom"}):
+    for unknown in sorted(laid_down.get("build", {}).keys() - allowed.BUILD - {"cacheFrom"}):
         yield failed(f"build.{unknown} is set", CONFIGURATION)
     if laid_down.get("postCreateCommand") != POST_CREATE_COMMAND:
         yield failed("postCreateCommand is not the one script", CONFIGURATION)
-    for argument in laid_down.get("runArgs", []):
-        if str(argument).startswith("-") and not RUN_OPTIONS.match(str(argument)):
-            yield failed(f"runArgs has {argument}", CONFIGURATION)
+    build_options = laid_down.get("build", {}).get("options", [])
+    for where, arguments, known in (
+        ("runArgs", laid_down.get("runArgs", []), allowed.RUN_OPTIONS),
+        ("build.options", build_options, allowed.BUILD_OPTIONS),
+    ):
+        for argument in map(str, arguments):
+            name = argument.partition("=")[0]
+            if argument.startswith("-") and name.removeprefix("--") not in known:
+                yield failed(f"{where} has {argument}", CONFIGURATION)
     yield passed("no image, no cacheFrom, one post-create script", CONFIGURATION)
 
 
@@ -70,13 +56,13 @@ def configuration_in_force_is_the_one_laid_down(evidence: Evidence) -> Findings:
         return
     for name in ("configuration", "mergedConfiguration"):
         for key, value in (read.get(name) or {}).items():
-            if key in {"customizations", "configFilePath"} or not value:
+            if key in allowed.INERT | {"configFilePath"} or not value:
                 continue
             wanted = laid_down.get(key)
             if name == "mergedConfiguration" and key.endswith("Commands"):  # a list of what each source says
                 single = laid_down.get(key.removesuffix("s"))
                 wanted = [single] if single else []
-            if _less_proxies(value) != _less_proxies(wanted):
+            if not _is_read_from(_less_proxies(wanted), _less_proxies(value)):
                 yield failed(f"{name}.{key} is {json.dumps(value):.60}", MERGED)
     yield passed("the same as was laid down", MERGED)
 
@@ -89,17 +75,17 @@ def container_is_as_configured(evidence: Evidence) -> Findings:
         yield skipped("there was no container", where)
         return
     inputs = evidence.json("files/benchmarking/inputs.json") or {}
-    allowed = {evidence.run["workspace"]: True}
-    allowed |= {mount["source"]: False for mount in inputs.get("mounts") or ()}
+    sources = {evidence.run["workspace"]: True}
+    sources |= {mount["source"]: False for mount in inputs.get("mounts") or ()}
     for mount in container.get("Mounts") or []:
         own = mount.get("Destination") == "/scenario-a-evidence"
-        if not own and mount.get("Source") not in allowed:
+        if not own and mount.get("Source") not in sources:
             yield failed(f"{mount.get('Source') or mount.get('Name')} is mounted", where)
-        elif not own and mount.get("RW") and not allowed[mount["Source"]]:
+        elif not own and mount.get("RW") and not sources[mount["Source"]]:
             yield failed(f"{mount['Source']} is mounted so that it can be written to", where)
     known = dict(_pairs(evidence.inspected("image_inspect.json").get("Config", {}).get("Env")))
     for name, value in _pairs(container.get("Config", {}).get("Env")):
-        if name not in VARIABLES and known.get(name) != value:
+        if name not in allowed.VARIABLES and known.get(name) != value:
             yield failed(f"the variable {name} is set", where)
     yield passed("no mount and no variable beyond Scenario A's", where)
 
@@ -121,8 +107,36 @@ def no_builder_image(evidence: Evidence) -> Findings:
 def _less_proxies(value: Any) -> Any:
     """A value without the proxies, which come from the environment and differ from what a file says."""
     if isinstance(value, dict):
-        return {key: _less_proxies(inner) for key, inner in value.items() if key not in PROXIES and inner != {}}
+        return {key: _less_proxies(inner) for key, inner in value.items() if key not in allowed.PROXIES and inner != {}}
     return value
+
+
+def _is_read_from(laid_down: Any, read: Any) -> bool:
+    """Whether the CLI reads that of what was laid down: the same, but for what it puts in place of ${...}."""
+    if isinstance(laid_down, dict) and isinstance(read, dict):
+        same = laid_down.keys() == read.keys()
+        return same and all(_is_read_from(value, read[key]) for key, value in laid_down.items())
+    if isinstance(laid_down, list) and isinstance(read, list):
+        return len(laid_down) == len(read) and all(map(_is_read_from, laid_down, read))
+    if isinstance(laid_down, str) and isinstance(read, str):
+        return _fits(SUBSTITUTION.split(laid_down), read)
+    return bool(laid_down == read)
+
+
+def _fits(parts: list[str], text: str) -> bool:
+    """Whether the text is made of the parts, in their order, with anything between them."""
+    if len(parts) == 1:
+        return text == parts[0]
+    first, *between, last = parts
+    place, end = len(first), len(text) - len(last)
+    if place > end or not text.startswith(first) or not text.endswith(last):
+        return False
+    for part in between:
+        found = text.find(part, place, end)
+        if found < 0:
+            return False
+        place = found + len(part)
+    return True
 
 
 def _pairs(environment: list[str] | None) -> Iterator[tuple[str, str]]:

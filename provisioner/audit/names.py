@@ -2,6 +2,8 @@
 
 import re
 
+from provisioner.audit.devcontainer_keys import BUILDER_IMAGES
+
 CONFIGURATION = "files/.devcontainer/devcontainer.json"
 MERGED = "devcontainer_configuration.json"
 DOCKERFILE = "files/.devcontainer/Dockerfile.scenario-a"
@@ -15,6 +17,6 @@ EVENTS = "events.jsonl"
 # The runtime that has an image and a container.
 DEVCONTAINER = "devcontainer"
 
-BUILDERS = re.compile(r"xformers-(?:dependency-downloader|builder)")
+BUILDERS = re.compile(BUILDER_IMAGES)
 # The name of an image, less its tag: the devcontainer's own, and those that its wheels were built in.
 SHORTCUT = re.compile(r"(?:^|/)xformers-(?:devcontainer|dependency-downloader|builder)(?:[:@]|$)")

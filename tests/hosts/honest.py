@@ -28,6 +28,11 @@ KILL = f"systemctl kill --signal=KILL {UNIT}"
 SCRIPT_ALONE = f"systemctl kill --kill-who=main --signal=TERM {UNIT}"
 NO_NETWORK = "iptables --insert DOCKER-USER --jump REJECT"
 WITH_NETWORK = "iptables --delete DOCKER-USER --jump REJECT || true"
+LITTLE_MEMORY = (
+    "docker container update --memory 48m --memory-swap 48m"
+    " $(docker container ls --quiet --filter label=devcontainer.local_folder)"
+)
+NO_SUCH_MOUNT = {"source": "/srv/no-such-folder", "target": "/sources"}
 BUSY = f"{SCENARIO}/xformers-devcontainer-scenario-a/busy"
 
 
@@ -79,12 +84,12 @@ KINDS = [
         happens=f"rm {SCENARIO}/xformers-devcontainer/.devcontainer/devcontainer.json",
     ),
     Kind("fails in image_build", "failed", variables={"scenario_a_system_packages": ["git", "no-such-package"]}),
-    Kind("fails in container_up", "failed", configuration={"runArgs": ["--network=no-such-network"]}),
+    Kind("fails in container_up", "failed", variables={"scenario_a_mounts": [NO_SUCH_MOUNT]}),
     Kind("fails in clone", "failed", variables={"scenario_a_xformers_url": "file:///sources/no-such.git"}),
     # nvcc builds for it; the short workload hands it on as it is written, which nvcc does not know.
     Kind("fails in compile", "failed", options=("--arch-list", "9.0+PTX")),
     Kind("fails in pre_commit", "failed", phase="compile", happens=NO_NETWORK, after=WITH_NETWORK),
-    Kind("memory ends", "failed", configuration={"runArgs": ["--memory=48m", "--memory-swap=48m"]}),
+    Kind("memory ends", "failed", phase="clone", happens=LITTLE_MEMORY),
     Kind("its command is killed", "failed", phase="compile", happens="pkill -KILL -f 'devcontainer.* up '"),
     Kind(
         "its engine is killed",
@@ -109,7 +114,7 @@ class Honest:
         if kind.before:
             self.crasher.on_host(kind.before)
         if kind.happens:
-            self.crasher.host.exec_run(["sh", "-c", _when(kind)], detach=True)
+            self.crasher.host.exec_run(["sh", "-c", when(kind)], detach=True)
         try:
             done = subprocess.run(self._command(kind), stdin=subprocess.DEVNULL, capture_output=True, check=False)
         finally:
@@ -137,7 +142,7 @@ class Honest:
         return [*command, *short.OPTIONS, *kind.options, "--state-dir", str(self.folder / "state")]
 
 
-def _when(kind: Kind) -> str:
+def when(kind: Kind) -> str:
     """Return a shell command that waits until a run is in the kind's phase, and then does what happens to it."""
     begun = f'"event":"begin","phase":"{kind.phase}"'
     run = f"{SCENARIO}/runs/$(cat {SCENARIO}/lock)"

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ spec.loader.exec_module(devcontainer_json)
 
 def transform(config, **given):
     settings = {"gpus": False, "env": {}, "mounts": []} | given
-    return devcontainer_json.transform(config, **settings)
+    return devcontainer_json.transform(config, **settings)[0]
 
 
 def test_comments_and_trailing_commas_are_read_and_strings_are_left_alone():
@@ -37,7 +38,7 @@ def test_comments_and_trailing_commas_are_read_and_strings_are_left_alone():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "nonsense", "[1]", '{"a": }', '{"a": 1', '{"build": "Dockerfile"}', '{"dockerComposeFile": "compose.yml"}'],
+    ["", "nonsense", "[1]", '{"a": }', '{"a": 1', '{"dockerComposeFile": "compose.yml"}'],
 )
 def test_what_is_no_configuration_of_one_container_is_refused(text):
     with pytest.raises(devcontainer_json.BaseError):
@@ -65,11 +66,10 @@ def test_every_shortcut_is_out_and_the_rest_is_kept():
     before = json.dumps(base)
     assert transform(base) == {
         "name": "mine",
-        "build": {"dockerfile": "Dockerfile.scenario-a", "args": {"A": "1"}, "options": ["--network=host"]},
+        "build": {"dockerfile": "Dockerfile.scenario-a", "options": ["--network=host"]},
         "customizations": {"vscode": {"extensions": ["x"]}},
         "remoteUser": "vscode",
         "postCreateCommand": ".devcontainer/post-create-scenario-a.sh",
-        "mounts": ["source=cache,target=/cache,type=volume"],
     }
     assert json.dumps(base) == before, "the base was changed"
 
@@ -83,7 +83,7 @@ def test_gpus_are_asked_for_only_where_there_are_some(arguments):
 
 def test_the_command_line_writes_the_file(tmp_path):
     out = tmp_path / "devcontainer.json"
-    subprocess.run(
+    done = subprocess.run(
         [
             sys.executable,
             SCRIPT,
@@ -98,6 +98,8 @@ def test_the_command_line_writes_the_file(tmp_path):
             "--mount",
             "/c:/d",
         ],
+        capture_output=True,
+        text=True,
         check=True,
     )
     made = json.loads(out.read_text())
@@ -105,6 +107,9 @@ def test_the_command_line_writes_the_file(tmp_path):
     assert made["mounts"] == ["type=bind,source=/a,target=/b,readonly", "type=bind,source=/c,target=/d"]
     assert "image" not in made
     assert "cacheFrom" not in made["build"]
+    assert done.stdout.splitlines()[0] == (
+        "devcontainer.json, taken out: image: the image is built by Scenario A's Dockerfile"
+    )
 
 
 @pytest.mark.parametrize("mount", ["a:/b", "/a", "/a,readonly:/b", "/a:/b:rw"])
@@ -125,3 +130,15 @@ def test_a_base_that_cannot_be_used_is_one_line_and_code_2(tmp_path):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert str(base) in done.stderr
+
+
+@pytest.mark.parametrize(
+    "make", [Path.mkdir, os.mkfifo, lambda path: path.write_bytes(b"\xff\xfe{"), lambda path: None]
+)
+def test_what_is_no_file_of_text_is_refused_in_a_line(tmp_path, make):
+    base = tmp_path / "devcontainer.json"
+    make(base)
+    command = [sys.executable, SCRIPT, base, "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(f"{base}: ")

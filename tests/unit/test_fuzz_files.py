@@ -17,15 +17,18 @@ import yaml
 from ansible.module_utils import provisioner_cuda as cuda
 from ansible.module_utils.provisioner_docker_daemon import BrokenSettingsError
 from ansible.module_utils.provisioner_docker_daemon import parse as daemon_json
+from devcontainers import ACCEPTED, script
 from fuzz import DATA, NASTY, NUMBERS, TEXTS, VALUES, altered, examples, spoilt
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from provisioner import answers, arrival, events, exported, facts, inventory, jsontext, names, selection, text, upstream
+from provisioner.audit.configuration import configuration_has_no_shortcut
 from provisioner.errors import ProvisionerError
 from provisioner.lab import dress
 from provisioner.record import Record, parse
 
+devcontainer_json = script()
 RECORD = json.loads((DATA / "record.json").read_text(encoding="utf-8"))
 LOG = (DATA / "upstream.log").read_text(encoding="utf-8")
 EVIDENCE = DATA / "evidence"
@@ -309,3 +312,39 @@ def test_what_images_torch_and_drivers_are_called(image, arch_list, pip_calls, g
     assert all(each.outcome in {"warn", "fail"} for each in cuda.misfits(image, arch_list, pip_calls, gpus))
     assert all(known.isalnum() for known in cuda.architectures(arch_list))
     assert cuda.of_torch(pip_calls) == "" or "." in cuda.of_torch(pip_calls)
+
+
+BASES = [devcontainer_json.parse(path.read_text(encoding="utf-8")) for path in ACCEPTED.values()]
+
+
+class LaidDown:
+    """As much of a run's evidence as the check of what was laid down reads."""
+
+    def __init__(self, configuration):
+        self.configuration = configuration
+
+    def json(self, _name):
+        return self.configuration
+
+
+@examples(150)
+@given(
+    st.one_of(st.sampled_from(BASES).flatmap(altered), st.fixed_dictionaries({"runArgs": st.lists(TEXTS)}), VALUES),
+    st.booleans(),
+)
+def test_a_devcontainer_json_is_refused_in_a_line_or_passes_the_audit(value, gpus):
+    try:
+        config = devcontainer_json.parse(json.dumps(value))
+        made, out = devcontainer_json.transform(config, gpus=gpus, env={"MAX_JOBS": "2"}, mounts=[])
+    except devcontainer_json.BaseError as error:
+        assert str(error).isprintable() and len(str(error)) <= 500
+        return
+    assert all(line.isprintable() and len(line) <= 500 for line in out)
+    assert [found.outcome for found in configuration_has_no_shortcut(LaidDown(made))] == ["pass"]
+
+
+@examples(60)
+@given(st.one_of(TEXTS, spoilt(json.dumps(BASES[0], indent=1)), st.sampled_from(["[" * 10**6, '{"a":' * 10**5])))
+def test_a_devcontainer_json_that_is_no_json(value):
+    with suppress(devcontainer_json.BaseError):
+        devcontainer_json.parse(value)
