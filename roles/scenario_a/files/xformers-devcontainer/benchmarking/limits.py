@@ -2,12 +2,10 @@
 """Print how many cores the compile may use, and how many KiB of memory are free for it: of the machine, and within
 every limit that the compile will be under.
 
-    limits.py native
-    limits.py devcontainer DEVCONTAINER_JSON
+    limits.py native|devcontainer
 
-Native, these are the limits of this process. In a devcontainer they are those of the engine's containers, and what the
-file's runArgs say: neither nproc nor /proc/meminfo tell of those. Standard library only: it runs on the benchmarked
-host, beside scenario_a.sh.
+Native, these are the limits of this process. In a devcontainer they are those of the engine's containers: neither nproc
+nor /proc/meminfo tell of those. Standard library only: it runs on the benchmarked host, beside scenario_a.sh.
 """
 
 from __future__ import annotations
@@ -16,15 +14,10 @@ import argparse
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-import devcontainer_json
-
 GROUPS = Path("/sys/fs/cgroup")
-UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
 
 class Group:
@@ -115,20 +108,6 @@ def engine_group() -> str:
     return "/system.slice" if said.strip() == "systemd" else "/docker"
 
 
-def of_run_arguments(arguments: list[str]) -> tuple[float | None, int | None]:
-    """Return the cores and the bytes of memory that `docker run`'s options leave a container; None for no limit."""
-    given: dict[str, str] = {}
-    words = [str(word) for word in arguments]
-    for at, word in enumerate(words):
-        name, equals, value = word.partition("=")
-        given[name] = value if equals else words[at + 1] if at + 1 < len(words) else ""
-    cores = [float(given["--cpus"])] if re.fullmatch(r"\d+(\.\d+)?", given.get("--cpus", "")) else []
-    if cpus := count(given.get("--cpuset-cpus", "")):
-        cores.append(float(cpus))
-    size = re.fullmatch(r"(\d+)([bkmg]?)b?", (given.get("--memory") or given.get("-m") or "").lower())
-    return min(cores, default=None), int(size[1]) * UNITS[size[2]] if size else None
-
-
 def available() -> int:
     """Return the bytes that the kernel calls available on the whole machine."""
     found = re.search(r"^MemAvailable: +(\d+) kB", text(Path("/proc/meminfo")), re.MULTILINE)
@@ -139,7 +118,6 @@ def main(arguments: list[str] | None = None) -> None:
     """Print both numbers."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("runtime", choices=("native", "devcontainer"))
-    parser.add_argument("file", nargs="?", type=Path)
     options = parser.parse_args(arguments)
     cores, memory = [float(len(os.sched_getaffinity(0)))], [available()]
     if options.runtime == "native":
@@ -147,20 +125,9 @@ def main(arguments: list[str] | None = None) -> None:
         group, memory_group = Group(own_group(own, "cpu")), Group(own_group(own, "memory"))
     else:
         group = memory_group = Group(engine_group())
-        more_cores, more_memory = of_run_arguments(run_arguments(options.file))
-        cores += [more_cores] if more_cores else []
-        memory += [more_memory] if more_memory else []
     cores += [found for found in (group.cores(),) if found]
     memory += [found for found in (memory_group.memory(),) if found is not None]
     print(max(int(min(cores)), 1), min(memory) // 1024)
-
-
-def run_arguments(path: Path | None) -> list[str]:
-    """Return the runArgs of a devcontainer.json; none where it cannot be read, which is told when it is laid down."""
-    try:
-        return list(devcontainer_json.parse(path.read_text(encoding="utf-8")).get("runArgs", [])) if path else []
-    except (OSError, ValueError):
-        return []
 
 
 if __name__ == "__main__":
