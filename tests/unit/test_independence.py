@@ -76,6 +76,6 @@ def test_a_host_is_collected_while_another_is_waited_for(tmp_path, playbook, mon
         def tick(self):
             pass
 
-    job = run_playbook(playbook, Target(str(inventory), tuple(hosts), tmp_path), (Ends(),))
+    job = run_playbook(playbook, Target((str(inventory),), tuple(hosts), tmp_path), (Ends(),))
     assert collected == ["early", "late"]
     assert job.code == Exit.DONE
