@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from provisioner import ansible_playbook, events, files
+from provisioner import ansible_playbook, events, files, passwords
 from provisioner.environment import ansible_environment
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.inputs import Target
@@ -185,7 +185,8 @@ def run_playbook(
     with _job_folder(target.state) as folder:
         job = Job(folder)
         environment = ansible_environment(PAUSE_MEASURED if measured else PAUSE, job=True)
-        with _environment(environment.with_file(folder / "env" / "ansible.cfg")), _signals_interrupt():
+        variables = passwords.for_job(environment.with_file(folder / "env" / "ansible.cfg"), folder / "env")
+        with _environment(variables), _signals_interrupt():
             runner = _Runner(path, target, folder, {**target.extra_vars, **(extra_vars or {})})
             _follow(job, runner, list(watchers))
         if not job.interrupted:

@@ -11,15 +11,18 @@ import getpass
 import os
 import shlex
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from provisioner.errors import Exit, ProvisionerError
+from provisioner.paths import given
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from provisioner.site_settings import Site
 
-__all__ = ["NAMES", "variables", "with_become"]
+__all__ = ["NAMES", "for_job", "variables", "with_become"]
 
 CONNECTION = "ANSIBLE_CONNECTION_PASSWORD_FILE"
 BECOME = "ANSIBLE_BECOME_PASSWORD_FILE"
@@ -28,6 +31,7 @@ VAULTS = "ANSIBLE_VAULT_IDENTITY_LIST"
 NAMES = frozenset({CONNECTION, BECOME, VAULT, VAULTS})
 """The variables that name where passwords are."""
 
+_MEMORY = f"/proc/{os.getpid()}/fd/"
 PROMPTS = ("prompt", "prompt_ask_vault_pass")
 """What a vault's password is asked for by, in the place of a file."""
 
@@ -60,6 +64,21 @@ def variables(site: Site, *, job: bool) -> dict[str, str]:
         if site.is_on(CONNECTIONS.ask):  # as with Ansible: no answer to the second question is that to the first
             becoming = BECOMING._replace(what="BECOME password[defaults to SSH password]")
         found |= _host(site, becoming, found.get(CONNECTION, ""))
+    return found
+
+
+def for_job(variables: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Return the variables for a job, with the passwords of hosts in files of `folder`, which is removed once read.
+
+    Ansible looks for the true path of such a file, and what is in memory has none.
+    """
+    found = dict(variables)
+    for name in (CONNECTION, BECOME):
+        if variables.get(name, "").startswith(_MEMORY):
+            path = folder / name.lower()
+            path.touch(mode=0o600)
+            path.write_bytes(given(variables[name]).read_bytes())
+            found[name] = str(path)
     return found
 
 
@@ -133,19 +152,23 @@ def _told(source: str, vault: str = "") -> str:
         return ""
     # As Ansible calls it: a program of this name is told which vault's.
     command = [str(path), *(["--vault-id", vault] if path.stem.endswith("-client") and vault else [])]
-    alone = {} if _has_terminal() else {"stdin": subprocess.DEVNULL, "start_new_session": True}
+    talks = _has_terminal()
+    nowhere, kept = (None, None) if talks else (subprocess.DEVNULL, subprocess.PIPE)
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=False, **alone)  # type: ignore[call-overload]
+        done = subprocess.run(
+            command, stdin=nowhere, stdout=subprocess.PIPE, stderr=kept, start_new_session=not talks, check=False
+        )
     except OSError as error:
         raise _bad(f"the password program {path}: {error.strerror}", "mend it, or name a file") from error
     if done.returncode or not done.stdout.strip():
         ended = f"ended with {done.returncode}" if done.returncode else "told nothing"
-        raise _bad(f"the password program {shlex.join(command)} {ended}", "mend it, or name a file")
+        why = (done.stderr or b"").decode(errors="replace").strip().splitlines()[-1:]
+        raise _bad(": ".join([f"the password program {shlex.join(command)} {ended}", *why]), "mend it, or name a file")
     return _kept(done.stdout.strip(b"\r\n"))
 
 
 def _path(source: str) -> Path:
-    return Path(os.path.expandvars(source)).expanduser().absolute()
+    return given(os.path.expandvars(source))
 
 
 def _has_terminal() -> bool:
@@ -161,7 +184,7 @@ def _kept(secret: bytes) -> str:
     file = os.memfd_create("password")
     os.fchmod(file, 0o600)  # else Ansible takes it for a program
     os.write(file, secret)
-    return f"/proc/{os.getpid()}/fd/{file}"
+    return f"{_MEMORY}{file}"
 
 
 def _bad(message: str, remedy: str) -> ProvisionerError:

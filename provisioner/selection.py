@@ -93,7 +93,8 @@ def _apart(text: str) -> list[str]:
     """Return the patterns in a text, at commas; at colons where there is none and it is no IPv6 address."""
     if "," in text:
         return [name for part in text.split(",") if (name := part.strip())]
-    return [text] if _is_ipv6(text) else [name for name in text.split(":") if name]
+    at = r":(?![^\[]*\])"  # not at that of web[0:2]
+    return [text] if _is_ipv6(text) else [name for name in re.split(at, text) if name]
 
 
 def _is_ipv6(text: str) -> bool:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from provisioner import bounds, files
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.paths import ansible_dir
+from provisioner.paths import ansible_dir, given
 
 __all__ = ["Given", "Setting", "Site", "read", "table"]
 
@@ -82,27 +82,27 @@ def read() -> Site:
     for section, values in sections.items():
         for key, value in values.items():
             values[key] = _absolute(value, kinds.get((section, key), ""), file.parent if file else Path())
-    given: dict[str, Given] = {}
+    set_to: dict[str, Given] = {}
     for setting in table():
         for section, key in setting.keys:  # as with Ansible, the last one counts
             if key in sections.get(section, {}):
-                given[setting.name] = Given(sections[section][key], str(file))
+                set_to[setting.name] = Given(sections[section][key], str(file))
         for name in setting.variables:
             if name in os.environ:
-                given[setting.name] = Given(os.environ[name], name)
+                set_to[setting.name] = Given(os.environ[name], name)
     variables, unreadable = _variables()
-    missed = [_as_written(setting, given[setting.name]) for setting in table() if _is_missed(setting, given)]
+    missed = [_as_written(setting, set_to[setting.name]) for setting in table() if _is_missed(setting, set_to)]
     written = {f"{section}.{key}": value for section, values in sections.items() for key, value in values.items()}
-    return Site(given, variables, written | dict(os.environ), _reaching(sections), (*missed, *unreadable))
+    return Site(set_to, variables, written | dict(os.environ), _reaching(sections), (*missed, *unreadable))
 
 
-def _is_missed(setting: Setting, given: dict[str, Given]) -> bool:
-    return setting.whose == "ours" and setting.name in given
+def _is_missed(setting: Setting, set_to: dict[str, Given]) -> bool:
+    return setting.whose == "ours" and setting.name in set_to
 
 
-def _as_written(setting: Setting, given: Given) -> str:
+def _as_written(setting: Setting, value: Given) -> str:
     """Return a setting as a person wrote it: the variable's name, or the key with its file."""
-    return given.where if given.where in setting.variables else f"{setting.keys[-1][1]} in {given.where}"
+    return value.where if value.where in setting.variables else f"{setting.keys[-1][1]} in {value.where}"
 
 
 def _setting(whose: str, name: str, variables: str, keys: str, kind: str = "") -> Setting:
@@ -122,7 +122,7 @@ def _file() -> Path | None:
         if not here.stat().st_mode & stat.S_IWOTH:  # else anybody could have put one there
             places.insert(0, here / "ansible.cfg")
     if named := os.environ.get("ANSIBLE_CONFIG"):
-        path = Path(os.path.expandvars(named)).expanduser().absolute()
+        path = given(os.path.expandvars(named))
         places.insert(0, path / "ansible.cfg" if path.is_dir() else path)
     ours = ansible_dir() / "ansible.cfg"
     readable = (path for path in places if os.access(path, os.R_OK) and not (ours.exists() and path.samefile(ours)))
