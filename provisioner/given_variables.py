@@ -43,7 +43,7 @@ def of_options(texts: Iterable[str]) -> dict[str, Any]:
     for text in texts:
         if text.startswith("@"):
             variables |= _of_file(text[1:])
-        elif text.lstrip().startswith(("{", "[")):
+        elif text.startswith(("{", "[")):
             variables |= _of_yaml(text, _shown(text))
         else:
             variables |= _of_pairs(text)
