@@ -25,13 +25,11 @@ flag=True
 web
 """
 
-PROGRAM = """\
-#!/bin/sh
+PROGRAM = """#!/bin/sh
 echo '{"g": {"hosts": ["p1", "p2"], "vars": {"x": [1]}}, "_meta": {"hostvars": {"p1": {"y": {"z": 1}}}}}'
 """
 
-PROGRAM_ONE_BY_ONE = """\
-#!/bin/sh
+PROGRAM_ONE_BY_ONE = """#!/bin/sh
 [ "$1" = --host ] && { echo '{"who": "'$2'"}'; exit; }
 echo '{"g": {"hosts": ["p1", "p2"]}}'
 """

@@ -261,3 +261,5 @@ def test_a_job_is_the_same_with_them(tmp_path, state, monkeypatch):
     job = run_playbook(str(tmp_path / "play.yml"), Target(("here,",), ("here",), state, extra_vars=variables))
     assert job.code == 0 and job.hosts["here"].changed == 1, job.log.read_text()
     assert dict(os.environ) == before
+    kept = json.loads((job.log.parent / "command").read_text())
+    assert kept["cwd"] == str(tmp_path), "from where a site's relative paths are meant"
