@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from provisioner import bounds, files
+from provisioner import ansible_pairs, bounds, files
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.paths import ansible_dir, given
 
@@ -99,13 +102,7 @@ def _of_pairs(text: str) -> dict[str, Any]:
     if text.startswith(("/", ".")):
         raise _bad(f"-e {_shown(text)} is not KEY=VALUE", f"for a file give -e @{text[:80]}")
     if re.search(r"[\s\"'\\]", text):
-        from ansible.errors import AnsibleError  # noqa: PLC0415 - slow, and rarely needed
-        from ansible.parsing.splitter import parse_kv  # noqa: PLC0415
-
-        try:
-            pairs = {str(key): str(value) for key, value in parse_kv(text).items()}
-        except AnsibleError as error:
-            raise _bad(f"-e {_shown(text)}: {error}", "close its quotes") from error
+        pairs = _as_ansible(text)
     else:
         key, equals, value = text.partition("=")
         pairs = {key: value} if equals else {}
@@ -115,6 +112,16 @@ def _of_pairs(text: str) -> dict[str, Any]:
             'try -e scenario_a_max_jobs=8, -e \'KEY="with a space"\', -e \'{"KEY": ["a", "list"]}\', or -e @FILE',
         )
     return pairs
+
+
+def _as_ansible(text: str) -> dict[str, str]:
+    """Return the pairs of a text with spaces or quotes in it, as Ansible takes it apart."""
+    command = [sys.executable, "-P", ansible_pairs.__file__]
+    variables = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "ANSIBLE_CONFIG": str(ansible_dir() / "ansible.cfg")}
+    done = subprocess.run(command, input=text, env=variables, capture_output=True, encoding="utf-8", check=False)
+    if done.returncode:
+        raise _bad(f"-e {_shown(text)} cannot be taken apart", "close its quotes and braces")
+    return cast(dict[str, str], json.loads(done.stdout))
 
 
 def _of_file(name: str) -> dict[str, Any]:

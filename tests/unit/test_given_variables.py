@@ -49,6 +49,7 @@ def test_the_same_as_ansible_takes_them(tmp_path, monkeypatch, texts):
     [
         ("a=b c", "is not KEY=VALUE"),
         ("a='b", "close its quotes"),
+        ("a={{ b", "close its quotes and braces"),
         ("vars.yml", "is not KEY=VALUE"),
         ("/vars.yml", "give -e @/vars.yml"),
         ("./vars.yml", "give -e @./vars.yml"),
