@@ -54,7 +54,13 @@ MANY = 10**9
 """More than there is of anything that an option counts."""
 
 COMMON = (
-    option("-i", "--inventory", metavar="PATH", help="an Ansible inventory (default: this machine)"),
+    option(
+        "-i",
+        "--inventory",
+        metavar="PATH",
+        action="append",
+        help="an Ansible inventory, or hosts with commas (default: this machine); may be given again",
+    ),
     option(
         "-l",
         "--limit",
@@ -66,15 +72,18 @@ COMMON = (
     option(
         "-e",
         "--extra-vars",
-        metavar="KEY=VALUE|@FILE",
+        metavar="KEY=VALUE|JSON|@FILE",
         action="append",
-        help="set an Ansible variable, or those in a file; may be given again",
+        help="set an Ansible variable, those of a JSON or YAML object, or those in a file; may be given again",
     ),
     option("--forks", metavar="N", type=between(1, 1000), default=15, help="hosts at a time (default: 15)"),
     option("--state-dir", metavar="DIR", help="where runs and evidence are kept on this machine"),
     option("--json", action="store_true", help="the result as JSON on stdout, and nothing else there"),
     option("-v", "--verbose", action="count", default=0, help="show Ansible's own output; -vv shows more"),
 )
+
+LISTS = ("inventory", "extra_vars")
+"""Those that may be given again."""
 
 MIN_RULES = option(
     "--min-rules", metavar="N", type=between(0, MANY), help="only runs that rules N of the audit or later judged"
@@ -335,7 +344,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
                 f"{argument[:80]}: -- is no value", "give one; see `provisioner --help`", Exit.BAD_INPUT
             )
     options = _parser().parse_args(arguments)
-    options.extra_vars = [*(options.early_extra_vars or []), *(getattr(options, "extra_vars", None) or [])]
+    for name in LISTS:
+        early, late = getattr(options, f"early_{name}"), getattr(options, name, None)
+        setattr(options, name, [*(early or []), *(late or [])])
     return options
 
 
@@ -358,7 +369,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"provisioner {__version__}")
     for flags, settings in COMMON:
         # A list given before the command would be replaced by one given after it: keep the two apart.
-        early = {"dest": "early_extra_vars"} if "--extra-vars" in flags else {}
+        name = flags[-1].lstrip("-").replace("-", "_")
+        early = {"dest": f"early_{name}"} if name in LISTS else {}
         parser.add_argument(*flags, **{**settings, **early})
 
     commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")

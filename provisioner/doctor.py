@@ -5,8 +5,8 @@ import platform
 import shutil
 from pathlib import Path
 
-from provisioner import bundle
-from provisioner.environment import ansible_environment
+from provisioner import bundle, site_settings
+from provisioner.environment import program_path
 from provisioner.errors import ProvisionerError
 from provisioner.events import NO_PYTHON, Finding, Looked
 from provisioner.inputs import Target
@@ -23,6 +23,7 @@ def controller(target: Target) -> list[Finding]:
     found = [
         Finding(CONTROLLER, "python", "ok", platform.python_version(), ""),
         _ansible(),
+        *_settings(),
         _disk(target.state),
     ]
     if set(target.hosts) - target.local:
@@ -62,9 +63,18 @@ def _of_prepare(host: str, refusal: str, looks: dict[str, Looked]) -> list[Findi
 
 
 def _ansible() -> Finding:
-    if not shutil.which("ansible-playbook", path=ansible_environment()["PATH"]):
+    if not shutil.which("ansible-playbook", path=program_path()):
         return Finding(CONTROLLER, "ansible", "fail", "no ansible-playbook", "install the package again")
     return Finding(CONTROLLER, "ansible", "ok", f"ansible-core {importlib.metadata.version('ansible-core')}", "")
+
+
+def _settings() -> list[Finding]:
+    """Tell what of the site's settings for Ansible does not reach a job, where a person may miss it."""
+    left_out = site_settings.read().left_out
+    if not left_out:
+        return []
+    remedy = "nothing, unless you miss it: jobs have their own; `-i`, `--forks` and inventories say what may differ"
+    return [Finding(CONTROLLER, "ansible settings", "warn", f"not used here: {', '.join(left_out)}", remedy)]
 
 
 def _ssh() -> Finding:

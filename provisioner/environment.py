@@ -1,54 +1,135 @@
-"""The environment in which Ansible's own programs and pip run."""
+"""The environment in which Ansible's own programs and pip run: what a job relies on is ours, the rest the site's."""
 
 import ast
+import configparser
+import io
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
+from provisioner import passwords, site_settings
 from provisioner.paths import ansible_dir
 
-__all__ = ["ansible_environment", "pip_index"]
-
-SITE_CONFIGS = ("~/.ansible.cfg", "/etc/ansible/ansible.cfg")
-"""Where Ansible looks for a configuration that no variable names."""
+__all__ = ["AnsibleEnvironment", "ansible_environment", "pip_index", "program_path"]
 
 PYPI = "https://pypi.org/simple"
 """Where pip looks when nothing says otherwise."""
 
+DEFAULTS = {
+    "defaults.pipelining": "True",
+    "defaults.interpreter_python": "auto_silent",
+    "defaults.timeout": "20",
+    # Connections outlive the pauses between looks at a run, and a dead one is noticed in a minute.
+    "ssh_connection.ssh_args": "-o ControlMaster=auto -o ControlPersist=300s"
+    " -o ServerAliveInterval=15 -o ServerAliveCountMax=4",
+}
+"""Settings of the site's, as they are where it says nothing."""
 
-def ansible_environment(configuration: Path | None = None) -> dict[str, str]:
-    """Return the environment for Ansible's own programs: the user's, ours where the user says nothing.
+CARRIED = {
+    "ANSIBLE_HOST_KEY_CHECKING": ("defaults.host_key_checking",),
+    "ANSIBLE_SSH_HOST_KEY_CHECKING": ("ANSIBLE_HOST_KEY_CHECKING", "ssh_connection.host_key_checking"),
+    "ANSIBLE_PARAMIKO_HOST_KEY_CHECKING": ("ANSIBLE_HOST_KEY_CHECKING", "paramiko_connection.host_key_checking"),
+    "ANSIBLE_INVENTORY_CACHE_PLUGIN": ("ANSIBLE_CACHE_PLUGIN", "inventory.cache_plugin", "defaults.fact_caching"),
+    "ANSIBLE_INVENTORY_CACHE_TIMEOUT": (
+        *("ANSIBLE_CACHE_PLUGIN_TIMEOUT", "inventory.cache_timeout", "defaults.fact_caching_timeout"),
+    ),
+    "ANSIBLE_INVENTORY_CACHE_CONNECTION": (
+        *("ANSIBLE_CACHE_PLUGIN_CONNECTION", "inventory.cache_connection", "defaults.fact_caching_connection"),
+    ),
+    "ANSIBLE_INVENTORY_CACHE_PLUGIN_PREFIX": (
+        *("ANSIBLE_CACHE_PLUGIN_PREFIX", "inventory.cache_prefix", "defaults.fact_caching_prefix"),
+    ),
+}
+"""Variables that must say what the site says elsewhere: ansible-runner sets others of the same settings.
 
-    `configuration` is what Ansible reads where the site has no configuration of its own (default: our ansible.cfg).
+Without the first it takes any host's key; and facts are cached for a job alone, with which an inventory's cache would
+go.
+"""
+
+
+@dataclass(frozen=True)
+class AnsibleEnvironment:
+    """What Ansible's own programs are given."""
+
+    variables: dict[str, str]
+    configuration: str
+    """The content of ansible.cfg."""
+
+    def with_file(self, path: Path) -> dict[str, str]:
+        """Write the configuration to `path` and return the variables, with that one which names it."""
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(self.configuration, encoding="utf-8")
+        return self.variables | {"ANSIBLE_CONFIG": str(path)}
+
+
+def ansible_environment(pause: float = 0.02, *, job: bool = False) -> AnsibleEnvironment:
+    """Return the environment for Ansible's own programs: the site's, as far as our job does not rely on ours.
+
+    `pause` is how many seconds Ansible waits between looks whether a task has ended. `job` says that it reaches
+    hosts, for which passwords may have to be asked. Raise ProvisionerError (code 2) where a setting cannot be had.
     """
-    defaults = {
-        "ANSIBLE_PIPELINING": "True",
-        "ANSIBLE_HOST_KEY_CHECKING": "True",
-        "ANSIBLE_GATHERING": "smart",
-        "ANSIBLE_PYTHON_INTERPRETER": "auto_silent",
-        "ANSIBLE_TIMEOUT": "20",
-        "ANSIBLE_TASK_TIMEOUT": "7200",
-        "ANSIBLE_ROLES_PATH": str(ansible_dir() / "roles"),
-        "ANSIBLE_MODULE_UTILS": str(ansible_dir() / "playbooks" / "module_utils"),
-        # Connections outlive the pauses between looks at a run, and a dead one is noticed in a minute.
-        "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=300s"
-        " -o ServerAliveInterval=15 -o ServerAliveCountMax=4",
-        "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",
-    }
-    if not any(Path(path).expanduser().exists() for path in SITE_CONFIGS):
-        defaults["ANSIBLE_CONFIG"] = str(configuration or ansible_dir() / "ansible.cfg")
-    return {
-        **defaults,
-        **os.environ,
-        # The programs that belong to this Python, whether or not its environment is activated.
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-        # Not the user's to choose: else what hosts return would outrank the inventory (docs/security.md).
-        "ANSIBLE_INJECT_FACT_VARS": "False",
-        "ANSIBLE_NOCOLOR": "True",
-        "ANSIBLE_DEPRECATION_WARNINGS": "False",
+    site = site_settings.read()
+    variables = {
+        **site.variables,
+        **_carried(site),
+        **passwords.variables(site, job=job),
+        "PATH": program_path(site.variables.get("PATH", os.defpath)),
         "LC_ALL": "C.UTF-8",  # Ansible refuses to start in any other encoding
     }
+    return AnsibleEnvironment(variables, _configuration(site, _ours(pause)))
+
+
+def program_path(path: str | None = None) -> str:
+    """Return where programs are looked for: first those that belong to this Python, its environment active or not."""
+    return os.pathsep.join([str(Path(sys.executable).parent), path or os.environ.get("PATH", os.defpath)])
+
+
+def _ours(pause: float) -> dict[str, str]:
+    """Return what our jobs rely on, by section and key; what is not here is as Ansible has it by itself."""
+    return {
+        "defaults.roles_path": str(ansible_dir() / "roles"),
+        "defaults.module_utils": str(ansible_dir() / "playbooks" / "module_utils"),
+        "defaults.gathering": "smart",
+        "defaults.task_timeout": "7200",
+        # Else what hosts return would outrank the inventory (docs/security.md).
+        "defaults.inject_facts_as_vars": "False",
+        "defaults.internal_poll_interval": str(pause),
+        "defaults.callback_result_format": "yaml",
+        "defaults.nocolor": "True",
+        "defaults.deprecation_warnings": "False",
+        "inventory.any_unparsed_is_failed": "True",
+    }
+
+
+def _configuration(site: site_settings.Site, ours: dict[str, str]) -> str:
+    parser = configparser.RawConfigParser()
+    parser.read_dict(_sections(DEFAULTS))
+    parser.read_dict(site.sections)
+    parser.read_dict(_sections(ours))
+    text = io.StringIO()
+    parser.write(text)
+    return text.getvalue()
+
+
+def _sections(values: dict[str, str]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for name, value in values.items():
+        section, _, key = name.partition(".")
+        found.setdefault(section, {})[key] = value
+    return found
+
+
+def _carried(site: site_settings.Site) -> dict[str, str]:
+    """Return the variables of CARRIED that something is said of; a host's key is checked where nothing is."""
+    found = {"ANSIBLE_HOST_KEY_CHECKING": "True"}
+    for variable, places in CARRIED.items():
+        said = [site.said[place] for place in (variable, *places) if place in site.said]
+        if said:
+            found[variable] = said[0]
+    return found
 
 
 def pip_index() -> str:

@@ -1,7 +1,6 @@
 """Checks what a user gives before any host is touched; whatever is wrong is one line and exit code 2."""
 
 import importlib
-import json
 import os
 import re
 import shutil
@@ -12,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from provisioner import bounds, files, inventory, retry
+from provisioner import environment, given_variables, inventory, passwords, retry, site_settings
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.paths import ansible_dir, ensure_state_dir, given, state_dir
+from provisioner.paths import ansible_dir, ensure_state_dir, state_dir
 
 __all__ = ["Target", "check", "profile", "profile_data", "settings"]
 
@@ -27,7 +26,8 @@ AUTO = ("scenario_a_arch_list", "scenario_a_max_jobs")
 class Target:
     """What a job is done to, checked: the hosts, and how they are reached."""
 
-    inventory: str
+    inventory: tuple[str, ...]
+    """What Ansible's -i is given, each time."""
     hosts: tuple[str, ...]
     state: Path
     limit: str | None = None
@@ -47,7 +47,7 @@ def check(options: Namespace, extra_vars: dict[str, Any] | None = None, *, root:
     `root` says whether the command needs to be root on its hosts. Raises ProvisionerError (code 2).
     """
     state = ensure_state_dir(state_dir(options.state_dir))
-    variables = _extra_vars(options.extra_vars) | (extra_vars or {})
+    variables = given_variables.of_options(options.extra_vars) | (extra_vars or {})
     if options.profile is not None:
         variables["provisioner_profile"] = options.profile
     if "provisioner_profile" in variables:
@@ -57,9 +57,13 @@ def check(options: Namespace, extra_vars: dict[str, Any] | None = None, *, root:
     variables = settings(variables)
     # The job needs it next, and it takes a while to import: in that while Ansible reads the inventory.
     threading.Thread(target=importlib.import_module, args=["ansible_runner"]).start()
-    found = inventory.read(options.inventory or str(ansible_dir() / "inventory" / "localhost.yml"), state)
+    found = inventory.read(options.inventory or [str(ansible_dir() / "inventory" / "localhost.yml")], state)
     limit = retry.expand(options.limit, state, found.source)
     hosts = inventory.select(found, limit)
+    for host in hosts:
+        if host in found.wrong:
+            raise _bad(f"the inventory {found.source}: {host}: {found.wrong[host]}", "mend it there")
+    environment.ansible_environment(job=True)  # whatever it has to ask is asked now
     # Of all that an inventory may set, this one picks the file that the playbooks begin with.
     own = {host: found.profiles.get(host) or DEFAULT_PROFILE for host in hosts}
     profiles = frozenset([variables["provisioner_profile"]] if "provisioner_profile" in variables else own.values())
@@ -67,10 +71,10 @@ def check(options: Namespace, extra_vars: dict[str, Any] | None = None, *, root:
         profile(name)
     local = frozenset(hosts) & found.local
     become_password = {"ansible_become_password", "ansible_become_pass", "ansible_sudo_pass"} & set(variables)
-    if root and local and not become_password:
+    if root and local and not become_password and not passwords.with_become(site_settings.read()):
         _need_root()
     return Target(
-        inventory=found.source,
+        inventory=found.sources,
         hosts=hosts,
         state=state,
         limit=limit,
@@ -117,39 +121,6 @@ def _rules() -> list[dict[str, str]]:
 
     variables = ansible_dir() / "roles" / "scenario_a" / "vars" / "main.yml"
     return cast(list[dict[str, str]], yaml.safe_load(variables.read_text(encoding="utf-8"))["scenario_a_rules"])
-
-
-def _extra_vars(texts: list[str]) -> dict[str, Any]:
-    variables: dict[str, Any] = {}
-    for text in texts:
-        if text.startswith("@"):
-            variables |= _variables_in(text[1:])
-            continue
-        key, equals, value = text.partition("=")
-        if not equals or not re.fullmatch(r"[A-Za-z_]\w*", key, re.ASCII):
-            raise _bad(f"-e {_shown(text)} is not KEY=VALUE", "try -e scenario_a_max_jobs=8, or -e @FILE")
-        variables[key] = value
-    return variables
-
-
-def _variables_in(name: str) -> dict[str, Any]:
-    """Return the variables in a file of YAML or JSON, as Ansible's -e @FILE has it."""
-    import yaml  # noqa: PLC0415 - only where there is such a file
-
-    from provisioner import answers  # noqa: PLC0415 - as above
-
-    path = given(name)
-    try:
-        found = answers.plain(yaml.safe_load(files.read(path, bounds.VARIABLES, follow=True)))
-        json.dumps(found)
-    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise _bad(f"-e @{path}: {reason}", "give a file of variables, as YAML or JSON") from error
-    if not isinstance(found, dict) or not all(re.fullmatch(r"[A-Za-z_]\w*", key, re.ASCII) for key in found):
-        raise _bad(
-            f"-e @{path} holds no variables", "write NAME: VALUE; what is encrypted belongs in group_vars, not here"
-        )
-    return found
 
 
 def _need_root() -> None:

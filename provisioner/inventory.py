@@ -13,22 +13,22 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any, BinaryIO
 
-from provisioner import ansible_inventory, bounds, inventory_cache, names
+from provisioner import ansible_inventory, bounds, given_variables, inventory_cache, names, site_settings
 from provisioner.environment import ansible_environment
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.paths import given
 from provisioner.text import printable
 
-__all__ = ["Inventory", "read", "select"]
+__all__ = ["Inventory", "label", "read", "select"]
 
 _REMEDY = "give one with -i; inventory/fleet.example.yml shows how it looks"
 _WRITE_DOWN = (
@@ -37,6 +37,9 @@ _WRITE_DOWN = (
 _VARIABLES = ("group_vars", "host_vars")
 """The folders beside an inventory that Ansible reads with it."""
 _PROGRAM = (sys.executable, "-P", ansible_inventory.__file__)  # no module of ours (-P) may shadow one of Ansible's
+_TERM = r"[!&]?[A-Za-z_*][\w.*?-]*"
+_PLAIN = re.compile(rf"{_TERM}(,{_TERM})*|{_TERM}(:{_TERM}){{0,6}}")
+"""Limits that mean the same however they are read: no slice, no address, no port."""
 _LOOK = 0.005
 """Seconds between two looks whether Ansible has read it, which takes half a second."""
 
@@ -45,47 +48,67 @@ _LOOK = 0.005
 class Inventory:
     """The hosts of an inventory, by name, with their groups; `local` are those that are this machine."""
 
-    source: str
-    """What Ansible's -i is given."""
+    sources: tuple[str, ...]
+    """What Ansible's -i is given, each time."""
     hosts: dict[str, None] = field(default_factory=dict)
     groups: dict[str, set[str]] = field(default_factory=dict)
     local: set[str] = field(default_factory=set)
     profiles: dict[str, str] = field(default_factory=dict)
     """The profile of each host that has one of its own."""
+    wrong: dict[str, str] = field(default_factory=dict)
+    """What is wrong with the variables of each host that has one of another type than a role wants."""
+
+    @property
+    def source(self) -> str:
+        """What it is called when it is spoken of."""
+        return label(self.sources)
 
 
-def read(source: str, state: Path | None = None) -> Inventory:
-    """Read the inventory at `source`: a path, or host names separated by commas, as Ansible takes them.
+def label(sources: Sequence[str]) -> str:
+    """Return what an inventory of these sources is called."""
+    return ", ".join(sources)
+
+
+def read(given_sources: str | Sequence[str], state: Path | None = None) -> Inventory:
+    """Read the inventory of one source or several: paths, or host names separated by commas, as Ansible takes them.
 
     What Ansible says of it is kept below `state`, while its files stay as they are.
-    Raises ProvisionerError (code 2) where it is missing, broken, beyond the limits or has no host.
+    Raises ProvisionerError (code 2) where one is missing, broken, beyond the limits, or none has a host.
     """
-    if not _is_list(source):
+    files: list[Path] = []
+    sources: list[str] = []
+    for source in [given_sources] if isinstance(given_sources, str) else given_sources:
+        if _is_list(source):
+            sources.append(source)
+            continue
         path = given(source)
         if not path.exists():
             raise _bad(f"no inventory at {path}")
-        read_with_it = _files_of(path)
-        source = str(path)
-        key = inventory_cache.key(source, read_with_it, ansible_environment()) if state else None
-        if state and key:
-            return _kept(source, state, key)
-    return _understood(source, _ask_ansible(source))
+        files += _files_of(path)
+        sources.append(str(path))
+    environment = ansible_environment()
+    key = inventory_cache.key(sources, files, environment) if state and files else None
+    if state and key:
+        return _kept(sources, state, key)
+    return _understood(sources, _ask_ansible(sources))
 
 
-def _kept(source: str, state: Path, key: str) -> Inventory:
+def _kept(sources: Sequence[str], state: Path, key: str) -> Inventory:
     """Return what is kept of the inventory by `key`, after Ansible was asked where nothing is."""
     kept = inventory_cache.load(state, key)
     with suppress(KeyError, TypeError, ValueError):  # of another shape than we write
         return Inventory(
-            source,
+            tuple(sources),
             hosts=dict.fromkeys(map(names.host, kept["hosts"])),
             groups={name: set(hosts) for name, hosts in kept["groups"].items()},
             local=set(kept["local"]),
             profiles=dict(kept["profiles"]),
+            wrong=dict(kept["wrong"]),
         )
-    found = _understood(source, _ask_ansible(source))
+    found = _understood(sources, _ask_ansible(sources))
     groups = {name: sorted(hosts) for name, hosts in found.groups.items()}
-    kept = {"hosts": list(found.hosts), "groups": groups, "local": sorted(found.local), "profiles": found.profiles}
+    kept = {"hosts": list(found.hosts), "groups": groups, "local": sorted(found.local)}
+    kept |= {"profiles": found.profiles, "wrong": found.wrong}
     inventory_cache.save(state, key, kept)
     return found
 
@@ -93,12 +116,12 @@ def _kept(source: str, state: Path, key: str) -> Inventory:
 def select(inventory: Inventory, limit: str | None) -> tuple[str, ...]:
     """Give the hosts that `limit` leaves, in the inventory's order.
 
-    Names, groups, wildcards, `!` and `&` are understood here; anything rarer is asked of Ansible.
+    Names, groups, wildcards, `!` and `&` are understood here; anything else is asked of Ansible.
     Raises ProvisionerError (code 2) where nothing is left.
     """
     if not limit:
         return tuple(inventory.hosts)
-    chosen = _chosen_by_ansible(inventory, limit) if re.search(r"[~@\[\]]", limit) else _chosen(inventory, limit)
+    chosen = _chosen(inventory, limit) if _PLAIN.fullmatch(limit) else _chosen_by_ansible(inventory, limit)
     if not chosen:
         known = list(inventory.hosts)
         shown = ", ".join(known[:5]) + (", …" if len(known) > 5 else "")
@@ -108,7 +131,7 @@ def select(inventory: Inventory, limit: str | None) -> tuple[str, ...]:
 
 def _chosen_by_ansible(inventory: Inventory, limit: str) -> set[str]:
     try:
-        return set(_hosts_of(_ask_ansible(inventory.source, f"--limit={limit}"), "all"))
+        return set(_hosts_of(_ask_ansible(inventory.sources, f"--limit={limit}"), "all"))
     except ProvisionerError as error:
         reason = error.message.removeprefix(f"the inventory {inventory.source}: ")
         raise _bad(f"--limit {printable(limit)}: {reason}", "give names of hosts and groups") from error
@@ -181,11 +204,13 @@ def _files(path: Path) -> Iterator[Path]:
 # --- Ansible reads it ---
 
 
-def _ask_ansible(source: str, *more: str) -> dict[str, Any]:
+def _ask_ansible(sources: Sequence[str], *more: str) -> dict[str, Any]:
     """Return what ansible-inventory says of it. Raise ProvisionerError (code 2)."""
+    source = label(sources)
     with TemporaryFile() as out, TemporaryFile() as err:
         try:
-            code, memory = _run([*_PROGRAM, f"--inventory={source}", "--list", *more], out, err)
+            asked = [f"--inventory={source}" for source in sources]
+            code, memory = _run([*_PROGRAM, *asked, "--list", *more], out, err)
         except TimeoutError as error:
             raise _beyond(source, f"takes more than {bounds.INVENTORY_SECONDS} s to read") from error
         said = _text(err, bounds.ANSWER)
@@ -214,10 +239,16 @@ def _run(command: list[str], out: BinaryIO, err: BinaryIO) -> tuple[int, int]:
 
     Raise TimeoutError where it does not come to its end; it ends then, with what it has started.
     """
-    environment = ansible_environment() | {"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true"}
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment, start_new_session=True
-    )
+    with TemporaryDirectory() as folder:
+        environment = ansible_environment().with_file(Path(folder) / "ansible.cfg")
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment, start_new_session=True
+        )
+        return _watched(process)
+
+
+def _watched(process: subprocess.Popen[bytes]) -> tuple[int, int]:
+    """Wait for a process within the limits, as `_run` tells."""
     deadline = time.monotonic() + bounds.INVENTORY_SECONDS
     pid = status = memory = 0
     try:
@@ -268,13 +299,15 @@ def _reason(said: str) -> str:
 # --- what it means ---
 
 
-def _understood(source: str, document: dict[str, Any]) -> Inventory:
-    inventory = Inventory(source)
+def _understood(sources: Sequence[str], document: dict[str, Any]) -> Inventory:
+    inventory = Inventory(tuple(sources))
+    source = inventory.source
     variables = document.pop("_meta", {}).get("hostvars", {})
     inventory.groups = {name: set(_hosts_of(document, name)) for name in document}
+    transport = site_settings.read().given.get("DEFAULT_TRANSPORT")
     for host in _hosts_of(document, "all"):
         inventory.hosts[_checked(source, host)] = None
-        _note(inventory, host, variables.get(host, {}))
+        _note(inventory, host, variables.get(host, {}), transport.value if transport else "")
     if not inventory.hosts:
         raise _bad(f"the inventory {source} has no hosts")
     return inventory
@@ -302,9 +335,13 @@ def _checked(source: str, host: str) -> str:
         raise _bad(f"the inventory {source}: {error}, which is to name a folder here", remedy) from error
 
 
-def _note(inventory: Inventory, host: str, variables: Mapping[str, Any]) -> None:
-    if variables.get("ansible_connection") in ("local", "ansible.builtin.local"):
+def _note(inventory: Inventory, host: str, variables: Mapping[str, Any], connection: str) -> None:
+    if variables.get("ansible_connection", connection) in ("local", "ansible.builtin.local"):
         inventory.local.add(host)
+    try:
+        given_variables.check(variables)
+    except ValueError as error:
+        inventory.wrong[host] = str(error)
     if "provisioner_profile" in variables:
         inventory.profiles[host] = str(variables["provisioner_profile"])
 

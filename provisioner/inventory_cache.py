@@ -1,7 +1,7 @@
 """What Ansible said of an inventory, kept while its files stay as they are: to ask takes a third of a second.
 
 Kept is which hosts and groups there are and what we go by, no other variable. Nothing is kept where Ansible's answer
-may change by itself: of a program, of a plugin, or with a configuration that we do not know.
+may change by itself: of a program, or of a plugin.
 """
 
 from __future__ import annotations
@@ -9,38 +9,53 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import re
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provisioner import __version__, bounds, files
+from provisioner import __version__, bounds, files, passwords
 from provisioner.errors import ProvisionerError
 from provisioner.paths import ensure_state_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from provisioner.environment import AnsibleEnvironment
 
 __all__ = ["key", "load", "save"]
 
 KEPT = 20
 """So many answers are kept, the newest."""
+PLUGINS = {
+    "ANSIBLE_INVENTORY_ENABLED": "enable_plugins",
+    "ANSIBLE_INVENTORY_PLUGINS": "inventory_plugins",
+    "ANSIBLE_VARS_ENABLED": "vars_plugins_enabled",
+    "ANSIBLE_VARS_PLUGINS": "vars_plugins",
+}
+"""What a site has inventories read by plugins of its own with, as variables and as keys."""
 
 
-def key(source: str, read: Iterable[Path], environment: Mapping[str, str]) -> str | None:
+def key(sources: Sequence[str], read: Iterable[Path], environment: AnsibleEnvironment) -> str | None:
     """Return what the answer is kept by; None where it may change although these files do not.
 
-    source: the inventory, as Ansible is given it. read: all files that it reads with it. environment: its own.
+    sources: the inventory, as Ansible is given it. read: all files that it reads with it. environment: Ansible's.
     """
-    configuration = environment.get("ANSIBLE_CONFIG")
-    if not configuration:
+    if PLUGINS.keys() & environment.variables.keys() or re.search(
+        rf"^({'|'.join(PLUGINS.values())}) *=", environment.configuration, re.MULTILINE
+    ):
         return None
     versions = [__version__, importlib.metadata.version("ansible-core")]
     # How hosts are reached by ssh is nothing that an inventory is read by.
-    names = sorted(name for name in environment if name.startswith("ANSIBLE_") and not name.startswith("ANSIBLE_SSH_"))
-    settings = [(name, environment[name]) for name in names]
-    digest = hashlib.sha256(json.dumps([source, versions, settings]).encode())
+    settings = [
+        (name, value)
+        for name, value in sorted(environment.variables.items())
+        # Where a password is differs each time.
+        if name.startswith("ANSIBLE_") and not name.startswith("ANSIBLE_SSH_") and name not in passwords.NAMES
+    ]
+    digest = hashlib.sha256(json.dumps([sources, versions, settings, environment.configuration]).encode())
     try:
-        for path in [Path(configuration), *read]:
+        for path in read:
             content = files.read(path, bounds.INVENTORY, follow=True)
             if path.stat().st_mode & 0o111 or b"plugin:" in content or content.startswith(b"#!"):
                 return None

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from provisioner import ansible_playbook, events, files
+from provisioner import ansible_playbook, events, files, passwords
 from provisioner.environment import ansible_environment
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.inputs import Target
@@ -35,11 +35,10 @@ TICK = 0.25
 """Seconds between two looks at the clock while nothing happens."""
 GRACE = 5.0
 """Seconds that Ansible has to stop by itself when it is interrupted."""
-PROMPT = "[defaults]\ninternal_poll_interval = 0.005\n"
-"""Ansible's configuration where nothing is measured: it looks every so many seconds whether a task has ended.
-
-No environment variable sets this. All else is set by those of `ansible_environment`, as where a site has its own.
-"""
+PAUSE = 0.005
+"""Seconds between two looks of Ansible's whether a task has ended."""
+PAUSE_MEASURED = 0.02
+"""The same while hosts are measured: a thousand looks a second, as Ansible has it by itself, take a sixth of a core."""
 
 
 class Watcher(Protocol):
@@ -185,12 +184,10 @@ def run_playbook(
         raise ProvisionerError(f"the playbook {path} is missing", "install the package again")
     with _job_folder(target.state) as folder:
         job = Job(folder)
-        configuration = None if measured else folder / "ansible.cfg"
-        if configuration:
-            configuration.write_text(PROMPT, encoding="utf-8")
-        environment = ansible_environment(configuration)
-        runner = _Runner(path, target, folder, {**target.extra_vars, **(extra_vars or {})}, environment)
-        with _signals_interrupt():
+        environment = ansible_environment(PAUSE_MEASURED if measured else PAUSE, job=True)
+        variables = passwords.for_job(environment.with_file(folder / "env" / "ansible.cfg"), folder / "env")
+        with _environment(variables), _signals_interrupt():
+            runner = _Runner(path, target, folder, {**target.extra_vars, **(extra_vars or {})})
             _follow(job, runner, list(watchers))
         if not job.interrupted:
             _explain(job, runner)
@@ -245,9 +242,7 @@ def _explain(job: Job, runner: "_Runner") -> None:
 class _Runner:
     """ansible-runner in a thread."""
 
-    def __init__(
-        self, playbook: Path, target: Target, folder: Path, extra_vars: dict[str, Any], environment: dict[str, str]
-    ) -> None:
+    def __init__(self, playbook: Path, target: Target, folder: Path, extra_vars: dict[str, Any]) -> None:
         self.rc: int | None = None
         self.error = ""
         # None comes last: waiting for more than that would make each job a moment longer.
@@ -262,12 +257,12 @@ class _Runner:
             "binary": sys.executable,
             # No module of ours (-P) may shadow one of Ansible's.
             "cmdline": shlex.join(["-P", ansible_playbook.__file__, str(playbook)]),
-            "inventory": [target.inventory],  # a lone text that is no path would be taken for a file's content
+            "project_dir": _here(),
+            "inventory": list(target.inventory),  # a lone text that is no path would be taken for a file's content
             "limit": target.limit,
             "forks": target.forks,
             "verbosity": target.verbosity or None,
             "extravars": extra_vars,
-            "envvars": {key: value for key, value in environment.items() if os.environ.get(key) != value},
             "settings": {"pexpect_timeout": 0.5},  # seconds until it looks whether it is cancelled
             "quiet": True,
             "event_handler": self._take,
@@ -318,7 +313,7 @@ class _Runner:
         return False  # no file for each event
 
     def _forget_variables(self) -> None:
-        """Remove what ansible-runner gave Ansible through files: the user's variables may hold passwords."""
+        """Remove what Ansible was given through files: the user's variables and settings may hold passwords."""
         shutil.rmtree(self._variables, ignore_errors=True)
 
     def _forget_environment(self, status: dict[str, Any], runner_config: Any) -> None:
@@ -327,6 +322,27 @@ class _Runner:
             command = Path(runner_config.artifact_dir) / "command"
             kept = json.loads(command.read_text(encoding="utf-8"))
             command.write_text(json.dumps({**kept, "env": {}}), encoding="utf-8")
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Have this process's environment be `variables`: ansible-runner adds to that one, and takes nothing out of it."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _here() -> str | None:
+    """Return where this process is, as which a site's relative paths are meant; None where that is gone."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return None
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from provisioner import bounds, files, jsontext
 from provisioner.errors import Exit, ProvisionerError
+from provisioner.inventory import label
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,14 +55,13 @@ def remember(target: Target, job: Job) -> None:
     if job.invalid:
         return  # no host was touched
     known = _read(target.state)
-    before = set(known.get(target.inventory, ()))
+    inventory = label(target.inventory)
+    before = set(known.get(inventory, ()))
     bad = {name for name, host in job.hosts.items() if host.failed or host.unreachable or host.failure}
     after = sorted((before - set(job.hosts)) | bad)
     if after != sorted(before):
-        kept = {name: hosts for name, hosts in known.items() if name != target.inventory}
-        files.write(
-            _path(target.state), json.dumps(kept | ({target.inventory: after} if after else {}), indent=2) + "\n"
-        )
+        kept = {name: hosts for name, hosts in known.items() if name != inventory}
+        files.write(_path(target.state), json.dumps(kept | ({inventory: after} if after else {}), indent=2) + "\n")
 
 
 def _path(state: Path) -> Path:

@@ -1,12 +1,19 @@
 """Which runs are meant: hosts, a span of time, the newest so many; as options say it."""
 
+from __future__ import annotations
+
+import ipaddress
 import re
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from provisioner.errors import Exit, ProvisionerError
+
+if TYPE_CHECKING:
+    from provisioner.inventory import Inventory
 
 __all__ = ["EVERYTHING", "Selection", "group", "hosts", "instant", "of_options"]
 
@@ -48,11 +55,16 @@ def of_options(options: Namespace) -> Selection:
     )
 
 
-def hosts(patterns: Iterable[str], source: str | None) -> tuple[str, ...]:
-    """Give the patterns of host names apart; with an inventory at `source`, each group of it replaced by its hosts."""
-    names = [name for text in patterns for name in re.split(r"[,:]", text) if name]
-    groups = _groups(source) if source and names else {}
-    return tuple(host for name in names for host in groups.get(name) or (name,))
+def hosts(patterns: Iterable[str], sources: Sequence[str]) -> tuple[str, ...]:
+    """Give the patterns of host names apart; with an inventory of `sources`, what they mean there, as --limit does.
+
+    A host that is in the store and no longer in the inventory is still meant by its name.
+    """
+    texts = [text for text in patterns if text]
+    if not sources or not texts:
+        return tuple(name for text in texts for name in _apart(text))
+    found = _inventory(sources)
+    return tuple(dict.fromkeys(host for text in texts for host in _of_pattern(found, text)))
 
 
 def instant(text: str, option: str, now: datetime | None = None) -> datetime:
@@ -71,12 +83,55 @@ def instant(text: str, option: str, now: datetime | None = None) -> datetime:
     return then if then.tzinfo else then.replace(tzinfo=UTC)
 
 
-def group(source: str, name: str) -> tuple[str, ...]:
-    """Give the hosts of a group of the inventory at `source`; none where there is no such group."""
-    return _groups(source).get(name, ())
+def group(sources: Sequence[str], name: str) -> tuple[str, ...]:
+    """Give the hosts of a group of the inventory of `sources`, or of a pattern; none where there is no such group."""
+    found = _inventory(sources)
+    return _select(found, name) if name in found.groups or _is_pattern(name) else ()
 
 
-def _groups(source: str) -> dict[str, tuple[str, ...]]:
+def _apart(text: str) -> list[str]:
+    """Return the patterns in a text, at commas; at colons where there is none and it is no IPv6 address."""
+    if "," in text:
+        return [name for part in text.split(",") if (name := part.strip())]
+    at = r":(?![^\[]*\])"  # not at that of web[0:2]
+    return [text] if _is_ipv6(text) else [name for name in re.split(at, text) if name]
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _of_pattern(found: Inventory, text: str) -> Iterable[str]:
+    terms = _apart(text)
+    if any(term[0] in "!&" for term in terms):
+        return _select(found, text)
+    hosts: list[str] = []
+    for term in terms:
+        meant = _select(found, term)
+        # What is no pattern of Ansible's alone may name hosts that only the store knows.
+        hosts += meant if term in found.groups or (meant and _is_pattern(term)) else (*meant, term)
+    return hosts
+
+
+def _is_pattern(text: str) -> bool:
+    """Tell whether it may mean something to Ansible that it does not as a name, or as one with wildcards."""
+    return bool(re.search(r"[~\[\]!&,]", text)) or (":" in text and not _is_ipv6(text))
+
+
+def _select(found: Inventory, pattern: str) -> tuple[str, ...]:
     from provisioner import inventory  # noqa: PLC0415 - most queries name no inventory
 
-    return {name: tuple(sorted(hosts)) for name, hosts in inventory.read(source).groups.items()}
+    try:
+        return tuple(sorted(inventory.select(found, pattern)))
+    except ProvisionerError:  # it means none
+        return ()
+
+
+def _inventory(sources: Sequence[str]) -> Inventory:
+    from provisioner import inventory  # noqa: PLC0415 - as above
+
+    return inventory.read(sources)

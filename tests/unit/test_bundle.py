@@ -258,7 +258,7 @@ def test_the_lock_pins_what_the_profile_installs():
 
 def test_the_doctor_looks_at_it(write, tmp_path):
     def found(path):
-        target = Target("", (), tmp_path, profiles=frozenset({"offline"}), extra_vars={"local_sources_bundle": path})
+        target = Target((), (), tmp_path, profiles=frozenset({"offline"}), extra_vars={"local_sources_bundle": path})
         return next(each for each in doctor.controller(target) if each.check == "bundle")
 
     missing = found(str(tmp_path / "none"))

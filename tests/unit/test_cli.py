@@ -36,7 +36,7 @@ def test_common_options_may_stand_before_or_after_the_command():
     before = command_line.parse(["-i", "x.yml", "-e", "a=1", "--json", "--forks", "3", "-vv", "run"])
     after = command_line.parse(["run", "-i", "x.yml", "-e", "a=1", "--json", "--forks", "3", "-vv"])
     for options in (before, after):
-        assert (options.inventory, options.extra_vars, options.json) == ("x.yml", ["a=1"], True)
+        assert (options.inventory, options.extra_vars, options.json) == (["x.yml"], ["a=1"], True)
         assert (options.forks, options.verbose) == (3, 2)
 
 
@@ -46,7 +46,7 @@ def test_variables_before_and_after_the_command_are_all_taken():
 
 def test_defaults_are_the_same_wherever_the_options_stand():
     options = command_line.parse(["run"])
-    assert (options.forks, options.json, options.verbose, options.inventory) == (15, False, 0, None)
+    assert (options.forks, options.json, options.verbose, options.inventory) == (15, False, 0, [])
 
 
 @pytest.mark.parametrize(

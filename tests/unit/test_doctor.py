@@ -66,7 +66,7 @@ def test_what_prepare_would_refuse_and_what_its_roles_tell_are_findings():
 
 def test_the_controller(state, monkeypatch):
     state.mkdir()
-    target = Target("x,", ("x",), state)
+    target = Target(("x,",), ("x",), state)
     assert {f.check: f.outcome for f in doctor.controller(target)} == {
         "python": "ok",
         "ansible": "ok",
@@ -75,7 +75,7 @@ def test_the_controller(state, monkeypatch):
     }
     monkeypatch.setenv("PATH", "/nonexistent")
     assert {f.check for f in doctor.controller(target) if f.outcome == "fail"} == {"ssh"}
-    local = Target("x,", ("x",), state, local=frozenset({"x"}))
+    local = Target(("x,",), ("x",), state, local=frozenset({"x"}))
     assert "ssh" not in {f.check for f in doctor.controller(local)}, "this machine needs none for itself"
     monkeypatch.setattr(doctor, "MINIMUM_FREE_BYTES", 10**18)
     assert {f.check for f in doctor.controller(local) if f.outcome == "fail"} == {"disk"}

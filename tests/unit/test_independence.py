@@ -46,7 +46,7 @@ def playbook(tmp_path):
     return str(path)
 
 
-def test_a_host_is_collected_while_another_is_waited_for(tmp_path, playbook, monkeypatch):
+def test_a_host_is_collected_while_another_is_waited_for(tmp_path, playbook):
     runs = {name: Run(tmp_path / name) for name in ("early", "late")}
     local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "ansible_become": False}
     hosts = {name: {**local, "scenario_a_dir": str(tmp_path / name)} for name in runs}
@@ -55,7 +55,7 @@ def test_a_host_is_collected_while_another_is_waited_for(tmp_path, playbook, mon
     inventory = tmp_path / "hosts.yml"
     inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": variables}}))
     for kind in ("library", "action_plugins"):
-        monkeypatch.setenv(f"ANSIBLE_{kind.upper()}", str(ROOT / "playbooks" / kind))
+        (tmp_path / kind).symlink_to(ROOT / "playbooks" / kind)
     collected = []
 
     class Ends:
@@ -76,6 +76,6 @@ def test_a_host_is_collected_while_another_is_waited_for(tmp_path, playbook, mon
         def tick(self):
             pass
 
-    job = run_playbook(playbook, Target(str(inventory), tuple(hosts), tmp_path), (Ends(),))
+    job = run_playbook(playbook, Target((str(inventory),), tuple(hosts), tmp_path), (Ends(),))
     assert collected == ["early", "late"]
     assert job.code == Exit.DONE

@@ -1,5 +1,6 @@
 """Bad input is one line that says how to mend it, exit code 2, and Ansible is never started."""
 
+import json
 import os
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import yaml
 
 from provisioner import cli as command_line
-from provisioner import inputs, job
+from provisioner import given_variables, inputs, job
 from provisioner.commands.run import _variables
 from provisioner.errors import ProvisionerError
 
@@ -43,7 +44,7 @@ USERNAMES = ["alex;rm -rf /", "../x", "-oProxyCommand=x", "a--b", "-a", "a-", "a
 @pytest.mark.parametrize("value", USERNAMES)
 def test_a_bad_user_name(cli, inventory, value):
     assert "user name" in refused(cli, "run", "-i", inventory, f"--username={value}")
-    refused(cli, "run", "-i", inventory, "-e", f"scenario_a_username={value}")
+    refused(cli, "run", "-i", inventory, "-e", json.dumps({"scenario_a_username": value}))
 
 
 @pytest.mark.parametrize("value", ["alexchesser", "a", "A-1", "a" * 39])
@@ -145,7 +146,7 @@ def test_a_variable_that_is_not_key_value(cli, inventory, value):
 def test_variables_come_from_a_file_as_well_and_the_later_wins(tmp_path):
     path = tmp_path / "vars.yml"
     path.write_text("a: [1, {b: two}]\nscenario_a_max_jobs: 3\n")
-    found = inputs._extra_vars(["scenario_a_max_jobs=2", f"@{path}", "a=x"])
+    found = given_variables.of_options(["scenario_a_max_jobs=2", f"@{path}", "a=x"])
     assert found == {"scenario_a_max_jobs": 3, "a": "x"}
 
 

@@ -44,7 +44,7 @@ def test_hosts_may_be_given_in_several_ways(tmp_path):
     assert of_options(options(host=["a,b*"], limit="c:d")).hosts == ("a", "b*", "c", "d")
     path = tmp_path / "inventory.yml"
     path.write_text("rack1:\n  hosts:\n    g2: {}\n    g1: {}\n")
-    assert of_options(options(host=["rack1", "other"], inventory=str(path))).hosts == ("g1", "g2", "other")
+    assert of_options(options(host=["rack1", "other"], inventory=[str(path)])).hosts == ("g1", "g2", "other")
 
 
 @pytest.mark.parametrize("last", ["0", "-1", "1" + "0" * 30, "9" * 5000, "1e3", "٣"])

@@ -1,0 +1,102 @@
+"""The variables of -e and of an inventory: in all the ways that Ansible takes them, and of the type that roles want."""
+
+import base64
+import json
+import os
+import re
+import subprocess
+
+import pytest
+
+from provisioner import environment, given_variables, inventory
+from provisioner.errors import ProvisionerError
+
+FORMS = [
+    ["a=1", "b=x"],
+    ["a=1 b=x"],
+    ["a='two words' b=\"and two\""],
+    ["a=x=y"],
+    ["a="],
+    ["url=https://user@site:8080/x?y=z&a=b#c"],
+    ['{"a": 1, "b": ["x", {"c": null}], "d": true}'],
+    ["{a: [x, y], b: yes}"],
+    ["a=1", '{"a": 2}'],
+    ['{"a": {"x": 1}}', '{"a": {"y": 2}}'],
+    ["@vars.yml"],
+    ["@vars.json", "a=later"],
+    ["a=1\tb=2"],
+    [r"a=back\slash"],
+]
+
+
+@pytest.mark.parametrize("texts", FORMS)
+def test_the_same_as_ansible_takes_them(tmp_path, monkeypatch, texts):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "vars.yml").write_text("a: [1, {b: two}]\nb: !!str 3\n")
+    (tmp_path / "vars.json").write_text('{"a": 1, "c": [1.5]}')
+    found = given_variables.of_options(texts)
+    shown = "{{ {" + ", ".join(f"'{name}': {name}" for name in sorted(found)) + "} | to_json | b64encode }}"
+    command = ["ansible", "-i", "localhost,", "-c", "local", "all", "-m", "debug", "-a", json.dumps({"msg": shown})]
+    for text in texts:
+        command += ["-e", text]
+    variables = os.environ | {"PATH": environment.program_path(), "LC_ALL": "C.UTF-8"}
+    said = subprocess.run(command, env=variables, check=True, capture_output=True, text=True).stdout
+    assert json.loads(base64.b64decode(re.search(r'"msg": "(.*)"', said)[1])) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a=b c", "is not KEY=VALUE"),
+        ("a='b", "close its quotes"),
+        ("a={{ b", "close its quotes and braces"),
+        ("vars.yml", "is not KEY=VALUE"),
+        ("/vars.yml", "give -e @/vars.yml"),
+        ("./vars.yml", "give -e @./vars.yml"),
+        ("[1, 2]", "holds no variables"),
+        ('{"a": ', "as YAML or JSON"),
+        ('{"a b": 1}', "holds no variables"),
+        ("{a: !vault x}", "as YAML or JSON"),
+        ("", "is not KEY=VALUE"),
+        ("=x", "is not KEY=VALUE"),
+        ("scenario_a_system_packages=git", "is 'git', and a list is wanted"),
+        ('{"scenario_a_system_packages": "git curl"}', "a list is wanted"),
+        ('{"scenario_a_system_packages": {"git": 1}}', "a list is wanted"),
+        ('{"scenario_a_python_packages": ["torch"]}', "an element of scenario_a_python_packages is 'torch'"),
+        ('{"scenario_a_system_packages": [["git"]]}', "a single value is wanted"),
+        ("docker_engine_environment=A=1", "an object is wanted"),
+        ('{"docker_engine_source": ["docker"]}', "a single value is wanted"),
+        ('{"scenario_a_max_jobs": [1]}', "a single value is wanted"),
+    ],
+)
+def test_what_is_none_of_these_is_refused_in_a_line(cli, inventory, text, said):
+    code, out, err = cli("run", "-i", inventory, "-e", text)
+    assert (code, out, err.count("\n")) == (2, "", 1) and said in err and "; " in err, err
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"scenario_a_system_packages": ["git"], "docker_engine_source": "docker", "scenario_a_max_jobs": 3},
+        {"scenario_a_system_packages": "{{ mine + ['git'] }}", "scenario_a_mounts": None},
+        {"scenario_a_system_packages": {"__ansible_vault": "$ANSIBLE_VAULT;1.1"}},
+        {"mine": "git", "scenario_a_of_a_later_version": "x"},
+    ],
+)
+def test_what_fits_is_let_through(variables):
+    given_variables.check(variables)
+
+
+def test_a_text_for_a_list_in_an_inventory_is_refused_for_its_host_alone(cli, tmp_path, monkeypatch):
+    path = tmp_path / "fleet.yml"
+    path.write_text("all: {hosts: {h1: {scenario_a_system_packages: git}, h2: {scenario_a_system_packages: [git]}}}\n")
+    for _ in range(2):  # as read, and as kept
+        code, _, err = cli("plan", "-i", path)
+        assert code == 2 and f"{path}: h1: scenario_a_system_packages is 'git', and a list is wanted" in err
+    assert set(inventory.read(str(path)).wrong) == {"h1"}
+
+
+def test_an_error_tells_no_more_than_so_much():
+    with pytest.raises(ProvisionerError) as caught:
+        given_variables.of_options(["x " * 5000])
+    assert len(str(caught.value)) < 400
