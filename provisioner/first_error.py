@@ -27,9 +27,7 @@ SURE = (
     r"cannot find -l",
     r"^CMake Error",
     r"ninja: error:",
-    r": (?:command )?not found$",
     r"No space left on device",
-    r"^fatal: ",
     r"^E: ",
     r"^Error response from daemon",
     r"^toomanyrequests",
@@ -40,18 +38,25 @@ RANKS = (
     re.compile("|".join(SURE)),
     # The last line of a traceback, of an exception that nobody caught.
     re.compile(r"^\s*(?:[a-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Exit|Interrupt): \S"),
+    # Programs that are not there, and git: set-up scripts ask for both, and go on without.
+    re.compile(r"^fatal: |: (?:command )?not found$"),
     re.compile(r"^(?:FAILED: |ERROR: |error: |make: \*\*\* )"),
 )
 # An exception whose words are on the next line, and the object of ninja's that what comes next is of.
 SPLIT = re.compile(r"^\s*(?:[a-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception):$")
 OF_OBJECT = re.compile(r"^FAILED: (?:\[code=\d+\] )?(?P<object>\S+)")
 # Commands that are told of, and what a compiler is called with.
-ECHO = re.compile(r"^(?:\+ |\[\d+/\d+\] |Running command |copying |Step \d+/)|--|-D\w")
+ECHO = re.compile(
+    r"^(?:\+ |checking |[Ll]ooking for |retry: in |\[\d+/\d+\] |Running command |copying |Step \d+/)|--|-D\w"
+)
 
 
 def of_lines(lines: Iterable[str]) -> str | None:
     """Return the first line that tells of an error, without the times before it; None where no line does."""
     plain = [STAMPS.sub("", line).strip() for line in lines]
+    # What was tried again says nothing of why the last try failed.
+    again = max((at for at, line in enumerate(plain) if line.startswith("retry: in ")), default=-1)
+    plain = plain[again + 1 :]
     candidates = _joined(line for line in plain if line and not ECHO.match(line))
     for words in RANKS:
         at = next((at for at, line in enumerate(candidates) if words.search(line)), None)

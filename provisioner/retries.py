@@ -24,8 +24,8 @@ PIP = re.compile(
 )
 # Docker counts down, a line each second, for each layer.
 DOCKER = re.compile(r"(?P<layer>[0-9a-f]{12}): Retrying in (?P<seconds>\d+) seconds?")
-# apt ignores what failed and asks for it again, under the same number.
-APT = re.compile(r"\b(?P<said>Ign|Get|Hit|Err):(?P<number>\d+) \S+://")
+# apt ignores what failed and asks for the same again, under the same number; other calls of it number anew.
+APT = re.compile(r"\b(?P<said>Ign|Get|Hit|Err):(?P<what>\d+ \S+://.+?)(?: \[[\d.,]+ ?[kMG]?B\])?$")
 
 
 def of_log(lines: Iterable[str]) -> list[Retry]:
@@ -49,8 +49,8 @@ def of_log(lines: Iterable[str]) -> list[Retry]:
             waiting[found["layer"]] = seconds
         elif found := APT.search(line):
             if found["said"] == "Ign":
-                ignored.add(found["number"])
-            elif found["number"] in ignored:
-                ignored.discard(found["number"])
+                ignored.add(found["what"])
+            elif found["what"] in ignored:
+                ignored.discard(found["what"])
                 counts[phase, "apt"] += 1
     return [Retry(phase=name, what=what, times=times) for (name, what), times in counts.items() if times]

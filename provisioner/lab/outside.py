@@ -115,9 +115,11 @@ def _pack(file: IO[bytes]) -> None:
 
 def _bring_image(client: DockerClient, host: LabHost, folder: Path, report: Report) -> None:
     """Build the base image on this machine, from what the host has made for it, and put it into the host's registry."""
+    # Under a name of this lab's own: what others build of the same files is the same image.
+    name = f"provisioner-lab-outside:{host.name}"
     context = io.BytesIO(_run(host, folder, report, f"tar -C {WORLD}/image -c ."))
     try:
-        image, _ = client.images.build(fileobj=context, custom_context=True, rm=True)
+        image, _ = client.images.build(fileobj=context, custom_context=True, rm=True, tag=name)
     except BuildError as error:
         raise ProvisionerError(f"the image {IMAGE} could not be made: {error}") from error
     file = f"{WORLD}/image.tar"  # skopeo reads it more than once
@@ -127,7 +129,7 @@ def _bring_image(client: DockerClient, host: LabHost, folder: Path, report: Repo
             archive.writelines(image.save())
             _run(host, folder, report, f"cat >{file}; {copy} docker://127.0.0.1:5000/{IMAGE}; rm {file}", archive)
     finally:
-        client.images.remove(image.id or "", force=True)
+        client.images.remove(name)
 
 
 def _run(host: LabHost, folder: Path, report: Report, command: str, given: IO[bytes] | None = None) -> bytes:

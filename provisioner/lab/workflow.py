@@ -74,7 +74,7 @@ def up(  # noqa: PLR0913, PLR0917 (all that a lab is; each is one option of the 
         missing = [host for host in wanted if host.name not in standing]
         if any(host.outside for host in missing):
             outside.require_base(client)
-            if standing:
+            if standing and not site.outside():
                 raise ProvisionerError(
                     f"the hosts of the lab {name!r} know the outside world as it is",
                     "make another lab with --name, or this one again after `provisioner lab down`",

@@ -63,6 +63,18 @@ def test_version_1_has_a_tree_for_each_controller(tmp_path):
     assert limits.Group("/none", root).memory() is None
 
 
+def test_a_slice_that_the_engine_is_told_of(tmp_path, monkeypatch):
+    assert limits.slice_path("gpu.slice") == "/gpu.slice"
+    assert limits.slice_path("gpu-jobs.slice") == "/gpu.slice/gpu-jobs.slice"
+    assert limits.slice_path("/site/jobs") == "/site/jobs"
+    settings = tmp_path / "daemon.json"
+    settings.write_text('{"cgroup-parent": "gpu.slice"}')
+    monkeypatch.setattr(limits, "SETTINGS", settings)
+    assert limits.engine_group() == "/gpu.slice"
+    settings.write_text("[")
+    assert limits.engine_group() in {"/docker", "/system.slice"}
+
+
 def test_this_process_s_groups_by_what_the_kernel_says():
     assert limits.own_group("0::/user.slice/a.scope", "memory") == "/user.slice/a.scope"
     hybrid = "4:memory:/jobs/7\n1:cpu,cpuacct:/jobs/8\n0::/x"

@@ -198,3 +198,44 @@ def test_what_may_pass_is_tried_again_after_a_pause_that_grows(tmp_path, says, f
         f"retry: in {seconds} s again, after: {says}" for seconds in slept
     ]
     assert (done.returncode == 0) == ("ended" in done.stdout) == (failures < tried)
+
+
+def test_a_clone_that_broke_off_in_a_submodule_is_made_anew_and_whole(run, tmp_path):
+    """Else git takes the submodule that it had, and had not checked out, for one that is done."""
+    top = tmp_path / "git/top"
+    for name in ("one", "two", "top"):
+        repository = tmp_path / "git" / name
+        repository.mkdir(parents=True)
+        git("init", "-q", "-b", "main", cwd=repository)
+        (repository / "file").write_text(name)
+        for part in ("one", "two") if name == "top" else ():
+            git("submodule", "add", "-q", f"file://{tmp_path}/git/{part}", part, cwd=repository)
+        git("add", ".", cwd=repository)
+        git("commit", "-qm", "first", cwd=repository)
+    two, away = tmp_path / "git/two", tmp_path / "git/away"
+    two.rename(away)
+    # In place of a server in trouble: git says so, and at the second try the submodule is there.
+    real = subprocess.run(["sh", "-c", "command -v git"], capture_output=True, text=True, check=True).stdout.strip()
+    stand_in = tmp_path / "bin/git"
+    stand_in.write_text(
+        f'#!/bin/sh\n[ "$1" != clone ] || {real} "$@" && [ "$1" != clone ] || {{ [ "$1" != clone ] || [ -d {two} ] ||'
+        f' {{ echo "error: RPC failed; HTTP 503" >&2; mv {away} {two}; exit 128; }}; }}\n'
+        f'[ "$1" = clone ] || exec {real} "$@"\n'
+    )
+    stand_in.chmod(0o755)
+    (tmp_path / "bin/sleep").write_text("#!/bin/sh\n")
+    (tmp_path / "bin/sleep").chmod(0o755)
+    done = run(XFORMERS_FORK_URL=f"file://{top}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "retry: in 5 s again" in done.stdout
+    for part in ("one", "two"):
+        assert (run.workspace / "xformers" / part / "file").read_text() == part
+
+
+def test_a_clone_that_is_there_is_neither_gone_on_with_nor_removed(run, fork):
+    mine = run.workspace / "xformers/mine"
+    mine.parent.mkdir()
+    mine.write_text("x")
+    done = run(XFORMERS_FORK_URL=fork)
+    assert done.returncode == 128 and "already exists and is not an empty directory" in done.stdout + done.stderr
+    assert mine.read_text() == "x"

@@ -41,7 +41,11 @@ def test_pip_and_apt():
         "=== image_build ===",
         "Ign:1 http://deb.debian.org/debian bookworm/main amd64 git amd64 1:2.39.5",
         "Get:2 http://deb.debian.org/debian bookworm/main amd64 make amd64 4.3",
-        "Get:1 http://deb.debian.org/debian bookworm/main amd64 git amd64 1:2.39.5",
+        "Get:1 http://deb.debian.org/debian bookworm/main amd64 git amd64 1:2.39.5 [7,256 kB]",
+        # Another call of apt numbers anew.
+        "Get:9 http://deb.debian.org/debian bookworm InRelease [151 kB]",
+        "Ign:5 http://x.example/debian ./ InRelease",
+        "Get:5 http://deb.debian.org/debian bookworm/main amd64 cmake amd64 3.25.1 [8,692 kB]",
         # A source without an InRelease is not tried again.
         "Ign:3 http://x.example/debian ./ InRelease",
         "Get:4 http://x.example/debian ./ Release",

@@ -127,11 +127,11 @@ class Asker:
         shown, login = parted(url)
         if not shown.startswith(("http://", "https://", "file://")):
             raise UnreachedError(shown, "it is no address of http, https or file")
-        request = urllib.request.Request(shown, headers=dict(headers), method=method)  # noqa: S310 - looked at
-        if secret or login:
-            request.add_unredirected_header("Authorization", secret or login)
         context = context or self._context
         try:
+            request = urllib.request.Request(shown, headers=dict(headers), method=method)  # noqa: S310 - looked at
+            if secret or login:
+                request.add_unredirected_header("Authorization", secret or login)
             return _patiently(lambda: _once(request, shown, read, context))
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise UnreachedError(shown, self._words(error, shown)) from None
@@ -159,7 +159,10 @@ class Asker:
 
     def remedy(self, words: str, url: str, setting: str) -> str:
         """What mends that `url`, which `setting` names, does not give what is wanted for the cause in `words`."""
-        host = urllib.parse.urlsplit(url).hostname or url
+        try:
+            host = urllib.parse.urlsplit(url).hostname or url
+        except ValueError:  # an address that is none
+            host = url
         remedy = next(remedy for pattern, remedy in REMEDIES if re.search(pattern, words))
         return remedy.format(host=host, setting=setting, renewed=self._renewed(host))
 

@@ -202,7 +202,14 @@ def pip_of_root(read: Callable[[str], str]) -> Pip:
     values.update({name[4:].lower().replace("_", "-"): text for name, text in os.environ.items() if name[:4] == "PIP_"})
     further = any(values.get(name) for name in ("extra-index-url", "find-links", "no-index"))
     index = values.get("index-url") or PYPI
-    return Pip(index, "index-url in root's pip settings (PIP_INDEX_URL)", further, logins=bool(read("~root/.netrc")))
+    own = next((name for name in ("trusted-host", "proxy") if values.get(name)), "")
+    return Pip(
+        index,
+        "index-url in root's pip settings (PIP_INDEX_URL)",
+        further,
+        logins=bool(read("~root/.netrc")),
+        spared=f"root's pip settings have {own}" if own else "",
+    )
 
 
 def pip_call(arguments: list[str], pip: Pip) -> Iterator[Question]:
@@ -217,6 +224,8 @@ def pip_call(arguments: list[str], pip: Pip) -> Iterator[Question]:
             pip = pip._replace(index=value, setting=f"its --index-url in {pip.arguments}", spared="")
         elif option in {"--extra-index-url", "-f", "--find-links", "--no-index"}:
             pip = pip._replace(further=True)
+        elif option in {"--trusted-host", "--cert", "--proxy"}:
+            pip = pip._replace(spared=f"pip is told by {option} how to reach it")
         elif word.startswith(("http://", "https://")):
             yield Question("registry pip", (word,), f"the address in {pip.arguments}")
         elif REQUIREMENT.match(word):
@@ -253,7 +262,7 @@ def git_repository(url: str) -> Iterator[Question]:
         question = f"{url.rstrip('/')}/info/refs" + ("&" if "?" in url else "?") + "service=git-upload-pack"
         private = (
             f"{parted(url)[0]} does not exist or is private: name one that is there (scenario_a_username, "
-            "scenario_a_xformers_url), with a login in its address where it is private"
+            "scenario_a_xformers_url), by SSH where it is private"
         )
         yield Question(
             "registry xformers",

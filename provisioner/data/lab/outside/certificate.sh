@@ -13,7 +13,7 @@ cd "$private"
 
 # authority NAME: a key and a certificate that may sign others.
 authority() {
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=a lab's own authority" \
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj "/CN=a lab's own authority" \
     -addext 'keyUsage=critical,keyCertSign,cRLSign' -keyout "$1.key" -out "$1.pem" 2>/dev/null
 }
 [ -e authority.pem ] || authority authority
@@ -22,7 +22,7 @@ install -m 0644 authority.pem /srv/outside/authority.pem
 signer=authority
 alternatives=$(sed 's/^/DNS:/' "$names" | paste -sd ,)
 begins=$(date -u -d '1 day ago' +%y%m%d%H%M%SZ)
-ends=$(date -u -d '20 days' +%y%m%d%H%M%SZ)
+ends=$(date -u -d '800 days' +%y%m%d%H%M%SZ)
 case ${1-} in
   '') ;;
   expired) ends=$(date -u -d '1 hour ago' +%y%m%d%H%M%SZ) ;;

@@ -6,6 +6,7 @@ set -euo pipefail
 folder=$1
 version=0.0.35
 sha256=f7fc183a58e4bf0e2ae339a18fb1b1d4a37854c0f2545b4f360fef001646ab76
+rm -rf "$folder" # of a set-up that was broken off
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=stand-in GIT_AUTHOR_EMAIL=stand-in@localhost

@@ -17,7 +17,7 @@ run() {
 
 # What may have passed a moment later: a server in trouble, a connection that broke off. Where docker has tried again by
 # itself, five times for each layer, no more is added.
-TRANSIENT='\b50[0234]\b|Service Unavailable|Bad Gateway|timed? ?out|reset by peer|early EOF|unexpected EOF|unexpected disconnect'
+TRANSIENT='(HTTP|[Ee]rror:|[Ss]tatus:?)[^0-9]{0,20}50[0234]\b|Service Unavailable|Bad Gateway|timed? ?out|reset by peer|early EOF|unexpected EOF|unexpected disconnect'
 TRANSIENT+='|hung up|TLS handshake|[Tt]emporary failure in name resolution|server misbehaving|[Cc]onnection refused'
 
 # again COMMAND...: runs it; where it fails by what may have passed, up to three times more, after a pause that grows. Each
@@ -28,7 +28,7 @@ again() {
   for pause in 5 20 60 ''; do
     code=0
     "$@" 2>&1 | tee "$said" || code=${PIPESTATUS[0]}
-    if [ "$code" -eq 0 ] || [ -z "$pause" ] || grep -q 'Retrying in' "$said" || ! grep -Eq "$TRANSIENT" "$said"; then break; fi
+    if [ "$code" -eq 0 ] || [ -z "$pause" ] || grep -Eq 'Retrying in|: given up$' "$said" || ! grep -Eq "$TRANSIENT" "$said"; then break; fi
     printf 'retry: in %s s again, after: %s\n' "$pause" "$(grep -E "$TRANSIENT" "$said" | tail -n 1)"
     sleep "$pause"
   done

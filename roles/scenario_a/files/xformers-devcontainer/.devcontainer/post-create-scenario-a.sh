@@ -55,15 +55,17 @@ fork_url() {
 # What sends less than 1 kB/s for a minute is given up, and by SSH who gives no answer for as long: git itself waits for
 # ever. Nor may it ask anything, since nobody is there to answer.
 export GIT_HTTP_LOW_SPEED_LIMIT=1000 GIT_HTTP_LOW_SPEED_TIME=60 GIT_TERMINAL_PROMPT=0
-export GIT_SSH_COMMAND="${GIT_SSH_COMMAND:-ssh -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4}"
+if [ -z "${GIT_SSH_COMMAND-}${GIT_SSH-}$(git config core.sshCommand || true)" ]; then
+  export GIT_SSH_COMMAND="ssh -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
+fi
 
-# clone_once URL: where an earlier try came as far as the submodules, goes on with them.
-clone_once() {
-  if [ -e "$XFORMERS_PATH/.git" ]; then
-    run git -C "$XFORMERS_PATH" submodule update --init --recursive
-  else
-    run git clone --recurse-submodules ${XFORMERS_REF:+--branch "$XFORMERS_REF"} -- "$1" "$XFORMERS_PATH"
-  fi
+# clone_whole URL: a clone, or nothing of one: git takes a submodule that it has not checked out for one that is done.
+clone_whole() {
+  local code=0 there
+  there=$(ls -A "$XFORMERS_PATH" 2>/dev/null) || true
+  run git clone --recurse-submodules ${XFORMERS_REF:+--branch "$XFORMERS_REF"} -- "$1" "$XFORMERS_PATH" || code=$?
+  if [ "$code" -ne 0 ] && [ -z "$there" ] && [ -d "$XFORMERS_PATH" ]; then find "$XFORMERS_PATH" -mindepth 1 -delete; fi
+  return "$code"
 }
 
 clone() {
@@ -73,7 +75,7 @@ clone() {
     run git config --global --add safe.directory '*'
     run git config --global protocol.file.allow always
   fi
-  again clone_once "$url"
+  again clone_whole "$url"
   # The workspace is a mount: its owner may differ from this user. $sm_path alone is relative, so git would
   # never match it; $toplevel makes it absolute, for submodules of submodules too.
   run git config --global --add safe.directory "$XFORMERS_PATH"

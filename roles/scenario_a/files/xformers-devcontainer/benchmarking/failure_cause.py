@@ -10,6 +10,7 @@ benchmarked host, beside scenario_a.sh.
 from __future__ import annotations
 
 import argparse
+import http.client
 import os
 import re
 import shutil
@@ -132,7 +133,10 @@ def look(evidence: Path, options: argparse.Namespace) -> Seen:
     engine = output("docker", "info", "--format", "{{.DockerRootDir}}") if needs_engine else None
     folders = [evidence, Path(engine or "/var/lib/docker")] if needs_engine else [evidence]
     return Seen(
-        text="\n".join([phase, tail(evidence / COMPILE_LOG), index_answer(phase)]),
+        # Of a compile that went well nothing says why what came after it failed.
+        text="\n".join(
+            [phase, tail(evidence / COMPILE_LOG) if "=== compile ===" in phase else "", index_answer(phase)]
+        ),
         exit_code=options.exit_code,
         max_jobs=options.max_jobs,
         oom_kills=oom_kills() - options.oom_kills_before,
@@ -148,7 +152,7 @@ def index_answer(phase: str) -> str:
     Empty where that is not why the phase failed, and where the index answers well.
     """
     url = failure_log.page_without_versions(phase)
-    if not url:
+    if not url or "***@" in url:  # whose password the log does not have
         return ""
     question = urllib.request.Request(url, method="HEAD")  # noqa: S310 - it is one of http or https
     try:
@@ -156,7 +160,7 @@ def index_answer(phase: str) -> str:
             return ""
     except urllib.error.HTTPError as error:
         return f"\nHTTP status {error.code} of {url}\n"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return f"\n{url}: {getattr(error, 'reason', error)}\n"
 
 

@@ -71,7 +71,7 @@ CAUSES = (
     ),
     (
         (
-            r"\b407\b[^\n]*[Pp]roxy",
+            r"(?:HTTP/\d\.\d|failed:|[Ss]tatus:?|error:?|code) 407\b",
             r"Proxy Authentication Required",
             r"ProxyError[^\n]*407",
         ),
@@ -97,6 +97,54 @@ CAUSES = (
         ),
         "DNS does not find a name: {what}",
         DNS,
+    ),
+    # Who answers, but not well.
+    (
+        (
+            r"sent less than \d+ kB/s for \d+ s",
+            r"Operation too slow",
+        ),
+        "a server sends next to nothing",
+        LATER,
+    ),
+    (
+        (
+            r"HTTP(?:/\d(?:\.\d)?)?(?: status(?: code)?)?:? (?P<what>50[0-4])\b",
+            r"\b(?P<apt>50[0-4])  ?(?:Service|Bad|Internal|Gateway)",
+            r"too many (?P<pip>50[0-4]) error responses",
+            r"returned error: (?P<git>50[0-4])",
+            r"status(?: code)?:? (?P<docker>50[0-4])",
+        ),
+        "a server answers {what}: it is in trouble",
+        LATER,
+    ),
+    (
+        (
+            r"unexpected EOF",
+            r"early EOF",
+            r"reset by peer",
+            r"IncompleteRead",
+            r"Connection broken",
+            r"unexpected disconnect",
+            r"hung up unexpectedly",
+            r"[Cc]onnection timed out",
+            r"i/o timeout",
+            r"Read timed out",
+            r"Client\.Timeout",
+            r"TLS handshake timeout",
+        ),
+        "the connection to a server breaks off",
+        "run again; where it breaks off again, look at proxy and firewall on the way",
+    ),
+    (
+        (
+            r"[Cc]onnection refused",
+            r"No route to host",
+            r"Network is unreachable",
+            r"[Cc]ould not connect to",
+        ),
+        "a server is not reached",
+        "let the host and its containers through to it, or set a proxy (site_https_proxy)",
     ),
     # Whom we ask for what is not there.
     (
@@ -151,54 +199,6 @@ CAUSES = (
         (r"CUTLASS submodule not found",),
         "the fork at this commit has no third_party/cutlass",
         FORK,
-    ),
-    # Who answers, but not well.
-    (
-        (
-            r"sent less than \d+ kB/s for \d+ s",
-            r"Operation too slow",
-        ),
-        "a server sends next to nothing",
-        LATER,
-    ),
-    (
-        (
-            r"(?:HTTP|http|HTTPS)[^\n]*\b(?P<what>50[0-4])\b",
-            r"\b(?P<apt>50[0-4])  ?(?:Service|Bad|Internal|Gateway)",
-            r"too many (?P<pip>50[0-4]) error responses",
-            r"returned error: (?P<git>50[0-4])",
-            r"status(?: code)?:? (?P<docker>50[0-4])",
-        ),
-        "a server answers {what}: it is in trouble",
-        LATER,
-    ),
-    (
-        (
-            r"unexpected EOF",
-            r"early EOF",
-            r"reset by peer",
-            r"IncompleteRead",
-            r"Connection broken",
-            r"unexpected disconnect",
-            r"hung up unexpectedly",
-            r"[Cc]onnection timed out",
-            r"i/o timeout",
-            r"Read timed out",
-            r"Client\.Timeout",
-            r"TLS handshake timeout",
-        ),
-        "the connection to a server breaks off",
-        "run again; where it breaks off again, look at proxy and firewall on the way",
-    ),
-    (
-        (
-            r"[Cc]onnection refused",
-            r"No route to host",
-            r"Network is unreachable",
-            r"[Cc]ould not connect to",
-        ),
-        "a server is not reached",
-        "let the host and its containers through to it, or set a proxy (site_https_proxy)",
     ),
     # Packages.
     (
@@ -268,7 +268,10 @@ CAUSES = (
         "add the package that has it to scenario_a_system_packages, or take another base image: scenario_a_base_image",
     ),
     (
-        (r"(?P<what>[\w./+-]+\.(?:cu|cuh|cpp|cc|c|h|hpp)[:(]\d+)[^\n]*\b(?:error|undefined reference)\b",),
+        (
+            r"(?P<what>[\w./+-]+\.(?:cu|cuh|cpp|cc|c|h|hpp)[:(]\d+)\)?(?::\d+)?: (?:fatal )?error\b",
+            r"(?P<linked>[\w./+-]+\.(?:cu|cuh|cpp|cc|c|h|hpp):[^\n]*undefined reference to [^\n]+)",
+        ),
         "xformers' own source does not compile, first at {what}",
         "mend the fork, or name another commit: --xformers-ref",
     ),
@@ -278,6 +281,9 @@ CAUSES = (
 
 def cause(text: str) -> str | None:
     """Return why, and the remedy, in one line; None where the log does not say."""
+    # What was tried again, and what pip only warns of, is not why the last try failed.
+    last_try = re.split(r"\bretry: in \d+ s again, after: .*", text)[-1]
+    text = re.sub(r"^.*WARNING: Retrying \(.*$", "", last_try, flags=re.MULTILINE)
     for patterns, why, remedy in CAUSES:
         found = re.search("|".join(patterns), text)
         if found:

@@ -11,6 +11,7 @@ nor /proc/meminfo tell of those. Standard library only: it runs on the benchmark
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 GROUPS = Path("/sys/fs/cgroup")
+SETTINGS = Path("/etc/docker/daemon.json")
 
 
 class Group:
@@ -45,7 +47,8 @@ class Group:
         )
         free = []
         for folder in self.chain("memory"):
-            most, now = number(folder / limit), number(folder / used)
+            limits = (number(folder / limit), number(folder / "memory.high"))
+            most, now = min((one for one in limits if one is not None), default=None), number(folder / used)
             if most is None or now is None or most > 2**60:  # version 1 has a number for "none"
                 continue
             # Files that were read are dropped before anything is killed.
@@ -100,12 +103,26 @@ def own_group(controller_text: str, controller: str) -> str:
 
 def engine_group() -> str:
     """Return the group that the engine makes its containers' groups in."""
+    try:
+        parent = json.loads(text(SETTINGS) or "{}").get("cgroup-parent")
+    except (ValueError, AttributeError):
+        parent = None
+    if isinstance(parent, str) and parent:
+        return slice_path(parent)
     question = ["docker", "info", "--format", "{{.CgroupDriver}}"]
     try:
         said = subprocess.run(question, capture_output=True, text=True, timeout=20, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
         said = ""  # the run will say so
     return "/system.slice" if said.strip() == "systemd" else "/docker"
+
+
+def slice_path(name: str) -> str:
+    """Return the path of a group that the engine is told of: systemd's slice "a-b.slice" lies in "a.slice"."""
+    if not name.endswith(".slice") or "/" in name:
+        return name
+    parts = name.removesuffix(".slice").split("-")
+    return "/" + "/".join("-".join(parts[:end]) + ".slice" for end in range(1, len(parts) + 1))
 
 
 def available() -> int:

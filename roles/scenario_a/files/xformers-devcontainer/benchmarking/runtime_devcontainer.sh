@@ -90,9 +90,14 @@ stop_slow() {
   local slow=${SCENARIO_A_SLOW_SECONDS:-120} before after
   while :; do
     before=$(engine_read)
+    if [ -z "$before" ]; then
+      echo "who runs this may not see what the engine reads: a pull that does not get on is not ended"
+      return
+    fi
     read -rt "$slow" <> <(:) || true # a pause without a process, which would outlive this one and keep the log open
+    kill -0 "$1" 2>/dev/null || return
     after=$(engine_read)
-    if [ -n "$before" ] && [ -n "$after" ] && [ $((after - before)) -lt $((SLOW_RATE * slow)) ]; then
+    if [ -n "$after" ] && [ $((after - before)) -lt $((SLOW_RATE * slow)) ]; then
       printf 'the registry sent less than %s kB/s for %s s: given up\n' $((SLOW_RATE / 1000)) "$slow"
       kill "$1" 2>/dev/null
       return
@@ -106,7 +111,7 @@ pull() (
   told docker image pull "$1"
   docker image pull "$1" &
   pulling=$!
-  stop_slow "$pulling" &
+  stop_slow "$pulling" 9>&- &
   watching=$!
   trap 'kill "$pulling" "$watching" 2>/dev/null; exit 143' TERM INT HUP # nothing of it may outlive the run
   wait "$pulling" || code=$?
@@ -122,7 +127,9 @@ ask_base_image() {
   # shellcheck disable=SC2016 # it is the image's shell that expands it
   local ask='PATH=$PATH:/usr/local/cuda/bin; command -v nvcc >/dev/null || exit 0; nvcc --version; '
   ask+='{ nvcc --list-gpu-code; nvcc --help; } | grep -Eo "sm_[0-9]+[af]?" | sort -u'
-  keep base_image_cuda.txt timeout 60 docker run --rm --pull never --network none \
+  # By the label the next clean-up finds one that does not end.
+  keep base_image_cuda.txt timeout --kill-after=10 60 docker run --rm --pull never --network none \
+    --label "devcontainer.local_folder=$work" \
     --env NVIDIA_VISIBLE_DEVICES=void --entrypoint sh "$(base_image)" -c "$ask"
   python3 -B "$here/base_image_cuda.py" "$evidence/base_image_cuda.txt" "$TORCH_CUDA_ARCH_LIST"
 }

@@ -68,7 +68,10 @@ arch_list() {
 MEMORY_PER_JOB_KIB=$((4 * 1024 ** 2))
 max_jobs() {
   local cores available jobs
-  read -r cores available < <(python3 -B "$here/limits.py" "$runtime")
+  read -r cores available < <(python3 -B "$here/limits.py" "$runtime") || {
+    echo "what the compile may use is not known: it gets one compiler at a time" >&2
+    cores=1 available=0
+  }
   jobs=$((available / MEMORY_PER_JOB_KIB))
   if [ "$jobs" -gt "$cores" ]; then jobs=$cores; fi
   if [ "$jobs" -lt 1 ]; then jobs=1; fi
