@@ -49,7 +49,7 @@ DRIFT = {
         ("systemctl mask --now containerd.service", ("docker_engine", "containerd.service")),
         (f"apt-mark unhold {TOOLKIT}-base", ("nvidia_container_toolkit", f"hold on {TOOLKIT}-base")),
         (f"{APT} install {TOOLKIT}=1.0-1; apt-mark hold {TOOLKIT}", ("nvidia_container_toolkit", f"package {TOOLKIT}")),
-        (f"cp /srv/repository/two.gpg {KEYRING}", ("nvidia_container_toolkit", f"signing key of {TOOLKIT}")),
+        (f"cp /srv/repository/stranger/key.gpg {KEYRING}", ("nvidia_container_toolkit", f"signing key of {TOOLKIT}")),
         (f"sed -i s/toolkit/stranger/ {SOURCE}", ("nvidia_container_toolkit", f"source list of {TOOLKIT}: content")),
     ],
     "gone": [
@@ -87,7 +87,7 @@ def host(make_lab, ask, serve_repositories, tmp_path_factory):
     """A bare host; gives the inventory to name, the host's name, and a way to ask it."""
     lab = make_lab("prepare")
     name = lab.hosts[0].name
-    keys = serve_repositories(lab, name, "toolkit")
+    keys = serve_repositories(lab, name, "toolkit", "--stranger")
     inventory = yaml.safe_load(lab.inventory.read_text())
     inventory["all"]["vars"] = {
         "docker_engine_users": ["games"],
