@@ -250,9 +250,8 @@ SITE_SOURCE = f"deb [signed-by=/etc/apt/keyrings/site.gpg] {REPOSITORY}/deb/$(AR
 def test_a_source_of_the_site_s_own_is_used_and_stays(converged):
     """apt would refuse both: they name two key files for one repository."""
     ours = converged.sh(f"cat {SOURCE}")
-    converged.sh(
-        f"gpg --dearmor </srv/repository/nvidia.github.io/libnvidia-container/gpgkey >/etc/apt/keyrings/site.gpg; mv {SOURCE} {KEYRING} /root"
-    )
+    key = "/srv/repository/nvidia.github.io/libnvidia-container/gpgkey"
+    converged.sh(f"gpg --dearmor <{key} >/etc/apt/keyrings/site.gpg; mv {SOURCE} {KEYRING} /root")
     converged.put(SITE_LIST, SITE_SOURCE)
     assert converged.run() == ([], 0, "")
     converged.sh(f"apt-get -qq update; {APT} purge {NAME}")
