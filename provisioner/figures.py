@@ -12,6 +12,8 @@ from provisioner.record import PHASES, Compile, Failure, Inputs, Machine, Phase
 from provisioner.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from provisioner.evidence import Evidence
 
 __all__ = ["MANIFEST", "WITHIN_CONTAINER_UP", "of"]
@@ -144,8 +146,7 @@ def inputs(evidence: Evidence) -> Inputs:
     username = run.get("username") or "alexchesser"
     return Inputs(
         base_image=run.get("base_image") or None,
-        # What was pulled has a digest in its registry; what was made here has only its own id.
-        base_image_digest=next(iter(image.get("RepoDigests") or []), image.get("Id")),
+        base_image_digest=digest(image, run.get("base_image") or ""),
         base_image_present=None if before is None else bool(before),
         torch=packages.get("torch"),
         xformers_url=run.get("xformers_url") or f"https://github.com/{username}/xformers.git",
@@ -158,6 +159,13 @@ def inputs(evidence: Evidence) -> Inputs:
         input_hash=run.get("input_hash") or None,
         versions=(evidence.json("environment.json") or {}).get("versions") or {},
     )
+
+
+def digest(image: Mapping[str, Any], name: str) -> str | None:
+    """Return an image's digest in the registry that `name` is of, else in any; its own id where it was made here."""
+    digests = image.get("RepoDigests") or []
+    repository = re.sub(r"[:@][^/]*$", "", name)
+    return next((one for one in digests if one.startswith(f"{repository}@")), next(iter(digests), image.get("Id")))
 
 
 def _number(text: Any) -> int | None:

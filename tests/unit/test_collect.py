@@ -7,7 +7,7 @@ from pathlib import Path
 import evidence_sample
 import pytest
 
-from provisioner import collect
+from provisioner import collect, figures
 from provisioner.evidence import Evidence
 from provisioner.record import PHASES, Record, json_schema, load
 
@@ -123,3 +123,17 @@ def test_a_run_that_was_cut_off_is_interrupted_and_has_no_total(folder, build):
     assert record.outcome == "interrupted"
     assert record.total_seconds is None
     assert record.failure.phase == "container_up"
+
+
+@pytest.mark.parametrize(
+    ("name", "of"),
+    [
+        ("mirror.example:5000/nvidia/cuda:12.8.0-devel", "mirror.example:5000/nvidia/cuda@sha256:2"),
+        ("nvidia/cuda:12.8.0-devel", "nvidia/cuda@sha256:1"),
+        ("site/cuda", "nvidia/cuda@sha256:1"),
+    ],
+)
+def test_the_digest_is_of_the_registry_that_was_asked(name, of):
+    image = {"Id": "sha256:0", "RepoDigests": ["nvidia/cuda@sha256:1", "mirror.example:5000/nvidia/cuda@sha256:2"]}
+    assert figures.digest(image, name) == of
+    assert figures.digest({"Id": "sha256:0", "RepoDigests": []}, name) == "sha256:0"
