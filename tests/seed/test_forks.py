@@ -23,8 +23,11 @@ ADD_PART = "git add .gitmodules; mkdir part; git update-index --add --cacheinfo 
 
 
 @pytest.fixture(scope="module")
-def forks(world):
+def forks(world, provisioner, tmp_path_factory):
     """Each kind of fork, published: what a run is told of it, and what its commit and files must be."""
+    # Where these tests are taken alone the host is bare.
+    prepared = provisioner("prepare", "-i", world.lab.inventory, "--state-dir", tmp_path_factory.mktemp("prepared"))
+    assert prepared.code == 0, prepared
     host = world.host()
     world.sh(
         f"docker image inspect {WARM} >/dev/null 2>&1 || docker build -q -t {WARM} - <<'END'\n{DOCKERFILE}\nEND", host
