@@ -80,10 +80,13 @@ max_jobs() {
 
 # ---- log, events, phases -------------------------------------------------------------------------------------------
 
+# For sed -E: without the logins that URLs may hold. The user of ssh://git@HOST is no secret, and part of the input.
+HIDE='s#\bssh://#ssh:/~/#g; s#://[^/@[:space:]]*@#://***@#g; s#\bssh:/~/#ssh://#g'
+
 # stamp: each line with the time it came, without the passwords that a URL may hold, into the log and onto stdout.
 stamp() {
   local line
-  sed -u -e 's#://[^/@[:space:]]*@#://***@#g' -e 's/\r$//' -e 's/.*\r//' | while IFS= read -r line; do
+  sed -u -E -e "$HIDE" -e 's/\r$//' -e 's/.*\r//' | while IFS= read -r line; do
     TZ=UTC0 printf '%(%Y-%m-%dT%H:%M:%S)T.%sZ %s\n' "${EPOCHREALTIME%.*}" "${EPOCHREALTIME: -6:3}" "$line"
   done | tee "$evidence/scenario_a.log"
 }
@@ -116,7 +119,7 @@ timed() {
 keep() {
   local file=$evidence/$1
   shift
-  "$@" </dev/null 2>"$file.stderr" | sed -e 's#://[^/@[:space:]]*@#://***@#g' >"$file" ||
+  "$@" </dev/null 2>"$file.stderr" | sed -E -e "$HIDE" >"$file" ||
     echo "evidence: $* gave nothing: $(tail -n 1 "$file.stderr")"
   [ -s "$file.stderr" ] || rm -f "$file.stderr"
 }
