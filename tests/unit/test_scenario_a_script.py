@@ -358,7 +358,7 @@ def test_a_run_id_that_is_taken_and_a_wrong_argument_are_refused(script):
 
 
 def test_the_user_of_a_fork_by_ssh_is_told_and_a_login_is_not(script):
-    """The audit compares what was laid down with what the Dev Container CLI made of it, which is kept without logins."""
+    """The audit compares what was laid down with what the CLI made of it, which is kept without logins."""
     hide = re.search(r"^HIDE='(.*)'$", (script.base / "benchmarking/scenario_a.sh").read_text(), re.MULTILINE)[1]
     text = "ssh://git@example.com/x https://user:secret@example.com/x http://token@example.com/"
     done = subprocess.run(["sed", "-E", "-e", hide], input=text, capture_output=True, text=True, check=True)
