@@ -184,6 +184,8 @@ echo ended
         # A second try mends none of these.
         ("remote: Repository not found.", 9, 1, []),
         ("toomanyrequests: You have reached your pull rate limit.", 9, 1, []),
+        ("error: RPC failed; curl 28 Operation too slow. fatal: early EOF", 9, 1, []),
+        ("the registry sent less than 10 kB/s for 500 s: given up", 9, 1, []),
         # docker has tried that itself, five times.
         ("592fca13e560: Retrying in 5 seconds; unexpected EOF", 9, 1, []),
     ],

@@ -28,7 +28,7 @@ again() {
   for pause in 5 20 60 ''; do
     code=0
     "$@" 2>&1 | tee "$said" || code=${PIPESTATUS[0]}
-    if [ "$code" -eq 0 ] || [ -z "$pause" ] || grep -Eq 'Retrying in|: given up$' "$said" || ! grep -Eq "$TRANSIENT" "$said"; then break; fi
+    if [ "$code" -eq 0 ] || [ -z "$pause" ] || grep -Eq 'Retrying in|: given up$|Operation too slow' "$said" || ! grep -Eq "$TRANSIENT" "$said"; then break; fi
     printf 'retry: in %s s again, after: %s\n' "$pause" "$(grep -E "$TRANSIENT" "$said" | tail -n 1)"
     sleep "$pause"
   done
