@@ -6,8 +6,6 @@ Its files are in `data/lab/outside`; docs/lab.md says in what each differs from 
 import io
 import json
 import os
-import shlex
-import subprocess
 import tarfile
 import tempfile
 from importlib.resources import files
@@ -19,8 +17,8 @@ from docker import DockerClient
 from docker.errors import BuildError, ImageNotFound
 
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.lab.access import ssh_command
 from provisioner.lab.model import LabHost, Report
+from provisioner.lab.script import run_as_root
 
 __all__ = ["DEBIAN", "HOST", "furnish", "require_base", "resolver", "variables"]
 
@@ -32,8 +30,6 @@ BASE = "provisioner/cuda:13.0-devel"
 IMAGE = "nvidia/cuda:12.8.0-devel-ubuntu22.04"
 PLACE = "/opt/outside"
 WORLD = "/srv/outside"
-LONGEST = 600.0  # s, for a set-up that hangs
-SHOWN = 20  # lines of what a failed set-up printed
 AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 
 FINGERPRINTS = {
@@ -133,18 +129,4 @@ def _bring_image(client: DockerClient, host: LabHost, folder: Path, report: Repo
 
 
 def _run(host: LabHost, folder: Path, report: Report, command: str, given: IO[bytes] | None = None) -> bytes:
-    """Run a command on the host, as root, and give what it prints; the file `given`, from its start, is its input."""
-    if given:
-        given.seek(0)
-    done = subprocess.run(
-        [*ssh_command(folder, host), f"bash --norc -euo pipefail -c {shlex.quote(command)}"],
-        stdin=given or subprocess.DEVNULL,
-        capture_output=True,
-        timeout=LONGEST,
-        check=False,
-    )
-    if done.returncode != 0:
-        for line in (done.stdout + done.stderr).decode(errors="replace").splitlines()[-SHOWN:]:
-            report(f"{host.name}: {line}")
-        raise ProvisionerError(f"{host.name} could not be made the outside world", "see what it said")
-    return done.stdout
+    return run_as_root(host, folder, command, f"what makes {host.name} the outside world", report, given)

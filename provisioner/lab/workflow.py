@@ -158,12 +158,14 @@ class _Site:
 
     def lab(self) -> Lab:
         """Give the lab as the engine has it."""
-        plain = tuple(host for host in self.hosts() if not host.outside)
-        return Lab(self.name, access.inventory_path(self.folder), plain, self.outside())
+        hosts = self.hosts()
+        plain = tuple(host for host in hosts if not host.outside)
+        world = next((host for host in hosts if host.outside), None)
+        return Lab(self.name, access.inventory_path(self.folder), plain, world)
 
     def outside(self) -> LabHost | None:
         """Give the host that stands in for the outside world; None where the lab knows the real one."""
-        return next((host for host in self.hosts() if host.outside), None)
+        return self.lab().outside
 
     def make(self, hosts: Sequence[_Wanted], user: str, report: Report) -> None:
         """Make and start these hosts."""

@@ -9,7 +9,7 @@ import yaml
 
 from provisioner import lab as labs
 from provisioner.errors import ProvisionerError
-from provisioner.lab import Lab, LabHost, access, dress, wear
+from provisioner.lab import Lab, LabHost, access, dress, script, wear
 
 GOOD: dict[str, Any] = {
     "what": "A host with a site's own engine",
@@ -110,7 +110,7 @@ def test_the_inventory_has_what_a_site_s_would_have(wardrobe: Path, tmp_path: Pa
 def test_a_script_that_fails_is_told_with_its_last_words(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(wear, "ssh_command", lambda folder, host: ["sh", "-c"])
+    monkeypatch.setattr(script, "ssh_command", lambda folder, host: ["sh", "-c"])
     host = LabHost("lab-x", "192.0.2.2", "root", 12, "running", "site-engine")
     with pytest.raises(ProvisionerError, match="the dress 'site-engine' failed with exit code 3"):
         wear.put_on(host, parse(script="false | true || echo 'no such unit' >&2; exit 3"), tmp_path, print)

@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 world=/srv/outside
-export DEBIAN_FRONTEND=noninteractive SSL_CERT_FILE=$PWD/site-ca.pem
+export SSL_CERT_FILE=$PWD/site-ca.pem
 umask 022
 
 apt-get -qq update
