@@ -392,3 +392,11 @@ def test_an_engine_s_settings_are_its_own_words_or_its_file_s(tmp_path):
 )
 def test_which_registries_a_host_has_a_login_for(text, expected):
     assert logins_in(text) == expected
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_pip_is_told_of_how_to_reach_an_index_spares_it_wherever_it_stands(turned):
+    parts = [["--trusted-host", "pypi.corp"], ["--index-url", "https://pypi.corp/simple"]]
+    words = [word for part in (reversed(parts) if turned else parts) for word in part]
+    (question,) = sources.pip_call(["torch", *words], sources.IN_IMAGE)
+    assert question.spared == "pip is told by --trusted-host how to reach it"

@@ -215,6 +215,7 @@ def pip_of_root(read: Callable[[str], str]) -> Pip:
 def pip_call(arguments: list[str], pip: Pip) -> Iterator[Question]:
     """Whether the index of one call of pip has the first package that is asked for; `pip` is where it looks else."""
     names = []
+    told = ""
     words = iter(str(word) for word in arguments)
     for word in words:
         option, _, value = word.partition("=") if word.startswith("--") else (word, "", "")
@@ -225,13 +226,13 @@ def pip_call(arguments: list[str], pip: Pip) -> Iterator[Question]:
         elif option in {"--extra-index-url", "-f", "--find-links", "--no-index"}:
             pip = pip._replace(further=True)
         elif option in {"--trusted-host", "--cert", "--proxy"}:
-            pip = pip._replace(spared=f"pip is told by {option} how to reach it")
+            told = f"pip is told by {option} how to reach it"
         elif word.startswith(("http://", "https://")):
             yield Question("registry pip", (word,), f"the address in {pip.arguments}")
         elif REQUIREMENT.match(word):
             names.append(REQUIREMENT.match(word)[1])
     for name in names[:1]:
-        yield from index_page(pip, name)
+        yield from index_page(pip._replace(spared=told or pip.spared), name)
 
 
 def index_page(pip: Pip, name: str) -> Iterator[Question]:
