@@ -27,7 +27,7 @@
 #   SCENARIO_A_WHEELS                     for native: a folder of wheels, from which alone pip installs
 #   SCENARIO_A_MOUNTS                     SOURCE:TARGET[:ro] ..., mounted into the container
 #   SCENARIO_A_COLD_BASE                  not empty: remove the base image first, so that its pull is timed
-#   SCENARIO_A_SLOW_SECONDS              a pull that gets less than 10 kB/s for so long is given up (120)
+#   SCENARIO_A_SLOW_SECONDS               a pull that gets less than 10 kB/s for so long is given up (120)
 #   SCENARIO_A_RUN_ID                     name of this run (time and a random part)
 #   SCENARIO_A_INPUT_HASH                 kept in the evidence: what makes runs comparable
 #   http_proxy, https_proxy, no_proxy     reach the build and the container
@@ -63,8 +63,8 @@ arch_list() {
 }
 
 # One compiler a core, but no more than fit the memory that is free now, since a compile that the kernel kills costs
-# hours; both within the limits that the compile will be under. Two compilers of xformers 0.0.35 for 9.0 held 3.0 GB together at their highest; the rest is room for versions
-# with larger units and for everything else on the host.
+# hours; both within the limits that the compile will be under. Two compilers of xformers 0.0.35 for 9.0 held 3.0 GB
+# together at their highest; the rest is room for versions with larger units and for everything else on the host.
 MEMORY_PER_JOB_KIB=$((4 * 1024 ** 2))
 max_jobs() {
   local cores available jobs
