@@ -17,7 +17,7 @@ __all__ = ["engine", "lab_name"]  # fixtures
 
 
 # On one host: refused while it is bare, then brought to its record, and after that whatever a prepared host can meet.
-ORDER = ("test_refused_sources", "test_seed", "test_faults", "test_forks", "test_installed")
+ORDER = ("test_refused_sources", "test_seed", "test_seed_faults", "test_forks", "test_installed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
