@@ -14,6 +14,7 @@ __all__ = [
     "Event",
     "Failure",
     "Finding",
+    "InputsNoted",
     "Looked",
     "Noted",
     "Output",
@@ -173,6 +174,13 @@ class Noted:
 
 
 @dataclass(frozen=True)
+class InputsNoted:
+    """What a person should know of the inputs, of whichever host they are."""
+
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Busy:
     """What a host is busy with that is not ours, a line for each kind."""
 
@@ -226,6 +234,7 @@ Event = (
     | Finding
     | Looked
     | Noted
+    | InputsNoted
     | Busy
     | Planned
     | RebootRequired
@@ -325,7 +334,14 @@ def _mending(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
         yield Noted(host, tuple(notes))
 
 
+def _inputs(_host: str, result: Mapping[str, Any]) -> Iterator[Event]:
+    """Give what there is to know of the inputs."""
+    if notes := answers.texts(result.get("input_notes")):
+        yield InputsNoted(tuple(notes))
+
+
 TELLING = {
+    INPUT_CHECK: _inputs,
     "scenario_a_run": _run,
     "scenario_a_collect": _collect,
     "host_checks": _checks,

@@ -165,10 +165,12 @@ class Fleet:
         return host, host.take(event, self.clock())
 
     def news(self, event: events.Event) -> list[str]:
-        """Give the lines that a person should read before what `event` tells of goes on, each once for each host."""
+        """Give the lines that a person should read before what `event` tells of goes on, each once."""
         lines: list[str] = []
         if isinstance(event, events.Looked | events.Noted):
             lines = [f"{event.host}: {note}" for note in event.notes]
+        elif isinstance(event, events.InputsNoted):
+            lines = list(event.notes)
         elif isinstance(event, events.Busy):
             lines = [f"{event.host}: the host is busy: {'; '.join(event.what)}"]
         new = [line for line in lines if line not in self._said]

@@ -15,20 +15,29 @@ class ActionModule(ActionBase):
     """What Ansible calls."""
 
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset({"refusals"})
+    _VALID_ARGS = frozenset({"refusals", "notes"})
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Fail with the first of the texts that says something.
+        """Fail with the first of the refusals that says something; else give the notes.
 
         They are templated here, not before: that they cannot be is a fault of the inputs as well.
         """
         result = super().run(tmp, task_vars)
-        variables = task_vars or {}
-        name = self._task.args.get("refusals")
-        if not isinstance(name, str) or name not in variables:
-            raise AnsibleActionFail("valid_inputs needs refusals, the name of a variable that has a list of texts")
+        refusals, notes = (self._variable(name, task_vars or {}) for name in ("refusals", "notes"))
         try:
-            said = next((text for text in self._templar.template(variables[name]) if text), "")
+            refusal = next((text for text in self._templar.template(refusals) if text), "")
+            noted = [] if refusal else list(self._templar.template(notes))
         except AnsibleError as error:
-            said = str(error)
-        return {**result, "changed": False, **({"failed": True, "msg": said, "invalid_inputs": True} if said else {})}
+            refusal, noted = str(error), []
+        if refusal:
+            return {**result, "changed": False, "failed": True, "msg": refusal, "invalid_inputs": True}
+        return {**result, "changed": False, "input_notes": noted}
+
+    def _variable(self, argument: str, variables: dict[str, Any]) -> list[str]:
+        """Return the texts, not templated yet, of the variable that an argument of the task names."""
+        name = self._task.args.get(argument)
+        if name is None and argument == "notes":
+            return []
+        if not isinstance(name, str) or name not in variables:
+            raise AnsibleActionFail(f"valid_inputs needs {argument}, the name of a variable that has a list of texts")
+        return variables[name]

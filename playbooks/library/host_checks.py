@@ -83,6 +83,7 @@ from ansible.module_utils.provisioner_host import MACHINES, RefusalError
 from ansible.module_utils.provisioner_host import Host as Probed
 from ansible.module_utils.provisioner_installation import refuse_mounts, refuse_unfinished
 from ansible.module_utils.provisioner_installers import NO_CACHE
+from ansible.module_utils.provisioner_run_start import least_free
 from ansible.module_utils.provisioner_sources import questions as sources
 from ansible.module_utils.provisioner_sources.asking import Asker
 from ansible.module_utils.provisioner_sources.findings import FAIL, OK, WARN, finding
@@ -264,11 +265,9 @@ def busy(_host):
 
 def disk(host):
     """Whether there is room for a run, where the engine keeps its images."""
-    folder = Path(host.ask("docker", "info", "--format", "{{.DockerRootDir}}", root=True) or "/var/lib")
-    # A folder that is not there yet will be on the file system of the one above it.
-    folder = next(path for path in (folder, *folder.parents) if path.exists())
     needed = host.params["minimum_free_bytes"]
-    free = min(shutil.disk_usage(path).free for path in (folder, Path("/var/lib")))
+    engine = host.ask("docker", "info", "--format", "{{.DockerRootDir}}", root=True) or "/var/lib"
+    free, folder = least_free([Path(engine), Path("/var/lib")])
     detail = f"{free / 1e9:.1f} GB free at {folder}"
     if free < needed:
         return finding("disk", FAIL, detail, f"make room: a run takes {needed / 1e9:.0f} GB")

@@ -43,9 +43,15 @@ options:
       - With C(started), the name of a run that is started.
     type: str
   minimum_free_bytes:
-    description: A run is not started with less free space than this, in bytes, on O(root) or on Docker's disk.
+    description:
+      - A run is not started with less free space than this, in bytes, on O(root) or where the engine keeps its images.
     type: int
     default: 0
+  runtime:
+    description: What the run happens in; a native one needs no room of an engine's.
+    choices: [devcontainer, native]
+    default: devcontainer
+    type: str
   timeout:
     description: How long C(finished) waits at most, in seconds.
     type: int
@@ -86,10 +92,11 @@ archive:
 import subprocess
 import time
 from contextlib import suppress
-from pathlib import Path
 
 from ansible.module_utils import provisioner_variables as variables
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.provisioner_engine import Engine
+from ansible.module_utils.provisioner_host import Host
 from ansible.module_utils.provisioner_run_start import exposed, start, too_full
 from ansible.module_utils.provisioner_runs import Runs
 
@@ -128,7 +135,8 @@ def find_or_start(module: AnsibleModule, runs: Runs) -> tuple[str | None, bool]:
         run = runs.finished_well(options["input_hash"])
         if run is not None:
             return run, False
-    message = exposed(runs.root) or too_full([runs.root, Path("/var/lib/docker")], options["minimum_free_bytes"])
+    folders = [runs.root, *(Engine(Host()).folders if options["runtime"] == "devcontainer" else ())]
+    message = exposed(runs.root) or too_full(folders, options["minimum_free_bytes"])
     if message:
         refuse(module, message)
     if options["state"] == "planned":
@@ -203,6 +211,7 @@ def main() -> None:
             "fresh": {"type": "bool", "default": False},
             "run_id": {"type": "str"},
             "minimum_free_bytes": {"type": "int", "default": 0},
+            "runtime": {"type": "str", "default": "devcontainer", "choices": ["devcontainer", "native"]},
             "timeout": {"type": "int", "default": 10},
             "patience": {"type": "int", "default": 0},
             "watch": {"type": "int", "default": 0},

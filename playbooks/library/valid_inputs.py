@@ -15,6 +15,9 @@ options:
       - A list that cannot be templated is a wrong input, too.
     type: str
     required: true
+  notes:
+    description: The name of a variable that has a list of texts, which a person should know where nothing is refused.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -28,4 +31,8 @@ invalid_inputs:
   description: True; by this value a wrong input is told from any other failure.
   type: bool
   returned: where something is refused
+input_notes:
+  description: The notes.
+  type: list
+  returned: where nothing is refused
 """

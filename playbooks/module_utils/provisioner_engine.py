@@ -20,6 +20,9 @@ from ansible.module_utils.provisioner_host import Host
 SOCKET = "/var/run/docker.sock"
 SERVICE = "docker.service"
 SOCKET_UNIT = "docker.socket"
+SETTINGS = Path("/etc/docker/daemon.json")
+# How the engine names its newer store, whose images lie in containerd's folder.
+CONTAINERD_STORE = "io.containerd.snapshotter.v1"
 # How long an answer may take, in seconds: the first one, which costs an engine nothing, and the others.
 PING_SECONDS = 5
 ANSWER_SECONDS = 15
@@ -113,6 +116,16 @@ class Engine:
             return {}
         answer = _parsed(self._said("info", "--format", "{{json .}}") or "") if self.elsewhere else self.answer("/info")
         return answer if isinstance(answer, dict) and "ServerVersion" in answer else {}
+
+    @property
+    def folders(self) -> list[Path]:
+        """Where it keeps its images on this host: as it says, or else its settings, or as Docker does."""
+        if not self.is_here:
+            return []
+        settings = {} if self.info else _parsed(Host.read(SETTINGS))
+        told = self.info.get("DockerRootDir") or (settings.get("data-root") if isinstance(settings, dict) else None)
+        by_containerd = ["driver-type", CONTAINERD_STORE] in (self.info.get("DriverStatus") or [])
+        return [Path(str(told or "/var/lib/docker")), *([Path("/var/lib/containerd")] if by_containerd else [])]
 
     @cached_property
     def daemon(self) -> processes.Daemon | None:

@@ -72,13 +72,20 @@ def exposed(root: Path) -> str | None:
 
 
 def too_full(paths: list[Path], minimum: int) -> str | None:
-    """Return a message about the first path with less than `minimum` bytes free."""
-    for path in paths:
-        there = next(folder for folder in (path, *path.parents) if folder.exists())
-        free = shutil.disk_usage(there).free
-        if free < minimum:
-            return (
-                f"{free / 1e9:.0f} GB are free at {there}, and Scenario A needs {minimum / 1e9:.0f} GB for its "
-                "image and torch; free some, or set scenario_a_minimum_free_bytes if you know better"
-            )
-    return None
+    """Return a message where one of the paths has less than `minimum` bytes free."""
+    free, there = least_free(paths)
+    if free >= minimum:
+        return None
+    return (
+        f"{free / 1e9:.0f} GB are free at {there}, and Scenario A needs {minimum / 1e9:.0f} GB for its "
+        "image and torch; free some, or set scenario_a_minimum_free_bytes if you know better"
+    )
+
+
+def least_free(paths: list[Path]) -> tuple[int, Path]:
+    """Return the free bytes of the path that has least, and the path.
+
+    One that is not there yet will be on the file system of the folder above it.
+    """
+    there = [next(folder for folder in (path, *path.parents) if folder.exists()) for path in paths]
+    return min(((shutil.disk_usage(path).free, path) for path in there), key=lambda one: one[0])

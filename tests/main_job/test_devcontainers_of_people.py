@@ -47,8 +47,12 @@ def test_the_plan_refuses_in_a_line(provisioner, tmp_path, name):
     assert done.stderr.count("\n") == 1
 
 
-def test_the_plan_takes_what_is_accepted(provisioner, tmp_path):
-    assert plan(provisioner, tmp_path, ACCEPTED["everything-that-is-kept"]).code == 0
+@pytest.mark.parametrize(("name", "count"), [("everything-that-is-kept", 0), ("docker-in-docker", 4)])
+def test_the_plan_takes_what_is_accepted_and_tells_what_is_taken_out(provisioner, tmp_path, name, count):
+    done = plan(provisioner, tmp_path, ACCEPTED[name])
+    assert done.code == 0, done
+    told = [line for line in done.stderr.splitlines() if line.startswith("provisioner: devcontainer.json, taken out: ")]
+    assert len(told) == count == len(made_of(ACCEPTED[name])[1]), done
 
 
 def test_a_container_starts_with_everything_that_is_kept(tmp_path):

@@ -4,6 +4,7 @@ import pytest
 
 from provisioner import events
 from provisioner.events import translate
+from provisioner.fleet import Fleet
 
 # Which of our actions gives what.
 ACTIONS = {
@@ -90,6 +91,14 @@ def test_only_the_check_of_the_inputs_calls_them_wrong():
     assert only(event("runner_on_failed", wrong, task_action="valid_inputs")).invalid_inputs
     for action in ("look", "host_checks", "ansible.builtin.command"):
         assert not only(event("runner_on_failed", wrong, task_action=action)).invalid_inputs, "a host may say so"
+
+
+def test_what_there_is_to_know_of_the_inputs_is_told_once_for_all_hosts():
+    noted = only(event("runner_on_ok", {"input_notes": ["x: taken out"]}, task_action="valid_inputs"))
+    assert noted == events.InputsNoted(("x: taken out",))
+    fleet = Fleet()
+    assert [fleet.news(noted), fleet.news(noted)] == [["x: taken out"], []]
+    assert list(translate(event("runner_on_ok", {"input_notes": ["x"]}, task_action="look"))) == [], "a host may say so"
 
 
 def test_who_waited_for_the_lock_in_vain_fails_and_waits_no_more():

@@ -6,8 +6,10 @@ import importlib.util
 import io
 import json
 import os
+import shutil
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import ansible.module_utils
 import pytest
@@ -229,6 +231,15 @@ def test_a_folder_in_which_others_can_replace_what_root_runs_is_refused(tmp_path
     os.chown(above, owner, 0)
     for root in (above / "scenario_a", tmp_path / "link/scenario_a"):
         assert bool(provisioner_run_start.exposed(root)) == refused
+
+
+def test_the_folder_with_the_least_room_is_told(tmp_path, monkeypatch):
+    (tmp_path / "small").mkdir()
+    room = {tmp_path: 30, tmp_path / "small": 10}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=room[path]))
+    paths = [tmp_path, tmp_path / "small/not/yet", tmp_path / "not-yet"]
+    assert provisioner_run_start.too_full(paths, 10) is None
+    assert f" are free at {tmp_path}/small, and" in provisioner_run_start.too_full(paths, 11)
 
 
 def test_a_lock_that_is_no_file_is_told_and_not_waited_for(runs, tmp_path):

@@ -382,3 +382,28 @@ def test_an_engine_elsewhere_by_a_context_is_known_before_there_is_a_client(tmp_
         assert elsewhere() == ""
     (tmp_path / "config.json").write_text('{"currentContext": ["build"]}')
     assert elsewhere() == ""
+
+
+@pytest.mark.parametrize(
+    ("info", "settings", "folders"),
+    [
+        ({"DockerRootDir": "/srv/docker"}, '{"data-root": "/not/in/force"}', ["/srv/docker"]),
+        (
+            {"DockerRootDir": "/srv/docker", "DriverStatus": [["driver-type", engines.CONTAINERD_STORE]]},
+            "{}",
+            ["/srv/docker", "/var/lib/containerd"],
+        ),
+        ({}, '{"data-root": "/srv/new"}', ["/srv/new"]),
+        ({}, "no JSON", ["/var/lib/docker"]),
+        ({}, "[]", ["/var/lib/docker"]),
+    ],
+    ids=["as-it-says", "store-of-containerd", "not-started-yet", "broken-settings", "wrong-settings"],
+)
+def test_where_an_engine_keeps_its_images(tmp_path, monkeypatch, info, settings, folders):
+    (tmp_path / "daemon.json").write_text(settings)
+    monkeypatch.setattr(engines, "SETTINGS", tmp_path / "daemon.json")
+    engine = engines.Engine(Fake())
+    monkeypatch.setattr(engines.Engine, "info", info)
+    assert [str(path) for path in engine.folders] == folders
+    monkeypatch.setattr(engines.Engine, "elsewhere", "tcp://192.0.2.1:2375")
+    assert engines.Engine(Fake()).folders == [], "there is no room of this host's to ask for"

@@ -212,6 +212,11 @@ def _parsed(arguments: list[str], where: str):
         yield name, value
 
 
+def read(path: Path) -> dict:
+    """Return what a devcontainer.json has. Raise BaseError where it cannot be read, or is none."""
+    return parse(_text(path))
+
+
 def _text(path: Path) -> str:
     """Return what is in a file. Raise BaseError where it is no regular file of text: a pipe would be waited for."""
     try:
@@ -257,8 +262,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--mount", type=_mount, action="append", default=[], metavar="SOURCE:TARGET[:ro]")
     options = parser.parse_args(arguments)
     try:
-        config = parse(_text(options.base))
-        result, out = transform(config, gpus=options.gpus, env=dict(options.env), mounts=options.mount)
+        result, out = transform(read(options.base), gpus=options.gpus, env=dict(options.env), mounts=options.mount)
     except BaseError as error:
         print(f"{options.base}: {error}", file=sys.stderr)
         return 2
