@@ -46,6 +46,8 @@ def test_a_compiler_that_the_kernel_killed(text, who):
     said = cause(text=text, oom_kills=1)
     assert who in said and "kernel killed" in said and "lower --max-jobs (it was 8)" in said
     assert "not by the kernel" in cause(text=text)
+    alone = cause(text=text, oom_kills=1, max_jobs="1")
+    assert "more memory" in alone and "--max-jobs" not in alone, "there are no fewer jobs than one"
 
 
 def test_the_exit_code_alone_tells_of_a_kill():

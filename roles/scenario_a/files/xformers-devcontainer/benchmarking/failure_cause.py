@@ -95,8 +95,11 @@ def no_memory(seen: Seen) -> str | None:
     what = victim(seen)
     if not what or not seen.oom_kills:
         return None
+    more = "give the host, or the group that its containers are in, more memory"
+    if seen.max_jobs == "1":
+        return f"the kernel killed {what} for lack of memory, with one compiler at a time: {more}"
     jobs = f" (it was {seen.max_jobs})" if seen.max_jobs else ""
-    return f"the kernel killed {what} for lack of memory: lower --max-jobs{jobs}, or give the host more memory"
+    return f"the kernel killed {what} for lack of memory: lower --max-jobs{jobs}, or {more}"
 
 
 def no_engine(seen: Seen) -> str | None:
