@@ -1,0 +1,186 @@
+"""Checks of the source: what was compiled is what was cloned, that is what was asked for, and nothing changed it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
+
+from provisioner.audit import ninja_file
+from provisioner.audit.compile import INSTALLED
+from provisioner.audit.finding import Finding, Findings, failed, passed, skipped
+from provisioner.audit.known_sources import built_facts, load
+from provisioner.audit.names import DEVCONTAINER, LOG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from provisioner.evidence import Evidence
+
+CLONED = "container/source_after_clone.txt"
+COMPILED = "container/source_after_compile.txt"
+COMMIT, TREE = "commit.txt", "tree.txt"
+BUILT = "built.json"
+
+DEFAULT_USERNAME = "alexchesser"
+HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+CLONE = re.compile(r"\+ (git clone .*)$")
+LOGIN = re.compile(r"(?<=://)[^/@\s]*@")
+# xformers' own version names the commit that it was made of: 0.0.35+7f05920.d20261129.
+VERSION = re.compile(r"\+([0-9a-f]{7,40})\.d\d{8}\b")
+# What is compiled, and what says how. Other tracked files a build may write anew, such as lists of what is installed.
+SOURCE = re.compile(r".*\.(?:c|cc|cpp|cxx|cu|cuh|h|hh|hpp|inl|ipp)|(?:.*/)?(?:setup\.(?:py|cfg)|pyproject\.toml)")
+UNTRACKED = frozenset(["??", "!!"])
+
+
+class Source(NamedTuple):
+    """What git said of the clone at a time; see source_facts.sh."""
+
+    commit: str
+    tree: str
+    submodules: tuple[tuple[str, str, str], ...]
+    """Mark, commit and path of each."""
+    hidden: tuple[str, ...]
+    changed: tuple[tuple[str, str], ...]
+    """Two letters, and the path; that of a folder ends in a slash."""
+
+    def has_untracked(self, path: str) -> bool:
+        """Tell whether a file is none of the commit's."""
+        names = [name for letters, name in self.changed if letters in UNTRACKED]
+        return any(path == name or (name.endswith("/") and path.startswith(name)) for name in names)
+
+
+def _source(evidence: Evidence, name: str) -> Source | None:
+    lines = [line.partition(" ")[::2] for line in evidence.text(name).splitlines()]
+    of = {word: [rest for other, rest in lines if other == word] for word, _ in lines}
+    if not (len(of.get("commit", ())) == len(of.get("tree", ())) == 1):
+        return None
+    changed = [(rest[:2], _path(rest[3:])) for rest in of.get("changed", ())]
+    submodules = [(mark, commit, path) for mark, commit, path in (row.split(" ", 2) for row in of.get("submodule", ()))]
+    hidden = tuple(of.get("hidden", ()))
+    return Source(of["commit"][0], of["tree"][0], tuple(submodules), hidden, tuple(changed))
+
+
+def _path(told: str) -> str:
+    """Return a path without the quotes that git puts around one with a blank."""
+    return told.strip('"')
+
+
+def _uncloned() -> Finding:
+    return skipped("the clone was not finished", "container/events.jsonl")
+
+
+def _unfinished() -> Finding:
+    return skipped("the compile was not finished", "container/events.jsonl")
+
+
+def source_is_what_was_cloned(evidence: Evidence) -> Findings:
+    """The clone is of the URL and branch asked for; commit, tree and submodules are the same from then to the end."""
+    cloned, compiled = _source(evidence, CLONED), _source(evidence, COMPILED)
+    if not evidence.ended("clone"):
+        yield _uncloned()
+        return
+    if cloned is None:
+        yield failed("git did not say what was cloned", CLONED)
+        return
+    yield from _cloned_otherwise(evidence)
+    if not (HASH.fullmatch(cloned.commit) and HASH.fullmatch(cloned.tree)):
+        yield failed(f"{cloned.commit:.60} is no commit, or {cloned.tree:.60} no tree", CLONED)
+    for mark, _, path in cloned.submodules:
+        if mark != "ok":
+            yield failed(f"submodule {path} is not at its commit", CLONED)
+    if evidence.ended("compile"):
+        if compiled is None or compiled[:3] != cloned[:3]:
+            yield failed("commit, tree or submodules are others than before the compile", COMPILED)
+        for name, value in ((COMMIT, cloned.commit), (TREE, cloned.tree)):
+            if evidence.text(name).strip() != value:
+                yield failed(f"it is {evidence.text(name).strip():.60} at the end, and was {value}", name)
+        for line in evidence.log:
+            named = VERSION.search(line) if INSTALLED.search(line) else None
+            if named and not cloned.commit.startswith(named[1]):
+                yield failed(f"pip installed a version of {named[1]}, and {cloned.commit} was cloned", LOG)
+    yield passed(f"{cloned.commit}, tree {cloned.tree}, {len(cloned.submodules)} submodules", CLONED)
+
+
+def _cloned_otherwise(evidence: Evidence) -> Iterator[Finding]:
+    """Say where the log's commands cloned something else than the run's settings name."""
+    run, echoed = evidence.run, [found[1] for found in map(CLONE.search, evidence.log) if found]
+    url = str(run.get("xformers_url") or f"https://github.com/{run.get('username') or DEFAULT_USERNAME}/xformers.git")
+    ref = str(run.get("xformers_ref") or "")
+    if not echoed:
+        yield failed("no command cloned anything", LOG)
+    for command in echoed:
+        words = shlex.split(LOGIN.sub("", command))
+        branch = words[words.index("--branch") + 1] if "--branch" in words[:-1] else ""
+        named, wanted = words[words.index("--") + 1] if "--" in words[:-1] else "", LOGIN.sub("", url)
+        # Natively a mount's target is its source; the name stays.
+        if evidence.runtime != DEVCONTAINER and wanted.startswith("file://"):
+            named, wanted = PurePosixPath(named).name, PurePosixPath(wanted).name
+        if (named, branch) != (wanted, ref):
+            yield failed(f"{named:.60} {branch:.20} was cloned, and the run has {wanted:.60} {ref:.20}", LOG)
+
+
+def source_was_left_alone(evidence: Evidence) -> Findings:
+    """Nothing but the commit's own files was there before the compile, and no source of it was written after."""
+    cloned, compiled = _source(evidence, CLONED), _source(evidence, COMPILED)
+    if not evidence.ended("clone"):
+        yield _uncloned()
+        return
+    for moment, name in ((cloned, CLONED), (compiled, COMPILED)):
+        for path in moment.hidden if moment else ():
+            yield failed(f"git was told not to look at {path:.60}", name)
+    for letters, path in cloned.changed if cloned else ():
+        yield failed(f"{path:.60} was {'there' if letters in UNTRACKED else 'changed'} before the compile", CLONED)
+    if not evidence.ended("compile"):
+        yield passed("the clone is as it was committed", CLONED)
+        return
+    if cloned is None or compiled is None:
+        yield failed("git did not say how the clone was", CLONED if cloned is None else COMPILED)
+        return
+    for letters, path in compiled.changed:
+        if letters not in UNTRACKED and SOURCE.fullmatch(path):
+            yield failed(f"{path:.60} was changed during the compile", COMPILED)
+    written = built_facts(evidence).get("written")
+    if written is None:
+        yield failed("the host did not look at what was written", BUILT)
+        return
+    for path, when in written:
+        # A clock that was set while git wrote is no writer.
+        while_cloning = evidence.within(float(when), evidence.window("clone"))
+        if SOURCE.fullmatch(path) and not compiled.has_untracked(path) and not while_cloning:
+            yield failed(f"{path:.60} was written after the clone", BUILT)
+    yield passed(f"{len(written)} files were written since, and no source", BUILT)
+
+
+def source_is_known(evidence: Evidence) -> Findings:
+    """What was compiled are files of the clone, for commits that the rules know those of the commit, and all of them."""
+    if not evidence.builds or not evidence.ended("compile"):
+        yield _unfinished()
+        return
+    commit, tree = evidence.text(COMMIT).strip(), evidence.text(TREE).strip()
+    where = f"{evidence.builds[-1].folder}/build.ninja"
+    inputs = [path for edge in ninja_file.parse(evidence.text(where)) for path in edge.inputs]
+    below = f"/{PurePosixPath(str(evidence.run.get('workspace'))).name}/xformers/"
+    compiled = {path.partition(below)[2] if path.startswith("/") else path for path in inputs}
+    if "" in compiled:
+        yield failed("it compiled what is not in the clone", where)
+    seen = built_facts(evidence).get("sources")
+    if seen is not None and compiled - seen.keys():
+        yield failed(f"the host did not see {min(compiled - seen.keys()):.60}", BUILT)
+    known = next((one for one in load() if commit in one.commits), None)
+    if known is None:
+        same = next((one for one in load() if (seen or {}).items() >= one.sources.items()), None)
+        likeness = f"; its sources are those of {same.name}" if same else ""
+        yield passed(f"source not known to the rules: {commit}{likeness}", COMMIT)
+        return
+    if tree and tree != known.commits[commit]:
+        yield failed(f"{commit} has another tree than {tree:.60}", TREE)
+    for path in sorted(known.sources.keys() - compiled):
+        yield failed(f"{path} of {known.name} was not compiled", where)
+    for path in sorted(compiled - known.sources.keys()):
+        yield failed(f"{path} is not what {known.name} compiles", where)
+    for path, value in sorted((seen or {}).items()):
+        if value != known.sources.get(path, value):
+            yield failed(f"{path} is not as {known.name} has it", BUILT)
+    yield passed(f"{known.name}, {len(compiled)} sources", COMMIT)
