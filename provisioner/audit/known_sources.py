@@ -1,8 +1,8 @@
 """What the rules know of sources: which commits are theirs, which files are compiled, and what that cost at the least.
 
-The data are in known_sources.json. `measured` has honest compiles, by nvcc's release and architecture: CPU seconds of
-ninja and all it started, and the size of the extension. A floor is the least of those that fit, over a stated factor,
-so that no machine that comes is accused of its speed.
+The data are in known_sources.json. `measured` has honest compiles, by nvcc's release and architecture: the CPU seconds
+of ninja and all it started, the most bytes that compilers held, and the extension's. A floor is the least of those that
+fit, over a stated factor, so that no machine that comes is accused of its speed.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ __all__ = ["DATA", "KnownSource", "built_facts", "known", "load", "nvcc_release"
 DATA = Path(__file__).parent / "known_sources.json"
 
 FASTER = 3.0
-"""So many times as fast as the fastest that was measured may a machine be, with that compiler, for that architecture."""
+"""So many times as fast as the fastest that was measured may a machine be: same compiler, same architecture."""
 FASTER_UNKNOWN = 5.0
 """The same for a compiler or an architecture that was not measured."""
 SMALLER = 4.0
-"""So many times smaller than the smallest that was measured may an extension be: nvcc can compress what it embeds."""
+"""So many times smaller than the smallest that was measured may an extension be, since nvcc can compress what it
+embeds, and what compilers hold, since a host can swap."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class KnownSource:
         fitting = [row for row in self.measured if (row["nvcc"], row["architecture"]) == (nvcc, architecture)]
         factor = FASTER if fitting else FASTER_UNKNOWN
         return float(min(row["cpu_seconds"] for row in fitting or self.measured) / factor)
+
+    @property
+    def memory_floor(self) -> float:
+        """Return the bytes that its compilers hold together at the most, of which no honest compile has less."""
+        return float(min(row["memory_bytes"] for row in self.measured) / SMALLER)
 
     @property
     def extension_floor(self) -> float:

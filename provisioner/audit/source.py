@@ -154,7 +154,7 @@ def source_was_left_alone(evidence: Evidence) -> Findings:
 
 
 def source_is_known(evidence: Evidence) -> Findings:
-    """What was compiled are files of the clone, for commits that the rules know those of the commit, and all of them."""
+    """What was compiled are files of the clone; for a commit that the rules know they are its own, all of them."""
     if not evidence.builds or not evidence.ended("compile"):
         yield _unfinished()
         return

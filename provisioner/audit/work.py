@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -195,7 +196,7 @@ def samples_cover_the_compile(evidence: Evidence) -> Findings:
         return
     where, (began, ended), samples = compiled.named("samples"), compiled.window, compiled.call.samples
     times = [sample.uptime for sample in samples]
-    gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(times)]
     if times and not began - LATE <= times[0] <= times[-1] <= ended + LATE:
         yield failed("some were not taken while ninja ran", where)
     if any(gap < SOONEST for gap in gaps):
@@ -211,6 +212,9 @@ def samples_cover_the_compile(evidence: Evidence) -> Findings:
         yield failed(f"compilers held {max(memory)} bytes of a machine's {total}", where)
     if len(memory) > LONG_CUDA and len(set(memory)) == 1:
         yield failed(f"compilers held {memory[0]} bytes in every sample", where)
+    source = known(evidence)
+    if memory and source and max(memory) < source.memory_floor:
+        yield failed(f"compilers of {source.name} held {max(memory)} bytes at the most", where)
     if any(sample.at_work & PARTS and sample.memory_bytes == 0 for sample in samples):
         yield failed("a compiler was at work without memory", where)
     yield passed(f"{len(samples)} samples in {compiled.wall:.0f} s", where)
@@ -223,13 +227,13 @@ def long_edges_were_sampled(evidence: Evidence) -> Findings:
         yield _unfinished()
         return
     where, samples = compiled.named("samples"), compiled.call.samples
+    times = [compiled.window[0], *(sample.uptime for sample in samples), compiled.window[1]]
     longest = 0
     for edge, step in compiled.edges:
         began, ended = compiled.window[0] + step.started, compiled.window[0] + step.ended
-        around = [sample for sample in samples if began - LATE <= sample.uptime <= ended + LATE]
-        gaps = [b.uptime - a.uptime for a, b in zip(around, around[1:], strict=False)]
-        interval = max([1.0, *gaps])
-        seen = [sample for sample in around if began - GRAIN <= sample.uptime <= ended + GRAIN]
+        # A loaded host takes its samples later: the longest that one was waited for while this edge ran.
+        interval = max([1.0, *(b - a for a, b in pairwise(times) if a < ended and b > began)])
+        seen = [sample for sample in samples if began - GRAIN <= sample.uptime <= ended + GRAIN]
         parts = frozenset[str]().union(*(sample.at_work for sample in seen))
         longest += step.seconds > LONG * interval
         if step.seconds > LONG * interval and not parts & PARTS:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 2 * 1024**3
 MOST_FILES = 2000
+MOST_PIECES = 100_000
 SOURCE = re.compile(r"^build .*: \S+ (\S+)$", re.MULTILINE)
 SECTION = struct.Struct("<IIQQQQIIQQ")
 SYMBOL = struct.Struct("<IBBHQQ")
@@ -70,6 +71,7 @@ def text(strings: bytes, at: int) -> str:
 def gpu_code(fat: bytes) -> dict[str, dict[str, int]]:
     """Return how many pieces of machine code and of PTX there are, and their bytes, by architecture."""
     found: dict[str, dict[str, int]] = {}
+    pieces = 0
     at = fat.find(struct.pack("<I", FAT))
     while 0 <= at < len(fat) - FAT_HEADER.size:
         magic, _, header, length = FAT_HEADER.unpack_from(fat, at)
@@ -80,10 +82,13 @@ def gpu_code(fat: bytes) -> dict[str, dict[str, int]]:
         while at < end:
             kind, _, header, length, _, _, _, _, architecture = FAT_ENTRY.unpack_from(fat, at)
             of = found.setdefault(f"sm_{architecture}", {"elf": 0, "ptx": 0, "bytes": 0})
+            pieces += 1
+            if header < FAT_ENTRY.size or pieces > MOST_PIECES:
+                raise ValueError("its GPU code is of no form that is known here")
             if kind in KINDS:
                 of[KINDS[kind]] += 1
             of["bytes"] += length
-            at += max(header + length, 1)
+            at += header + length
         at = max(at, end)
     return found
 
@@ -103,7 +108,7 @@ def extension(path: Path, clone: Path) -> dict:
             "gpu_code": gpu_code(of.get(".nv_fatbin", b"")),
             "sources": sorted(names - {""})[:MOST_FILES],
         }
-    except (IndexError, ValueError, struct.error) as error:
+    except (ArithmeticError, IndexError, ValueError, struct.error) as error:
         return facts | {"broken": str(error)}
 
 
