@@ -93,6 +93,7 @@ RULES = (
     Rule(source.source_was_left_alone, since=2, evidence=OF_CLONE),
     Rule(source.source_is_known, since=2),
     Rule(work.every_edge_was_built_once, since=2),
+    Rule(work.log_saw_each_edge, since=2),
     Rule(work.ptxas_told_of_its_work, since=2),
     Rule(work.edges_fit_each_other, since=2),
     Rule(work.samples_cover_the_compile, since=2),

@@ -67,19 +67,15 @@ def _path(told: str) -> str:
     return told.strip('"')
 
 
-def _uncloned() -> Finding:
-    return skipped("the clone was not finished", "container/events.jsonl")
-
-
 def _unfinished() -> Finding:
-    return skipped("the compile was not finished", "container/events.jsonl")
+    return skipped("the run did not write all of its evidence", "result.json")
 
 
 def source_is_what_was_cloned(evidence: Evidence) -> Findings:
     """The clone is of the URL and branch asked for; commit, tree and submodules are the same from then to the end."""
     cloned, compiled = _source(evidence, CLONED), _source(evidence, COMPILED)
-    if not evidence.ended("clone"):
-        yield _uncloned()
+    if evidence.outcome != "ok":
+        yield _unfinished()
         return
     if cloned is None:
         yield failed("git did not say what was cloned", CLONED)
@@ -90,16 +86,15 @@ def source_is_what_was_cloned(evidence: Evidence) -> Findings:
     for mark, _, path in cloned.submodules:
         if mark != "ok":
             yield failed(f"submodule {path} is not at its commit", CLONED)
-    if evidence.ended("compile"):
-        if compiled is None or compiled[:3] != cloned[:3]:
-            yield failed("commit, tree or submodules are others than before the compile", COMPILED)
-        for name, value in ((COMMIT, cloned.commit), (TREE, cloned.tree)):
-            if evidence.text(name).strip() != value:
-                yield failed(f"it is {evidence.text(name).strip():.60} at the end, and was {value}", name)
-        for line in evidence.log:
-            named = VERSION.search(line) if INSTALLED.search(line) else None
-            if named and not cloned.commit.startswith(named[1]):
-                yield failed(f"pip installed a version of {named[1]}, and {cloned.commit} was cloned", LOG)
+    if compiled is None or compiled[:3] != cloned[:3]:
+        yield failed("commit, tree or submodules are others than before the compile", COMPILED)
+    for name, value in ((COMMIT, cloned.commit), (TREE, cloned.tree)):
+        if evidence.text(name).strip() != value:
+            yield failed(f"it is {evidence.text(name).strip():.60} at the end, and was {value}", name)
+    for line in evidence.log:
+        named = VERSION.search(line) if INSTALLED.search(line) else None
+        if named and not cloned.commit.startswith(named[1]):
+            yield failed(f"pip installed a version of {named[1]}, and {cloned.commit} was cloned", LOG)
     yield passed(f"{cloned.commit}, tree {cloned.tree}, {len(cloned.submodules)} submodules", CLONED)
 
 
@@ -124,20 +119,17 @@ def _cloned_otherwise(evidence: Evidence) -> Iterator[Finding]:
 def source_was_left_alone(evidence: Evidence) -> Findings:
     """Nothing but the commit's own files was there before the compile, and no source of it was written after."""
     cloned, compiled = _source(evidence, CLONED), _source(evidence, COMPILED)
-    if not evidence.ended("clone"):
-        yield _uncloned()
-        return
-    for moment, name in ((cloned, CLONED), (compiled, COMPILED)):
-        for path in moment.hidden if moment else ():
-            yield failed(f"git was told not to look at {path:.60}", name)
-    for letters, path in cloned.changed if cloned else ():
-        yield failed(f"{path:.60} was {'there' if letters in UNTRACKED else 'changed'} before the compile", CLONED)
-    if not evidence.ended("compile"):
-        yield passed("the clone is as it was committed", CLONED)
+    if evidence.outcome != "ok":
+        yield _unfinished()
         return
     if cloned is None or compiled is None:
         yield failed("git did not say how the clone was", CLONED if cloned is None else COMPILED)
         return
+    for moment, name in ((cloned, CLONED), (compiled, COMPILED)):
+        for path in moment.hidden:
+            yield failed(f"git was told not to look at {path:.60}", name)
+    for letters, path in cloned.changed:
+        yield failed(f"{path:.60} was {'there' if letters in UNTRACKED else 'changed'} before the compile", CLONED)
     for letters, path in compiled.changed:
         if letters not in UNTRACKED and SOURCE.fullmatch(path):
             yield failed(f"{path:.60} was changed during the compile", COMPILED)
@@ -155,7 +147,7 @@ def source_was_left_alone(evidence: Evidence) -> Findings:
 
 def source_is_known(evidence: Evidence) -> Findings:
     """What was compiled are files of the clone; for a commit that the rules know they are its own, all of them."""
-    if not evidence.builds or not evidence.ended("compile"):
+    if not evidence.builds or evidence.outcome != "ok":
         yield _unfinished()
         return
     commit, tree = evidence.text(COMMIT).strip(), evidence.text(TREE).strip()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
+from datetime import datetime
 from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +18,7 @@ from provisioner.audit import ninja_file
 from provisioner.audit.compile import AFTER, PARTS, STEP
 from provisioner.audit.finding import Finding, Findings, failed, passed, skipped
 from provisioner.audit.known_sources import architectures, built_facts, known, nvcc_release
-from provisioner.audit.names import PIP_LOG
+from provisioner.audit.names import LOG, PIP_LOG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +57,8 @@ SMALLEST, LINKED = 400, 0.1
 ASKED = re.compile(r"\s(?:--ptxas-options|-Xptxas)[= ]\S*-v\b")
 CODE = re.compile(r"\bsm_\d+[af]?")
 FOR = re.compile(r"\bptxas info\b.* for '(sm_\d+[af]?)'")
+# A step of ninja in the log: its time, the Dev Container CLI's own where it adds one, and the command.
+LOGGED = re.compile(r"^(\S+Z) (?:\[\S+Z\] )? *\[\d+/\d+\] (.*)$")
 NO_CUOBJDUMP = "there is no cuobjdump here"
 
 
@@ -78,9 +81,9 @@ class Compile(NamedTuple):
 
 
 def _compile(evidence: Evidence) -> Compile | None:
-    """Return what compiled; None where no compile was finished."""
+    """Return what compiled; None where no compile was finished, or the run did not write all of its evidence."""
     call = evidence.builds[-1] if evidence.builds else None
-    if call is None or call.window is None or not evidence.ended("compile"):
+    if call is None or call.window is None or not evidence.ended("compile") or evidence.outcome != "ok":
         return None
     steps = {step.output: step for step in call.steps}
     edges = ninja_file.parse(evidence.text(f"{call.folder}/build.ninja"))
@@ -89,8 +92,10 @@ def _compile(evidence: Evidence) -> Compile | None:
     return Compile(call, sorted(built, key=lambda pair: order[pair[0].outputs[0]]), call.window)
 
 
-def _unfinished() -> Finding:
-    return skipped("the compile was not finished", "container/events.jsonl")
+def _unfinished(evidence: Evidence) -> Finding:
+    """Return what is found where nothing compiled: a run that went well has compiled."""
+    found = failed if evidence.outcome == "ok" else skipped
+    return found("the compile was not finished", "container/events.jsonl")
 
 
 def _name(edge: Edge) -> str:
@@ -101,7 +106,7 @@ def every_edge_was_built_once(evidence: Evidence) -> Findings:
     """Every edge of build.ninja is in ninja's log and in pip's output, by its own command, once; nothing else is."""
     compiled = _compile(evidence)
     if compiled is None:
-        yield _unfinished()
+        yield _unfinished(evidence)
         return
     where, log = compiled.named("build.ninja"), compiled.named("ninja_log")
     edges = ninja_file.parse(evidence.text(where))
@@ -127,11 +132,30 @@ def every_edge_was_built_once(evidence: Evidence) -> Findings:
     yield passed(f"{len(edges)} edges, each once, by its own command", where)
 
 
+def log_saw_each_edge(evidence: Evidence) -> Findings:
+    """Each step came to the host's log, whose lines the host stamps, when ninja's log says that its edge ended."""
+    compiled = _compile(evidence)
+    if compiled is None:
+        yield _unfinished(evidence)
+        return
+    seen = [found for found in map(LOGGED.match, evidence.log) if found]
+    told = [command for _, _, command in STEP.findall(evidence.text(PIP_LOG))]
+    if len(seen) != len(told):
+        yield failed(f"the log has {len(seen)} steps, pip's output {len(told)}", LOG)
+    for line, command, (edge, step) in zip(seen, told, compiled.edges, strict=False):
+        ended = compiled.window[0] + step.ended
+        if not evidence.within(datetime.fromisoformat(line[1]).timestamp(), (ended, ended), LATE):
+            yield failed(f"{_name(edge)} was told of at {line[1]}, and ended at {ended:.0f} s of uptime", LOG)
+        if not command.startswith(line[2].rstrip()):
+            yield failed(f"the log tells of another command than pip's output for {_name(edge)}", LOG)
+    yield passed(f"{len(seen)} steps, each as it ended", LOG)
+
+
 def ptxas_told_of_its_work(evidence: Evidence) -> Findings:
     """Where the commands ask ptxas to tell of its work it does, for the architectures of each command and no other."""
     compiled = _compile(evidence)
     if compiled is None:
-        yield _unfinished()
+        yield _unfinished(evidence)
         return
     _, *parts = STEP.split(evidence.text(PIP_LOG))
     blocks = [(command, said) for command, said in zip(parts[2::4], parts[3::4], strict=True) if ASKED.search(command)]
@@ -148,7 +172,7 @@ def edges_fit_each_other(evidence: Evidence) -> Findings:
     """Each edge's times fit the others': within ninja's, no more at once than jobs, none idle while others wait."""
     compiled = _compile(evidence)
     if compiled is None:
-        yield _unfinished()
+        yield _unfinished(evidence)
         return
     log, began, wall = compiled.named("ninja_log"), compiled.window[0], compiled.wall
     status = evidence.mapping(compiled.named("call.json")).get("status")
@@ -192,7 +216,7 @@ def samples_cover_the_compile(evidence: Evidence) -> Findings:
     """The samples cover ninja's whole time, in order, as a sampler takes them, with memory as compilers need it."""
     compiled = _compile(evidence)
     if compiled is None:
-        yield _unfinished()
+        yield _unfinished(evidence)
         return
     where, (began, ended), samples = compiled.named("samples"), compiled.window, compiled.call.samples
     times = [sample.uptime for sample in samples]
@@ -224,7 +248,7 @@ def long_edges_were_sampled(evidence: Evidence) -> Findings:
     """Every edge longer than two sampling intervals is among the samples, at work as its compiler works."""
     compiled = _compile(evidence)
     if compiled is None:
-        yield _unfinished()
+        yield _unfinished(evidence)
         return
     where, samples = compiled.named("samples"), compiled.call.samples
     times = [compiled.window[0], *(sample.uptime for sample in samples), compiled.window[1]]
@@ -247,7 +271,7 @@ def cpu_seconds_fit(evidence: Evidence) -> Findings:
     """The CPU seconds are no more than the machine has, and no less than its edges' times and ptxas' own tell."""
     compiled = _compile(evidence)
     if compiled is None:
-        yield _unfinished()
+        yield _unfinished(evidence)
         return
     where, cpu = compiled.named("cpu_seconds"), compiled.call.cpu_seconds
     if cpu is None:
@@ -266,7 +290,7 @@ def host_saw_the_work(evidence: Evidence) -> Findings:
     """The host's kernel counted the work, for the machine and for the container: no less than ninja says, no more."""
     compiled = _compile(evidence)
     if compiled is None:
-        yield _unfinished()
+        yield _unfinished(evidence)
         return
     before, after = evidence.mapping(BEFORE), evidence.mapping(BEHIND)
     cpu = compiled.call.cpu_seconds or 0.0
@@ -301,7 +325,7 @@ def work_is_above_its_floor(evidence: Evidence) -> Findings:
     """The compile cost no less CPU time than its source, compiler and architectures cost on the fastest machines."""
     compiled = _compile(evidence)
     if compiled is None:
-        yield _unfinished()
+        yield _unfinished(evidence)
         return
     where, cpu = compiled.named("cpu_seconds"), compiled.call.cpu_seconds or 0.0
     source, nvcc = known(evidence), nvcc_release(evidence)
@@ -323,7 +347,7 @@ def objects_were_linked(evidence: Evidence) -> Findings:
     """Each object was left by its edge, and linked into the extension in use, which has the GPU code of each."""
     compiled = _compile(evidence)
     if compiled is None:
-        yield _unfinished()
+        yield _unfinished(evidence)
         return
     where = compiled.named("outputs")
     left = {row[0]: row for row in (line.split("\t") for line in evidence.text(where).splitlines()) if len(row) == 3}
@@ -392,7 +416,7 @@ def extension_is_for_its_architectures(evidence: Evidence) -> Findings:
     """The extension in use is the one that was compiled, by its sums, with GPU code for what was asked for."""
     compiled = _compile(evidence)
     if compiled is None:
-        yield _unfinished()
+        yield _unfinished(evidence)
         return
     extension = _in_use(evidence)
     if not extension:

@@ -18,7 +18,8 @@ LONGEST = 300
 # Of pip's output whole lines: what compiles and what links, and what ptxas told.
 KEPT_OF_PIP = re.compile(r"^\+ |^\s*\[\d+/\d+\]| -shared |ptxas info|Successfully installed xformers")
 KEPT = re.compile(
-    r"=== | \+ |^\+ |Step \d+/|Scenario A|No NVIDIA GPU|Using c|Successfully installed xformers|^\s*\[\d+/\d+\]"
+    r"=== | \+ |^\+ |Step \d+/|Scenario A|No NVIDIA GPU|Using c|Successfully installed xformers"
+    r"|^\S+Z (?:\[\S+Z\] )?\s*\[\d+/\d+\] "
 )
 
 

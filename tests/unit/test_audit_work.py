@@ -65,6 +65,14 @@ def without_object(folder):
     edit(log.parent / "outputs", rf"^{re.escape(gone)}\t.*\n", "")
 
 
+def quicker(folder):
+    """ninja is told to have been four times as quick as it was, in its own files."""
+    began, ended = (json.loads(at(folder, "NINJA/call.json").read_text())[name] for name in ("began", "ended"))
+    changed("NINJA/call.json", lambda call: call.update(ended=began + (ended - began) / 4))(folder)
+    steps(lambda _, start, end: (start // 4, end // 4))(folder)
+    rewritten("NINJA/samples", lambda number, text: text if number < (ended - began) / 4 else None)(folder)
+
+
 def unknown_source(folder):
     """Another commit, whose files nobody knows; for it the general floor holds."""
     commit = "0123456789" * 4
@@ -111,6 +119,22 @@ CHEATS = {
         edited("NINJA/build.ninja", r"^build (\S+)/gemm\.o:", r"build \1/other.o:"),
         "every_edge_was_built_once",
     ),
+    "the host's log tells of steps at another time": (
+        edited(
+            "scenario_a.log",
+            r"^(\S+T)(\d\d)(:\S+Z .*\[5/\d+\] )",
+            lambda found: f"{found[1]}{(int(found[2]) + 1) % 24:02}{found[3]}",
+        ),
+        "log_saw_each_edge",
+    ),
+    "the host's log tells of fewer steps": (
+        edited("scenario_a.log", r"^.*\[5/\d+\] .*\n", ""),
+        "log_saw_each_edge",
+    ),
+    "the host's log tells of another step": (
+        edited("scenario_a.log", r"(\[5/\d+\]) .*", r"\1 c++ -c other.cpp"),
+        "log_saw_each_edge",
+    ),
     "ptxas said nothing": (
         rewritten("container/pip.log", lambda _, text: None if "ptxas info" in text else text),
         "ptxas_told_of_its_work",
@@ -123,6 +147,7 @@ CHEATS = {
         steps(lambda _, start, end: (0, end)),
         "edges_fit_each_other",
     ),
+    "ninja was quicker than the host's log": (quicker, "log_saw_each_edge"),
     "objects in no time": (steps(lambda _, start, end: (end - 1, end)), "edges_fit_each_other"),
     "ninja idled for most of its time": (
         steps(lambda _, start, end: (start // 20, end // 20 + 150)),
