@@ -152,7 +152,9 @@ def source_is_known(evidence: Evidence) -> Findings:
         return
     commit, tree = evidence.text(COMMIT).strip(), evidence.text(TREE).strip()
     where = f"{evidence.builds[-1].folder}/build.ninja"
-    inputs = [path for edge in ninja_file.parse(evidence.text(where)) for path in edge.inputs]
+    edges = ninja_file.parse(evidence.text(where))
+    made = {path for edge in edges for path in edge.outputs}
+    inputs = {path for edge in edges for path in edge.inputs} - made
     below = f"/{PurePosixPath(str(evidence.run.get('workspace'))).name}/xformers/"
     compiled = {path.partition(below)[2] if path.startswith("/") else path for path in inputs}
     if "" in compiled:

@@ -186,6 +186,13 @@ CHEATS = {
         ),
         "samples_cover_the_compile",
     ),
+    "the same was at work all the time": (with_sample("cc1plus cicc"), "long_edges_were_sampled"),
+    "no compiler was at work for most of an object": (
+        rewritten(
+            "NINJA/samples", lambda number, text: text if number < 195 or number > 265 else " ".join(text.split()[:2])
+        ),
+        "long_edges_were_sampled",
+    ),
     "only the host's compiler was at work": (with_sample("cc1plus"), "long_edges_were_sampled"),
     "nothing was at work on the last object": (
         rewritten("NINJA/samples", lambda number, text: text if number < 100 else " ".join(text.split()[:2])),
