@@ -6,6 +6,7 @@ See https://ninja-build.org/manual.html#_lexical_syntax. What is included from o
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ ESCAPED = re.compile(r"\$(?:([$: ])|([\w-]+)|\{([\w.-]+)\})", re.ASCII)
 TOKEN = re.compile(r"(?:\$.|[^\s:|$])+|:|\|\||\|@|\|")
 BINDING = re.compile(r"^(\s*)([\w.-]+)\s*=\s*(.*)$", re.ASCII)
 UNQUOTED = re.compile(r"[\w+./-]+", re.ASCII)
+# An honest command has some kilobytes, and a build file some thousand of them.
+LONGEST, MOST = 2**20, 2**25
 
 
 class Edge(NamedTuple):
@@ -35,8 +38,12 @@ class Edge(NamedTuple):
         return any(path.endswith(".cu") for path in self.inputs)
 
 
-def parse(text: str) -> list[Edge]:
-    """Return the edges of a build.ninja that run a command, in its order."""
+@lru_cache(maxsize=2)
+def parse(text: str) -> tuple[Edge, ...]:
+    """Return the edges of a build.ninja that run a command, in its order.
+
+    Raise ValueError or LookupError where it is no such file, or more than one.
+    """
     variables: dict[str, str] = {}
     rules: dict[str, dict[str, str]] = {}
     statements: list[tuple[str, dict[str, str]]] = []
@@ -56,7 +63,14 @@ def parse(text: str) -> list[Edge]:
             statements.append((rest, bindings))
         elif binding:
             variables[binding[2]] = _evaluated(binding[3], lambda name: variables.get(name, ""))
-    return [edge for statement, own in statements for edge in _edge(statement, own, rules, variables)]
+    edges: list[Edge] = []
+    room = MOST
+    for statement, own in statements:
+        edges += _edge(statement, own, rules, variables)
+        room -= len(edges[-1].command) if edges else 0
+        if room < 0:
+            raise ValueError("build.ninja has more commands than any compile")
+    return tuple(edges)
 
 
 def _edge(
@@ -74,12 +88,13 @@ def _edge(
     inputs = [_evaluated(path, of_file) for path in _until_bar(tokens[colon + 2 :])]
     given = {"in": " ".join(map(_quoted, inputs)), "out": " ".join(map(_quoted, outputs))}
 
-    def of_edge(name: str, depth: int = 0) -> str:
-        if name in given:
-            return given[name]
-        if name in own or name not in rule or depth > len(rule):
-            return of_file(name)
-        return _evaluated(rule[name], lambda inner: of_edge(inner, depth + 1))
+    def of_edge(name: str) -> str:
+        if name not in given and (name in own or name not in rule):
+            given[name] = of_file(name)
+        elif name not in given:
+            given[name] = ""  # what names itself names nothing
+            given[name] = _evaluated(rule[name], of_edge)
+        return given[name]
 
     command = of_edge("command")
     if command:
@@ -94,7 +109,10 @@ def _until_bar(tokens: list[str]) -> list[str]:
 
 
 def _evaluated(text: str, value: Callable[[str], str | None]) -> str:
-    return ESCAPED.sub(lambda found: found[1] or value(found[2] or found[3]) or "", text)
+    made = ESCAPED.sub(lambda found: found[1] or value(found[2] or found[3]) or "", text)
+    if len(made) > LONGEST:
+        raise ValueError("build.ninja has a longer command than any compile")
+    return made
 
 
 def _quoted(path: str) -> str:

@@ -31,6 +31,8 @@ LOGIN = re.compile(r"(?<=://)[^/@\s]*@")
 VERSION = re.compile(r"\+([0-9a-f]{7,40})\.d\d{8}\b")
 # What is compiled, and what says how. Other tracked files a build may write anew, such as lists of what is installed.
 SOURCE = re.compile(r".*\.(?:c|cc|cpp|cxx|cu|cuh|h|hh|hpp|inl|ipp)|(?:.*/)?(?:setup\.(?:py|cfg)|pyproject\.toml)")
+# As built_facts.py has it.
+MOST_WRITTEN = 2000
 UNTRACKED = frozenset(["??", "!!"])
 
 
@@ -45,10 +47,10 @@ class Source(NamedTuple):
     changed: tuple[tuple[str, str], ...]
     """Two letters, and the path; that of a folder ends in a slash."""
 
-    def has_untracked(self, path: str) -> bool:
-        """Tell whether a file is none of the commit's."""
-        names = [name for letters, name in self.changed if letters in UNTRACKED]
-        return any(path == name or (name.endswith("/") and path.startswith(name)) for name in names)
+    def untracked(self) -> tuple[set[str], tuple[str, ...]]:
+        """Return the files that are none of the commit's, and the folders."""
+        names = {name for letters, name in self.changed if letters in UNTRACKED}
+        return names, tuple(name for name in names if name.endswith("/"))
 
 
 def _source(evidence: Evidence, name: str) -> Source | None:
@@ -137,10 +139,13 @@ def source_was_left_alone(evidence: Evidence) -> Findings:
     if written is None:
         yield failed("the host did not look at what was written", BUILT)
         return
+    if len(written) > MOST_WRITTEN:
+        raise ValueError("the host writes down no more than some thousand files")
+    files, folders = compiled.untracked()
     for path, when in written:
         # A clock that was set while git wrote is no writer.
         while_cloning = evidence.within(float(when), evidence.window("clone"))
-        if SOURCE.fullmatch(path) and not compiled.has_untracked(path) and not while_cloning:
+        if SOURCE.fullmatch(path) and path not in files and not path.startswith(folders) and not while_cloning:
             yield failed(f"{path:.60} was written after the clone", BUILT)
     yield passed(f"{len(written)} files were written since, and no source", BUILT)
 

@@ -7,9 +7,10 @@ same compile, each from another side.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from datetime import datetime
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -57,7 +58,9 @@ SMALLEST, LINKED = 400, 0.1
 # nvcc is asked for ptxas' words, and for machine code; ptxas tells for which.
 ASKED = re.compile(r"\s(?:--ptxas-options|-Xptxas)[= ]\S*-v\b")
 CODE = re.compile(r"\bsm_\d+[af]?")
-FOR = re.compile(r"\bptxas info\b.* for '(sm_\d+[af]?)'")
+FOR = re.compile(r"Compiling entry function '[^'\n]*' for '(sm_\d+[af]?)'")
+# What nvcc puts before the name of a source for its own files, by which the symbols tell of it.
+TEMPORARY = re.compile(r"^tmpxft_[0-9a-f]+_[0-9a-f]+-\d+_")
 # A step of ninja in the log: its time, the Dev Container CLI's own where it adds one, and the command.
 LOGGED = re.compile(r"^(\S+Z) (?:\[\S+Z\] )? *\[\d+/\d+\] (.*)$")
 
@@ -178,7 +181,7 @@ def edges_fit_each_other(evidence: Evidence) -> Findings:
     status = evidence.mapping(compiled.named("call.json")).get("status")
     if status != 0:
         yield failed(f"ninja ended with {status}", compiled.named("call.json"))
-    ends = [0.0, *(step.ended for _, step in compiled.edges)]
+    ends = sorted([0.0, *(step.ended for _, step in compiled.edges)])
     for edge, step in compiled.edges:
         if step.seconds < (QUICKEST_CUDA if edge.is_cuda else QUICKEST):
             yield failed(f"{_name(edge)} was made in {step.seconds:.3f} s", log)
@@ -186,11 +189,12 @@ def edges_fit_each_other(evidence: Evidence) -> Findings:
             yield failed(f"{_name(edge)} was made after ninja had ended", log)
         if not evidence.within(step.modified, (began + step.started, began + step.ended), LATE):
             yield failed(f"{_name(edge)} was not written when its edge ran", log)
-        if not any(0 <= step.started - end <= LATE for end in ends):
+        before = bisect_right(ends, step.started) - 1
+        if before < 0 or step.started - ends[before] > LATE:
             yield failed(f"{_name(edge)} began when no other edge had ended", log)
-    if max(ends) < wall - max(LATE, wall / 10):
-        yield failed(f"ninja ran {wall:.0f} s, and its last edge ended after {max(ends):.0f} s", log)
-    if [step.ended for _, step in compiled.edges] != sorted(step.ended for _, step in compiled.edges):
+    if ends[-1] < wall - max(LATE, wall / 10):
+        yield failed(f"ninja ran {wall:.0f} s, and its last edge ended after {ends[-1]:.0f} s", log)
+    if [0.0, *(step.ended for _, step in compiled.edges)] != ends:
         yield failed("ninja's log is not in the order of ends", log)
     jobs, most = _jobs(evidence, compiled.call), _at_once([step for _, step in compiled.edges])
     if jobs and most > jobs:
@@ -256,8 +260,10 @@ def long_edges_were_sampled(evidence: Evidence) -> Findings:
     for edge, step in compiled.edges:
         began, ended = compiled.window[0] + step.started, compiled.window[0] + step.ended
         # A loaded host takes its samples later: the longest that one was waited for while this edge ran.
-        interval = max([1.0, *(b - a for a, b in pairwise(times) if a < ended and b > began)])
-        seen = [sample for sample in samples if began - GRAIN <= sample.uptime <= ended + GRAIN]
+        first, last = bisect_left(times, began - GRAIN), bisect_right(times, ended + GRAIN)
+        interval = max([1.0, *(b - a for a, b in pairwise(times[max(first - 1, 0) : last + 1]))])
+        # `times` has one more than `samples` at its begin, and one at its end.
+        seen = samples[max(first - 1, 0) : max(last - 1, 0)]
         parts = frozenset[str]().union(*(sample.at_work for sample in seen))
         longest += step.seconds > LONG * interval
         # A single sample may have come while one part had ended and the next had not begun.
@@ -408,18 +414,21 @@ def _not_linked(evidence: Evidence, compiled: Compile, extension: dict[str, Any]
     For sources that are known both must: their setup prints the command, and nothing strips the symbols.
     """
     name = PurePosixPath(str(extension["path"])).name
-    linked = [set(words) for words in _links(evidence.text(PIP_LOG), name)]
-    symbols = extension.get("sources") or []
+    linked = [set(words) for words in islice(_links(evidence.text(PIP_LOG), name), MANY)]
+    symbols = {_stem(TEMPORARY.sub("", symbol)) for symbol in extension.get("sources") or []}
     for edge, _ in compiled.edges:
-        stem = PurePosixPath(edge.inputs[0] if edge.inputs else edge.outputs[0]).stem
         by_command = any(set(edge.outputs) <= words for words in linked)
-        by_symbol = any(re.search(rf"(?:^|_){re.escape(stem)}\.", symbol) for symbol in symbols)
+        by_symbol = _stem(edge.inputs[0] if edge.inputs else edge.outputs[0]) in symbols
         if not by_command and (linked or not by_symbol):
             yield failed(f"{_name(edge)} is not in the command that linked {name}", PIP_LOG)
         elif not by_symbol and symbols and known(evidence):
             yield failed(f"{name} has no symbols of {_name(edge)}", BUILT)
     if not linked and known(evidence):
         yield failed(f"no command linked {name}", PIP_LOG)
+
+
+def _stem(path: str) -> str:
+    return PurePosixPath(path).name.partition(".")[0]
 
 
 def _links(log: str, name: str) -> Iterator[list[str]]:

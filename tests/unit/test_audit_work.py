@@ -384,4 +384,14 @@ def test_the_build_file_is_read_as_ninja_reads_it():
 @pytest.mark.parametrize("text", ["", "build", "build x", "build x: y", "rule\n  command = $", "  = \n", "build : :\n"])
 def test_a_broken_build_file_has_no_edges_or_no_shape(text):
     with contextlib.suppress(ValueError, LookupError):
-        assert parse(text) == []
+        assert parse(text) == ()
+
+
+def test_a_build_file_that_grows_without_end_is_refused():
+    doubling = "a = 0123456789\n" + "a = $a$a\n" * 64
+    with pytest.raises(ValueError, match="longer command"):
+        parse(doubling + "rule r\n  command = $a\nbuild x: r y\n")
+    chain = "".join(f"  v{number} = $v{number + 1}$v{number + 1}\n" for number in range(64))
+    with pytest.raises(ValueError, match="longer command"):
+        parse(f"rule r\n{chain}  v64 = 0123456789\n  command = $v0\nbuild x: r y\n")
+    assert parse("rule r\n  command = x$command\nbuild x: r y\n")[0].command == "x"
