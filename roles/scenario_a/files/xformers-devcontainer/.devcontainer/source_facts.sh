@@ -14,6 +14,7 @@ cd "$1"
 # Whatever settings say: every file is looked at, by git alone.
 export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=core.fsmonitor GIT_CONFIG_VALUE_0=false \
   GIT_CONFIG_KEY_1=core.untrackedCache GIT_CONFIG_VALUE_1=false
+# shellcheck disable=SC2016 # expanded where it runs, in the clone and in each submodule
 LOOK='git ls-files -v | sed -n "s#^[a-zS] #hidden $displaypath#p"
   git status --porcelain --untracked-files=normal --ignored --ignore-submodules=none | sed "s#^\(..\) #changed \1 $displaypath#"'
 
