@@ -89,6 +89,7 @@ RULES = (
     Rule(compile.compilers_are_genuine),
     Rule(compile.compilers_were_at_work),
     Rule(compile.extension_is_of_this_compile),
+    Rule(source.source_is_what_was_asked_for, since=2),
     Rule(source.source_is_what_was_cloned, since=2, evidence=OF_CLONE),
     Rule(source.source_was_left_alone, since=2, evidence=OF_CLONE),
     Rule(source.source_is_known, since=2),

@@ -14,8 +14,6 @@ from provisioner.audit.known_sources import built_facts, load
 from provisioner.audit.names import DEVCONTAINER, LOG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from provisioner.evidence import Evidence
 
 CLONED = "container/source_after_clone.txt"
@@ -74,7 +72,7 @@ def _unfinished() -> Finding:
 
 
 def source_is_what_was_cloned(evidence: Evidence) -> Findings:
-    """The clone is of the URL and branch asked for; commit, tree and submodules are the same from then to the end."""
+    """Commit, tree and submodules are the same from the clone to the end, each submodule at its commit."""
     cloned, compiled = _source(evidence, CLONED), _source(evidence, COMPILED)
     if evidence.outcome != "ok":
         yield _unfinished()
@@ -82,7 +80,6 @@ def source_is_what_was_cloned(evidence: Evidence) -> Findings:
     if cloned is None:
         yield failed("git did not say what was cloned", CLONED)
         return
-    yield from _cloned_otherwise(evidence)
     if not (HASH.fullmatch(cloned.commit) and HASH.fullmatch(cloned.tree)):
         yield failed(f"{cloned.commit:.60} is no commit, or {cloned.tree:.60} no tree", CLONED)
     for mark, _, path in cloned.submodules:
@@ -93,15 +90,14 @@ def source_is_what_was_cloned(evidence: Evidence) -> Findings:
     for name, value in ((COMMIT, cloned.commit), (TREE, cloned.tree)):
         if evidence.text(name).strip() != value:
             yield failed(f"it is {evidence.text(name).strip():.60} at the end, and was {value}", name)
-    for line in evidence.log:
-        named = VERSION.search(line) if INSTALLED.search(line) else None
-        if named and not cloned.commit.startswith(named[1]):
-            yield failed(f"pip installed a version of {named[1]}, and {cloned.commit} was cloned", LOG)
     yield passed(f"{cloned.commit}, tree {cloned.tree}, {len(cloned.submodules)} submodules", CLONED)
 
 
-def _cloned_otherwise(evidence: Evidence) -> Iterator[Finding]:
-    """Say where the log's commands cloned something else than the run's settings name."""
+def source_is_what_was_asked_for(evidence: Evidence) -> Findings:
+    """What was cloned is of the run's URL and branch, and the version that pip installed names its commit."""
+    if evidence.outcome != "ok":
+        yield _unfinished()
+        return
     run, echoed = evidence.run, [found[1] for found in map(CLONE.search, evidence.log) if found]
     url = str(run.get("xformers_url") or f"https://github.com/{run.get('username') or DEFAULT_USERNAME}/xformers.git")
     ref = str(run.get("xformers_ref") or "")
@@ -116,6 +112,14 @@ def _cloned_otherwise(evidence: Evidence) -> Iterator[Finding]:
             named, wanted = PurePosixPath(named).name, PurePosixPath(wanted).name
         if (named, branch) != (wanted, ref):
             yield failed(f"{named:.60} {branch:.20} was cloned, and the run has {wanted:.60} {ref:.20}", LOG)
+    commit = evidence.text(COMMIT).strip()
+    if not HASH.fullmatch(commit):
+        yield failed(f"{commit:.60} is no commit", COMMIT)
+    for line in evidence.log:
+        version = VERSION.search(line) if INSTALLED.search(line) else None
+        if version and not commit.startswith(version[1]):
+            yield failed(f"pip installed a version of {version[1]}, and the commit is {commit:.60}", LOG)
+    yield passed(f"{LOGIN.sub('', url):.200} {ref}".strip(), LOG)
 
 
 def source_was_left_alone(evidence: Evidence) -> Findings:

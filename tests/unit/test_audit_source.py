@@ -66,7 +66,7 @@ CHEATS = {
     ),
     "pip installed another commit's": (
         edited("scenario_a.log", r"(Successfully installed xformers-\S*?\+)[0-9a-f]{7}", r"\1abcdef0"),
-        "source_is_what_was_cloned",
+        "source_is_what_was_asked_for",
     ),
     "a submodule is at another commit": (
         both_times(f"submodule + {OTHER} third_party/cutlass\n"),
@@ -74,15 +74,19 @@ CHEATS = {
     ),
     "another fork was cloned": (
         lambda folder: cloned(folder, "https://github.com/somebody/xformers.git"),
-        "source_is_what_was_cloned",
+        "source_is_what_was_asked_for",
     ),
     "another branch was cloned": (
         lambda folder: cloned(folder, "file:///sources/xformers.git", " --branch small"),
-        "source_is_what_was_cloned",
+        "source_is_what_was_asked_for",
+    ),
+    "the record names no commit": (
+        lambda folder: (folder / "commit.txt").write_text(""),
+        "source_is_what_was_asked_for",
     ),
     "nothing was cloned": (
         edited("scenario_a.log", r"\+ git clone .*$", "+ git status"),
-        "source_is_what_was_cloned",
+        "source_is_what_was_asked_for",
     ),
     "a known commit has another tree": (another_tree, "source_is_known"),
     "a known source has other contents": (
