@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from provisioner.audit import attention, compile, configuration, image, laid_down, whole
+from provisioner.audit import attention, compile, configuration, image, laid_down, source, whole, work
 from provisioner.audit.names import DEVCONTAINER
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ __all__ = ["HISTORY", "NUMBER", "RULES", "Rule"]
 
 HISTORY = {
     1: "the 26 checks that there were when rules got a number; a check tells all that it finds",
+    2: "a compile's work: its edges, times, samples, CPU time and extension fit each other; the source is what it says",
 }
 """What came with each number."""
 
@@ -29,6 +30,10 @@ NUMBER = max(HISTORY)
 
 EVERY: frozenset[str] = frozenset()
 OF_IMAGES = frozenset({DEVCONTAINER})
+OF_CLONE = frozenset({"container/source_after_clone.txt", "container/source_after_compile.txt", "built.json"})
+OF_EXTENSION = frozenset(
+    {"built.json", "container/ninja/outputs", "container/extension_sums.txt", "container/extension_elf.txt"}
+)
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,21 @@ RULES = (
     Rule(compile.compilers_are_genuine),
     Rule(compile.compilers_were_at_work),
     Rule(compile.extension_is_of_this_compile),
+    Rule(source.source_is_what_was_asked_for, since=2),
+    Rule(source.source_is_what_was_cloned, since=2, evidence=OF_CLONE),
+    Rule(source.source_was_left_alone, since=2, evidence=OF_CLONE),
+    Rule(source.source_is_known, since=2),
+    Rule(work.every_edge_was_built_once, since=2),
+    Rule(work.log_saw_each_edge, since=2),
+    Rule(work.ptxas_told_of_its_work, since=2),
+    Rule(work.edges_fit_each_other, since=2),
+    Rule(work.samples_cover_the_compile, since=2),
+    Rule(work.long_edges_were_sampled, since=2),
+    Rule(work.cpu_seconds_fit, since=2),
+    Rule(work.host_saw_the_work, since=2, evidence=frozenset({"cpu_before.json", "cpu_after.json"})),
+    Rule(work.work_is_above_its_floor, since=2),
+    Rule(work.objects_were_linked, since=2, evidence=OF_EXTENSION),
+    Rule(work.extension_is_for_its_architectures, since=2, evidence=OF_EXTENSION),
     Rule(attention.attention_test_passed),
 )
 """In the order in which they are told; `record_is_true`, which needs all others, comes after them."""

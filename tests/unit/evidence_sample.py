@@ -15,8 +15,11 @@ from pathlib import Path
 SAMPLE = Path(__file__).parent / "data/evidence"
 BASE = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer"
 LONGEST = 300
+# Of pip's output whole lines: what compiles and what links, and what ptxas told.
+KEPT_OF_PIP = re.compile(r"^\+ |^\s*\[\d+/\d+\]| -shared |ptxas info|Successfully installed xformers")
 KEPT = re.compile(
-    r"=== | \+ |^\+ |Step \d+/|Scenario A|No NVIDIA GPU|Using c|Successfully installed xformers|^\s*\[\d+/\d+\]"
+    r"=== | \+ |^\+ |Step \d+/|Scenario A|No NVIDIA GPU|Using c|Successfully installed xformers"
+    r"|^\S+Z (?:\[\S+Z\] )?\s*\[\d+/\d+\] "
 )
 
 
@@ -56,9 +59,9 @@ def main(run: Path) -> None:
         (SAMPLE / "files" / path.relative_to(BASE)).unlink(missing_ok=True)
     for name in ("record.json", "files/.devcontainer/site-ca.crt"):
         (SAMPLE / name).unlink(missing_ok=True)
-    for name in ("scenario_a.log", "container/pip.log"):
-        path = SAMPLE / name
-        path.write_text(cut(path.read_text()))
+    log, pip_log = SAMPLE / "scenario_a.log", SAMPLE / "container/pip.log"
+    log.write_text(cut(log.read_text()))
+    pip_log.write_text("".join(f"{line}\n" for line in pip_log.read_text().splitlines() if KEPT_OF_PIP.search(line)))
     for path in sorted(SAMPLE.rglob("*"), reverse=True):
         if path.is_dir() and not any(path.iterdir()):
             path.rmdir()

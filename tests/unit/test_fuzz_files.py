@@ -23,6 +23,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from provisioner import answers, arrival, events, exported, facts, inventory, jsontext, names, selection, text, upstream
+from provisioner.audit import ninja_file
 from provisioner.audit.configuration import configuration_has_no_shortcut
 from provisioner.errors import ProvisionerError
 from provisioner.lab import dress
@@ -242,6 +243,16 @@ def test_an_archive_of_evidence(data):
             arrival.bring_in(data, run)
         assert {path.name for path in Path(folder).iterdir()} <= {"host"}, "outside of its folder"
         assert not any(path.is_symlink() or path.is_fifo() for path in Path(folder).rglob("*"))
+
+
+BUILD_FILE = next(EVIDENCE.glob("container/ninja/*/build.ninja")).read_text(encoding="utf-8")
+
+
+@examples(60)
+@given(st.one_of(spoilt(BUILD_FILE), TEXTS.map(lambda more: f"rule r\n  command = {more}\nbuild {more}: r {more}\n")))
+def test_a_build_file_of_ninja(value):
+    with suppress(ValueError, LookupError):
+        assert all(edge.outputs and edge.command for edge in ninja_file.parse(value))
 
 
 @examples(25)

@@ -32,6 +32,7 @@ class NinjaBuild(build_ext):
         target = Path(self.get_ext_fullpath(extension.name)).resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
         command = ["g++", "-shared", *objects, "-o", target, "-L/usr/local/cuda/lib64", "-lcudart"]
+        print(*command, flush=True)  # as setuptools does
         subprocess.run(command, cwd=folder, check=True)
 
 

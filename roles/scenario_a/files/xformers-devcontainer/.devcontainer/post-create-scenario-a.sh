@@ -112,11 +112,28 @@ look_before() {
     >"${SCENARIO_A_EVIDENCE}/environment_before.json" || echo "evidence: what was here before is not known"
 }
 
-# The extension as this compile left it. A sum would take its time; a file that is written again changes these.
+# The extension as this compile left it: a file that is written again changes these. And, where there is a cuobjdump, of
+# CUDA or of triton's wheel, the GPU code in it.
 look_at_extension() {
-  [ -z "${SCENARIO_A_EVIDENCE-}" ] || stat --printf \
-    '{"path":"%n","size":%s,"inode":%i,"modified":"%.9Y","changed":"%.9Z"}\n' "$XFORMERS_PATH"/xformers/_C*.so \
-    >"${SCENARIO_A_EVIDENCE}/extensions.jsonl" || echo "evidence: the compile left no extension"
+  [ -n "${SCENARIO_A_EVIDENCE-}" ] || return 0
+  stat --printf '{"path":"%n","size":%s,"inode":%i,"modified":"%.9Y","changed":"%.9Z"}\n' "$XFORMERS_PATH"/xformers/_C*.so \
+    >"${SCENARIO_A_EVIDENCE}/extensions.jsonl" || { echo "evidence: the compile left no extension"; return 0; }
+  sha256sum "$XFORMERS_PATH"/xformers/_C*.so >"${SCENARIO_A_EVIDENCE}/extension_sums.txt"
+  local cuobjdump
+  cuobjdump=$(PATH=$PATH:/usr/local/cuda/bin command -v cuobjdump) || cuobjdump=$(python3 -c '
+import importlib.util, os
+print(os.path.dirname(importlib.util.find_spec("triton").origin) + "/backends/nvidia/bin/cuobjdump")' 2>/dev/null) || true
+  if [ -x "$cuobjdump" ]; then
+    "$cuobjdump" --list-elf --list-ptx "$XFORMERS_PATH"/xformers/_C*.so
+  else
+    echo "there is no cuobjdump here"
+  fi >"${SCENARIO_A_EVIDENCE}/extension_elf.txt" 2>&1 || echo "evidence: cuobjdump failed"
+}
+
+# look_at_source MOMENT: what git says of the clone then.
+look_at_source() {
+  [ -z "${SCENARIO_A_EVIDENCE-}" ] || .devcontainer/source_facts.sh "$XFORMERS_PATH" \
+    >"${SCENARIO_A_EVIDENCE}/source_$1.txt" || echo "evidence: the source $1 is not known"
 }
 
 pre_commit() {
@@ -131,9 +148,11 @@ look_before
 begin clone
 clone "$url"
 end
+look_at_source after_clone
 begin compile
 compile
 end
+look_at_source after_compile
 look_at_extension
 begin pre_commit
 pre_commit

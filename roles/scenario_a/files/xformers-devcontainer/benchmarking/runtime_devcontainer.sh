@@ -200,6 +200,12 @@ runtime_stop() {
 # Whether the engine went away meanwhile: the watching ends with it, also where it has been restarted since.
 runtime_lost() { ! kill -0 "$docker_events" 2>/dev/null; }
 
+# The container's first; none where there is no container.
+measured_process() {
+  docker container ls --quiet --filter "label=devcontainer.local_folder=$work" | head -n 1 |
+    xargs -r docker container inspect --format '{{.State.Pid}}'
+}
+
 runtime_evidence_before() {
   keep images_before.jsonl images
   keep docker_version.json docker version --format '{{json .}}'

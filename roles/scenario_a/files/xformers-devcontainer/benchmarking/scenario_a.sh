@@ -137,7 +137,8 @@ seal() {
 # ---- the runtime ---------------------------------------------------------------------------------------------------
 
 # Gives the phases clean, lay_down, image_build (where it has images), container_up and attention_test; base_image;
-# watch, unwatch and runtime_lost; runtime_stop; and runtime_evidence_before, _at_build and _after.
+# watch, unwatch and runtime_lost; runtime_stop; measured_process, whose control group has what the compile cost; and
+# runtime_evidence_before, _at_build and _after.
 case $runtime in
   devcontainer | native) ;;
   *) echo "scenario_a.sh: there is no runtime $runtime; SCENARIO_A_RUNTIME is devcontainer or native" >&2; exit 2 ;;
@@ -179,6 +180,12 @@ describe_run() {
 evidence_before() {
   keep machine.json python3 -B "$here/machine_facts.py"
   runtime_evidence_before
+}
+
+# What the compile cost and left, as this host sees it from outside.
+evidence_after() {
+  keep cpu_after.json python3 -B "$here/cpu_used.py" "$(measured_process)"
+  [ ! -d "$work/xformers" ] || keep built.json python3 -B "$here/built_facts.py" "$work/xformers" "$evidence/container"
 }
 
 # ---- one run at a time ---------------------------------------------------------------------------------------------
@@ -309,7 +316,7 @@ finish() {
       --oom-kills-before "${oom_kills_before:-0}" "${lost[@]}")
   fi
   # A host that shuts down does not wait, and what it stops has nothing more to tell.
-  [ "$outcome" = interrupted ] || runtime_evidence_after
+  [ "$outcome" = interrupted ] || { evidence_after; runtime_evidence_after; }
   if [ "$outcome" = ok ]; then
     printf '\nScenario A is done: run %s\n' "$run_id"
   else
@@ -339,6 +346,7 @@ evidence_before
 
 event begin run
 timed clean clean
+keep cpu_before.json python3 -B "$here/cpu_used.py" "$(measured_process)"
 runtime_evidence_at_build
 timed lay_down lay_down
 if declare -F image_build >/dev/null; then timed image_build image_build; else event skip image_build; fi

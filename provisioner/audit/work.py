@@ -1,0 +1,474 @@
+"""Checks of the compile's work: what can be made to fit, all of it at once, only by doing it.
+
+ninja's build file, its log, pip's output, the samples, the CPU time, the extension and the host's own readings tell the
+same compile, each from another side.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from datetime import datetime
+from itertools import islice, pairwise
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from provisioner.audit import ninja_file
+from provisioner.audit.compile import AFTER, PARTS, STEP
+from provisioner.audit.finding import Finding, Findings, failed, passed, skipped
+from provisioner.audit.known_sources import architectures, built_facts, known, nvcc_release
+from provisioner.audit.names import LOG, PIP_LOG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from provisioner.audit.ninja_file import Edge
+    from provisioner.evidence import Evidence, NinjaCall, Step
+
+BEFORE, BEHIND = "cpu_before.json", "cpu_after.json"
+BUILT = "built.json"
+SUMS = "container/extension_sums.txt"
+LISTED = "container/extension_elf.txt"
+
+# What a loaded host may take from one line of a script, or of ninja's, to the next, in seconds.
+LATE = 10.0
+GRAIN = 0.1
+# The samples are taken a second apart, or later, never sooner. Honest ones on a host that was five times too busy were
+# 1.1 s apart, 1.8 s at most; what may be lost of them leaves room for a host that swaps.
+SOONEST, SLOWEST = 0.9, 3.0
+HOLE, HOLES = 10.0, 0.2
+# An edge of more than so many intervals shows that a compiler, or of CUDA nvcc's own parts, worked on it.
+LONG, LONG_CUDA, MANY = 2, 5, 30
+CUDA_PARTS = frozenset(["cudafe++", "cicc", "ptxas", "fatbinary", "nvlink", "clang", "clang++"])
+# No compiler starts, reads a file and writes an object within this, in seconds; nvcc starts eight programs for one.
+QUICKEST, QUICKEST_CUDA = 0.005, 0.1
+# Of edges' seconds so much at least was computed: honest compiles had 0.09 on a host that was five times too busy, and
+# 0.04 on one that was seven times, where each object was small.
+COMPUTED = 0.002
+# The general floor, for sources that are not known: CPU seconds of an object, and of each MB of the extension. A kernel
+# of one line took nvcc 13.0 on an EPYC 0.8 s, and xformers 11 s a MB; a fifth and a thirtieth of that.
+FLOOR, FLOOR_CUDA, FLOOR_MB = 0.02, 0.15, 0.3
+# The kernel's accounts of the same work differ: those of processes and of control groups are exact, that of the machine
+# is made tick by tick, and a virtual machine that is not let run misses ticks.
+ACCOUNTS, TICKS = 0.8, 0.5
+FORKS = 2
+# An object has so many bytes at least; an extension so much of its objects: what several have is linked once.
+SMALLEST, LINKED = 400, 0.1
+# nvcc is asked for ptxas' words, and for machine code; ptxas tells for which.
+ASKED = re.compile(r"\s(?:--ptxas-options|-Xptxas)[= ]\S*-v\b")
+CODE = re.compile(r"\bsm_\d+[af]?")
+FOR = re.compile(r"Compiling entry function '[^'\n]*' for '(sm_\d+[af]?)'")
+# What nvcc puts before the name of a source for its own files, by which the symbols tell of it.
+TEMPORARY = re.compile(r"^tmpxft_[0-9a-f]+_[0-9a-f]+-\d+_")
+# A step of ninja in the log: its time, the Dev Container CLI's own where it adds one, and the command.
+LOGGED = re.compile(r"^(\S+Z) (?:\[\S+Z\] )? *\[\d+/\d+\] (.*)$")
+
+
+class Compile(NamedTuple):
+    """The call of ninja that compiled, and each edge of its build file with the step of its log, in the log's order."""
+
+    call: NinjaCall
+    edges: list[tuple[Edge, Step]]
+    window: tuple[float, float]
+    """When ninja began and ended, in uptime."""
+
+    @property
+    def wall(self) -> float:
+        """How long ninja ran."""
+        return self.window[1] - self.window[0]
+
+    def named(self, name: str) -> str:
+        """Return the path in the evidence of one of the call's files."""
+        return f"{self.call.folder}/{name}"
+
+
+def _compile(evidence: Evidence) -> Compile | None:
+    """Return what compiled; None where no compile was finished, or the run did not write all of its evidence."""
+    call = evidence.builds[-1] if evidence.builds else None
+    if call is None or call.window is None or not evidence.ended("compile") or evidence.outcome != "ok":
+        return None
+    steps = {step.output: step for step in call.steps}
+    edges = ninja_file.parse(evidence.text(f"{call.folder}/build.ninja"))
+    built = [(edge, steps[edge.outputs[0]]) for edge in edges if edge.outputs[0] in steps]
+    order = {output: number for number, output in enumerate(steps)}
+    return Compile(call, sorted(built, key=lambda pair: order[pair[0].outputs[0]]), call.window)
+
+
+def _unfinished(evidence: Evidence) -> Finding:
+    """Return what is found where nothing compiled: a run that went well has compiled."""
+    found = failed if evidence.outcome == "ok" else skipped
+    return found("the compile was not finished", "container/events.jsonl")
+
+
+def _name(edge: Edge) -> str:
+    return PurePosixPath(edge.outputs[0]).name
+
+
+def every_edge_was_built_once(evidence: Evidence) -> Findings:
+    """Every edge of build.ninja is in ninja's log and in pip's output, by its own command, once; nothing else is."""
+    compiled = _compile(evidence)
+    if compiled is None:
+        yield _unfinished(evidence)
+        return
+    where, log = compiled.named("build.ninja"), compiled.named("ninja_log")
+    edges = ninja_file.parse(evidence.text(where))
+    wanted = Counter(output for edge in edges for output in edge.outputs)
+    built = {step.output for step in compiled.call.steps}
+    for output in sorted(wanted.keys() - built):
+        yield failed(f"{output} is not in ninja's log", log)
+    for output in sorted(built - wanted.keys()):
+        yield failed(f"{output} is in ninja's log, and nothing was to make it", log)
+    for output in sorted(output for output, count in wanted.items() if count > 1):
+        yield failed(f"{output} is to be made by two edges", where)
+    told = STEP.findall(evidence.text(PIP_LOG))
+    for number, (step, _, command) in enumerate(told, 1):
+        if int(step) != number:
+            yield failed(f"step {number} is told of as {step}", PIP_LOG)
+        # ninja writes a line of its log right after it has told of the step.
+        edge = compiled.edges[number - 1][0] if number <= len(compiled.edges) else None
+        if edge is None or command.rstrip() != edge.command.rstrip():
+            made = _name(edge) if edge else "anything"
+            yield failed(f"step {number} of pip's output is not the command that made {made}", PIP_LOG)
+    if len(told) != len(edges):
+        yield failed(f"pip's output has {len(told)} steps, and there are {len(edges)} edges", PIP_LOG)
+    yield passed(f"{len(edges)} edges, each once, by its own command", where)
+
+
+def log_saw_each_edge(evidence: Evidence) -> Findings:
+    """Each step came to the host's log, whose lines the host stamps, when ninja's log says that its edge ended."""
+    compiled = _compile(evidence)
+    if compiled is None:
+        yield _unfinished(evidence)
+        return
+    seen = [found for found in map(LOGGED.match, evidence.log) if found]
+    told = [command for _, _, command in STEP.findall(evidence.text(PIP_LOG))]
+    if len(seen) != len(told):
+        yield failed(f"the log has {len(seen)} steps, pip's output {len(told)}", LOG)
+    for line, command, (edge, step) in zip(seen, told, compiled.edges, strict=False):
+        ended = compiled.window[0] + step.ended
+        if not evidence.within(datetime.fromisoformat(line[1]).timestamp(), (ended, ended), LATE):
+            yield failed(f"{_name(edge)} was told of at {line[1]}, and ended at {ended:.0f} s of uptime", LOG)
+        if not command.startswith(line[2].rstrip()):
+            yield failed(f"the log tells of another command than pip's output for {_name(edge)}", LOG)
+    yield passed(f"{len(seen)} steps, each as it ended", LOG)
+
+
+def ptxas_told_of_its_work(evidence: Evidence) -> Findings:
+    """Where the commands ask ptxas to tell of its work it does, for the architectures of each command and no other."""
+    compiled = _compile(evidence)
+    if compiled is None:
+        yield _unfinished(evidence)
+        return
+    _, *parts = STEP.split(evidence.text(PIP_LOG))
+    blocks = [(command, said) for command, said in zip(parts[2::4], parts[3::4], strict=True) if ASKED.search(command)]
+    silent = [command for command, said in blocks if "ptxas info" not in said]
+    if blocks and (len(silent) == len(blocks) or (silent and known(evidence))):
+        yield failed(f"ptxas said nothing in {len(silent)} of {len(blocks)} steps", PIP_LOG)
+    for command, said in blocks:
+        for target in sorted(set(FOR.findall(said)) - set(CODE.findall(command))):
+            yield failed(f"ptxas worked for {target}, which was not asked of it", PIP_LOG)
+    yield passed(f"in {len(blocks) - len(silent)} of {len(blocks)} steps that asked", PIP_LOG)
+
+
+def edges_fit_each_other(evidence: Evidence) -> Findings:
+    """Each edge's times fit the others': within ninja's, no more at once than jobs, none idle while others wait."""
+    compiled = _compile(evidence)
+    if compiled is None:
+        yield _unfinished(evidence)
+        return
+    log, began, wall = compiled.named("ninja_log"), compiled.window[0], compiled.wall
+    status = evidence.mapping(compiled.named("call.json")).get("status")
+    if status != 0:
+        yield failed(f"ninja ended with {status}", compiled.named("call.json"))
+    ends = sorted([0.0, *(step.ended for _, step in compiled.edges)])
+    for edge, step in compiled.edges:
+        if step.seconds < (QUICKEST_CUDA if edge.is_cuda else QUICKEST):
+            yield failed(f"{_name(edge)} was made in {step.seconds:.3f} s", log)
+        if step.ended > wall + GRAIN:
+            yield failed(f"{_name(edge)} was made after ninja had ended", log)
+        if not evidence.within(step.modified, (began + step.started, began + step.ended), LATE):
+            yield failed(f"{_name(edge)} was not written when its edge ran", log)
+        before = bisect_right(ends, step.started) - 1
+        if before < 0 or step.started - ends[before] > LATE:
+            yield failed(f"{_name(edge)} began when no other edge had ended", log)
+    if ends[-1] < wall - max(LATE, wall / 10):
+        yield failed(f"ninja ran {wall:.0f} s, and its last edge ended after {ends[-1]:.0f} s", log)
+    if [0.0, *(step.ended for _, step in compiled.edges)] != ends:
+        yield failed("ninja's log is not in the order of ends", log)
+    jobs, most = _jobs(evidence, compiled.call), _at_once([step for _, step in compiled.edges])
+    if jobs and most > jobs:
+        yield failed(f"{most} edges ran at once, with {jobs} jobs", log)
+    yield passed(f"{len(compiled.edges)} edges in {wall:.0f} s, {most} at once", log)
+
+
+def _jobs(evidence: Evidence, call: NinjaCall) -> int | None:
+    told = str(evidence.run.get("max_jobs"))
+    return call.jobs if call.jobs is not None else int(told) if told.isdecimal() else None
+
+
+def _at_once(steps: list[Step]) -> int:
+    """Return how many ran at the same time at the most; one that begins when another ends is none more."""
+    most = running = 0
+    for _, change in sorted(event for step in steps for event in ((step.started, 1), (step.ended, -1))):
+        running += change
+        most = max(most, running)
+    return most
+
+
+def samples_cover_the_compile(evidence: Evidence) -> Findings:
+    """The samples cover ninja's whole time, in order, as a sampler takes them, with memory as compilers need it."""
+    compiled = _compile(evidence)
+    if compiled is None:
+        yield _unfinished(evidence)
+        return
+    where, (began, ended), samples = compiled.named("samples"), compiled.window, compiled.call.samples
+    times = [sample.uptime for sample in samples]
+    gaps = [after - before for before, after in pairwise(times)]
+    if times and not began - LATE <= times[0] <= times[-1] <= ended + LATE:
+        yield failed("some were not taken while ninja ran", where)
+    if any(gap < SOONEST for gap in gaps):
+        yield failed("some are closer than a second", where)
+    if len(samples) < compiled.wall / SLOWEST - 1:
+        yield failed(f"{len(samples)} samples of {compiled.wall:.0f} s", where)
+    lost = sum(gap for gap in [times[0] - began, *gaps, ended - times[-1]] if gap > HOLE) if times else 0.0
+    if lost > max(LATE, HOLES * compiled.wall):
+        yield failed(f"nothing was sampled for {lost:.0f} s of {compiled.wall:.0f} s", where)
+    memory = [sample.memory_bytes for sample in samples if sample.memory_bytes is not None]
+    total = evidence.mapping("machine.json").get("memory_bytes")
+    if memory and isinstance(total, int) and max(memory) > total:
+        yield failed(f"compilers held {max(memory)} bytes of a machine's {total}", where)
+    if len(memory) > LONG_CUDA and len(set(memory)) == 1:
+        yield failed(f"compilers held {memory[0]} bytes in every sample", where)
+    source = known(evidence)
+    if memory and source and max(memory) < source.memory_floor:
+        yield failed(f"compilers of {source.name} held {max(memory)} bytes at the most", where)
+    if any(sample.at_work & PARTS and sample.memory_bytes == 0 for sample in samples):
+        yield failed("a compiler was at work without memory", where)
+    yield passed(f"{len(samples)} samples in {compiled.wall:.0f} s", where)
+
+
+def long_edges_were_sampled(evidence: Evidence) -> Findings:
+    """Every edge longer than two sampling intervals is among the samples, at work as its compiler works."""
+    compiled = _compile(evidence)
+    if compiled is None:
+        yield _unfinished(evidence)
+        return
+    where, samples = compiled.named("samples"), compiled.call.samples
+    times = [compiled.window[0], *(sample.uptime for sample in samples), compiled.window[1]]
+    longest = 0
+    for edge, step in compiled.edges:
+        began, ended = compiled.window[0] + step.started, compiled.window[0] + step.ended
+        # A loaded host takes its samples later: the longest that one was waited for while this edge ran.
+        first, last = bisect_left(times, began - GRAIN), bisect_right(times, ended + GRAIN)
+        interval = max([1.0, *(b - a for a, b in pairwise(times[max(first - 1, 0) : last + 1]))])
+        # `times` has one more than `samples` at its begin, and one at its end.
+        seen = samples[max(first - 1, 0) : max(last - 1, 0)]
+        parts = frozenset[str]().union(*(sample.at_work for sample in seen))
+        longest += step.seconds > LONG * interval
+        # A single sample may have come while one part had ended and the next had not begun.
+        if step.seconds > LONG * interval and len(seen) != 1 and not parts & PARTS:
+            yield failed(f"no compiler was at work on {_name(edge)} in {step.seconds:.0f} s", where)
+        elif step.seconds > LONG_CUDA * interval and edge.is_cuda and not parts & CUDA_PARTS:
+            yield failed(f"nothing of nvcc was at work on {_name(edge)} in {step.seconds:.0f} s", where)
+        elif step.seconds > LONG_CUDA * interval and sum(bool(one.at_work & PARTS) for one in seen) < len(seen) / 2:
+            yield failed(f"no compiler was at work on {_name(edge)} for most of {step.seconds:.0f} s", where)
+    parts_seen = {sample.at_work for sample in samples}
+    if len(samples) > MANY and len(parts_seen) == 1 and any(edge.is_cuda for edge, _ in compiled.edges):
+        yield failed(f"the same was at work in all {len(samples)} samples", where)
+    yield passed(f"{longest} edges were long enough, and each was seen", where)
+
+
+def cpu_seconds_fit(evidence: Evidence) -> Findings:
+    """The CPU seconds are no more than the machine has, and no less than its edges' times and ptxas' own tell."""
+    compiled = _compile(evidence)
+    if compiled is None:
+        yield _unfinished(evidence)
+        return
+    where, cpu = compiled.named("cpu_seconds"), compiled.call.cpu_seconds
+    if cpu is None:
+        yield failed("the CPU seconds are not told", where)
+        return
+    cores = evidence.mapping("machine.json").get("cores")
+    if isinstance(cores, int) and cpu > 1.05 * compiled.wall * cores + 1:
+        yield failed(f"{cpu:.0f} CPU seconds in {compiled.wall:.0f} s of {cores} cores", where)
+    edges = sum(step.seconds for _, step in compiled.edges)
+    if cpu < COMPUTED * edges:
+        yield failed(f"{cpu:.1f} CPU seconds for edges of {edges:.0f} s", where)
+    yield passed(f"{cpu:.0f} CPU seconds in {compiled.wall:.0f} s", where)
+
+
+def host_saw_the_work(evidence: Evidence) -> Findings:
+    """The host's kernel counted the work, for the machine and for the container: no less than ninja says, no more."""
+    compiled = _compile(evidence)
+    if compiled is None:
+        yield _unfinished(evidence)
+        return
+    before, after = evidence.mapping(BEFORE), evidence.mapping(BEHIND)
+    cpu = compiled.call.cpu_seconds or 0.0
+    if not before.get("uptime", LATE * 1e9) <= compiled.window[0] <= compiled.window[1] <= after.get("uptime", 0.0):
+        yield failed("it was not read before and after the compile", BEHIND)
+        return
+    machine = after["machine_seconds"] - before["machine_seconds"]
+    cores, seconds = evidence.mapping("machine.json").get("cores"), after["uptime"] - before["uptime"]
+    if machine < TICKS * cpu - 1:
+        yield failed(f"the machine worked {machine:.1f} s, and ninja tells of {cpu:.1f} CPU seconds", BEHIND)
+    if isinstance(cores, int) and machine > 1.1 * seconds * max(cores, _threads(evidence)) + 1:
+        yield failed(f"the machine worked {machine:.0f} s in {seconds:.0f} s of {cores} cores", BEHIND)
+    if after["forks"] - before["forks"] < FORKS * len(compiled.edges):
+        yield failed(f"{after['forks'] - before['forks']} processes for {len(compiled.edges)} edges", BEHIND)
+    group = after.get("group_seconds")
+    if group is not None:
+        group -= before.get("group_seconds") or 0.0
+        if group < ACCOUNTS * cpu - 1:
+            yield failed(f"its control group used {group:.1f} s, and ninja tells of {cpu:.1f} CPU seconds", BEHIND)
+        if group > machine / TICKS + 1:
+            yield failed(f"its control group used {group:.1f} s, and the machine worked {machine:.1f} s", BEHIND)
+    what = "is not told" if group is None else f"used {group:.0f} s"
+    yield passed(f"the machine worked {machine:.0f} s, of which the run's control group {what}", BEHIND)
+
+
+def _threads(evidence: Evidence) -> int:
+    physical = evidence.mapping("machine.json").get("physical_cores")
+    return 2 * physical if isinstance(physical, int) else 0
+
+
+def work_is_above_its_floor(evidence: Evidence) -> Findings:
+    """The compile cost no less CPU time than its source, compiler and architectures cost on the fastest machines."""
+    compiled = _compile(evidence)
+    if compiled is None:
+        yield _unfinished(evidence)
+        return
+    where, cpu = compiled.named("cpu_seconds"), compiled.call.cpu_seconds or 0.0
+    source, nvcc = known(evidence), nvcc_release(evidence)
+    size = max([extension["size"] for extension in evidence.mapping(AFTER).get("extensions") or []], default=0)
+    wanted = [name for name, _ in architectures(evidence)]
+    general = sum(FLOOR_CUDA * len(wanted or [""]) if edge.is_cuda else FLOOR for edge, _ in compiled.edges)
+    floor, of = general + FLOOR_MB * size / 1e6, f"{len(compiled.edges)} objects, {size / 1e6:.1f} MB"
+    if source:
+        floor = max([floor, *(source.cpu_floor(nvcc, name) for name in wanted)])
+        of = f"{source.name} for {', '.join(wanted)} by nvcc {nvcc}"
+        if size < source.extension_floor:
+            yield failed(f"the extension of {source.name} has {size} bytes", AFTER)
+    if cpu < floor:
+        yield failed(f"{cpu:.1f} CPU seconds, and none costs less than {floor:.1f} ({of})", where)
+    yield passed(f"{cpu:.0f} CPU seconds, above {floor:.1f} ({of})", where)
+
+
+def objects_were_linked(evidence: Evidence) -> Findings:
+    """Each object was left by its edge, and linked into the extension in use, which has the GPU code of each."""
+    compiled = _compile(evidence)
+    if compiled is None:
+        yield _unfinished(evidence)
+        return
+    where = compiled.named("outputs")
+    left = {row[0]: row for row in (line.split("\t") for line in evidence.text(where).splitlines()) if len(row) == 3}
+    for edge, step in compiled.edges:
+        began = compiled.window[0]
+        for output in edge.outputs:
+            _, size, modified = left.get(output, (output, "0", "0"))
+            if int(size) < SMALLEST:
+                yield failed(f"{_name(edge)} has {size} bytes", where)
+            elif not evidence.within(float(modified), (began + step.started, began + step.ended), LATE):
+                yield failed(f"{_name(edge)} was written when its edge did not run", where)
+    extension = _in_use(evidence)
+    if not extension:
+        yield failed("xformers._C is not an extension that the host saw", BUILT)
+        return
+    objects = sum(int(row[1]) for row in left.values())
+    if extension["size"] < LINKED * objects:
+        yield failed(f"the extension has {extension['size']} bytes, its objects {objects}", BUILT)
+    yield from _not_linked(evidence, compiled, extension)
+    pieces = sum(of["elf"] + of["ptx"] for of in _gpu_code(evidence, extension).values())
+    cuda = [edge for edge, _ in compiled.edges if edge.is_cuda]
+    # Relocatable device code of all objects is linked to one piece.
+    if pieces < (len(cuda) if not any(re.search(r"\s-(?:rdc|dc|dlto)\b", edge.command) for edge in cuda) else 1):
+        yield failed(f"the extension has {pieces} pieces of GPU code, of {len(cuda)} objects", BUILT)
+    yield passed(f"{len(compiled.edges)} objects, {objects} bytes, and {pieces} pieces of GPU code", BUILT)
+
+
+def _in_use(evidence: Evidence) -> dict[str, Any]:
+    """Return what the host saw of the extension in use; empty where there is none, or several."""
+    used = [one["path"] for one in evidence.mapping(AFTER).get("extensions") or [] if one["in_use"]]
+    seen = [one for one in built_facts(evidence).get("extensions") or [] if len(used) == 1]
+    found = [one for one in seen if used[0].endswith(f"/xformers/{one['path']}")]
+    return found[0] if len(found) == 1 else {}
+
+
+def _gpu_code(evidence: Evidence, extension: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """Return how many pieces there are by architecture: as the host read them, or cuobjdump where it could not."""
+    return _listed(evidence.text(LISTED)) if extension.get("broken") else extension.get("gpu_code") or {}
+
+
+def _listed(text: str) -> dict[str, dict[str, int]]:
+    """Return the same of what cuobjdump listed; empty where there is none, or it failed."""
+    found: dict[str, dict[str, int]] = {}
+    for architecture, kind in re.findall(r"\.(sm_\d+)[af]?\.(cubin|ptx)$", text, re.MULTILINE):
+        found.setdefault(architecture, {"elf": 0, "ptx": 0})["elf" if kind == "cubin" else "ptx"] += 1
+    return found
+
+
+def _not_linked(evidence: Evidence, compiled: Compile, extension: dict[str, Any]) -> Iterator[Finding]:
+    """Say which object neither the linker's command nor the extension's own symbols tell of.
+
+    For sources that are known both must: their setup prints the command, and nothing strips the symbols.
+    """
+    name = PurePosixPath(str(extension["path"])).name
+    linked = [set(words) for words in islice(_links(evidence.text(PIP_LOG), name), MANY)]
+    symbols = {_stem(TEMPORARY.sub("", symbol)) for symbol in extension.get("sources") or []}
+    for edge, _ in compiled.edges:
+        by_command = any(set(edge.outputs) <= words for words in linked)
+        by_symbol = _stem(edge.inputs[0] if edge.inputs else edge.outputs[0]) in symbols
+        if not by_command and (linked or not by_symbol):
+            yield failed(f"{_name(edge)} is not in the command that linked {name}", PIP_LOG)
+        elif not by_symbol and symbols and known(evidence):
+            yield failed(f"{name} has no symbols of {_name(edge)}", BUILT)
+    if not linked and known(evidence):
+        yield failed(f"no command linked {name}", PIP_LOG)
+
+
+def _stem(path: str) -> str:
+    return PurePosixPath(path).name.partition(".")[0]
+
+
+def _links(log: str, name: str) -> Iterator[list[str]]:
+    """Give the words of each command that linked a shared object of that name."""
+    for line in log.splitlines():
+        if " -shared " in line and name in line:
+            words = line.split()
+            if "-o" in words and PurePosixPath(words[words.index("-o") + 1]).name == name:
+                yield words
+
+
+def extension_is_for_its_architectures(evidence: Evidence) -> Findings:
+    """The extension in use is the one that was compiled, by its sums, with GPU code for what was asked for."""
+    compiled = _compile(evidence)
+    if compiled is None:
+        yield _unfinished(evidence)
+        return
+    extension = _in_use(evidence)
+    if not extension:
+        yield failed("xformers._C is not an extension that the host saw", BUILT)
+        return
+    name = PurePosixPath(extension["path"]).name
+    sums = [line.split(None, 1) for line in evidence.text(SUMS).splitlines()]
+    right_after = [value for value, path in sums if path.endswith(f"/xformers/{extension['path']}")]
+    at_the_end = [one["sha256"] for one in evidence.mapping(AFTER).get("extensions") or [] if one["in_use"]]
+    for value, when in ((right_after, SUMS), (at_the_end, AFTER)):
+        if value != [extension["sha256"]]:
+            yield failed(f"{name} has another sum there than the host saw", when)
+    code, listed = _gpu_code(evidence, extension), evidence.text(LISTED)
+    for number, ptx in architectures(evidence):
+        of = code.get(f"sm_{number.replace('.', '')}", {})
+        if not of.get("elf"):
+            yield failed(f"{name} has no machine code for {number}", BUILT)
+        if ptx and not of.get("ptx"):
+            yield failed(f"{name} has no PTX for {number}", BUILT)
+    if not listed.strip():
+        yield failed("there is no list of its GPU code, nor why", LISTED)
+    told = {name: (of["elf"], of["ptx"]) for name, of in _listed(listed).items()}
+    seen = {name: (of["elf"], of["ptx"]) for name, of in code.items()}
+    if told and told != seen:
+        yield failed(f"cuobjdump tells of {told} (machine code, PTX), the host saw {seen}", LISTED)
+    pieces = ", ".join(f"{of['elf']} for {architecture}" for architecture, of in sorted(code.items()))
+    yield passed(f"{name} has {pieces}", BUILT)
