@@ -54,7 +54,7 @@ class ActionModule(ActionBase):
                 changed = self._bring(run, archive) or changed
                 record = arrival.record(self._runs / run["run_id"], host)
                 self._note(run)
-            except (OSError, ValueError) as error:
+            except (MemoryError, OSError, ValueError) as error:
                 message = f"run {run['run_id']} {run['outcome']} but cannot be collected: {printable(error)}"
                 if run["run_id"] == wanted:
                     cause = f" ({run['cause']})" if run["cause"] else ""

@@ -1,4 +1,4 @@
-"""`provisioner audit RUN|DIR`: judges a run's evidence again, and shows each check."""
+"""`provisioner audit RUN|DIR|FILE`: judges a run's evidence again, and shows each check."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -47,20 +47,20 @@ def _rows(check: Check) -> list[list[str]]:
 def _judged(folder: Path) -> tuple[str, Audit]:
     """Give the run's id and the verdict on it. Raises ProvisionerError (code 2)."""
     try:
-        if imported := upstream.in_folder(folder):
-            return imported.run_id, imported.audit
         evidence = Evidence(folder)
+        if not evidence.archive and (imported := upstream.in_folder(folder)):
+            return imported.run_id, imported.audit
         return evidence.run["run_id"], judge(evidence)
     except MISSHAPEN as error:
-        raise ProvisionerError(str(error), "give the folder of a run's evidence", Exit.BAD_INPUT) from error
+        raise ProvisionerError(str(error), "give a folder or an archive of a run's evidence", Exit.BAD_INPUT) from error
 
 
 def _folder(options: Namespace) -> Path:
-    """Give the evidence of a run in the store, or a folder that was never in it.
+    """Give the evidence of a run in the store, or a folder or an archive that was never in it.
 
-    What has a slash, or holds a run.json, is a folder.
+    What has a slash, is an archive or holds one, or a run.json, is not looked for in the store.
     """
     path = given(options.run)
-    if (path / "run.json").is_file() or "/" in options.run:
+    if "/" in options.run or Evidence(path).archive or (path / "run.json").is_file():
         return path
     return Store(state_dir(options.state_dir)).get(options.run).folder

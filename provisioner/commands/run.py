@@ -1,5 +1,6 @@
 """`provisioner run`: prepares the hosts, runs the scenario on each, and brings the records back."""
 
+import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from provisioner import bounds, facts, history, inputs, progress
+from provisioner.audit.names import LOG
 from provisioner.audit.verdict import reasons, sentence
 from provisioner.commands.common import (
     explain,
@@ -171,10 +173,20 @@ def _say_failed_since(store: Store, runs: list[Run]) -> None:
                 break
 
 
+def _log(run: Run) -> str:
+    """Give where a run's log is, or what prints it."""
+    from provisioner.evidence import Evidence  # noqa: PLC0415 - most runs go well
+
+    packed = Evidence(run.folder).archive
+    if packed is None:
+        return str(run.folder / LOG)
+    return f"`tar -xOf {shlex.quote(str(packed))} {run.run_id}/{LOG}`"
+
+
 def _show_failure(run: Run, tell: Callable[[str], None]) -> None:
     failure = run.record.get("failure") or {}
-    log = run.folder / "scenario_a.log"
-    say(f"{run.host}: the run {run.record['outcome']} in phase {failure.get('phase') or 'unknown'}; see {log}")
+    phase = failure.get("phase") or "unknown"
+    say(f"{run.host}: the run {run.record['outcome']} in phase {phase}; see {_log(run)}")
     if failure.get("cause"):
         say(f"{run.host}: {failure['cause']}")
     if failure.get("first_error"):
