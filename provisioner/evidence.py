@@ -15,7 +15,9 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from provisioner import archive, bounds, files, jsontext, names
+from provisioner import bounds, files, jsontext, names
+from provisioner.archive import NAME as ARCHIVE
+from provisioner.archive import Contents, read
 from provisioner.text import printable
 
 if TYPE_CHECKING:
@@ -136,16 +138,16 @@ class Evidence:
         """The archive that the evidence is packed in; None where it lies in a folder."""
         if self.folder.is_file():
             return self.folder
-        packed = self.folder / archive.NAME
+        packed = self.folder / ARCHIVE
         return packed if packed.is_file() and not packed.is_symlink() else None
 
     @cached_property
-    def _packed(self) -> archive.Contents | None:
+    def _packed(self) -> Contents | None:
         """The files of the archive. Raise ValueError where it is none, or cannot be read."""
         if self.archive is None:
             return None
         try:
-            return archive.read(self.archive)[1]
+            return read(self.archive)[1]
         except (OSError, ValueError) as error:
             raise ValueError(f"{printable(self.archive)} is no archive of a run's evidence: {error}") from error
 
