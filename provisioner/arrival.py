@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ def is_here(folder: Path) -> bool:
     return (folder / archive.NAME).is_file() or (folder / "result.json").is_file()
 
 
-def bring_in(packed: bytes, folder: Path) -> None:
-    """Keep the evidence in a tar.gz of one folder, named as `folder` is, as the archive there.
+def bring_in(packed: bytes, folder: Path, receipt: Callable[[bytes], Mapping[str, bytes]] = lambda _packed: {}) -> None:
+    """Keep the evidence in a tar.gz of one folder, named as `folder` is, as the archive there, with its receipt.
 
     A record is not taken: it is made here, of the evidence. Raises ValueError where it is no such archive or larger
     than any evidence is, OSError where there is no room.
@@ -34,7 +35,9 @@ def bring_in(packed: bytes, folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent, ignore_cleanup_errors=True) as path:
         arrived = Path(path) / folder.name
         arrived.mkdir()
-        archive.write(arrived / archive.NAME, archive.pack(run_id, contents))
+        kept = archive.pack(run_id, contents)
+        for name, data in {archive.NAME: kept, **receipt(kept)}.items():
+            archive.write(arrived / name, data)
         with suppress(OSError):  # another command was quicker
             arrived.rename(folder)
     if not is_here(folder):

@@ -11,6 +11,8 @@ from provisioner.errors import Exit, ProvisionerError
 from provisioner.evidence import MISSHAPEN, Evidence
 from provisioner.paths import given, state_dir
 from provisioner.record import Audit, Check, Place
+from provisioner.signatures import vouching as signatures
+from provisioner.signatures.vouching import Vouching
 from provisioner.store import Store
 from provisioner.text import printable, table
 
@@ -20,21 +22,36 @@ ORDER = ("fail", "skip", "pass", "-")
 
 
 def main(options: Namespace) -> int:
-    """Print the verdict and its checks, the deciding ones first; the exit code is 4 where the run is rejected."""
+    """Print the verdict and its checks, the deciding ones first; the exit code is 4 where the run is rejected.
+
+    Beside it stands who vouches for the evidence, which is no part of the verdict; a wrong signature is 4 as well.
+    """
     folder = _folder(options)
     run_id, result = _judged(folder)
+    vouching = _vouching(folder, options, result)
     document = result.model_dump(mode="json")
     if options.json:
-        print_json(document)
+        print_json(document | ({"signatures": vouching.document()} if vouching else {}))
     else:
         print(printable(f"{run_id}: {sentence(document)}", bounds.LINE))
         rows = [row for check in result.checks for row in _rows(check)]
         print(table(["outcome", "check", "detail", "evidence"], sorted(rows, key=lambda row: ORDER.index(row[0]))))
+        for line in vouching.lines() if vouching else ():
+            say(line)
         if result.rules:
             made_of = f"shipped set {result.shipped_set[:12]}" if result.shipped_set else "no set that was shipped"
             say(f"judged by rules {result.rules}; the files that ran are {made_of}")
         say(f"the evidence lies in {folder}")
-    return Exit.REJECTED if result.verdict == "rejected" else Exit.DONE
+    return Exit.REJECTED if result.verdict == "rejected" or (vouching and vouching.accuses) else Exit.DONE
+
+
+def _vouching(folder: Path, options: Namespace, audit: Audit) -> Vouching | None:
+    """Give who vouches for the evidence; None for a log of the shell benchmark, which nobody signs."""
+    outcomes = {check.name: check.outcome for check in audit.checks}
+    if "evidence_is_whole" not in outcomes:
+        return None
+    whole = outcomes["evidence_is_whole"] == "pass"
+    return signatures.of(Evidence(folder), state_dir(options.state_dir), whole=whole)
 
 
 def _rows(check: Check) -> list[list[str]]:

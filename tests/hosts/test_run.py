@@ -54,6 +54,23 @@ def test_a_bare_host_is_prepared_and_measured(first, host):
         assert line in first.stderr
 
 
+def test_its_evidence_is_one_file_that_the_host_signed_and_this_controller_received(first, host, state, provisioner):
+    _, name, ask = host
+    run_id = first.json["hosts"][name]["run_id"]
+    folder = state / "runs" / name / run_id
+    assert {path.name for path in folder.iterdir()} == {
+        *("evidence.tar.xz", "record.json", "receipt.json", "receipt.json.sig")
+    }
+    assert (folder / "evidence.tar.xz").stat().st_size < 150_000
+    done = provisioner("audit", run_id, "--state-dir", state, "--json")
+    said = done.json["signatures"]
+    assert (done.code, said["host"]["state"], said["controller"]["state"]) == (0, "good", "good"), done
+    assert said["host"]["detail"] == f"unchanged since it left {name}"
+    assert said["host"]["key"] in ask("ssh-keygen -l -f /etc/ssh/ssh_host_ed25519_key.pub").stdout
+    assert said["controller"]["detail"].startswith("received by this controller at 20")
+    assert (state / "signing/id_ed25519").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_second_run_compiles_nothing_and_gives_the_record_back(first, host, state, provisioner):
     inventory, name, ask = host
     before = ask("ls /var/lib/provisioner/scenario_a/runs; docker ps -q --no-trunc").stdout
