@@ -176,7 +176,11 @@ COMMANDS = (
         "judge a run's evidence again, check by check",
         "provisioner audit 20261123T090807Z",
         "audit",
-        (option("run", metavar="RUN|DIR", help="the run_id, or as much of its beginning as is unique; or a folder"),),
+        (
+            option(
+                "run", metavar="RUN|DIR|FILE", help="the run_id, or as much of its beginning as is unique; or evidence"
+            ),
+        ),
     ),
     Command(
         "compare",
@@ -190,6 +194,7 @@ COMMANDS = (
             option("--fail-if-slower", metavar="SHARE", help="exit 1 where B is slower than A by more, such as 10%%"),
             MIN_RULES,
             option("--phase", metavar="NAME", default="total", help="what --fail-if-slower looks at (default: total)"),
+            option("--unverified", action="store_true", help="compare runs that came without evidence, too"),
             option(
                 "--allow-different",
                 action="store_true",
@@ -200,9 +205,13 @@ COMMANDS = (
     Command(
         "export",
         "write the records of finished runs as JSON lines; `import` and `compare` read them",
-        "provisioner export --since 7d runs.jsonl",
+        "provisioner export --since 7d --evidence runs.tar",
         "export",
-        (*WHICH_RUNS, option("file", metavar="FILE", help="where to; - is stdout")),
+        (
+            *WHICH_RUNS,
+            option("--evidence", action="store_true", help="write a tar of evidence and signatures, to be judged anew"),
+            option("file", metavar="FILE", help="where to; - is stdout"),
+        ),
     ),
     Command(
         "import",
@@ -210,7 +219,7 @@ COMMANDS = (
         "provisioner import benchmarks/20250812_084413_scenario_a.log --host den",
         "import_files",
         (
-            option("file", metavar="LOG", nargs="+", help="a log of scenario_runner.sh, or an exported file"),
+            option("file", metavar="FILE", nargs="+", help="a log of scenario_runner.sh, or what `export` wrote"),
             option("--host", metavar="NAME", default="upstream", help="a log's host, which it does not name"),
         ),
     ),

@@ -28,6 +28,8 @@ class Side:
 
     name: str
     records: Sequence[Mapping[str, Any]]
+    file: bool = False
+    """Whether the records are those of a file that the user named."""
 
 
 def of_text(text: str, store: Store, options: Namespace, fields: Collection[str] | None = None) -> Side:
@@ -49,7 +51,7 @@ def of_text(text: str, store: Store, options: Namespace, fields: Collection[str]
         records = store.records(replace(meant, since=since, until=until), fields)
     if not records:
         raise _bad(f"{text!r} means no run", "`provisioner facts` lists those there are")
-    return Side(text, records)
+    return Side(text, records, isinstance(meant, Path) and meant != _baseline(store, meant.stem))
 
 
 def save_baseline(store: Store, name: str, side: Side) -> Path:

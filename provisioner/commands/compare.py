@@ -40,7 +40,7 @@ def main(options: Namespace) -> int:
         if options.b is None:
             return Exit.DONE
     both = (a, sides.of_text(options.b, store, options))
-    a, b = (_honest(_judged_since(side, options.min_rules), options) for side in both)
+    a, b = (_once(_honest(_verified(_judged_since(side, options.min_rules), options), options)) for side in both)
     differences = comparable.differences(a.records, b.records)
     if differences and not options.allow_different:
         raise _bad(
@@ -137,6 +137,33 @@ def _judged_since(side: Side, number: int | None) -> Side:
         say(f"{side.name}: left out {counted(left_out, 'run')} that rules older than {number} judged")
     if not kept:
         raise _bad(f"older rules than {number} judged every run of {side.name}", "leave out --min-rules, or run anew")
+    return replace(side, records=kept)
+
+
+def _verified(side: Side, options: Namespace) -> Side:
+    """Give the side without the runs that came without evidence: nobody can judge what they claim."""
+    unverified = [record for record in side.records if record.get("unverified")]
+    if side.file:
+        say(f"{side.name}: a file of records alone: what they claim is not judged here")
+    if not unverified or options.unverified:
+        return side
+    say(f"{side.name}: left out {counted(len(unverified), 'run')} that came without evidence: unverified")
+    kept = [record for record in side.records if not record.get("unverified")]
+    if not kept:
+        raise _bad(f"every run of {side.name} came without evidence", "--unverified compares them all the same")
+    return replace(side, records=kept)
+
+
+def _once(side: Side) -> Side:
+    """Give the side with each evidence once: the same under another id is no other run."""
+    seen: dict[str, str] = {}
+    kept = []
+    for record in side.records:
+        first = seen.setdefault(str(record.get("evidence_sha256") or record["run_id"]), record["run_id"])
+        if first == record["run_id"]:
+            kept.append(record)
+        else:
+            say(f"{side.name}: left out {record['run_id']}, which is of the same evidence as {first}")
     return replace(side, records=kept)
 
 

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from provisioner.evidence import Evidence
+    from provisioner.record import Audit
 
-__all__ = ["HOST_NAMESPACE", "Signed", "Vouching", "of"]
+__all__ = ["HOST_NAMESPACE", "Signed", "Vouching", "is_whole", "of"]
 
 HOST_NAMESPACE = "provisioner-evidence"
 """What scenario_a.sh signs a manifest for (benchmarking/sign_manifest.sh)."""
@@ -87,6 +88,11 @@ def of(evidence: Evidence, state: Path, *, whole: bool) -> Vouching:
     if taken is None:
         return Vouching(host, found)
     return Vouching(host, found, taken.received_at, tuple(_clocks(evidence, taken)))
+
+
+def is_whole(audit: Audit) -> bool:
+    """Tell whether the audit found each file of the evidence to have the sum of its manifest."""
+    return any(check.name == "evidence_is_whole" and check.outcome == "pass" for check in audit.checks)
 
 
 def _controller(evidence: Evidence, state: Path) -> tuple[Signed, Receipt | None]:
