@@ -5,6 +5,7 @@ tests/hosts and tests/main_job run the script with the real ones.
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -108,6 +109,15 @@ def test_the_manifest_is_of_every_file_and_notices_an_edit(script):
     assert named == here - {"manifest.sha256"} - signatures and "result.json" in named
     (script.evidence / "run.json").write_text("{}")
     assert subprocess.run(check, cwd=script.evidence, capture_output=True, check=False).returncode == 1
+
+
+def test_a_site_s_certificates_are_no_evidence_and_their_sum_is(script):
+    certificates = "-----BEGIN CERTIFICATE-----\nof the site alone\n"
+    (script.base / ".devcontainer/site-ca.crt").write_text(certificates)
+    assert script().returncode == 0
+    kept = (script.evidence / "files/.devcontainer/site-ca.crt").read_text()
+    assert kept == f"{hashlib.sha256(certificates.encode()).hexdigest()}  .devcontainer/site-ca.crt\n"
+    assert (script.root / "xformers-devcontainer-scenario-a/.devcontainer/site-ca.crt").read_text() == certificates
 
 
 def test_a_base_that_is_here_is_built_on_without_asking_a_registry(script):
