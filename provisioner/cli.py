@@ -234,6 +234,24 @@ COMMANDS = (
         ),
     ),
     Command(
+        "prune",
+        "forget old runs on this machine by a rule; without --yes it only says which",
+        "provisioner prune --keep 30d --keep 10",
+        "prune",
+        (
+            option(
+                "--keep",
+                metavar="RULE",
+                action="append",
+                required=True,
+                help="what stays: 10 (the newest of each host), 30d, 12w or a date; may be given again. The last "
+                "accepted run of a host always stays",
+            ),
+            option("--host", metavar="PATTERN", action="append", help="only runs on these hosts"),
+            option("--yes", action="store_true", help="do it"),
+        ),
+    ),
+    Command(
         "bundle",
         "make one archive of all that hosts without a network need, for the profile offline",
         "provisioner bundle --python 3.12 -o bundle.tar",
