@@ -114,6 +114,9 @@ COMMANDS = (
             option("--xformers-ref", metavar="NAME", help="a branch or tag of it (default: the remote's own)"),
             option("--arch-list", metavar="LIST", help="GPU architectures, such as '8.0;9.0a' or Hopper, or auto"),
             option("--max-jobs", metavar="N", help="compile jobs at a time, or auto"),
+            option(
+                "--like", metavar="RUN|FILE", help="repeat this run, of the store or that somebody sent, as it was told"
+            ),
             option("--require-gpu", action="store_true", help="a host without a GPU is a failure"),
             option("--fresh", action="store_true", help="measure anew where a finished run is there already"),
             option("--repeat", metavar="N", type=between(1, 1000), default=1, help="measure N times, each time anew"),

@@ -83,6 +83,7 @@ def _compare(
                 "unknown": unknown,
                 "methods": compare.METHODS,
                 "phases": {name: asdict(phase) for name, phase in phases.items()},
+                "reproduces": {name: compare.reproduces(phase) for name, phase in phases.items()},
                 "slower": slower,
             }
         )
@@ -90,7 +91,12 @@ def _compare(
         for letter, side in (("A", a), ("B", b)):
             print(f"{letter}: {printable(side.name)}, {counted(len(side.records), 'run')}, {_judged_by(side)}")
         print(_table(phases))
-        for line in (*_outliers(phases), *_few(phases), *(f"{name}: {how}" for name, how in compare.METHODS.items())):
+        for line in (
+            *_reproduced(phases),
+            *_outliers(phases),
+            *_few(phases),
+            *(f"{name}: {how}" for name, how in compare.METHODS.items()),
+        ):
             print(line)
         for remark in (*differences, *remarks):
             say(f"not the same: {remark}")
@@ -124,6 +130,18 @@ def _outliers(phases: dict[str, Comparison]) -> list[str]:
     return [f"{run}: {', '.join(times)}" for run, times in found.items()]
 
 
+def _reproduced(phases: dict[str, Comparison]) -> list[str]:
+    """Say of which phases B has the times of A, and of which not."""
+    from provisioner import compare  # noqa: PLC0415 - it is there by now
+
+    found: dict[str, list[str]] = {}
+    for name, phase in phases.items():
+        if (state := compare.reproduces(phase)) is not None:
+            found.setdefault(state, []).append(name if state == "same" else f"{name} ({_digits(phase.ratio)})")
+    words = {"same": f"B has A's times within {compare.TOLERANCE:.0%}", "slower": "slower", "faster": "faster"}
+    return [f"{word}: {', '.join(found[state])}" for state, word in words.items() if state in found]
+
+
 def _few(phases: dict[str, Comparison]) -> list[str]:
     few = [name for name, phase in phases.items() if phase.too_few]
     return [f"too few samples to tell from chance: {', '.join(few)}; `run --repeat` makes more"] if few else []
@@ -143,7 +161,7 @@ def _judged_since(side: Side, number: int | None) -> Side:
 def _verified(side: Side, options: Namespace) -> Side:
     """Give the side without the runs that came without evidence: nobody can judge what they claim."""
     unverified = [record for record in side.records if record.get("unverified")]
-    if side.file:
+    if side.told:
         say(f"{side.name}: a file of records alone: what they claim is not judged here")
     if not unverified or options.unverified:
         return side
