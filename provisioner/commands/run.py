@@ -74,11 +74,8 @@ def main(options: Namespace) -> int:
         say_restarts(job, target)
         explain(job, told=frozenset(run.host for run in failed))
         say_retry(job)
-    if repeated:
-        for run in runs:
-            say(
-                f"{run.host}: `provisioner compare {repeated.name} {run.run_id}` says whether it repeats, phase by phase"
-            )
+    for run in runs if repeated else ():
+        say(f"{run.host}: `provisioner compare {options.like} {run.run_id}` says of which phases it repeats the times")
     without_gpu = [run for run in runs if options.require_gpu and not run.record["machine"]["gpus"]]
     for run in without_gpu:
         say(f"{run.host}: no GPU in run {run.run_id}, and --require-gpu was given")
