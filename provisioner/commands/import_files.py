@@ -104,7 +104,7 @@ def _with_evidence(path: Path, store: Store) -> list[Imported]:
     try:
         judged = _judged(path, store.state)
         records = [record.model_dump(mode="json") for record, _ in judged.values()]
-        wanted = {(record["host"], record["run_id"]) for record in _new(records, store)}
+        wanted = {(record["host"], record["run_id"]) for record in _new(records, store, verified=True)}
         with path.open("rb") as file:
             sent = (sent for sent in evidence_export.unpack(file) if (sent.host, sent.run_id) in wanted)
             return [_added(one, *judged[one.host, one.run_id], store) for one in sent]
@@ -134,12 +134,15 @@ def _added(sent: evidence_export.Sent, record: Record, vouching: Vouching | None
     return Imported(store.add(record.model_dump(mode="json"), evidence_export.evidence_of(sent)), vouching)
 
 
-def _new(records: list[dict[str, Any]], store: Store) -> list[dict[str, Any]]:
-    """Give the records less those of evidence that another run has already, here or among them; says which."""
+def _new(records: list[dict[str, Any]], store: Store, *, verified: bool = False) -> list[dict[str, Any]]:
+    """Give the records less those of evidence that another run has already, here or among them; says which.
+
+    What only claims to be of some evidence does not stand in the way of those that are: `verified`.
+    """
     known = {
         sum_: record["run_id"]
-        for record in store.records(fields=("evidence_sha256",))
-        if (sum_ := record["evidence_sha256"])
+        for record in store.records(fields=("evidence_sha256", "unverified"))
+        if (sum_ := record["evidence_sha256"]) and not (verified and record["unverified"])
     }
     here = {(record["host"], record["run_id"]) for record in store.records(fields=())}
     new = []

@@ -23,6 +23,8 @@ SIGNATURE = f"{NAME}.sig"
 NAMESPACE = "provisioner-receipt"
 SCHEMA = "provisioner-receipt/1"
 MOST_KEYS = 100
+LARGEST = 256 * 2**10
+"""Bytes of one, which has a few hundred."""
 
 
 @dataclass(frozen=True)

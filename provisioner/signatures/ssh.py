@@ -97,7 +97,12 @@ def written(content: bytes) -> Iterator[Path]:
 def _keygen(arguments: list[str], content: bytes) -> str:
     try:
         done = subprocess.run(
-            ["ssh-keygen", *arguments], input=content, capture_output=True, timeout=SECONDS, check=False
+            ["ssh-keygen", *arguments],
+            input=content,
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+            start_new_session=True,  # away from the terminal, at which it would ask for a passphrase
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SignatureError(f"ssh-keygen cannot be asked: {printable(error)}") from error

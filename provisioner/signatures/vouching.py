@@ -102,7 +102,7 @@ def _controller(evidence: Evidence, state: Path) -> tuple[Signed, Receipt | None
     if packed is None or packed.name != archive.NAME or not (folder / receipt.NAME).exists():
         return Signed("none", "no controller has signed for its arrival"), None
     try:
-        text = files.read(folder / receipt.NAME, bounds.VARIABLES)
+        text = files.read(folder / receipt.NAME, receipt.LARGEST)
         taken = receipt.parse(text)
     except (OSError, ValueError, RecursionError) as error:
         return Signed("bad", f"the controller's receipt is broken: {printable(error)}"), None

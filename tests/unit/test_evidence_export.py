@@ -173,6 +173,16 @@ def test_records_of_one_evidence_are_one_run_too(elsewhere, sent, collected, tmp
     assert code == 0 and f"run another on gpu-01 is of the evidence of {RUN}: left out" in err
 
 
+def test_who_only_claims_an_evidence_does_not_keep_it_out(elsewhere, sent, collected, tmp_path):
+    record = json.loads((collected / "record.json").read_text())
+    path = tmp_path / "runs.jsonl"
+    path.write_text(json.dumps(record | {"run_id": "claimed"}) + "\n")
+    assert elsewhere("import", path)[0] == 0
+    code, _, err = elsewhere("import", sent)
+    assert code == 0 and "left out" not in err
+    assert elsewhere("facts", "-q", "runs[?!unverified].run_id")[1] == f"{RUN}\n"
+
+
 BROKEN = {
     "a link": lambda made: made.addfile(_of_type("gpu-01/x/evidence.tar.xz", tarfile.SYMTYPE)),
     "another file": lambda made: made.addfile(tarfile.TarInfo("gpu-01/x/notes.txt")),
