@@ -115,7 +115,8 @@ def test_a_site_s_certificates_are_no_evidence_and_their_sum_is(script):
     certificates = "-----BEGIN CERTIFICATE-----\nof the site alone\n"
     (script.base / ".devcontainer/site-ca.crt").write_text(certificates)
     assert script().returncode == 0
-    kept = (script.evidence / "files/.devcontainer/site-ca.crt").read_text()
+    assert not (script.evidence / "files/.devcontainer/site-ca.crt").exists()
+    kept = (script.evidence / "site_ca.sha256").read_text()
     assert kept == f"{hashlib.sha256(certificates.encode()).hexdigest()}  .devcontainer/site-ca.crt\n"
     assert (script.root / "xformers-devcontainer-scenario-a/.devcontainer/site-ca.crt").read_text() == certificates
 

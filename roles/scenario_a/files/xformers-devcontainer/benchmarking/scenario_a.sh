@@ -161,11 +161,12 @@ copy_base() {
 }
 
 # What was laid down in the workspace, as it is before anything runs there. A site's certificates are not for those who
-# are given the evidence: their sum stands for them.
+# are given the evidence: their sum stands for them, in site_ca.sha256.
 keep_laid_down() {
   local site_ca=.devcontainer/site-ca.crt
   cp -R -- "$work/.devcontainer" "$work/benchmarking" "$work/attention_test.py" "$evidence/files/"
-  if [ -e "$work/$site_ca" ]; then (cd "$work" && sha256sum "$site_ca") >"$evidence/files/$site_ca"; fi
+  rm -f -- "$evidence/files/$site_ca"
+  if [ -e "$work/$site_ca" ]; then (cd "$work" && sha256sum "$site_ca") >"$evidence/site_ca.sha256"; fi
 }
 
 # ---- evidence that is not part of the log --------------------------------------------------------------------------
