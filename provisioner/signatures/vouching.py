@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from provisioner import archive, bounds, files
 from provisioner.audit.whole import SIGNATURES
+from provisioner.evidence import MISSHAPEN
 from provisioner.figures import MANIFEST
 from provisioner.signatures import own, receipt, ssh
 from provisioner.signatures.receipt import Receipt
@@ -87,7 +89,10 @@ def of(evidence: Evidence, state: Path, *, whole: bool) -> Vouching:
     host = _host(evidence, taken, found, state, whole=whole)
     if taken is None:
         return Vouching(host, found)
-    return Vouching(host, found, taken.received_at, tuple(_clocks(evidence, taken)))
+    remarks: list[str] = []
+    with suppress(*MISSHAPEN):  # times that no clock tells
+        remarks += _clocks(evidence, taken)
+    return Vouching(host, found, taken.received_at, tuple(remarks))
 
 
 def is_whole(audit: Audit) -> bool:
@@ -104,7 +109,7 @@ def _controller(evidence: Evidence, state: Path) -> tuple[Signed, Receipt | None
     try:
         text = files.read(folder / receipt.NAME, receipt.LARGEST)
         taken = receipt.parse(text)
-    except (OSError, ValueError, RecursionError) as error:
+    except MISSHAPEN as error:
         return Signed("bad", f"the controller's receipt is broken: {printable(error)}"), None
     if taken.sender.run_id != evidence.run["run_id"]:
         return Signed("bad", f"the controller's receipt is of another run, {taken.sender.run_id}"), None
@@ -139,8 +144,11 @@ def _receipt_signed(folder: Path, text: bytes, taken: Receipt, state: Path) -> S
 
 def _host(evidence: Evidence, taken: Receipt | None, controller: Signed, state: Path, *, whole: bool) -> Signed:
     """Return what the host's signatures of its manifest come to: one for each kind of key that it has."""
-    manifest = evidence.content(MANIFEST)
-    contents = [content for name in SIGNATURES if (content := evidence.content(name, ssh.LARGEST))]
+    try:
+        manifest = evidence.content(MANIFEST)
+        contents = [content for name in SIGNATURES if (content := evidence.content(name, ssh.LARGEST))]
+    except MISSHAPEN as error:
+        return Signed("bad", f"the host's signature is none: {printable(error)}")
     if not contents:
         return Signed("none", "unsigned by the host")
     signatures = [Signature(content, manifest, HOST_NAMESPACE) for content in contents]

@@ -162,6 +162,13 @@ ALTERED = {
     "no signature": (lambda folder: (folder / receipt.SIGNATURE).unlink(), "signature is not of this receipt"),
     "a signature that is none": (lambda folder: (folder / receipt.SIGNATURE).write_text("x"), "not of this receipt"),
     "a signature without end": (lambda folder: (folder / receipt.SIGNATURE).write_bytes(bytes(2**20)), "not of this"),
+    "a time that no clock tells": (
+        lambda folder: (folder / receipt.NAME).write_text(
+            json.dumps(json.loads((folder / receipt.NAME).read_text()) | {"received_at": "0001-01-01T00:00:00+23:59"})
+        ),
+        "receipt is broken",
+    ),
+    "a receipt without end": (lambda folder: (folder / receipt.NAME).write_bytes(bytes(2**20)), "receipt is broken"),
     "a link": (
         lambda folder: ((folder / receipt.NAME).unlink(), (folder / receipt.NAME).symlink_to("/etc/passwd")),
         "receipt is broken",
@@ -175,6 +182,23 @@ def test_what_was_altered_after_it_arrived_is_told_and_4(arrive, audit, alter, s
     code, host, controller = audit()
     assert (code, controller["state"]) == (4, "bad") and said in controller["detail"]
     assert host["state"] in {"unknown", "bad"}, "whose key it is said the receipt alone"
+
+
+@pytest.mark.parametrize("content", [b"", b"x", bytes(2**20), b"-----BEGIN SSH SIGNATURE-----\nAAAA\n"])
+def test_a_signature_of_the_host_that_is_none(arrive, audit, content):
+    arrive(change=lambda folder: (folder / "manifest.sha256.rsa.sig").write_bytes(content))
+    code, host, controller = audit()
+    assert (code, host["state"]) == ((4, "bad") if content else (0, "good"))
+    assert controller["state"] == "good"
+
+
+def test_a_run_that_began_at_no_time(arrive, audit):
+    def change(folder):
+        run = json.loads((folder / "run.json").read_text()) | {"started_at": "9999-12-31T23:59:59Z"}
+        (folder / "run.json").write_text(json.dumps(run))
+
+    arrive(change=change)
+    assert audit()[0] == 4, "edited"
 
 
 def test_a_receipt_of_another_run_vouches_for_nothing(arrive, audit, state):
