@@ -1,6 +1,7 @@
 """A run's evidence as one file: the same for the same evidence, judged as the folder is, and anybody's."""
 
 import io
+import json
 import lzma
 import os
 import shutil
@@ -17,7 +18,8 @@ from provisioner import archive, bounds
 from provisioner.audit.judge import judge
 from provisioner.evidence import Evidence
 
-RUN = "20261123T075502Z-eb1cba"
+SAMPLE = json.loads((evidence_sample.SAMPLE / "run.json").read_text())
+RUN = SAMPLE["run_id"]
 
 
 def contents(folder: Path):

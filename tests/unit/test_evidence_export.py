@@ -13,7 +13,8 @@ import pytest
 from provisioner import archive, arrival, bounds
 from provisioner.signatures import receipt
 
-RUN = "20261123T075502Z-eb1cba"
+SAMPLE = json.loads((evidence_sample.SAMPLE / "run.json").read_text())
+RUN = SAMPLE["run_id"]
 
 
 @pytest.fixture
@@ -96,12 +97,13 @@ def test_a_verdict_that_was_sent_is_not_believed(elsewhere, sent, tmp_path):
     members = untar(sent)
     name = f"gpu-01/{RUN}/record.json"
     record = json.loads(members[name])
+    proved = record["total_seconds"]
     record["audit"]["verdict"], record["total_seconds"] = "accepted", 1.0
     code, out, _ = elsewhere(
         "import", tar(tmp_path / "forged.tar", members | {name: json.dumps(record).encode()}), "--json"
     )
     (taken,) = json.loads(out)["runs"]
-    assert (code, taken["audit"]["verdict"], taken["total_seconds"]) == (0, "incomplete", 678.43)
+    assert (code, taken["audit"]["verdict"], taken["total_seconds"]) == (0, "incomplete", proved)
 
 
 def test_evidence_that_was_altered_is_rejected_where_it_comes(elsewhere, sent, tmp_path):

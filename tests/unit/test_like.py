@@ -10,7 +10,8 @@ from provisioner import archive
 from provisioner.commands import run as run_command
 from provisioner.job import Host, Job
 
-RUN = "20261123T075502Z-eb1cba"
+SAMPLE = json.loads((evidence_sample.SAMPLE / "run.json").read_text())
+RUN = SAMPLE["run_id"]
 
 
 @pytest.fixture
@@ -42,10 +43,11 @@ def test_an_archive_is_repeated_with_its_inputs(cli, asked, sent, inventory):
     assert code == 0, err
     told = asked[0].extra_vars
     assert told["provisioner_profile"] == "registries" and told["scenario_a_runtime"] == "devcontainer"
-    assert (told["scenario_a_arch_list"], told["scenario_a_max_jobs"]) == ("9.0", "2")
+    assert (told["scenario_a_arch_list"], told["scenario_a_max_jobs"]) == (SAMPLE["arch_list"], SAMPLE["max_jobs"])
     assert "scenario_a_xformers_url" not in told, "what is on a host itself, the profile puts there"
     assert f"to be repeated: {RUN} on elsewhere: incomplete" in err
-    assert "it compiled commit 7f0592073a11; which it is here the clone decides" in err
+    commit = (evidence_sample.SAMPLE / "commit.txt").read_text().strip()
+    assert f"it compiled commit {commit[:12]}; which it is here the clone decides" in err
     assert err.index("may not be the same") < err.index("compiled commit")
 
 

@@ -14,7 +14,8 @@ import pytest
 from provisioner import archive, arrival
 from provisioner.signatures import known_hosts, own, receipt
 
-RUN = "20261123T075502Z-eb1cba"
+SAMPLE = json.loads((evidence_sample.SAMPLE / "run.json").read_text())
+RUN = SAMPLE["run_id"]
 SIGN = evidence_sample.BASE / "benchmarking/sign_manifest.sh"
 
 
@@ -259,7 +260,7 @@ def test_clocks_that_cannot_both_be_right_are_said_and_accuse_nobody(arrive, cli
     monkeypatch.setattr(receipt, "datetime", Early)
     arrive()
     code, _, err = cli("audit", RUN)
-    assert code == 0 and "the clocks differ: by that of gpu-01 it began at 2026-11-23" in err
+    assert code == 0 and f"the clocks differ: by that of gpu-01 it began at {SAMPLE['started_at'][:10]}" in err
     assert "received by this controller at 2020-01-01" in err
 
 
