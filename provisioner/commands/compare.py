@@ -41,6 +41,7 @@ def main(options: Namespace) -> int:
             return Exit.DONE
     both = (a, sides.of_text(options.b, store, options))
     a, b = (_once(_honest(_verified(_judged_since(side, options.min_rules), options), options)) for side in both)
+    _say_shared(a, b)
     differences = comparable.differences(a.records, b.records)
     if differences and not options.allow_different:
         raise _bad(
@@ -183,6 +184,14 @@ def _once(side: Side) -> Side:
         else:
             say(f"{side.name}: left out {record['run_id']}, which is of the same evidence as {first}")
     return replace(side, records=kept)
+
+
+def _say_shared(a: Side, b: Side) -> None:
+    """Say of which evidence both sides are: a run that is set against itself repeats nothing."""
+    ours = {record["evidence_sha256"]: record["run_id"] for record in a.records if record.get("evidence_sha256")}
+    shared = [ours[sum_] for record in b.records if (sum_ := record.get("evidence_sha256")) in ours]
+    if shared:
+        say(f"{a.name} and {b.name} are of the same evidence in {', '.join(shared)}: that is no repeat of it")
 
 
 def _honest(side: Side, options: Namespace) -> Side:

@@ -296,6 +296,7 @@ def test_compare_takes_the_same_evidence_once(cli, keep):
     code, out, err = cli("compare", "h1", "h1", "--json")
     assert code == 0 and json.loads(out)["a"]["runs"] == ["b"]
     assert "left out a, which is of the same evidence as b" in err
+    assert "h1 and h1 are of the same evidence in b: that is no repeat of it" in err
 
 
 def test_a_store_of_before_is_read_anew(cli, keep, state):
