@@ -29,6 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests/hosts")]
 import short  # noqa: E402
 
 from provisioner import lab as labs  # noqa: E402
+from provisioner.evidence import Evidence  # noqa: E402
 from provisioner.paths import state_dir  # noqa: E402
 
 SETTINGS = {"scenario_a_look_seconds": 10}
@@ -40,7 +41,7 @@ def own_times(state: Path) -> dict[str, tuple[float, float]]:
     found = {}
     for path in state.glob("runs/*/*/record.json"):
         record = json.loads(path.read_text())
-        lines = (path.parent / "scenario_a.log").read_text().splitlines()
+        lines = Evidence(path.parent).log
         began, ended = (datetime.fromisoformat(line.split()[0]) for line in (lines[0], lines[-1]))
         found[record["host"]] = ((ended - began).total_seconds(), record["total_seconds"])
     return found

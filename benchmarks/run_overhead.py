@@ -20,6 +20,8 @@ from pathlib import Path
 
 from memory import tree_memory
 
+from provisioner.evidence import Evidence
+
 COMMAND = Path(__file__).parents[1] / "bin/provisioner"
 
 
@@ -52,8 +54,8 @@ def main() -> int:
 
     record = result["runs"][0]
     state = Path(os.environ.get("PROVISIONER_STATE_DIR", Path.home() / ".local/state/provisioner"))
-    (log,) = state.glob(f"runs/*/{record['run_id']}/scenario_a.log")
-    lines = log.read_text().splitlines()
+    (folder,) = state.glob(f"runs/*/{record['run_id']}")
+    lines = Evidence(folder).log
     first, last = (datetime.fromisoformat(line.split(" ", 1)[0]) for line in (lines[0], lines[-1]))
     script = (last - first).total_seconds()
     print(f"provisioner run        {wall:9.1f} s")

@@ -5,6 +5,7 @@ __all__ = [
     "ARCHIVE",
     "DEPTH",
     "EVIDENCE",
+    "EXPORT",
     "FILE",
     "FILES",
     "INVENTORY",
@@ -63,6 +64,8 @@ ARCHIVE = 32 * MIB
 """A run's evidence, packed; that of an honest run has less than one."""
 EVIDENCE = 128 * MIB
 """A run's evidence, all of its files together."""
+EXPORT = 512 * MIB
+"""Runs with their evidence, as `export --evidence` writes them; three thousand honest ones."""
 FILE = 32 * MIB
 """One file of it."""
 JSON_FILE = 16 * MIB

@@ -114,6 +114,9 @@ COMMANDS = (
             option("--xformers-ref", metavar="NAME", help="a branch or tag of it (default: the remote's own)"),
             option("--arch-list", metavar="LIST", help="GPU architectures, such as '8.0;9.0a' or Hopper, or auto"),
             option("--max-jobs", metavar="N", help="compile jobs at a time, or auto"),
+            option(
+                "--like", metavar="RUN|FILE", help="repeat this run, of the store or that somebody sent, as it was told"
+            ),
             option("--require-gpu", action="store_true", help="a host without a GPU is a failure"),
             option("--fresh", action="store_true", help="measure anew where a finished run is there already"),
             option("--repeat", metavar="N", type=between(1, 1000), default=1, help="measure N times, each time anew"),
@@ -176,7 +179,11 @@ COMMANDS = (
         "judge a run's evidence again, check by check",
         "provisioner audit 20261123T090807Z",
         "audit",
-        (option("run", metavar="RUN|DIR", help="the run_id, or as much of its beginning as is unique; or a folder"),),
+        (
+            option(
+                "run", metavar="RUN|DIR|FILE", help="the run_id, or as much of its beginning as is unique; or evidence"
+            ),
+        ),
     ),
     Command(
         "compare",
@@ -190,6 +197,7 @@ COMMANDS = (
             option("--fail-if-slower", metavar="SHARE", help="exit 1 where B is slower than A by more, such as 10%%"),
             MIN_RULES,
             option("--phase", metavar="NAME", default="total", help="what --fail-if-slower looks at (default: total)"),
+            option("--unverified", action="store_true", help="compare runs that came without evidence, too"),
             option(
                 "--allow-different",
                 action="store_true",
@@ -200,9 +208,13 @@ COMMANDS = (
     Command(
         "export",
         "write the records of finished runs as JSON lines; `import` and `compare` read them",
-        "provisioner export --since 7d runs.jsonl",
+        "provisioner export --since 7d --evidence runs.tar",
         "export",
-        (*WHICH_RUNS, option("file", metavar="FILE", help="where to; - is stdout")),
+        (
+            *WHICH_RUNS,
+            option("--evidence", action="store_true", help="write a tar of evidence and signatures, to be judged anew"),
+            option("file", metavar="FILE", help="where to; - is stdout"),
+        ),
     ),
     Command(
         "import",
@@ -210,7 +222,7 @@ COMMANDS = (
         "provisioner import benchmarks/20250812_084413_scenario_a.log --host den",
         "import_files",
         (
-            option("file", metavar="LOG", nargs="+", help="a log of scenario_runner.sh, or an exported file"),
+            option("file", metavar="FILE", nargs="+", help="a log of scenario_runner.sh, or what `export` wrote"),
             option("--host", metavar="NAME", default="upstream", help="a log's host, which it does not name"),
         ),
     ),
@@ -222,6 +234,24 @@ COMMANDS = (
         (
             option("run", metavar="RUN", nargs="+", help="a run_id, or as much of its beginning as is unique"),
             option("--yes", action="store_true", help="do not ask"),
+        ),
+    ),
+    Command(
+        "prune",
+        "forget old runs on this machine by a rule; without --yes it only says which",
+        "provisioner prune --keep 30d --keep 10",
+        "prune",
+        (
+            option(
+                "--keep",
+                metavar="RULE",
+                action="append",
+                required=True,
+                help="what stays: 10 (the newest of each host), 30d, 12w or a date; may be given again. The last "
+                "accepted run of a host always stays",
+            ),
+            option("--host", metavar="PATTERN", action="append", help="only runs on these hosts"),
+            option("--yes", action="store_true", help="do it"),
         ),
     ),
     Command(

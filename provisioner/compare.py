@@ -14,13 +14,15 @@ from scipy import stats
 
 from provisioner.phases import PHASES
 
-__all__ = ["METHODS", "TOTAL", "Comparison", "Sample", "compare", "is_slower", "sample"]
+__all__ = ["METHODS", "TOLERANCE", "TOTAL", "Comparison", "Sample", "compare", "is_slower", "reproduces", "sample"]
 
 TOTAL = "total"
 """The whole run, beside its phases."""
 
 CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
+TOLERANCE = 0.1
+"""So far from A's median may B's be, as a share of it, and the time counts as repeated."""
 RESAMPLES = 9999
 BATCH = 1000
 """So many permutations are in memory at once."""
@@ -109,6 +111,19 @@ def is_slower(phase: Comparison, share: float) -> bool:
     if phase.ratio is None or phase.ratio <= 1 + share:
         return False
     return phase.too_few or phase.p is None or phase.p < SIGNIFICANCE
+
+
+def reproduces(phase: Comparison) -> str | None:
+    """Return whether B repeats A's time: same, slower or faster; None where one side has none.
+
+    The same is a ratio of medians within TOLERANCE, or one that is no different by the test, where that can tell.
+    """
+    if phase.ratio is None:
+        return None
+    alike = 1 / (1 + TOLERANCE) <= phase.ratio <= 1 + TOLERANCE
+    if alike or (not phase.too_few and phase.p is not None and phase.p >= SIGNIFICANCE):
+        return "same"
+    return "slower" if phase.ratio > 1 else "faster"
 
 
 def _compare(a: Sample, b: Sample) -> Comparison:

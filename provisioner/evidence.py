@@ -1,7 +1,8 @@
-"""Read a run's evidence: the folder that scenario_a.sh and the devcontainer wrote, as Python values.
+"""Read a run's evidence: what scenario_a.sh and the devcontainer wrote, as Python values.
 
-Nothing here judges; what is missing or cut off is empty or None. The folder may be anybody's: only regular files in it
-are read, no link is followed, and what is larger than evidence is, or no evidence at all, raises ValueError.
+It lies in a folder, as on its host, or packed in one archive (provisioner/archive.py), as on a controller. Nothing here
+judges; what is missing or cut off is empty or None. Either may be anybody's: only regular files are read, no link is
+followed, and what is larger than evidence is, or no evidence at all, raises ValueError.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from provisioner import bounds, files, jsontext, names
+from provisioner.archive import NAME as ARCHIVE
+from provisioner.archive import Contents, read
+from provisioner.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -95,14 +99,25 @@ class NinjaCall:
         return max((sample.memory_bytes for sample in self.samples if sample.memory_bytes is not None), default=None)
 
 
+RECORD = "record.json"
+"""What a controller makes of the evidence; it lies beside an archive."""
+
+
 @dataclass(frozen=True)
 class Evidence:
-    """The evidence of one run in a folder."""
+    """The evidence of one run: in `folder`, in the archive there, or in the archive that `folder` is."""
 
     folder: Path
 
     def content(self, name: str, most: int = bounds.FILE) -> bytes:
         """Return a file's content; empty where there is no regular file. Raise ValueError where it has more bytes."""
+        if self._packed is not None and name in self._packed:
+            content = self._packed[name]
+            if len(content) > most:
+                raise ValueError(f"{printable(name)} has more than {most >> 20} MiB")
+            return content
+        if self._packed is not None and (name != RECORD or self.archive == self.folder):
+            return b""
         path = self.folder / name
         try:
             if path.parent.resolve() == (self._root / name).parent:  # no folder on the way is a link
@@ -113,8 +128,28 @@ class Evidence:
 
     @cached_property
     def entries(self) -> dict[str, bool]:
-        """All that lies in the folder, by its path there, and whether that is a regular file."""
+        """All that lies in the folder or archive, by its path there, and whether that is a regular file."""
+        if self._packed is not None:
+            return dict.fromkeys(self._packed, True)
         return {name: stat.S_ISREG(status.st_mode) for name, status in files.tree(self.folder)}
+
+    @cached_property
+    def archive(self) -> Path | None:
+        """The archive that the evidence is packed in; None where it lies in a folder."""
+        if self.folder.is_file():
+            return self.folder
+        packed = self.folder / ARCHIVE
+        return packed if packed.is_file() and not packed.is_symlink() else None
+
+    @cached_property
+    def _packed(self) -> Contents | None:
+        """The files of the archive. Raise ValueError where it is none, or cannot be read."""
+        if self.archive is None:
+            return None
+        try:
+            return read(self.archive)[1]
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{printable(self.archive)} is no archive of a run's evidence: {error}") from error
 
     @cached_property
     def _root(self) -> Path:

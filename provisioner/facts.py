@@ -9,13 +9,26 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from provisioner import bounds, bulk, jsontext
+from provisioner.audit.verdict import shown
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.phases import PHASES
 from provisioner.text import printable, table
 
 __all__ = ["FORMATS", "TABLE_FIELDS", "csv_cells", "document", "fields_of", "flatten", "runs_table", "search"]
 
-TABLE_FIELDS = ("host", "started_at", "outcome", "audit.verdict", "audit.rules", "total_seconds", "timings", "run_id")
+TABLE_FIELDS = (
+    *(
+        "host",
+        "started_at",
+        "outcome",
+        "audit.verdict",
+        "audit.rules",
+        "unverified",
+        "total_seconds",
+        "timings",
+        "run_id",
+    ),
+)
 """What runs_table() needs of a record."""
 
 FORMULA = (
@@ -155,7 +168,7 @@ def _summary(record: Mapping[str, Any]) -> list[Any]:
     timings = record.get("timings") or {}
     started = str(record["started_at"])[:19].replace("T", " ")
     audit = record.get("audit") or {}
-    judged = [audit.get("verdict"), audit.get("rules")]
+    judged = [shown(record), audit.get("rules")]
     seconds = [_float(value) for value in (record["total_seconds"], *(timings.get(phase) for phase in PHASES))]
     return [record["host"], started, record["outcome"], *judged, *seconds, record["run_id"]]
 

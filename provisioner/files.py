@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, TextIO
 
 from provisioner import bounds
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["lock", "read", "tree", "write"]
+__all__ = ["lock", "read", "replacing", "tree", "write"]
 
 
 def read(path: Path, most: int, *, follow: bool = False) -> bytes:
@@ -97,6 +97,30 @@ def write(path: Path, text: str | Iterable[str]) -> None:
         code = Exit.FAILED if error.errno in FULL else Exit.BAD_INPUT
         reason = "nobody reads from it" if error.errno == errno.ENXIO else error.strerror or error
         raise ProvisionerError(f"cannot write {path}: {reason}", "name another place, or make room", code) from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Have a file of bytes to write for the while of a block, which is at `path` after it, at once.
+
+    Raises ProvisionerError and leaves the old file, also where the block fails.
+    """
+    target = path.resolve()
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+    except OSError as error:
+        code = Exit.FAILED if error.errno in FULL else Exit.BAD_INPUT
+        raise ProvisionerError(
+            f"cannot write {path}: {error.strerror or error}", "name another place, or make room", code
+        ) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def _device(path: Path) -> TextIO:

@@ -10,14 +10,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from provisioner import exported, files, selection
+from provisioner import files, selection, sent_records
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.paths import ensure_state_dir, given
 from provisioner.selection import Selection
 from provisioner.store import Store
-
-LARGEST = 256 * 2**20
-"""Bytes of a file of records; an export of ten thousand runs has a quarter of that."""
 
 __all__ = ["Side", "of_text", "save_baseline"]
 
@@ -28,6 +25,8 @@ class Side:
 
     name: str
     records: Sequence[Mapping[str, Any]]
+    told: bool = False
+    """Whether they are what a file that the user named says, without evidence."""
 
 
 def of_text(text: str, store: Store, options: Namespace, fields: Collection[str] | None = None) -> Side:
@@ -44,12 +43,17 @@ def of_text(text: str, store: Store, options: Namespace, fields: Collection[str]
     if isinstance(meant, Path):
         if name != text:
             raise _bad(f"{text!r}: a file takes no span of time", f"give {name!r}, or a host with the span")
-        records: Sequence[Mapping[str, Any]] = _read(meant)
-    else:
-        records = store.records(replace(meant, since=since, until=until), fields)
+        sent = sent_records.of_file(meant, store.state)
+        told = not sent.judged and meant != _baseline(store, meant.stem)
+        return _side(text, sent.records, told=told)
+    records = store.records(replace(meant, since=since, until=until), fields)
+    return _side(text, records)
+
+
+def _side(text: str, records: Sequence[Mapping[str, Any]], *, told: bool = False) -> Side:
     if not records:
         raise _bad(f"{text!r} means no run", "`provisioner facts` lists those there are")
-    return Side(text, records)
+    return Side(text, records, told)
 
 
 def save_baseline(store: Store, name: str, side: Side) -> Path:
@@ -122,14 +126,6 @@ def _find_group(name: str, _store: Store, options: Namespace) -> Selection | Non
 
 def _baseline(store: Store, name: str) -> Path:
     return given(f"{store.state}/baselines/{name}.jsonl")
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    try:
-        return exported.read(files.read(path, LARGEST, follow=True).decode(), path)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise _bad(f"cannot read {path}: {reason}", "give another file") from error
 
 
 def _bad(message: str, remedy: str) -> ProvisionerError:

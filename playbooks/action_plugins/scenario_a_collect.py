@@ -12,6 +12,7 @@ that came along, each with `run_id`, `outcome` and `phase`, or with `error` wher
 from __future__ import annotations
 
 import base64
+import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from ansible.plugins.action import ActionBase
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # where the package is not installed
 from provisioner import answers, arrival, bounds, names
+from provisioner.signatures import known_hosts, receipt
 from provisioner.text import printable
 from provisioner.worker import asking
 
@@ -54,7 +56,7 @@ class ActionModule(ActionBase):
                 changed = self._bring(run, archive) or changed
                 record = arrival.record(self._runs / run["run_id"], host)
                 self._note(run)
-            except (OSError, ValueError) as error:
+            except (MemoryError, OSError, ValueError) as error:
                 message = f"run {run['run_id']} {run['outcome']} but cannot be collected: {printable(error)}"
                 if run["run_id"] == wanted:
                     cause = f" ({run['cause']})" if run["cause"] else ""
@@ -78,8 +80,28 @@ class ActionModule(ActionBase):
         if arrival.is_here(folder):
             return False
         archive = archive or self._module(state="packed", run_id=run["run_id"])["archive"]
-        arrival.bring_in(base64.b64decode(archive), folder)
+        arrival.bring_in(base64.b64decode(archive), folder, lambda packed: self._receipt(run["run_id"], packed))
         return True
+
+    def _receipt(self, run_id: str, packed: bytes) -> dict[str, bytes]:
+        """Return the receipt of a run's archive that has just come, and its signature, as files by name."""
+        transport = self._connection.transport
+        keys = known_hosts.keys(*self._ssh()) if transport != "local" else []
+        sender = receipt.Sender(run_id, self._runs.name, transport, tuple(keys[: receipt.MOST_KEYS]))
+        return receipt.made(self._runs.parents[1], sender, packed)
+
+    def _ssh(self) -> tuple[list[str], str]:
+        """Return ssh with the options that the host is reached by, as far as its connection has them; its address."""
+        given = {}
+        for name in ("host", "port", "ssh_executable", "ssh_args", "ssh_common_args", "ssh_extra_args"):
+            with suppress(KeyError):  # of another connection's
+                given[name] = str(self._connection.get_option(name) or "")
+        command = [given.get("ssh_executable") or "ssh"]
+        for name in ("ssh_args", "ssh_common_args", "ssh_extra_args"):
+            command += shlex.split(given.get(name, ""))
+        if given.get("port"):
+            command += ["-p", given["port"]]
+        return command, given.get("host") or self._runs.name
 
     def _note(self, run: dict[str, Any]) -> None:
         """Tell the host that the run is collected; one without room for that is told again by the next command."""

@@ -11,9 +11,12 @@ if TYPE_CHECKING:
 
     from provisioner.record import Check
 
-__all__ = ["asked", "reasons", "sentence", "verdict"]
+__all__ = ["SHOWN", "UNVERIFIED", "asked", "reasons", "sentence", "shown", "verdict"]
 
 Verdict = Literal["accepted", "rejected", "incomplete"]
+UNVERIFIED = "unverified"
+SHOWN = ("accepted", "incomplete", "rejected", UNVERIFIED)
+"""What people are shown as a run's verdict."""
 
 
 def verdict(checks: Iterable[Check]) -> Verdict:
@@ -28,6 +31,12 @@ def verdict(checks: Iterable[Check]) -> Verdict:
 def sentence(audit: Mapping[str, Any]) -> str:
     """Return the verdict of a record's audit, with what must be told beside it, in one line."""
     return "; ".join((audit["verdict"], *(audit.get("remarks") or ())))
+
+
+def shown(record: Mapping[str, Any]) -> str | None:
+    """Return a record's verdict as people are shown it: `unverified` where it came without evidence to judge it by."""
+    told = (record.get("audit") or {}).get("verdict")
+    return told if told == "rejected" or not record.get("unverified") else UNVERIFIED
 
 
 def reasons(audit: Mapping[str, Any]) -> list[str]:

@@ -21,8 +21,10 @@ TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z( |$)")
 # A line of the log: its time, the Dev Container CLI's own where it adds one, and a command's echo or a phase's heading.
 ECHO = re.compile(r"^\S+ (?:\[\S+\] )?\+ ")
 HEADING = re.compile(r"^\S+ (?:\[\S+\] )?=== (\w+) ===$")
+SIGNATURES = tuple(f"{figures.MANIFEST}.{kind}.sig" for kind in ("ed25519", "ecdsa", "rsa"))
+"""The manifest's signatures by the host's SSH keys; what they are worth is not for the audit to say."""
 # Made from the evidence, so not of it.
-DERIVED = {figures.MANIFEST, "record.json", "record.json.part"}
+DERIVED = {figures.MANIFEST, "record.json", "record.json.part", *SIGNATURES}
 
 
 def run_went_well(evidence: Evidence) -> Findings:

@@ -1,4 +1,4 @@
-"""`provisioner audit RUN|DIR`: judges a run's evidence again, and shows each check."""
+"""`provisioner audit RUN|DIR|FILE`: judges a run's evidence again, and shows each check."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -11,6 +11,8 @@ from provisioner.errors import Exit, ProvisionerError
 from provisioner.evidence import MISSHAPEN, Evidence
 from provisioner.paths import given, state_dir
 from provisioner.record import Audit, Check, Place
+from provisioner.signatures import vouching as signatures
+from provisioner.signatures.vouching import Vouching
 from provisioner.store import Store
 from provisioner.text import printable, table
 
@@ -20,21 +22,34 @@ ORDER = ("fail", "skip", "pass", "-")
 
 
 def main(options: Namespace) -> int:
-    """Print the verdict and its checks, the deciding ones first; the exit code is 4 where the run is rejected."""
+    """Print the verdict and its checks, the deciding ones first; the exit code is 4 where the run is rejected.
+
+    Beside it stands who vouches for the evidence, which is no part of the verdict; a wrong signature is 4 as well.
+    """
     folder = _folder(options)
     run_id, result = _judged(folder)
+    vouching = _vouching(folder, options, result)
     document = result.model_dump(mode="json")
     if options.json:
-        print_json(document)
+        print_json(document | ({"signatures": vouching.document()} if vouching else {}))
     else:
         print(printable(f"{run_id}: {sentence(document)}", bounds.LINE))
         rows = [row for check in result.checks for row in _rows(check)]
         print(table(["outcome", "check", "detail", "evidence"], sorted(rows, key=lambda row: ORDER.index(row[0]))))
+        for line in vouching.lines() if vouching else ():
+            say(line)
         if result.rules:
             made_of = f"shipped set {result.shipped_set[:12]}" if result.shipped_set else "no set that was shipped"
             say(f"judged by rules {result.rules}; the files that ran are {made_of}")
         say(f"the evidence lies in {folder}")
-    return Exit.REJECTED if result.verdict == "rejected" else Exit.DONE
+    return Exit.REJECTED if result.verdict == "rejected" or (vouching and vouching.accuses) else Exit.DONE
+
+
+def _vouching(folder: Path, options: Namespace, audit: Audit) -> Vouching | None:
+    """Give who vouches for the evidence; None for a log of the shell benchmark, which nobody signs."""
+    if not any(check.name == "evidence_is_whole" for check in audit.checks):
+        return None
+    return signatures.of(Evidence(folder), state_dir(options.state_dir), whole=signatures.is_whole(audit))
 
 
 def _rows(check: Check) -> list[list[str]]:
@@ -47,20 +62,20 @@ def _rows(check: Check) -> list[list[str]]:
 def _judged(folder: Path) -> tuple[str, Audit]:
     """Give the run's id and the verdict on it. Raises ProvisionerError (code 2)."""
     try:
-        if imported := upstream.in_folder(folder):
-            return imported.run_id, imported.audit
         evidence = Evidence(folder)
+        if not evidence.archive and (imported := upstream.in_folder(folder)):
+            return imported.run_id, imported.audit
         return evidence.run["run_id"], judge(evidence)
     except MISSHAPEN as error:
-        raise ProvisionerError(str(error), "give the folder of a run's evidence", Exit.BAD_INPUT) from error
+        raise ProvisionerError(str(error), "give a folder or an archive of a run's evidence", Exit.BAD_INPUT) from error
 
 
 def _folder(options: Namespace) -> Path:
-    """Give the evidence of a run in the store, or a folder that was never in it.
+    """Give the evidence of a run in the store, or a folder or an archive that was never in it.
 
-    What has a slash, or holds a run.json, is a folder.
+    What has a slash, is an archive or holds one, or a run.json, is not looked for in the store.
     """
     path = given(options.run)
-    if (path / "run.json").is_file() or "/" in options.run:
+    if "/" in options.run or Evidence(path).archive or (path / "run.json").is_file():
         return path
     return Store(state_dir(options.state_dir)).get(options.run).folder

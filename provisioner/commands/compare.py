@@ -40,7 +40,8 @@ def main(options: Namespace) -> int:
         if options.b is None:
             return Exit.DONE
     both = (a, sides.of_text(options.b, store, options))
-    a, b = (_honest(_judged_since(side, options.min_rules), options) for side in both)
+    a, b = (_once(_honest(_verified(_judged_since(side, options.min_rules), options), options)) for side in both)
+    _say_shared(a, b)
     differences = comparable.differences(a.records, b.records)
     if differences and not options.allow_different:
         raise _bad(
@@ -83,6 +84,7 @@ def _compare(
                 "unknown": unknown,
                 "methods": compare.METHODS,
                 "phases": {name: asdict(phase) for name, phase in phases.items()},
+                "reproduces": {name: compare.reproduces(phase) for name, phase in phases.items()},
                 "slower": slower,
             }
         )
@@ -90,7 +92,12 @@ def _compare(
         for letter, side in (("A", a), ("B", b)):
             print(f"{letter}: {printable(side.name)}, {counted(len(side.records), 'run')}, {_judged_by(side)}")
         print(_table(phases))
-        for line in (*_outliers(phases), *_few(phases), *(f"{name}: {how}" for name, how in compare.METHODS.items())):
+        for line in (
+            *_reproduced(phases),
+            *_outliers(phases),
+            *_few(phases),
+            *(f"{name}: {how}" for name, how in compare.METHODS.items()),
+        ):
             print(line)
         for remark in (*differences, *remarks):
             say(f"not the same: {remark}")
@@ -124,6 +131,18 @@ def _outliers(phases: dict[str, Comparison]) -> list[str]:
     return [f"{run}: {', '.join(times)}" for run, times in found.items()]
 
 
+def _reproduced(phases: dict[str, Comparison]) -> list[str]:
+    """Say of which phases B has the times of A, and of which not."""
+    from provisioner import compare  # noqa: PLC0415 - it is there by now
+
+    found: dict[str, list[str]] = {}
+    for name, phase in phases.items():
+        if (state := compare.reproduces(phase)) is not None:
+            found.setdefault(state, []).append(name if state == "same" else f"{name} ({_digits(phase.ratio)})")
+    words = {"same": f"B has A's times within {compare.TOLERANCE:.0%}", "slower": "slower", "faster": "faster"}
+    return [f"{word}: {', '.join(found[state])}" for state, word in words.items() if state in found]
+
+
 def _few(phases: dict[str, Comparison]) -> list[str]:
     few = [name for name, phase in phases.items() if phase.too_few]
     return [f"too few samples to tell from chance: {', '.join(few)}; `run --repeat` makes more"] if few else []
@@ -138,6 +157,41 @@ def _judged_since(side: Side, number: int | None) -> Side:
     if not kept:
         raise _bad(f"older rules than {number} judged every run of {side.name}", "leave out --min-rules, or run anew")
     return replace(side, records=kept)
+
+
+def _verified(side: Side, options: Namespace) -> Side:
+    """Give the side without the runs that came without evidence: nobody can judge what they claim."""
+    unverified = [record for record in side.records if record.get("unverified")]
+    if side.told:
+        say(f"{side.name}: a file of records alone: what they claim is not judged here")
+    if not unverified or options.unverified:
+        return side
+    say(f"{side.name}: left out {counted(len(unverified), 'run')} that came without evidence: unverified")
+    kept = [record for record in side.records if not record.get("unverified")]
+    if not kept:
+        raise _bad(f"every run of {side.name} came without evidence", "--unverified compares them all the same")
+    return replace(side, records=kept)
+
+
+def _once(side: Side) -> Side:
+    """Give the side with each evidence once: the same under another id is no other run."""
+    seen: dict[str, str] = {}
+    kept = []
+    for record in side.records:
+        first = seen.setdefault(str(record.get("evidence_sha256") or record["run_id"]), record["run_id"])
+        if first == record["run_id"]:
+            kept.append(record)
+        else:
+            say(f"{side.name}: left out {record['run_id']}, which is of the same evidence as {first}")
+    return replace(side, records=kept)
+
+
+def _say_shared(a: Side, b: Side) -> None:
+    """Say of which evidence both sides are: a run that is set against itself repeats nothing."""
+    ours = {record["evidence_sha256"]: record["run_id"] for record in a.records if record.get("evidence_sha256")}
+    shared = [ours[sum_] for record in b.records if (sum_ := record.get("evidence_sha256")) in ours]
+    if shared:
+        say(f"{a.name} and {b.name} are of the same evidence in {', '.join(shared)}: that is no repeat of it")
 
 
 def _honest(side: Side, options: Namespace) -> Side:

@@ -1,18 +1,31 @@
-"""`provisioner import LOG…`: logs of the original shell benchmark, and exported records, become runs of the store."""
+"""`provisioner import FILE…`: what `export` wrote, and logs of the shell benchmark, become runs of the store."""
 
+import glob
 import sys
 from argparse import Namespace
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from provisioner import bounds, exported, facts, names, upstream
+from provisioner import bounds, evidence_export, exported, facts, names, upstream
 from provisioner.commands.common import print_json, say
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.files import read
 from provisioner.paths import given, state_dir
+from provisioner.record import Record
+from provisioner.selection import Selection
+from provisioner.signatures.vouching import Vouching
 from provisioner.store import Run, Store
-from provisioner.text import printable
+from provisioner.text import counted, printable
 
 __all__ = ["main"]
+
+
+class Imported(NamedTuple):
+    """A run that is in the store now, and who vouches for its evidence where somebody could."""
+
+    run: Run
+    vouching: Vouching | None = None
+
 
 LARGEST = 64 * 2**20
 """Bytes; the log of a run has less than one hundredth of that, an export of ten thousand runs about as much."""
@@ -26,37 +39,122 @@ def main(options: Namespace) -> int:
         raise ProvisionerError(f"--host {error}", "give one that a folder can have", Exit.BAD_INPUT) from error
     store = Store(state_dir(options.state_dir))
     store.check()
-    runs: list[Run] = []
+    imported: list[Imported] = []
     refused = 0
     for name in options.file:
         try:
-            runs += _import(given(name), options.host, store)
+            imported += _import(given(name), options.host, store)
         except ProvisionerError as error:
             say(str(error))
             refused += 1
+    runs = [one.run for one in imported]
     records = [run.record for run in sorted(runs, key=lambda run: run.started, reverse=True)]
     if options.json:
         print_json(facts.document(records))
     elif records:
         print(facts.runs_table(records))
-    for run in runs:
+    for run, vouching in imported:
         print(printable(f"evidence of {run.run_id} on {run.host}: {run.folder}", bounds.LINE), file=sys.stderr)
-    return Exit.BAD_INPUT if refused else Exit.DONE
+        for line in vouching.lines() if vouching else ():
+            print(printable(f"  {line}", bounds.LINE), file=sys.stderr)
+    if refused:
+        return Exit.BAD_INPUT
+    return Exit.REJECTED if any(map(_is_rejected, imported)) else Exit.DONE
 
 
-def _import(path: Path, host: str, store: Store) -> list[Run]:
-    """Put what is in a file into the store. Raises ProvisionerError."""
+def _is_rejected(one: Imported) -> bool:
+    """Tell whether evidence that came was rejected here, or a signature of it is wrong."""
+    return bool(one.vouching and (one.vouching.accuses or one.run.record["audit"]["verdict"] == "rejected"))
+
+
+def _import(path: Path, host: str, store: Store) -> list[Imported]:
+    """Put what is in a file into the store, all of it or nothing. Raises ProvisionerError."""
+    if _is_tar(path):
+        return _with_evidence(path, store)
     data = _read(path)
     text = upstream.decode(data)
     if text.startswith("{"):
-        return [store.add(record, {}) for record in exported.read(text, path)]
+        records = exported.read(text, path)
+        say(f"{path}: {counted(len(records), 'record')} without evidence: unverified")
+        return [Imported(store.add(record, {})) for record in _new(records, store)]
     try:
         record = upstream.record_of(text, host)
     except upstream.NotALogError as error:
         raise ProvisionerError(
             f"{path} is no log of the shell benchmark: {error}", "give a log of scenario_runner.sh", Exit.BAD_INPUT
         ) from error
-    return [store.add(record.model_dump(mode="json"), {upstream.log_name(record.scenario): data})]
+    return [Imported(store.add(record.model_dump(mode="json"), {upstream.log_name(record.scenario): data}))]
+
+
+def _is_tar(path: Path) -> bool:
+    """Tell whether a file is one of runs with their evidence. What cannot be read is refused where it is read."""
+    try:
+        return path.is_file() and evidence_export.is_tar(_beginning(path))
+    except OSError:
+        return False
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(512)
+
+
+def _with_evidence(path: Path, store: Store) -> list[Imported]:
+    """Judge every run of a tar, then take them in: what came with them as their records is not looked at."""
+    try:
+        judged = _judged(path, store.state)
+        records = [record.model_dump(mode="json") for record, _ in judged.values()]
+        wanted = {(record["host"], record["run_id"]) for record in _new(records, store, verified=True)}
+        with path.open("rb") as file:
+            sent = (sent for sent in evidence_export.unpack(file) if (sent.host, sent.run_id) in wanted)
+            return [_added(one, *judged[one.host, one.run_id], store) for one in sent]
+    except (OSError, ValueError) as error:
+        what = f"{path} is not what `provisioner export --evidence` writes: {error}"
+        raise ProvisionerError(what, "nothing of it was taken; ask for it again", Exit.BAD_INPUT) from error
+
+
+def _judged(path: Path, state: Path) -> dict[tuple[str, str], tuple[Record, Vouching | None]]:
+    """Give what the evidence of each run of a tar proves, by host and id. Raises OSError, ValueError."""
+    if path.stat().st_size > bounds.EXPORT:
+        raise ValueError(f"it has more than {bounds.EXPORT >> 20} MiB; export fewer runs at a time")
+    with path.open("rb") as file:
+        judged = {(s.host, s.run_id): evidence_export.judged(s, state) for s in evidence_export.unpack(file)}
+    if not judged:
+        raise ValueError("there is no run in it")
+    return judged
+
+
+def _added(sent: evidence_export.Sent, record: Record, vouching: Vouching | None, store: Store) -> Imported:
+    """Keep a run. Where the store has it already that stays, unless it came without evidence."""
+    for run in store.list(Selection(hosts=(glob.escape(sent.host),), run_ids=(sent.run_id,))):
+        if not run.record.get("unverified"):
+            say(f"run {sent.run_id} on {sent.host} is here already, and stays as it is")
+            return Imported(run)
+        store.delete(run)
+    return Imported(store.add(record.model_dump(mode="json"), evidence_export.evidence_of(sent)), vouching)
+
+
+def _new(records: list[dict[str, Any]], store: Store, *, verified: bool = False) -> list[dict[str, Any]]:
+    """Give the records less those of evidence that another run has already, here or among them; says which.
+
+    What only claims to be of some evidence does not stand in the way of those that are: `verified`.
+    """
+    known = {
+        sum_: record["run_id"]
+        for record in store.records(fields=("evidence_sha256", "unverified"))
+        if (sum_ := record["evidence_sha256"]) and not (verified and record["unverified"])
+    }
+    here = {(record["host"], record["run_id"]) for record in store.records(fields=())}
+    new = []
+    for record in records:
+        sum_ = record.get("evidence_sha256")
+        if sum_ in known and (record["host"], record["run_id"]) not in here:
+            say(f"run {record['run_id']} on {record['host']} is of the evidence of {known[sum_]}: left out")
+            continue
+        if sum_:
+            known.setdefault(sum_, record["run_id"])
+        new.append(record)
+    return new
 
 
 def _read(path: Path) -> bytes:

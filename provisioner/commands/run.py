@@ -1,12 +1,16 @@
 """`provisioner run`: prepares the hosts, runs the scenario on each, and brings the records back."""
 
+from __future__ import annotations
+
+import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provisioner import bounds, facts, history, inputs, progress
+from provisioner.audit.names import LOG
 from provisioner.audit.verdict import reasons, sentence
 from provisioner.commands.common import (
     explain,
@@ -23,16 +27,21 @@ from provisioner.commands.common import (
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.inflight import Notes
 from provisioner.job import Job, run_playbook
+from provisioner.paths import state_dir
 from provisioner.selection import Selection
 from provisioner.store import Run, Store
 from provisioner.text import printable
+
+if TYPE_CHECKING:
+    from provisioner.like import Like
 
 __all__ = ["main"]
 
 
 def main(options: Namespace) -> int:
     """Run the scenario; see the table in cli.py for the options."""
-    target = inputs.check(options, _variables(options))
+    repeated = _like(options)
+    target = inputs.check(options, (repeated.variables if repeated else {}) | _variables(options))
     store = Store(target.state)
     store.check()
     jobs: list[Job] = []
@@ -65,6 +74,8 @@ def main(options: Namespace) -> int:
         say_restarts(job, target)
         explain(job, told=frozenset(run.host for run in failed))
         say_retry(job)
+    for run in runs if repeated else ():
+        say(f"{run.host}: `provisioner compare {options.like} {run.run_id}` says of which phases it repeats the times")
     without_gpu = [run for run in runs if options.require_gpu and not run.record["machine"]["gpus"]]
     for run in without_gpu:
         say(f"{run.host}: no GPU in run {run.run_id}, and --require-gpu was given")
@@ -88,6 +99,24 @@ def exit_code(jobs: list[Job], runs: list[Run], *, gpu_missing: bool = False) ->
     if any(run.record["audit"]["verdict"] == "rejected" for run in runs):
         return Exit.REJECTED
     return Exit.DONE
+
+
+def _like(options: Namespace) -> Like | None:
+    """Give the run that is to be repeated, if one is, and say first what of it cannot be the same."""
+    if options.like is None:
+        return None
+    from provisioner import like  # noqa: PLC0415 - most runs are like no other
+
+    found = like.of_text(options.like, Store(state_dir(options.state_dir)))
+    if options.profile not in {None, found.profile}:
+        raise ProvisionerError(
+            f"--like is of profile {found.profile}, and --profile is {options.profile}", "give one", Exit.BAD_INPUT
+        )
+    options.profile = found.profile
+    say(f"to be repeated: {like.worth(found)}")
+    for difference in found.differences():
+        say(f"may not be the same: {difference}")
+    return found
 
 
 def _variables(options: Namespace) -> dict[str, Any]:
@@ -171,10 +200,20 @@ def _say_failed_since(store: Store, runs: list[Run]) -> None:
                 break
 
 
+def _log(run: Run) -> str:
+    """Give where a run's log is, or what prints it."""
+    from provisioner.evidence import Evidence  # noqa: PLC0415 - most runs go well
+
+    packed = Evidence(run.folder).archive
+    if packed is None:
+        return str(run.folder / LOG)
+    return f"`tar -xOf {shlex.quote(str(packed))} {run.run_id}/{LOG}`"
+
+
 def _show_failure(run: Run, tell: Callable[[str], None]) -> None:
     failure = run.record.get("failure") or {}
-    log = run.folder / "scenario_a.log"
-    say(f"{run.host}: the run {run.record['outcome']} in phase {failure.get('phase') or 'unknown'}; see {log}")
+    phase = failure.get("phase") or "unknown"
+    say(f"{run.host}: the run {run.record['outcome']} in phase {phase}; see {_log(run)}")
     if failure.get("cause"):
         say(f"{run.host}: {failure['cause']}")
     if failure.get("first_error"):

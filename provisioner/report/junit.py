@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 from provisioner import bounds
+from provisioner.audit.verdict import UNVERIFIED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +54,8 @@ def _outcome(sample: Sample) -> ET.Element:
         message = f"the run {sample.outcome} in {sample.failed_in or 'no phase'}: {sample.why}"
         failure = ET.SubElement(case, "failure", {"message": _text(message), "type": "outcome"})
         failure.text = _text("\n".join(sample.last_lines))
+    elif sample.verdict == UNVERIFIED:
+        ET.SubElement(case, "skipped", {"message": "it came without evidence: unverified"})
     return case
 
 

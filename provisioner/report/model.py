@@ -14,7 +14,7 @@ from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
 
 from provisioner import comparable
-from provisioner.audit.verdict import asked
+from provisioner.audit.verdict import SHOWN, UNVERIFIED, asked, shown
 from provisioner.phases import PHASES
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class Sample:
 
     @property
     def verdict(self) -> str:
-        """What the audit said of it."""
-        return str(self.record["audit"]["verdict"])
+        """What the audit said of it; `unverified` where it came without evidence."""
+        return str(shown(self.record))
 
     @property
     def rules(self) -> int | None:
@@ -272,9 +272,9 @@ class Report:
 
     @cached_property
     def verdicts(self) -> dict[str, int]:
-        """How many runs have each verdict; all three are there."""
+        """How many runs have each verdict, and how many none that can be repeated; the three verdicts are there."""
         found = Counter(sample.verdict for sample in self.samples)
-        return {name: found[name] for name in ("accepted", "incomplete", "rejected")}
+        return {name: found[name] for name in SHOWN if found[name] or name != UNVERIFIED}
 
     @cached_property
     def unfinished(self) -> tuple[Sample, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from provisioner import comparable
+from provisioner.audit.verdict import SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -83,7 +84,7 @@ METRICS = (
     Metric(
         "scenario_a_audit_verdict",
         "What the audit said of the run: 1 for the state that it is in.",
-        _states(("accepted", "incomplete", "rejected"), lambda sample: sample.verdict),
+        _states(SHOWN, lambda sample: sample.verdict),
     ),
     Metric(
         "scenario_a_audit_rules", "The number of the audit's rules that said it.", _lone(lambda sample: sample.rules)

@@ -46,6 +46,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) WITHOUT ROWID""",
         "CREATE INDEX fields_by_run ON fields (run)",
     ),
+    # What came without evidence is marked as it is read, so all is read again.
+    ("DELETE FROM runs",),
 )
 """What brings the schema from each version to the next; SQLite's user_version counts those that were done."""
 

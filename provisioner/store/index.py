@@ -23,6 +23,11 @@ BATCH = 500
 """So many records are written at once: others wait for no longer than that takes, and a kill loses no more."""
 
 
+EVIDENCE = ("evidence.tar.xz", "run.json", "scenario_a.log", "scenario_b.log", "scenario_c.log")
+"""What lies beside a record that can be judged: the archive of a run, its loose files, the log of an imported one."""
+UNVERIFIED = "unverified"
+"""The field that the index adds to the record of a run that came without evidence: true."""
+
 File = tuple[bytes, int, int]
 """A record file as it was found: its folder, below the state directory (not every name is text), when it was
 modified (ns) and its size, which tell whether it has changed. A plain tuple: every question compares thousands."""
@@ -105,11 +110,17 @@ def _read(state: Path, file: File) -> _Entry | None:
         started = checked.started_at
         # Without a zone it is UTC, as the schema says; some times are in no year of that calendar.
         started = started.astimezone(UTC) if started.tzinfo else started.replace(tzinfo=UTC)
-        return _Entry(file, record, started.timestamp())
+        return _Entry(file, _marked(record, state / os.fsdecode(file[0])), started.timestamp())
     except FileNotFoundError:
         return None
     except (OSError, ValueError, OverflowError, RecursionError) as error:
         return _Entry(file, {}, broken=" ".join(" ".join(str(error).splitlines()[:3]).split()))
+
+
+def _marked(record: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Give a record with `unverified` where there is no evidence to judge it by, whatever it says itself."""
+    kept = {name: value for name, value in record.items() if name != UNVERIFIED}
+    return kept if any((folder / name).is_file() for name in EVIDENCE) else kept | {UNVERIFIED: True}
 
 
 @contextmanager

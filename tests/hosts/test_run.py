@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 import short
 import yaml
+
+from provisioner import archive
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,6 +55,23 @@ def test_a_bare_host_is_prepared_and_measured(first, host):
     assert ask("systemctl list-units --no-legend 'provisioner-scenario-a-*'").stdout == ""
     for line in ("Prepare the hosts", "image_build", "compile"):
         assert line in first.stderr
+
+
+def test_its_evidence_is_one_file_that_the_host_signed_and_this_controller_received(first, host, state, provisioner):
+    _, name, ask = host
+    run_id = first.json["hosts"][name]["run_id"]
+    folder = state / "runs" / name / run_id
+    assert {path.name for path in folder.iterdir()} == {
+        *("evidence.tar.xz", "record.json", "receipt.json", "receipt.json.sig")
+    }
+    assert (folder / "evidence.tar.xz").stat().st_size < 150_000
+    done = provisioner("audit", run_id, "--state-dir", state, "--json")
+    said = done.json["signatures"]
+    assert (done.code, said["host"]["state"], said["controller"]["state"]) == (0, "good", "good"), done
+    assert said["host"]["detail"] == f"unchanged since it left {name}"
+    assert said["host"]["key"] in ask("ssh-keygen -l -f /etc/ssh/ssh_host_ed25519_key.pub").stdout
+    assert said["controller"]["detail"].startswith("received by this controller at 20")
+    assert (state / "signing/id_ed25519").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_second_run_compiles_nothing_and_gives_the_record_back(first, host, state, provisioner):
@@ -148,6 +168,14 @@ def test_a_host_that_waits_does_not_hold_back_the_run_of_another(with_another, h
     assert datetime.fromisoformat(done.json["hosts"][name]["started_at"]).timestamp() < gave_up
 
 
+def kept(state):
+    """Every file that the controller has, those in archives too: its name and its content."""
+    for path in (path for path in state.rglob("*") if path.is_file()):
+        if path.name == archive.NAME:
+            yield from archive.read(path)[1].items()
+        yield str(path), path.read_bytes()
+
+
 PASSWORD = "Gehe1m"  # noqa: S105 - nobody's
 # Every command line of this machine, whose processes those of its lab are too, that has the password.
 WATCH = f"""while sleep 0.1; do for line in /proc/[0-9]*/cmdline; do
@@ -226,7 +254,7 @@ def test_no_false_alarm_behind_a_proxy_whose_password_nobody_sees_and_no_trace_o
     assert "CONNECT" in log(), "nothing went through the proxy"
     assert command_lines() == ""
     assert PASSWORD not in done.stdout + done.stderr
-    assert subprocess.run(["grep", "-rl", PASSWORD, state], stdout=subprocess.PIPE, check=False).stdout == b""
+    assert [name for name, content in kept(state) if PASSWORD.encode() in content] == []
     assert PASSWORD not in ask("journalctl --quiet --since -30min; systemctl show docker 'provisioner-*'").stdout
     open_to_others = "find / -xdev -type f -perm /044 ! -name tinyproxy.conf -exec"
     assert ask(f"{open_to_others} grep -l {PASSWORD} {{}} +", check=False).stdout == ""
@@ -272,7 +300,7 @@ def test_a_user_of_the_host_does_not_become_root_by_a_run(warm, host, state, pro
     assert ask("ls /pwned; ls /var/lib/provisioner/scenario_a/xf*/.was", check=False).stdout == ""
     assert ask(f"cat {run}/container/was").stdout == "was\n", "it did not get as far as the container"
     assert ask(f"find {run} ! -type f ! -type d; find {run} ! -user root").stdout == ""
-    assert subprocess.run(["grep", "-rl", "^root:", state], stdout=subprocess.PIPE, check=False).stdout == b""
+    assert [name for name, content in kept(state) if re.search(rb"^root:", content, re.MULTILINE)] == []
 
 
 def test_a_compiler_cache_in_a_real_run_is_found_and_the_run_rejected(host, state, provisioner, tmp_path):

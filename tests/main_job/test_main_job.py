@@ -7,9 +7,12 @@ import json
 import os
 import re
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
+
+from provisioner.evidence import Evidence
 
 pytestmark = pytest.mark.main_job
 
@@ -67,9 +70,12 @@ def record(main_job):
 
 
 @pytest.fixture(scope="module")
-def evidence(state, record):
-    (folder,) = state.glob(f"**/{record['run_id']}")
-    return folder
+def evidence(state, record, tmp_path_factory):
+    (packed,) = state.glob(f"**/{record['run_id']}/evidence.tar.xz")
+    folder = tmp_path_factory.mktemp("evidence")
+    with tarfile.open(packed) as tar:
+        tar.extractall(folder, filter="data")
+    return folder / record["run_id"]
 
 
 def test_a_failed_phase_is_named_and_leaves_its_evidence(failed, state):
@@ -80,7 +86,7 @@ def test_a_failed_phase_is_named_and_leaves_its_evidence(failed, state):
     assert any("provisioner/none" in line for line in record["failure"]["last_lines"])
     assert record["timings"]["compile"] is None
     (folder,) = state.glob(f"**/{record['run_id']}")
-    assert "provisioner/none" in (folder / "scenario_a.log").read_text()
+    assert "provisioner/none" in Evidence(folder).text("scenario_a.log")
     assert "image_build" in failed.stderr
     assert "Traceback" not in failed.stderr
 
@@ -169,7 +175,7 @@ def test_no_check_fails_and_without_a_gpu_the_verdict_says_so(record, provisione
         assert record["audit"]["verdict"] == "incomplete"
     again = provisioner("audit", record["run_id"], "--state-dir", state, "--json")
     assert again.code == 0
-    assert again.json == record["audit"]
+    assert again.json | {"signatures": None} == record["audit"] | {"signatures": None}
 
 
 def test_it_is_a_fact_of_its_host(record):

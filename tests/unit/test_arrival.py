@@ -24,6 +24,13 @@ def archive(run="r", **files):
     return data.getvalue()
 
 
+def kept(folder: Path):
+    """What the archive in a run's folder has."""
+    run, contents = arrival.archive.read(folder / "evidence.tar.xz")
+    assert run == folder.name
+    return contents
+
+
 def names(folder: Path):
     return sorted(path.name for path in folder.iterdir())
 
@@ -33,7 +40,8 @@ def test_it_arrives_and_leaves_nothing_beside(tmp_path):
     assert not arrival.is_here(folder)
     arrival.bring_in(archive(result_json="{}", run_json="{}"), folder)
     assert arrival.is_here(folder)
-    assert names(folder) == ["result.json", "run.json"]
+    assert names(folder) == ["evidence.tar.xz"]
+    assert kept(folder) == {"result.json": b"{}", "run.json": b"{}"}
     assert names(tmp_path / "h1") == ["r"]
 
 
@@ -42,8 +50,8 @@ def test_what_another_command_brought_first_stays(tmp_path):
     arrival.bring_in(archive(result_json="first"), folder)
     (folder / "record.json").touch()
     arrival.bring_in(archive(result_json="second"), folder)
-    assert names(folder) == ["record.json", "result.json"]
-    assert (folder / "result.json").read_text() == "first"
+    assert names(folder) == ["evidence.tar.xz", "record.json"]
+    assert kept(folder) == {"result.json": b"first"}
 
 
 def test_what_a_killed_command_left_goes(tmp_path):
@@ -72,24 +80,16 @@ def test_what_is_broken_does_not_arrive(tmp_path, broken):
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
-def test_only_folders_and_files_arrive(tmp_path, kind):
-    """What follows a link in the archive's order is not written through it."""
+def test_what_has_more_than_folders_and_files_does_not_arrive(tmp_path, kind):
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w:gz") as tar:
-        link = tarfile.TarInfo("r/odd")
-        link.type, link.linkname = kind, "/tmp"
-        tar.addfile(link)
-        folder = tarfile.TarInfo("r/inner/deep")
-        folder.type = tarfile.DIRTYPE
-        tar.addfile(folder)
-        for name in ("r/odd/file", "r/result.json"):
-            member = tarfile.TarInfo(name)
-            member.size = 2
-            tar.addfile(member, io.BytesIO(b"{}"))
-    arrival.bring_in(data.getvalue(), tmp_path / "r")
-    assert names(tmp_path / "r") == ["inner", "odd", "result.json"]
-    assert (tmp_path / "r" / "odd").is_dir() and not (tmp_path / "r" / "odd").is_symlink()
-    assert (tmp_path / "r" / "inner" / "deep").is_dir()
+        for name in ("r/result.json", "r/odd"):
+            made = tarfile.TarInfo(name)
+            made.type, made.linkname = (kind, "/tmp") if name == "r/odd" else (tarfile.REGTYPE, "")
+            tar.addfile(made)
+    with pytest.raises(ValueError, match="r/odd in it is a link, a device or the like"):
+        arrival.bring_in(data.getvalue(), tmp_path / "r")
+    assert names(tmp_path) == []
 
 
 def test_what_is_in_the_way_is_not_overwritten(tmp_path):
@@ -102,7 +102,7 @@ def test_what_is_in_the_way_is_not_overwritten(tmp_path):
 
 def test_a_record_of_the_hosts_own_does_not_arrive(tmp_path):
     arrival.bring_in(archive(result_json="{}", record_json='{"host": "another"}'), tmp_path / "r")
-    assert names(tmp_path / "r") == ["result.json"]
+    assert kept(tmp_path / "r") == {"result.json": b"{}"}
 
 
 def test_evidence_of_another_run_makes_no_record(tmp_path):
@@ -149,7 +149,11 @@ def member(name, size=0, kind=tarfile.REGTYPE):
         ([member("r/" + "d/" * 20 + "f")], "deeper than 16"),
         ([member("r/a\nb")], "is not the path of a file"),
         ([member("r/a\x1b[2J")], "is not the path of a file"),
-        ([member("r", 2), member("r/result.json", 2)], "a file and a folder of one name"),
+        ([member("q/r", 2), member("q/r/result.json", 2)], "q/r is both a file and a folder in it"),
+        ([member("r", 2)], "r in it is in no folder"),
+        ([member("r/result.json", 2), member("q/result.json", 2)], "not the archive of one run"),
+        ([member("r/result.json", 2), member("r/result.json", 2)], "is in it twice"),
+        ([member("r/result.json", 2), member("r/large", bounds.FILE + 1)], "larger than evidence is"),
     ],
 )
 def test_what_no_evidence_is_does_not_arrive(tmp_path, members, said):

@@ -32,6 +32,7 @@ def play(playbook, target, watchers=(), extra_vars=None, *, measured=False):
     record = next(records)
     folder = target.state / "runs" / record["host"] / record["run_id"]
     folder.mkdir(parents=True)
+    (folder / "run.json").touch()  # evidence, of which nothing is asked
     (folder / "record.json").write_text(json.dumps(record))
     hosts["localhost"].failed = int(record["outcome"] != "ok")
     return job.Job(Path("/nonexistent"), hosts=hosts, records=[record])

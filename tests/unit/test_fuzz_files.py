@@ -22,12 +22,31 @@ from fuzz import DATA, NASTY, NUMBERS, TEXTS, VALUES, altered, examples, spoilt
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+<<<<<<< HEAD
 from provisioner import answers, arrival, events, exported, facts, inventory, jsontext, names, selection, text, upstream
 from provisioner.audit import ninja_file
+=======
+from provisioner import (
+    answers,
+    arrival,
+    events,
+    evidence_export,
+    exported,
+    facts,
+    inventory,
+    jsontext,
+    names,
+    retention,
+    selection,
+    text,
+    upstream,
+)
+>>>>>>> h-archive
 from provisioner.audit.configuration import configuration_has_no_shortcut
 from provisioner.errors import ProvisionerError
 from provisioner.lab import dress
 from provisioner.record import Record, parse
+from provisioner.signatures import receipt
 
 devcontainer_json = script()
 RECORD = json.loads((DATA / "record.json").read_text(encoding="utf-8"))
@@ -245,6 +264,7 @@ def test_an_archive_of_evidence(data):
         assert not any(path.is_symlink() or path.is_fifo() for path in Path(folder).rglob("*"))
 
 
+<<<<<<< HEAD
 BUILD_FILE = next(EVIDENCE.glob("container/ninja/*/build.ninja")).read_text(encoding="utf-8")
 
 
@@ -253,6 +273,66 @@ BUILD_FILE = next(EVIDENCE.glob("container/ninja/*/build.ninja")).read_text(enco
 def test_a_build_file_of_ninja(value):
     with suppress(ValueError, LookupError):
         assert all(edge.outputs and edge.command for edge in ninja_file.parse(value))
+=======
+@st.composite
+def exports(draw):
+    """Runs with their evidence, as `export --evidence` writes them, and what it never would."""
+    places = ["h/r/evidence.tar.xz", "h/r/receipt.json", "h/r/scenario_a.log", "h/r/x", "../r/record.json", "h/.r", "h"]
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name in draw(st.lists(st.sampled_from(places), max_size=4)):
+            entry = tarfile.TarInfo(name)
+            entry.type = draw(
+                st.sampled_from([tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.GNUTYPE_SPARSE])
+            )
+            content = draw(st.one_of(st.binary(max_size=20), st.just(LOG.encode()))) if entry.isreg() else b""
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    data = bytearray(packed.getvalue())
+    for _ in range(draw(st.integers(0, 4))):
+        data[draw(st.integers(0, 600))] = draw(st.integers(0, 255))
+    return bytes(data)
+
+
+@examples(60)
+@given(st.one_of(exports(), st.binary(max_size=600)))
+def test_runs_that_came_with_their_evidence(data):
+    with suppress(ValueError):
+        for sent in evidence_export.unpack(io.BytesIO(data)):
+            assert "/" not in sent.host + sent.run_id and not {".", ".."} & {sent.host, sent.run_id}
+            with suppress(ValueError):
+                assert evidence_export.judged(sent, Path("none"))[0].run_id == sent.run_id
+
+
+RECEIPT = {
+    "schema": "provisioner-receipt/1",
+    "run_id": "r",
+    "host": "h",
+    "connection": "ssh",
+    "host_keys": ["ssh-ed25519 AAAA"],
+    "received_at": "2026-11-29T21:43:09+00:00",
+    "archive_sha256": "0" * 64,
+    "controller_key": "ssh-ed25519 AAAA",
+    "unsigned": None,
+}
+
+
+@examples(100)
+@given(st.one_of(altered(RECEIPT).map(json.dumps), spoilt(json.dumps(RECEIPT, indent=1)), TEXTS))
+def test_a_receipt(value):
+    with suppress(ValueError, RecursionError):
+        taken = receipt.parse(value.encode(errors="surrogatepass"))
+        assert all("\n" not in key for key in taken.sender.host_keys)
+
+
+@examples(60)
+@given(st.one_of(TEXTS, NUMBERS.map(str), st.sampled_from(["30d", "0", "2026-11-23", "-1", "9" * 40, "1e3"])))
+def test_a_rule_of_retention(value):
+    try:
+        assert retention.rule(value)
+    except ProvisionerError as error:
+        refused(error)
+>>>>>>> h-archive
 
 
 @examples(25)

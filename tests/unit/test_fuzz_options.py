@@ -19,7 +19,14 @@ from provisioner.lab import workflow
 
 RECORD = json.loads((DATA / "record.json").read_text(encoding="utf-8"))
 ID = RECORD["run_id"]
-NEEDED = {"audit": [ID], "compare": [ID, ID], "export": ["-"], "import": ["log"], "delete": [ID, "--yes"]}
+NEEDED = {
+    "audit": [ID],
+    "compare": [ID, ID],
+    "export": ["-"],
+    "import": ["log"],
+    "delete": [ID, "--yes"],
+    "prune": ["--keep", "30d"],
+}
 """What a command wants to be given besides."""
 OPTIONS = [
     (command, option)

@@ -5,6 +5,7 @@ tests/hosts and tests/main_job run the script with the real ones.
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -104,9 +105,20 @@ def test_the_manifest_is_of_every_file_and_notices_an_edit(script):
     assert subprocess.run(check, cwd=script.evidence, capture_output=True, check=False).returncode == 0
     named = {line.split("  ", 1)[1] for line in (script.evidence / "manifest.sha256").read_text().splitlines()}
     here = {path.relative_to(script.evidence).as_posix() for path in script.evidence.rglob("*") if path.is_file()}
-    assert named == here - {"manifest.sha256"} and "result.json" in named
+    signatures = {f"manifest.sha256.{kind}.sig" for kind in ("ed25519", "ecdsa", "rsa")}  # where this host has keys
+    assert named == here - {"manifest.sha256"} - signatures and "result.json" in named
     (script.evidence / "run.json").write_text("{}")
     assert subprocess.run(check, cwd=script.evidence, capture_output=True, check=False).returncode == 1
+
+
+def test_a_site_s_certificates_are_no_evidence_and_their_sum_is(script):
+    certificates = "-----BEGIN CERTIFICATE-----\nof the site alone\n"
+    (script.base / ".devcontainer/site-ca.crt").write_text(certificates)
+    assert script().returncode == 0
+    assert not (script.evidence / "files/.devcontainer/site-ca.crt").exists()
+    kept = (script.evidence / "site_ca.sha256").read_text()
+    assert kept == f"{hashlib.sha256(certificates.encode()).hexdigest()}  .devcontainer/site-ca.crt\n"
+    assert (script.root / "xformers-devcontainer-scenario-a/.devcontainer/site-ca.crt").read_text() == certificates
 
 
 def test_a_base_that_is_here_is_built_on_without_asking_a_registry(script):

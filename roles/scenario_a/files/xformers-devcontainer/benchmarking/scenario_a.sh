@@ -125,13 +125,16 @@ keep() {
 }
 
 # seal: the SHA-256 of each file of the evidence becomes manifest.sha256, in sha256sum's own form, so that a file that is
-# edited, added or removed later shows. The result is among them, which takes its name only then.
+# edited, added or removed later shows. The result is among them, which takes its name only then. The host signs it
+# before it takes its own: who is stopped in between leaves evidence without a manifest.
 seal() {
   (
     cd "$evidence" || exit
     find . -type f ! -name 'manifest.sha256*' ! -path ./result.json.part -printf '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum
     sha256sum result.json.part | sed 's/\.part$//'
-  ) >"$evidence/manifest.sha256.part" && mv "$evidence/manifest.sha256.part" "$evidence/manifest.sha256"
+  ) >"$evidence/manifest.sha256.part" || return
+  bash "$here/sign_manifest.sh" "$evidence/manifest.sha256.part"
+  mv "$evidence/manifest.sha256.part" "$evidence/manifest.sha256"
 }
 
 # ---- the runtime ---------------------------------------------------------------------------------------------------
@@ -158,8 +161,14 @@ copy_base() {
   fi
 }
 
-# What was laid down in the workspace, as it is before anything runs there.
-keep_laid_down() { cp -R -- "$work/.devcontainer" "$work/benchmarking" "$work/attention_test.py" "$evidence/files/"; }
+# What was laid down in the workspace, as it is before anything runs there. A site's certificates are not for those who
+# are given the evidence: their sum stands for them, in site_ca.sha256.
+keep_laid_down() {
+  local site_ca=.devcontainer/site-ca.crt
+  cp -R -- "$work/.devcontainer" "$work/benchmarking" "$work/attention_test.py" "$evidence/files/"
+  rm -f -- "$evidence/files/$site_ca"
+  if [ -e "$work/$site_ca" ]; then (cd "$work" && sha256sum "$site_ca") >"$evidence/site_ca.sha256"; fi
+}
 
 # ---- evidence that is not part of the log --------------------------------------------------------------------------
 

@@ -1,0 +1,36 @@
+"""`provisioner prune --keep RULE`: forgets the runs of this machine that no rule keeps; says which, before it does."""
+
+from argparse import Namespace
+
+from provisioner import facts, retention, selection
+from provisioner.commands.common import print_json, say, say_why_none
+from provisioner.errors import Exit
+from provisioner.paths import state_dir
+from provisioner.selection import Selection
+from provisioner.store import Store
+from provisioner.text import counted
+
+__all__ = ["main"]
+
+
+def main(options: Namespace) -> int:
+    """Say which runs would go; with --yes they go."""
+    rules = [retention.rule(text) for text in options.keep]
+    store = Store(state_dir(options.state_dir))
+    hosts = selection.hosts([*(options.host or ()), options.limit or ""], options.inventory)
+    runs = store.list(Selection(hosts=hosts), fields=(*facts.TABLE_FIELDS, *retention.FIELDS))
+    say_why_none(store, Selection(hosts=hosts), runs)
+    gone = retention.to_forget(runs, rules)
+    ids = [run.run_id for run in gone]
+    if gone and not options.json:
+        print(facts.runs_table([run.record for run in gone]))
+    if options.yes:
+        for run in gone:
+            store.delete(run)
+    if runs:
+        kept = counted(len(runs) - len(gone), "run")
+        said = "are deleted here" if options.yes else "would be deleted; --yes deletes them"
+        say(f"{kept} kept; {counted(len(gone), 'run')} {said}" if gone else f"{kept} kept; there is nothing to delete")
+    if options.json:
+        print_json({"deleted": ids if options.yes else [], "would_delete": [] if options.yes else ids})
+    return Exit.DONE

@@ -1,0 +1,225 @@
+"""Who vouches for what of a run's evidence, in words; beside the audit's verdict, which asks nobody."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from provisioner import archive, bounds, files
+from provisioner.audit.whole import SIGNATURES
+from provisioner.evidence import MISSHAPEN
+from provisioner.figures import MANIFEST
+from provisioner.signatures import own, receipt, ssh
+from provisioner.signatures.receipt import Receipt
+from provisioner.signatures.ssh import Signature, SignatureError
+from provisioner.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from provisioner.evidence import Evidence
+    from provisioner.record import Audit
+
+__all__ = ["HOST_NAMESPACE", "Signed", "Vouching", "is_whole", "of"]
+
+HOST_NAMESPACE = "provisioner-evidence"
+"""What scenario_a.sh signs a manifest for (benchmarking/sign_manifest.sh)."""
+SKEW = timedelta(minutes=1)
+"""So far apart two clocks may be without a word."""
+
+State = Literal["good", "none", "unknown", "revoked", "bad"]
+
+
+@dataclass(frozen=True)
+class Signed:
+    """What one of the two signatures comes to.
+
+    good: by whom it should be. none: there is none. unknown: by a key of which nobody here knows whose it is. revoked:
+    by a key that is trusted no more. bad: what was signed is not what is here.
+    """
+
+    state: State
+    detail: str
+    key: str | None = None
+
+    @property
+    def accuses(self) -> bool:
+        """Whether somebody must have altered something, or the key is in wrong hands."""
+        return self.state in {"bad", "revoked"}
+
+
+@dataclass(frozen=True)
+class Vouching:
+    """What host and controller vouch for."""
+
+    host: Signed
+    controller: Signed
+    received_at: datetime | None = None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def accuses(self) -> bool:
+        """Whether either signature does."""
+        return self.host.accuses or self.controller.accuses
+
+    def lines(self) -> list[str]:
+        """Return it in sentences, for people."""
+        return [self.host.detail, self.controller.detail, *self.remarks]
+
+    def document(self) -> dict[str, Any]:
+        """Return it for programs."""
+        received = self.received_at.isoformat().replace("+00:00", "Z") if self.received_at else None
+        return {
+            "host": asdict(self.host),
+            "controller": asdict(self.controller) | {"received_at": received},
+            "remarks": list(self.remarks),
+        }
+
+
+def of(evidence: Evidence, state: Path, *, whole: bool) -> Vouching:
+    """Return who vouches for a run's evidence, as far as the controller whose state directory this is can know.
+
+    `whole`: whether its files have the sums of its manifest, as the audit found. Raise ValueError where it is no run.
+    """
+    found, taken = _controller(evidence, state)
+    host = _host(evidence, taken, found, state, whole=whole)
+    if taken is None:
+        return Vouching(host, found)
+    remarks: list[str] = []
+    with suppress(*MISSHAPEN):  # times that no clock tells
+        remarks += _clocks(evidence, taken)
+    return Vouching(host, found, taken.received_at, tuple(remarks))
+
+
+def is_whole(audit: Audit) -> bool:
+    """Tell whether the audit found each file of the evidence to have the sum of its manifest."""
+    return any(check.name == "evidence_is_whole" and check.outcome == "pass" for check in audit.checks)
+
+
+def _controller(evidence: Evidence, state: Path) -> tuple[Signed, Receipt | None]:
+    """Return what the controller's signature comes to, and the receipt that it is of, unless that is worth nothing."""
+    packed = evidence.archive
+    folder = evidence.folder if packed != evidence.folder else evidence.folder.parent
+    if packed is None or packed.name != archive.NAME or not (folder / receipt.NAME).exists():
+        return Signed("none", "no controller has signed for its arrival"), None
+    try:
+        text = files.read(folder / receipt.NAME, receipt.LARGEST)
+        taken = receipt.parse(text)
+    except MISSHAPEN as error:
+        return Signed("bad", f"the controller's receipt is broken: {printable(error)}"), None
+    if taken.sender.run_id != evidence.run["run_id"]:
+        return Signed("bad", f"the controller's receipt is of another run, {taken.sender.run_id}"), None
+    if hashlib.sha256(files.read(packed, bounds.ARCHIVE, follow=True)).hexdigest() != taken.archive_sha256:
+        return Signed("bad", "the archive was altered after the controller received it"), None
+    if taken.controller_key is None:
+        why = f": {printable(taken.unsigned)}" if taken.unsigned else ""
+        return Signed("none", f"unsigned by the controller{why}"), None
+    signed = _receipt_signed(folder, text, taken, state)
+    return signed, None if signed.accuses else taken
+
+
+def _receipt_signed(folder: Path, text: bytes, taken: Receipt, state: Path) -> Signed:
+    """Return what the signature of a receipt comes to, which names the key that signed it."""
+    key = str(taken.controller_key)
+    try:
+        signature = Signature(files.read(folder / receipt.SIGNATURE, ssh.LARGEST), text, receipt.NAMESPACE)
+        by = signature.by()
+    except (OSError, ValueError, SignatureError) as error:
+        return Signed("bad", f"the controller's signature is not of this receipt: {printable(error)}")
+    found = _by_one_of([key], signature, state)
+    if found is None:
+        return Signed("bad", f"the controller's receipt is signed by another key than it names, {by}", by)
+    when = f"{taken.received_at:%Y-%m-%d %H:%M:%S} UTC"
+    if found == "revoked":
+        return Signed("revoked", f"received at {when}, and signed by {by}, a key that was revoked", by)
+    name = "this controller" if key == own.public(state) else _name(signature, state)
+    if name:
+        return Signed("good", f"received by {name} at {when}", by)
+    return Signed("unknown", f"received at {when} by a controller that nobody here knows, by its key {by}", by)
+
+
+def _host(evidence: Evidence, taken: Receipt | None, controller: Signed, state: Path, *, whole: bool) -> Signed:
+    """Return what the host's signatures of its manifest come to: one for each kind of key that it has."""
+    try:
+        manifest = evidence.content(MANIFEST)
+        contents = [content for name in SIGNATURES if (content := evidence.content(name, ssh.LARGEST))]
+    except MISSHAPEN as error:
+        return Signed("bad", f"the host's signature is none: {printable(error)}")
+    if not contents:
+        return Signed("none", "unsigned by the host")
+    signatures = [Signature(content, manifest, HOST_NAMESPACE) for content in contents]
+    try:
+        by = {signature.by(): signature for signature in signatures}
+    except SignatureError as error:
+        return Signed("bad", f"the host's signature is not of this manifest: {printable(error)}")
+    if not whole:
+        return Signed("bad", "the evidence is not as the host signed it: see evidence_is_whole", next(iter(by)))
+    return _named(by, state) or _as_received(by, taken, controller, state)
+
+
+def _named(by: Mapping[str, Signature], state: Path) -> Signed | None:
+    """Return what a host's signatures come to where the user has named one of its keys; None where they have not."""
+    for key, signature in by.items():
+        if name := _name(signature, state):
+            return _host_signed("good", f"unchanged since it left {name}", key, _is_revoked(signature, name, state))
+    return None
+
+
+def _as_received(by: Mapping[str, Signature], taken: Receipt | None, controller: Signed, state: Path) -> Signed:
+    """Return what a host's signatures come to by the keys that the controller knew it by when the evidence came."""
+    first = next(iter(by))
+    if taken is None:
+        return Signed("unknown", f"signed by {first}, and nobody here knows whose key that is", first)
+    host = taken.sender.host
+    if taken.sender.connection == "local":
+        return Signed("none", "unsigned by the host, which was the controller itself", first)
+    for key, signature in by.items():
+        if found := _by_one_of(taken.sender.host_keys, signature, state):
+            known = controller.state == "good"
+            said = f"unchanged since it left {host}" + ("" if known else ", if that controller is to be believed")
+            return _host_signed("good" if known else "unknown", said, key, found == "revoked")
+    if not taken.sender.host_keys:
+        return Signed("unknown", f"signed by {first}; its controller's known_hosts had no key of {host}", first)
+    what = "was known by another key: it was installed anew, or this is another machine"
+    return Signed("unknown", f"signed by {first}; {host} {what}", first)
+
+
+def _host_signed(state: State, detail: str, key: str, revoked: bool) -> Signed:
+    if revoked:
+        return Signed("revoked", f"the host's signature is by {key}, a key that was revoked", key)
+    return Signed(state, detail, key)
+
+
+def _by_one_of(keys: Iterable[str], signature: Signature, state: Path) -> Literal["good", "revoked"] | None:
+    """Tell whether one of these public keys made a signature, and whether that has been revoked here."""
+    with ssh.written(ssh.allowed(keys).encode()) as signers:
+        if not signature.is_by(ssh.ONE, signers):
+            return None
+        return "good" if signature.is_by(ssh.ONE, signers, own.revoked_keys(state)) else "revoked"
+
+
+def _name(signature: Signature, state: Path) -> str | None:
+    """Return the name that the user has given the key of a signature, for what it is of; None where there is none."""
+    signers = own.allowed_signers(state)
+    found = (
+        name for name in (signature.names(signers) if signers else []) if signers and signature.is_by(name, signers)
+    )
+    return next(map(printable, found), None)
+
+
+def _is_revoked(signature: Signature, name: str, state: Path) -> bool:
+    signers, revoked = own.allowed_signers(state), own.revoked_keys(state)
+    return bool(signers and revoked and not signature.is_by(name, signers, revoked))
+
+
+def _clocks(evidence: Evidence, taken: Receipt) -> Iterator[str]:
+    """Say where the clocks of host, controller and this machine cannot all be right."""
+    if evidence.started > taken.received_at + SKEW:
+        began = f"{evidence.started:%Y-%m-%d %H:%M:%S}"
+        yield f"the clocks differ: by that of {taken.sender.host} it began at {began}, after it was received"
+    if taken.received_at > datetime.now(UTC) + SKEW:
+        yield "the clocks differ: by this machine's it was received in the future"
