@@ -22,10 +22,6 @@ from fuzz import DATA, NASTY, NUMBERS, TEXTS, VALUES, altered, examples, spoilt
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-<<<<<<< HEAD
-from provisioner import answers, arrival, events, exported, facts, inventory, jsontext, names, selection, text, upstream
-from provisioner.audit import ninja_file
-=======
 from provisioner import (
     answers,
     arrival,
@@ -41,7 +37,7 @@ from provisioner import (
     text,
     upstream,
 )
->>>>>>> h-archive
+from provisioner.audit import ninja_file
 from provisioner.audit.configuration import configuration_has_no_shortcut
 from provisioner.errors import ProvisionerError
 from provisioner.lab import dress
@@ -264,7 +260,6 @@ def test_an_archive_of_evidence(data):
         assert not any(path.is_symlink() or path.is_fifo() for path in Path(folder).rglob("*"))
 
 
-<<<<<<< HEAD
 BUILD_FILE = next(EVIDENCE.glob("container/ninja/*/build.ninja")).read_text(encoding="utf-8")
 
 
@@ -273,7 +268,8 @@ BUILD_FILE = next(EVIDENCE.glob("container/ninja/*/build.ninja")).read_text(enco
 def test_a_build_file_of_ninja(value):
     with suppress(ValueError, LookupError):
         assert all(edge.outputs and edge.command for edge in ninja_file.parse(value))
-=======
+
+
 @st.composite
 def exports(draw):
     """Runs with their evidence, as `export --evidence` writes them, and what it never would."""
@@ -332,7 +328,6 @@ def test_a_rule_of_retention(value):
         assert retention.rule(value)
     except ProvisionerError as error:
         refused(error)
->>>>>>> h-archive
 
 
 @examples(25)
