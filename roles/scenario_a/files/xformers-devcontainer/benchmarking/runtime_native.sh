@@ -90,5 +90,6 @@ runtime_evidence_after() {
   keep commit.txt inside git -C xformers rev-parse HEAD
   keep tree.txt inside git -C xformers rev-parse 'HEAD^{tree}'
   keep environment.json inside python3 .devcontainer/environment_facts.py
+  keep toolchain.json inside python3 -B .devcontainer/toolchain_facts.py
   keep extension.txt inside find xformers/xformers -maxdepth 1 -name '_C*.so' -exec sha256sum {} +
 }
