@@ -30,12 +30,16 @@ __all__ = [
     "nothing_was_ready_in_the_base",
     "remarks",
     "settings_are_the_dockerfiles",
+    "wheels_are_those_of_the_bundle",
 ]
 
 BEFORE = "base_image_before.json"
 AFTER = "base_image.json"
 HISTORY = "base_image_history.jsonl"
 FILES = "base_files.json"
+SETTINGS = "files/benchmarking/scenario_a.env"
+SUMS = "wheels.txt"
+BUNDLE = "bundle.json"
 KNOWN = Path(__file__).parent / "known_bases.json"
 # What role local_sources makes for the profile registries.
 OWN = re.compile(r"(?:docker\.io/)?provisioner/cuda(?::[\w.-]+)?")
@@ -54,6 +58,11 @@ VARIABLES = {
     r"CUDA_VERSION|NCCL_VERSION|NVARCH|NV_\w+|NVIDIA_\w+": r"[^\n]*",
     "LANG|LANGUAGE|LC_ALL|TZ|TERM|DEBIAN_FRONTEND": r"[\w.:/@+-]*",
     "HOME": "/root",
+    # What Scenario A's Dockerfile sets itself: a site may keep an image of its first steps.
+    "FORCE_CUDA": "1",
+    "SSL_CERT_FILE|PIP_CERT|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|GIT_SSL_CAINFO|NODE_EXTRA_CA_CERTS": (
+        r"/(?:usr/(?:local/)?share/ca-certificates|etc/ssl/certs)/[\w./-]+"
+    ),
 }
 ENTRYPOINTS = ([], ["/opt/nvidia/nvidia_entrypoint.sh"])
 SHELL = re.compile(r"/bin/(?:ba)?sh(?: -o pipefail| -[ceux]+)+")
@@ -205,9 +214,43 @@ def nothing_was_ready_in_the_base(evidence: Evidence) -> Findings:
     yield passed(f"{files['packages']} packages, {files['files']} files, nothing of what is measured", FILES)
 
 
+def wheels_are_those_of_the_bundle(evidence: Evidence) -> Findings:
+    """Where a folder of wheels is all that pip installs from, each of them has the sum that the bundle's manifest says."""
+    folder = wheels_folder(evidence)
+    if not folder:
+        yield passed("pip had no folder to install from", SETTINGS)
+        return
+    wheels, bundle = _wheels(evidence), evidence.mapping(BUNDLE)
+    if not wheels:
+        yield unwritten(evidence, f"the sums of {folder} are not known", SUMS)
+        return
+    if not bundle and evidence.run.get("profile") == "offline":
+        yield failed(f"{folder} is of no bundle", BUNDLE)
+    wanted = bundle.get("files") or {}
+    for name, digest in wheels.items():
+        if bundle and wanted.get(f"wheels/{name}") != digest:
+            yield failed(f"{name} is not as the bundle's manifest has it", SUMS)
+    yield passed(f"{len(wheels)} wheels" + (", as the bundle has them" if bundle else ", of the site's own"), SUMS)
+
+
+def wheels_folder(evidence: Evidence) -> str:
+    """Return the folder from which alone pip installs on a host without containers; empty where there is none."""
+    told = re.search(r"^SCENARIO_A_WHEELS=(/.+)$", evidence.text(SETTINGS), re.MULTILINE)
+    return told[1].rstrip("/") if told and evidence.runtime != DEVCONTAINER else ""
+
+
+def _wheels(evidence: Evidence) -> dict[str, str]:
+    """Return the sums of that folder's files, by name."""
+    lines = (line.partition("  ") for line in evidence.text(SUMS).splitlines())
+    return {name: digest for digest, _, name in lines}
+
+
 def remarks(evidence: Evidence) -> list[str]:
     """Return what must be told beside the verdict: that nobody vouches for the base, where that is so."""
-    asked = evidence.runtime == DEVCONTAINER and evidence.ended("image_build") and evidence.mapping(FILES)
+    if evidence.runtime != DEVCONTAINER:
+        unknown = [name for name, digest in _wheels(evidence).items() if digest not in _known()["wheels"]]
+        return [f"base not vouched for: {min(unknown)} is of no lock that is known"] if unknown else []
+    asked = evidence.ended("image_build") and evidence.mapping(FILES)
     return [] if not asked or _voucher(evidence) else [f"base not vouched for: {_called(evidence)}"]
 
 

@@ -67,6 +67,8 @@ EVIDENCE = (
     "devcontainer_version.txt",
     "devcontainer_configuration.json",
     "native_checks.json",
+    "wheels.txt",
+    "bundle.json",
 )
 """The evidence that the files here make, on one runtime or another: what a new set is said to make."""
 

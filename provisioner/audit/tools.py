@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from provisioner.audit.base import FOLDER, TOOLKIT_FOLDER, vouched_toolkits
+from provisioner.audit.base import FOLDER, TOOLKIT_FOLDER, vouched_toolkits, wheels_folder
 from provisioner.audit.finding import Findings, failed, passed, skipped, unwritten
 from provisioner.audit.names import DEVCONTAINER, LOG, PIP_LOG
 
@@ -24,7 +24,6 @@ ENVIRONMENT = "environment.json"
 TOOLS = "toolchain.json"
 DIFF = "container_diff.txt"
 BASE_CUDA = "base_image_cuda.txt"
-SETTINGS = "files/benchmarking/scenario_a.env"
 # Those that an image's compile cannot do without; nvcc is looked at where it is.
 COMPILERS = ("cc", "c++", "gcc", "g++", "cc1", "cc1plus", "as", "ld")
 CUDA = ("nvcc", "cicc", "ptxas", "cudafe++", "fatbinary", "nvlink", "cuobjdump")
@@ -158,8 +157,7 @@ def pip_takes_from_its_index(evidence: Evidence) -> Findings:
         told = setting and (setting[1] in REACHING if native else (setting[1], setting[2]) == ("cert", ca))
         if not told:
             yield failed(f"pip is told {line:.80}", ENVIRONMENT)
-    wheels = re.search(r"^SCENARIO_A_WHEELS=(/.+)$", evidence.text(SETTINGS), re.MULTILINE) if native else None
-    folder = wheels[1].rstrip("/") if wheels else None
+    folder = wheels_folder(evidence) or None
     inputs = evidence.json("files/benchmarking/inputs.json") or {}
     indexes = {_less_login(str(word)) for call in inputs.get("python_packages") or () for word in call}
     for name, lines in ((LOG, evidence.log), (PIP_LOG, evidence.text(PIP_LOG).splitlines())):

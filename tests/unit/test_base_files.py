@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 
@@ -183,3 +184,10 @@ def test_toolkits_that_the_rules_know_are_of_wheels_that_the_lock_has():
         assert all(f"{wheel} " in lock for wheel in entry["wheels"])
         assert all(f"sha256:{archive}" in lock for archive in entry["archives"])
         assert set(entry["sha256"]) == {"x86_64", "aarch64"}
+
+
+def test_the_rules_know_every_wheel_of_the_profile_offline():
+    """Whoever changes that lock adds its sums; those that were there stay, for the runs of before."""
+    lock = (LOCK.parents[2] / "inventory/profiles/offline-wheels.txt").read_text(encoding="utf-8")
+    known = json.loads(base.KNOWN.read_text(encoding="utf-8"))["wheels"]
+    assert set(re.findall("sha256:([0-9a-f]{64})", lock)) <= set(known)
