@@ -1,8 +1,8 @@
 """Checks of the base image: who vouches for it, what it sets, and that nothing of what is measured was in it.
 
-Who vouches: the registry's digest, where the site names one or the rules know it; or, for a base that provisioner makes,
-the labels of when it was made and the sums of its toolkit, which the rules know by the wheels. Where nobody does, the run
-may be as honest as any, and the verdict is told with that.
+Who vouches: the registry's digest, where the site names one or the rules know it; or, for a base that provisioner
+makes, the labels of when it was made and the sums of its toolkit, which the rules know by the wheels. Where nobody
+does, the run may be as honest as any, and that is told beside the verdict.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ VARIABLES = {
         r"/(?:usr/(?:local/)?share/ca-certificates|etc/ssl/certs)/[\w./-]+"
     ),
 }
-ENTRYPOINTS = ([], ["/opt/nvidia/nvidia_entrypoint.sh"])
+ENTRYPOINTS: tuple[list[str], ...] = ([], ["/opt/nvidia/nvidia_entrypoint.sh"])
 SHELL = re.compile(r"/bin/(?:ba)?sh(?: -o pipefail| -[ceux]+)+")
 # What the distributions' own images have apt do.
 CLEANS = re.compile(r"rm -f(?: /var/cache/apt/[\w./*]+)+(?: \|\| true)?")
@@ -115,9 +115,9 @@ def base_is_vouched_for(evidence: Evidence) -> Findings:
     digests = [told.partition("@")[2] for told in base.get("RepoDigests") or ()]
     if digest and digest not in digests:
         yield failed(f"the site names {digest}, and the base is {', '.join(digests) or 'of no registry'}", AFTER)
-    known = _known()["digests"].get(named.removeprefix("docker.io/"), [])
-    if known and not set(known) & set(digests):
-        yield failed(f"{named} is {known[0]}, and the base is {', '.join(digests) or 'of no registry'}", AFTER)
+    wanted = known()["digests"].get(named.removeprefix("docker.io/"), [])
+    if wanted and not set(wanted) & set(digests):
+        yield failed(f"{named} is {wanted[0]}, and the base is {', '.join(digests) or 'of no registry'}", AFTER)
     if OWN.fullmatch(named):
         labels = base.get("Config", {}).get("Labels") or {}
         layer = next(iter(base.get("RootFS", {}).get("Layers") or ()), None)
@@ -176,7 +176,9 @@ def settings_are_the_dockerfiles(evidence: Evidence) -> Findings:
         has = dict(_pairs(config.get("Env")))
         for variable in sorted(wanted.keys() | has.keys()):
             if has.get(variable) != wanted.get(variable):
-                yield failed(f"{variable} is {has.get(variable)!s:.60}, and should be {wanted.get(variable)!s:.60}", name)
+                yield failed(
+                    f"{variable} is {has.get(variable)!s:.60}, and should be {wanted.get(variable)!s:.60}", name
+                )
         if config.get("Entrypoint") != entrypoint:
             yield failed(f"the entrypoint is {config.get('Entrypoint')!s:.60}", name)
         for key in ("OnBuild", "Healthcheck", "Volumes", "Shell"):
@@ -190,7 +192,7 @@ def settings_are_the_dockerfiles(evidence: Evidence) -> Findings:
 
 
 def nothing_was_ready_in_the_base(evidence: Evidence) -> Findings:
-    """Before the Dockerfile's first step there was no torch, triton or xformers, no object, and nothing that meddles."""
+    """Before the Dockerfile's first step there was no torch, triton, xformers or object, and nothing that meddles."""
     files = evidence.mapping(FILES)
     if not evidence.ended("image_build") or not evidence.inspected("image_inspect.json"):
         yield skipped("the image was not built", FILES)
@@ -215,7 +217,7 @@ def nothing_was_ready_in_the_base(evidence: Evidence) -> Findings:
 
 
 def wheels_are_those_of_the_bundle(evidence: Evidence) -> Findings:
-    """Where a folder of wheels is all that pip installs from, each of them has the sum that the bundle's manifest says."""
+    """Where a folder of wheels is all that pip installs from, each has the sum that the bundle's manifest says."""
     folder = wheels_folder(evidence)
     if not folder:
         yield passed("pip had no folder to install from", SETTINGS)
@@ -248,7 +250,7 @@ def _wheels(evidence: Evidence) -> dict[str, str]:
 def remarks(evidence: Evidence) -> list[str]:
     """Return what must be told beside the verdict: that nobody vouches for the base, where that is so."""
     if evidence.runtime != DEVCONTAINER:
-        unknown = [name for name, digest in _wheels(evidence).items() if digest not in _known()["wheels"]]
+        unknown = [name for name, digest in _wheels(evidence).items() if digest not in known()["wheels"]]
         return [f"base not vouched for: {min(unknown)} is of no lock that is known"] if unknown else []
     asked = evidence.ended("image_build") and evidence.mapping(FILES)
     return [] if not asked or _voucher(evidence) else [f"base not vouched for: {_called(evidence)}"]
@@ -276,9 +278,9 @@ def _too_small_for_torch(evidence: Evidence) -> Findings:
     for number, row in enumerate(evidence.json_lines("image_history.jsonl"), 1):
         step = dockerfile.built(row["CreatedBy"])
         size = re.fullmatch(r"([\d.]+)([kMGT]?B)", str(row["Size"]))
-        if step.name == "RUN" and re.search(r"pip install.* torch\b", step.arguments) and size:
-            if float(size[1]) * UNITS[size[2]] < LEAST_TORCH:
-                yield failed(f"torch was put into {row['Size']}", f"image_history.jsonl:{number}")
+        of_torch = step.name == "RUN" and re.search(r"pip install.* torch\b", step.arguments)
+        if of_torch and size and float(size[1]) * UNITS[size[2]] < LEAST_TORCH:
+            yield failed(f"torch was put into {row['Size']}", f"image_history.jsonl:{number}")
 
 
 def _base(evidence: Evidence) -> dict[str, Any]:
@@ -298,7 +300,7 @@ def _voucher(evidence: Evidence) -> str:
     digests = {told.partition("@")[2] for told in base.get("RepoDigests") or ()}
     if named.partition("@")[2] in digests:
         return "it has the digest that the site names"
-    if digests & set(_known()["digests"].get(named.removeprefix("docker.io/"), [])):
+    if digests & set(known()["digests"].get(named.removeprefix("docker.io/"), [])):
         return "it has the digest that its registry is known to have"
     labels = base.get("Config", {}).get("Labels") or {}
     if OWN.fullmatch(named) and _of_wheels(labels) and base["RootFS"]["Layers"] == [labels.get(ARCHIVE)]:
@@ -310,7 +312,7 @@ def vouched_toolkits(evidence: Evidence) -> list[str]:
     """Return the folders of the base's toolkits that are those of wheels, by their sums."""
     labels = _base(evidence).get("Config", {}).get("Labels") or {}
     sums = {labels.get(TOOLKIT, "").removeprefix("sha256:")} | {
-        known for entry in _known()["toolkits"] for known in entry["sha256"].values()
+        digest for entry in known()["toolkits"] for digest in entry["sha256"].values()
     }
     toolkits = evidence.mapping(FILES).get("toolkits") or {}
     return [folder for folder, tree in toolkits.items() if tree["sha256"] in sums]
@@ -334,13 +336,14 @@ def _toolkits_that_are_not_their_wheels(evidence: Evidence) -> Findings:
 def _of_wheels(labels: dict[str, str]) -> dict[str, Any] | None:
     """Return what is known of a toolkit of the wheels that a base's labels name; None where nothing is."""
     wheels = sorted(labels.get(WHEELS, "").split(","))
-    return next((entry for entry in _known()["toolkits"] if sorted(entry["wheels"]) == wheels), None)
+    return next((entry for entry in known()["toolkits"] if sorted(entry["wheels"]) == wheels), None)
 
 
 @cache
-def _known() -> dict[str, Any]:
-    known: dict[str, Any] = json.loads(KNOWN.read_text(encoding="utf-8"))
-    return known
+def known() -> dict[str, Any]:
+    """Return what the rules know of bases: see the file's own words."""
+    document: dict[str, Any] = json.loads(KNOWN.read_text(encoding="utf-8"))
+    return document
 
 
 def _pairs(environment: Iterable[str] | None) -> Iterator[tuple[str, str]]:

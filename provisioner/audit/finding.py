@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from provisioner.evidence import Evidence
 
-__all__ = ["FAIL", "PASS", "SKIP", "Finding", "Findings", "Outcome", "failed", "match", "passed", "skipped", "unwritten"]
+__all__ = [
+    "FAIL",
+    "PASS",
+    "SKIP",
+    "Finding",
+    "Findings",
+    "Outcome",
+    "failed",
+    "match",
+    "passed",
+    "skipped",
+    "unwritten",
+]
 
 Outcome = Literal["pass", "fail", "skip"]
 PASS: Outcome = "pass"  # noqa: S105

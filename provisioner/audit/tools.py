@@ -30,9 +30,29 @@ CUDA = ("nvcc", "cicc", "ptxas", "cudafe++", "fatbinary", "nvlink", "cuobjdump")
 INSTALLERS = ("ninja", "python", "pip")
 # How pip may be told to reach an index, on a host whose site says so; none of these gives it something to install.
 REACHING = frozenset(
-    "cert client-cert proxy trusted-host index-url extra-index-url timeout default-timeout retries resume-retries "
-    "keyring-provider disable-pip-version-check no-input no-color progress-bar root-user-action quiet verbose "
-    "break-system-packages no-cache-dir cache-dir".split()
+    [
+        "cert",
+        "client-cert",
+        "proxy",
+        "trusted-host",
+        "index-url",
+        "extra-index-url",
+        "timeout",
+        "default-timeout",
+        "retries",
+        "resume-retries",
+        "keyring-provider",
+        "disable-pip-version-check",
+        "no-input",
+        "no-color",
+        "progress-bar",
+        "root-user-action",
+        "quiet",
+        "verbose",
+        "break-system-packages",
+        "no-cache-dir",
+        "cache-dir",
+    ]
 )
 # Lines of `docker container diff`; the install of the workspace's clone leaves one such file.
 BEFORE_PROGRAMS = re.compile(
@@ -42,8 +62,10 @@ BEFORE_PROGRAMS = re.compile(
 EDITABLE = re.compile(r"A .*/(?:dist|site)-packages/__editable__\.xformers-[^/]+\.pth")
 # pip gives itself a folder to note what it builds.
 LOOKS_ELSEWHERE = re.compile(r"PIP_(?!BUILD_TRACKER$).*|PYTHON.*|LD_.*|LIBRARY_PATH|BASH_ENV|ENV")
-ON_PATH = re.compile(rf"{FOLDER}|/usr/local/nvidia/bin|{TOOLKIT_FOLDER}/bin|/workspaces/[^/]+/\.devcontainer/bin|"
-    r"(?:/home/[^/]+|/root)/(?:\.local/)?bin")
+ON_PATH = re.compile(
+    rf"{FOLDER}|/usr/local/nvidia/bin|{TOOLKIT_FOLDER}/bin|/workspaces/[^/]+/\.devcontainer/bin|"
+    r"(?:/home/[^/]+|/root)/(?:\.local/)?bin"
+)
 SETTING = re.compile(r"[^.]+\.(?:[\w-]*\.)?([\w-]+)='(.*)'")
 
 
@@ -65,7 +87,7 @@ def compilers_are_of_packages(evidence: Evidence) -> Findings:
 
 
 def nothing_was_put_before_python(evidence: Evidence) -> Findings:
-    """In the container nothing was written that runs when a program starts, or that tells pip or the linker where to look."""
+    """In the container nothing was written that runs when a program starts, or that tells pip where to look."""
     text = evidence.text(DIFF)
     if not text:
         yield skipped("there was no container", DIFF)
@@ -77,7 +99,7 @@ def nothing_was_put_before_python(evidence: Evidence) -> Findings:
 
 
 def the_compile_saw_the_images_variables(evidence: Evidence) -> Findings:
-    """Variables by which Python, pip or the linker look elsewhere were those of the container, and PATH has its folders."""
+    """Variables by which Python, pip or the linker look elsewhere are the container's; PATH has its folders."""
     has = dict(entry.partition("=")[::2] for entry in _container(evidence).get("Env") or ())
     if not evidence.builds or not has:
         yield skipped("nothing was compiled", "container/ninja")
@@ -94,7 +116,7 @@ def the_compile_saw_the_images_variables(evidence: Evidence) -> Findings:
 
 
 def tools_are_of_packages(evidence: Evidence) -> Findings:
-    """Compilers and what they call, ninja, Python and pip are as their package, their wheel or the base's wheels are."""
+    """Compilers and what they call, ninja, Python and pip are as their package or their wheel has them."""
     found = evidence.mapping(TOOLS)
     if not evidence.builds or not evidence.ended("compile"):
         yield skipped("nothing was compiled", TOOLS)
@@ -146,7 +168,7 @@ def _not_vouched_for(evidence: Evidence, file: dict[str, Any], what: str) -> Fin
 
 
 def pip_takes_from_its_index(evidence: Evidence) -> Findings:
-    """pip is told of no place of its own to take from, and took nothing from one: no setting, no link, no ready wheel."""
+    """pip is told of no place to take from but its index, and took nothing from one: no link, no ready wheel."""
     if not evidence.log:
         yield skipped("there is no log", LOG)
         return
@@ -175,7 +197,7 @@ def _taken(line: str, folder: str | None, indexes: set[str] | None, where: str) 
     if links and any(link.strip().rstrip("/") != folder for link in links[1].split(",")):
         yield failed(f"pip looked in links: {links[1]:.60}", where)
     told = re.search(r"\bLooking in indexes: (.+)", line)
-    for index in (told[1].split(", ") if told and indexes is not None else ()):
+    for index in told[1].split(", ") if told and indexes is not None else ():
         if _less_login(index.strip()) not in (indexes or ()) and not _is_pypi(index):
             yield failed(f"pip looked in the index {index:.60}, which the inputs do not have", where)
     if indexes is not None and re.search(r"\b(?:Downloading|Collecting .*@) file:", line):

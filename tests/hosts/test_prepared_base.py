@@ -29,7 +29,8 @@ COPY torch-2.14.1.dist-info {DISTRIBUTIONS}/torch-2.14.1.dist-info
 COPY answer.pth {DISTRIBUTIONS}/
 COPY pip.conf /etc/
 COPY add.c nvcc /opt/objects/
-RUN cd /opt/objects && for n in 1 2 3; do gcc -fPIC -c add.c -o add$n.o; objcopy --redefine-sym main_is_elsewhere=x$n add$n.o; done \\
+RUN cd /opt/objects \\
+  && for n in 1 2 3; do gcc -fPIC -c add.c -o add$n.o; objcopy --redefine-sym main_is_elsewhere=x$n add$n.o; done \\
   && python3 -m pip download -q --no-deps -d /opt/wheels setuptools==80.9.0 wheel==0.45.1 \\
   && mv /usr/local/cuda/bin/nvcc /usr/local/cuda/bin/nvcc.real && install nvcc /usr/local/cuda/bin/
 """
@@ -68,7 +69,7 @@ def run(make_lab, tmp_path_factory, provisioner):
 
 
 def test_it_ends_well_and_is_rejected(run):
-    done, record, checks = run
+    done, record, _ = run
     assert record["outcome"] == "ok", done
     assert (done.code, record["audit"]["verdict"]) == (4, "rejected")
 

@@ -16,7 +16,8 @@ SAMPLE = Path(__file__).parent / "data/evidence"
 BASE = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer"
 LONGEST = 300
 KEPT = re.compile(
-    r"=== | \+ |^\+ |Step \d+/|Scenario A|No NVIDIA GPU|Using c|Successfully installed xformers|^\s*\[\d+/\d+\]"
+    r"=== | \+ |^\+ |Step \d+/|Scenario A|No NVIDIA GPU|Using c|Successfully installed|^\s*\[\d+/\d+\]|"
+    r"Looking in |Requirement already satisfied"
 )
 
 
@@ -44,8 +45,9 @@ def copy(target: Path) -> Path:
 
 
 def cut(text: str) -> str:
-    """Keep the lines that a check reads, and what fits of each."""
-    return "".join(f"{line[:LONGEST]}\n" for line in text.splitlines() if KEPT.search(line))
+    """Keep the lines that a check reads, and what fits of each; of what was installed all."""
+    kept = (line for line in text.splitlines() if KEPT.search(line))
+    return "".join(f"{line if 'Successfully' in line else line[:LONGEST]}\n" for line in kept)
 
 
 def main(run: Path) -> None:

@@ -13,9 +13,7 @@ import pytest
 
 from provisioner.audit import base
 
-SCRIPT = (
-    Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/benchmarking/base_files.py"
-)
+SCRIPT = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/benchmarking/base_files.py"
 MODULE = Path(__file__).parents[2] / "roles/local_sources/library/base_image.py"
 LOCK = Path(__file__).parents[2] / "playbooks/locks/cuda.txt"
 INFO = "var/lib/dpkg/info"
@@ -88,7 +86,7 @@ LISTS = ("altered", "loose", "ready", "starts", "pip_config", "preloaded", "hook
 
 def test_in_an_honest_image_nothing_is_off():
     facts = seen()
-    assert {name: facts[name] for name in LISTS} == dict.fromkeys(LISTS, [])
+    assert {name: facts[name] for name in LISTS} == {name: [] for name in LISTS}
     assert facts["packages"] == 1
     assert facts["tools"] == {f"/{CUDA}/bin/nvcc": hashlib.sha256(b"nvcc").hexdigest()}
     line = f"{hashlib.sha256(b'nvcc').hexdigest()}  bin/nvcc\n"
@@ -176,8 +174,8 @@ def test_whoever_makes_the_image_sums_the_toolkit_as_the_audit_does(tmp_path):
 
 
 def test_toolkits_that_the_rules_know_are_of_wheels_that_the_lock_has():
-    """An entry is made of the wheels of a lock: `pip download --no-deps --require-hashes -r LOCK`, with `--platform` for
-    each machine, and tree_sum() of what lies in their folder nvidia/cu13.
+    """An entry is made of the wheels of a lock: `pip download --no-deps --require-hashes -r LOCK`, with `--platform`
+    for each machine, and tree_sum() of what lies in their folder nvidia/cu13.
     """
     lock = LOCK.read_text(encoding="utf-8")
     for entry in json.loads(base.KNOWN.read_text(encoding="utf-8"))["toolkits"]:

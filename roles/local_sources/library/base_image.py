@@ -25,8 +25,8 @@ options:
   label: {description: The label that keeps this hash., type: str, required: true}
   labels:
     description:
-      - "Names of the labels that say what the image was made of: archive, the sum of what was imported, which its one layer
-        has; toolkit, the sum of the sums of the toolkit's files; wheels, which they came in."
+      - "Names of the labels that say what the image was made of: archive, the sum of what was imported, which its one
+        layer has; toolkit, the sum of the sums of the toolkit's files; wheels, which they came in."
     type: dict
     required: true
   toolkit: {description: The folder below wheels that has the toolkit., type: str, required: true}

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Print whose each program is that compiles or installs, for the evidence: JSON, one object.
 
-`tools` are the compilers, what these call, ninja, Python and pip: where each is, its sum, and the package or the wheel that
-brought it, with whether it is as that brought it. `starts` are the files that run when Python starts, and whose they are.
+`tools` are the compilers, what these call, ninja, Python and pip: where each is, its sum, and the package or the wheel
+that brought it, with whether it is as that brought it. `starts` are the files that run when Python starts, and whose.
 Standard library only, and nothing of what is looked at is imported: it runs in the environment that was measured.
 """
 
@@ -33,18 +33,18 @@ def places() -> dict[str, str]:
     if "nvcc" in found:
         plan = environment_facts.said(found["nvcc"], "--dryrun", "-x", "cu", "-c", os.devnull)
         told = dict(re.findall(r"^#\$ (_HERE_|CICC_PATH)=(.*)$", plan, re.MULTILINE))
-        here = told.get("_HERE_") or os.path.dirname(os.path.realpath(found["nvcc"]))
+        here = told.get("_HERE_") or str(Path(found["nvcc"]).resolve().parent)
         found |= {name: f"{here}/{name}" for name in BESIDE_NVCC}
         found["cicc"] = f"{told.get('CICC_PATH') or f'{here}/../nvvm/bin'}/cicc"
     found |= {"ninja": shutil.which("ninja") or "", "python": sys.executable}
     spec = importlib.util.find_spec("pip")
     found["pip"] = spec.origin if spec and spec.origin else ""
-    return {name: path for name, path in found.items() if os.path.isfile(path)}
+    return {name: path for name, path in found.items() if path and Path(path).is_file()}
 
 
 def starts() -> list[str]:
     """Return the files that run when this Python starts, less Python's own."""
-    folders = {path for path in (*sys.path, *site.getsitepackages(), site.getusersitepackages()) if os.path.isdir(path)}
+    folders = filter(None, {*sys.path, *site.getsitepackages(), site.getusersitepackages()})
     found = {str(path) for folder in folders for path in Path(folder).glob("*.pth")}
     specs = map(importlib.util.find_spec, ("sitecustomize", "usercustomize"))
     return sorted(found | {spec.origin for spec in specs if spec and spec.origin})
@@ -58,7 +58,7 @@ def recorded(paths: set[str], pip: str) -> dict[str, tuple[str, str]]:
         folder = os.path.realpath(str(distribution.locate_file("")))
         whole = name == "pip" and pip.startswith(f"{folder}/pip/")
         for row in csv.reader((distribution.read_text("RECORD") or "").splitlines()):
-            path = os.path.realpath(os.path.join(folder, row[0])) if row else ""
+            path = os.path.realpath(f"{folder}/{row[0]}") if row else ""
             if (path in paths or whole) and len(row) > 1 and row[1].startswith("sha256="):
                 digest = base64.urlsafe_b64decode(f"{row[1][len('sha256=') :]}==").hex()
                 found[path] = (name, digest)

@@ -3,9 +3,9 @@
 
     base_files.py IMAGE [LABEL]
 
-No program of the image is run, and nothing in it is believed but what other files there agree with: the engine gives its
-files as an archive, and this host's Python reads and sums them. A container is created for that, with the label, and
-never started. Packages are those of dpkg's database in the image, wheels those whose RECORD is there.
+No program of the image is run, and nothing in it is believed but what other files there agree with: the engine gives
+its files as an archive, and this host's Python reads and sums them. A container is created for that, with the label,
+and never started. Packages are those of dpkg's database in the image, wheels those whose RECORD is there.
 Standard library only: it runs on the benchmarked host, beside scenario_a.sh.
 """
 
@@ -51,7 +51,10 @@ WRITTEN = re.compile(
     r"usr/lib/[^/]+/(?:gconv/gconv-modules\.cache|gio/modules/giomodule\.cache)"
 )
 # What apt and dpkg run when they install something.
-HOOK = re.compile(r"(?:-Invoke(?:-Success)?|Install-Pkgs)\b[^\"{;]*(\{[^}]*\}|\"[^\"]*\")|^\s*((?:pre|post|status)-[a-z]+=.*)$", re.MULTILINE)
+HOOK = re.compile(
+    r"(?:-Invoke(?:-Success)?|Install-Pkgs)\b[^\"{;]*(\{[^}]*\}|\"[^\"]*\")|^\s*((?:pre|post|status)-[a-z]+=.*)$",
+    re.MULTILINE,
+)
 
 
 class Files:
