@@ -30,7 +30,6 @@ NUMBER = max(HISTORY)
 
 EVERY: frozenset[str] = frozenset()
 OF_IMAGES = frozenset({DEVCONTAINER})
-NATIVE = frozenset({"native"})
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ RULES = (
     Rule(compile.compilers_are_genuine),
     Rule(tools.compilers_are_of_packages, OF_IMAGES, since=2),
     Rule(tools.tools_are_of_packages, since=2, evidence=frozenset({tools.TOOLS})),
-    Rule(base.wheels_are_those_of_the_bundle, NATIVE, since=2, evidence=frozenset({base.SUMS})),
+    Rule(base.wheels_are_those_of_the_bundle, since=2, evidence=frozenset({base.SUMS})),
     Rule(tools.nothing_was_put_before_python, OF_IMAGES, since=2),
     Rule(tools.the_compile_saw_the_images_variables, OF_IMAGES, since=2),
     Rule(tools.pip_takes_from_its_index, since=2),
