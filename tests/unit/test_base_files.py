@@ -160,16 +160,18 @@ def test_of_a_kind_that_there_is_much_of_so_many_are_told():
     assert len(seen(many)["ready"]) == script.MOST
 
 
-def test_whoever_makes_the_image_sums_the_toolkit_as_the_audit_does(tmp_path):
-    for name, text in {"bin/nvcc": "nvcc", "nvvm/bin/cicc": "cicc"}.items():
+def test_whoever_makes_the_image_sums_the_toolkit_as_the_audit_does(tmp_path, monkeypatch):
+    for name, text in {"bin/nvcc": "nvcc", "nvvm/bin/cicc": "cicc", "lib/large": "x" * 11}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     text = MODULE.read_text(encoding="utf-8")
     # The module itself imports what Ansible sends along with it.
     functions = text[text.index("def sha256(") : text.index("def make(")]
-    names = {"hashlib": hashlib, "Path": Path}
+    names = {"hashlib": hashlib, "Path": Path, "LARGEST": 10}
+    assert f"\nLARGEST = {script.LARGEST // 1024**2} * 1024**2\n" in text
+    monkeypatch.setattr(script, "LARGEST", 10)
     exec(functions, names)  # noqa: S102
-    facts = seen({f"{CUDA}/nvvm/bin/cicc": "cicc"})
+    facts = seen({f"{CUDA}/nvvm/bin/cicc": "cicc", f"{CUDA}/lib/large": "y" * 11})
     assert names["tree_sum"](tmp_path) == facts["toolkits"][f"/{CUDA}"]["sha256"]
 
 

@@ -86,8 +86,8 @@ class Files:
             self.objects.add(path)
 
     def _sum(self, path: str, file: object, size: int) -> None:
-        if size > LARGEST and not TOOLKIT.match(path):
-            self.md5[path] = ""
+        if size > LARGEST:
+            self.md5[path] = self.sha256[path] = ""
             return
         md5, sha256, kept, start = hashlib.md5(), hashlib.sha256(), [], b""  # noqa: S324 - dpkg's own
         for piece in iter(lambda: file.read(1 << 20), b""):
@@ -152,7 +152,7 @@ def wheels(files: Files) -> tuple[set[str], list[str]]:
             path = files.real(posixpath.join(folder, row[0])) if row else ""
             if len(row) > 1 and row[1].startswith("sha256="):
                 digest = base64.urlsafe_b64decode(f"{row[1][len('sha256=') :]}==").hex()
-                (recorded.add if files.sha256.get(path) == digest else altered.append)(path)
+                (recorded.add if files.sha256.get(path) in {"", digest} else altered.append)(path)
             elif path in files.md5 and posixpath.dirname(path) == posixpath.dirname(name):
                 recorded.add(path)  # RECORD itself, and what pip writes beside it
     return recorded, [path for path in altered if path in files.md5]
@@ -169,8 +169,8 @@ def toolkits(files: Files) -> dict[str, dict]:
 
 
 def tree_sum(tree: dict[str, str]) -> str:
-    """Return the one sum of a tree's files, of their sums by path."""
-    lines = (f"{digest}  {path}\n" for path, digest in sorted(tree.items()))
+    """Return the one sum of a tree's files, of their sums by path; of the largest files only the path counts."""
+    lines = (f"{digest or '-'}  {path}\n" for path, digest in sorted(tree.items()))
     return hashlib.sha256("".join(lines).encode("utf-8", errors="surrogateescape")).hexdigest()
 
 
