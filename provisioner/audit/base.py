@@ -35,6 +35,8 @@ __all__ = [
 
 BEFORE = "base_image_before.json"
 AFTER = "base_image.json"
+AT_BUILD = "images_at_build.jsonl"
+AT_END = "images_after.jsonl"
 HISTORY = "base_image_history.jsonl"
 FILES = "base_files.json"
 SETTINGS = "files/benchmarking/scenario_a.env"
@@ -83,6 +85,10 @@ def base_is_one_import(evidence: Evidence) -> Findings:
         return
     if base and later and base.get("Id") != later.get("Id"):
         yield failed(f"it was {base.get('Id')} before the build, and is {later.get('Id')}", AFTER)
+    for image, where in ((base, AT_BUILD), (later, AT_END)):
+        there = {one["id"]: one["layers"] for one in evidence.json_lines(where)}
+        if image and there and there.get(image["Id"]) != image["RootFS"]["Layers"]:
+            yield failed(f"{image['Id']} was not on the host with these layers", where)
     name = str(evidence.run.get("base_image"))
     if not OWN.fullmatch(name):
         yield passed(f"{name} is none that provisioner makes", "run.json")
@@ -112,7 +118,7 @@ def base_is_vouched_for(evidence: Evidence) -> Findings:
         yield failed(f"the files are those of {files['image']}, and the base is {base['Id']}", FILES)
     named = str(evidence.run.get("base_image"))
     digest = named.partition("@")[2]
-    digests = [told.partition("@")[2] for told in base.get("RepoDigests") or ()]
+    digests = [named_as.partition("@")[2] for named_as in base.get("RepoDigests") or ()]
     if digest and digest not in digests:
         yield failed(f"the site names {digest}, and the base is {', '.join(digests) or 'of no registry'}", AFTER)
     wanted = known()["digests"].get(named.removeprefix("docker.io/"), [])
@@ -122,7 +128,8 @@ def base_is_vouched_for(evidence: Evidence) -> Findings:
         labels = base.get("Config", {}).get("Labels") or {}
         layer = next(iter(base.get("RootFS", {}).get("Layers") or ()), None)
         if labels.get(ARCHIVE) != layer:
-            yield failed(f"it was made as {labels.get(ARCHIVE) or 'nobody tells'}, and is {layer}", AFTER)
+            told = f"it was made as {labels[ARCHIVE]}" if labels.get(ARCHIVE) else "it does not say what it was made of"
+            yield failed(f"{told}, and is {layer}; `provisioner prepare` makes it anew", AFTER)
         for path in files["loose"]:
             yield failed(f"{path} is of no package and of no wheel", FILES)
         if not files["toolkits"]:
@@ -264,11 +271,13 @@ def _not_installed_by_the_dockerfile(evidence: Evidence) -> Findings:
     installed = " ".join(line.partition("Successfully installed ")[2] for _, line in lines)
     packages = {str(package["name"]).lower(): package["version"] for package in evidence.json("packages.json") or ()}
     for name in filter(asked.__contains__, MEASURED):
-        version = re.search(rf"(?:^| ){name}-(\d\S*)", installed)
-        if not version:
+        versions = re.findall(rf"(?:^| ){name}-(\d\S*)", installed)
+        if not versions:
             yield failed(f"the build did not install {name}", LOG)
-        elif packages and version[1] != packages.get(name):
-            yield failed(f"the build installed {name} {version[1]}, and {packages.get(name)} is there", "packages.json")
+        elif packages and versions[-1] != packages.get(name):
+            yield failed(
+                f"the build installed {name} {versions[-1]}, and {packages.get(name)} is there", "packages.json"
+            )
     if "torch" in asked:
         yield from _too_small_for_torch(evidence)
 

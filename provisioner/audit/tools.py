@@ -64,7 +64,7 @@ EDITABLE = re.compile(r"A .*/(?:dist|site)-packages/__editable__\.xformers-[^/]+
 LOOKS_ELSEWHERE = re.compile(r"PIP_(?!BUILD_TRACKER$).*|PYTHON.*|LD_.*|LIBRARY_PATH|BASH_ENV|ENV")
 ON_PATH = re.compile(
     rf"{FOLDER}|/usr/local/nvidia/bin|{TOOLKIT_FOLDER}/bin|/workspaces/[^/]+/\.devcontainer/bin|"
-    r"(?:/home/[^/]+|/root)/(?:\.local/)?bin"
+    r"(?:/home/[^/]+|/root)/(?:\.local/)?bin|/usr/(?:local/)?games"
 )
 SETTING = re.compile(r"[^.]+\.(?:[\w-]*\.)?([\w-]+)='(.*)'")
 
@@ -181,7 +181,8 @@ def pip_takes_from_its_index(evidence: Evidence) -> Findings:
             yield failed(f"pip is told {line:.80}", ENVIRONMENT)
     folder = wheels_folder(evidence) or None
     inputs = evidence.json("files/benchmarking/inputs.json") or {}
-    indexes = {_less_login(str(word)) for call in inputs.get("python_packages") or () for word in call}
+    words = (str(word) for call in inputs.get("python_packages") or () for word in call)
+    indexes = {_less_login(re.sub(r"^--[\w-]+=", "", word)) for word in words}
     for name, lines in ((LOG, evidence.log), (PIP_LOG, evidence.text(PIP_LOG).splitlines())):
         for number, line in enumerate(lines, 1):
             yield from _taken(line, folder, None if native else indexes, f"{name}:{number}")

@@ -16,6 +16,7 @@ from provisioner.evidence import Evidence
 
 BASES = ("base_image_before.json", "base_image.json")
 IMAGES = ("image_inspect.json", "container_image.json")
+LISTINGS = ("images_before.jsonl", "images_at_build.jsonl", "images_after.jsonl")
 HISTORIES = ("base_image_history.jsonl", "image_history.jsonl", "container_image_history.jsonl")
 FILES = "base_files.json"
 TOOLS = "toolchain.json"
@@ -72,6 +73,15 @@ def second_layer(folder):
         image["RootFS"]["Layers"].insert(1, LAYER)
 
     of_each((*BASES, *IMAGES), put)(folder)
+
+    def put_too(images):
+        for image in images:
+            if image["id"] in of_bases:
+                image["layers"].insert(1, LAYER)
+
+    of_bases = {json.loads((folder / name).read_text())[0]["Id"] for name in BASES}
+    for name in LISTINGS:
+        edit_lines(folder / name, put_too)
     row = {"CreatedBy": "/bin/sh -c put-it-there", "CreatedAt": "2026-11-23T06:38:16Z", "Size": "9MB", "Comment": ""}
     for name in HISTORIES:
         edit_lines(folder / name, lambda rows: rows.insert(len(rows) - 1, row))
@@ -125,6 +135,9 @@ def named(digest):
 CHEATS = {
     "base_is_one_import": {
         "a layer was put on it": second_layer,
+        "a base that was not on the host": lines(
+            "images_at_build.jsonl", lambda images: [image.update(id="sha256:0") for image in images]
+        ),
         "another base at the end": changed("base_image.json", lambda image: image[0].update(Id=f"sha256:{'3' * 64}")),
     },
     "base_is_vouched_for": {

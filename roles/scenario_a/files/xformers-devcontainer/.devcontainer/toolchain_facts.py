@@ -83,6 +83,9 @@ def main() -> int:
     # pip is as its wheel has it where all of its files are.
     broken = sorted(path for path, (name, digest) in wheels.items() if name == "pip" and sha256(path) != digest)
 
+    def is_broken(wheel: str) -> bool:
+        return wheel == "pip" and bool(broken)
+
     def whose(path: str) -> dict:
         real = reals[path]
         wheel, digest = wheels.get(real, (None, ""))
@@ -93,7 +96,7 @@ def main() -> int:
             "sha256": own,
             "package": packaged.get(real),
             "wheel": wheel,
-            "altered": real in altered or bool(wheel and own != digest) or bool(wheel == "pip" and broken),
+            "altered": real in altered if real in packaged else bool(wheel and (own != digest or is_broken(wheel))),
         }
 
     tools = [

@@ -199,7 +199,7 @@ def facts(files: Files) -> dict:
         "files": len(files.md5),
         "sha256": tree_sum(files.sha256),
         "packages": count,
-        "altered": told([*altered, *altered_wheels]),
+        "altered": told([*altered, *(path for path in altered_wheels if path not in owned)]),
         "loose": told(outside),
         "ready": told(
             [path for path in places if READY.fullmatch(path)]
