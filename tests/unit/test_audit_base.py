@@ -435,7 +435,8 @@ def test_a_container_of_root_is_no_cheat(folder):
 
 def test_a_run_that_was_cut_short_before_it_looked_into_the_base_is_accused_of_nothing(folder):
     (folder / "result.json").write_text('{"outcome": "interrupted", "exit_code": 143, "phase": "pre_commit"}')
-    for name in (FILES, TOOLS, "base_image.json", *HISTORIES, "image_inspect.json", "images_after.jsonl"):
+    written_at_the_end = (FILES, TOOLS, "base_image.json", *HISTORIES, *IMAGES, "container_inspect.json")
+    for name in (*written_at_the_end, "images_after.jsonl"):
         (folder / name).unlink()
     evidence_sample.seal(folder)
     assert failed(folder) == []
