@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING, Any
 
+from provisioner.audit import dockerfile
 from provisioner.audit.base import FOLDER, TOOLKIT_FOLDER, vouched_toolkits, wheels_folder
 from provisioner.audit.finding import Findings, failed, passed, skipped, unwritten
-from provisioner.audit.names import DEVCONTAINER, LOG, PIP_LOG
+from provisioner.audit.names import DEVCONTAINER, DOCKERFILE, LOG, PIP_LOG
 
 if TYPE_CHECKING:
     from provisioner.evidence import Evidence
@@ -173,10 +175,10 @@ def pip_takes_from_its_index(evidence: Evidence) -> Findings:
         yield skipped("there is no log", LOG)
         return
     native = evidence.runtime != DEVCONTAINER
-    ca = dict(entry.partition("=")[::2] for entry in _container(evidence).get("Env") or ()).get("PIP_CERT")
+    authorities = _authorities(evidence)
     for line in (evidence.json(ENVIRONMENT) or {}).get("pip_config") or ():
         setting = SETTING.fullmatch(str(line))
-        told = setting and (setting[1] in REACHING if native else (setting[1], setting[2]) == ("cert", ca))
+        told = setting and (setting[1] in REACHING if native else setting[1] == "cert" and setting[2] in authorities)
         if not told:
             yield failed(f"pip is told {line:.80}", ENVIRONMENT)
     folder = wheels_folder(evidence) or None
@@ -222,6 +224,14 @@ def _there_already(evidence: Evidence) -> Findings:
 
 def _container(evidence: Evidence) -> dict[str, Any]:
     return evidence.inspected("container_inspect.json").get("Config") or {}
+
+
+def _authorities(evidence: Evidence) -> set[str]:
+    """Return the files of authorities that pip is told of by the Dockerfile, or by the base."""
+    steps = dockerfile.parse(evidence.text(DOCKERFILE))
+    told = (entry for step in steps if step.name == "ENV" for entry in shlex.split(step.arguments))
+    entries = (*told, *(_container(evidence).get("Env") or ()))
+    return {value for name, _, value in (entry.partition("=") for entry in entries) if name == "PIP_CERT"}
 
 
 def _less_login(url: str) -> str:
