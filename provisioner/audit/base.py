@@ -40,6 +40,7 @@ AT_END = "images_after.jsonl"
 HISTORY = "base_image_history.jsonl"
 FILES = "base_files.json"
 SETTINGS = "files/benchmarking/scenario_a.env"
+ECHOED = re.compile(r" \+ (?:inside )?python3 -m pip install --no-cache-dir --no-index --find-links (/\S+) ")
 SUMS = "wheels.txt"
 BUNDLE = "bundle.json"
 KNOWN = Path(__file__).parent / "known_bases.json"
@@ -243,9 +244,15 @@ def wheels_are_those_of_the_bundle(evidence: Evidence) -> Findings:
 
 
 def wheels_folder(evidence: Evidence) -> str:
-    """Return the folder from which alone pip installs on a host without containers; empty where there is none."""
-    told = re.search(r"^SCENARIO_A_WHEELS=(/.+)$", evidence.text(SETTINGS), re.MULTILINE)
-    return told[1].rstrip("/") if told and evidence.runtime != DEVCONTAINER else ""
+    """Return the folder from which alone pip installs on a host without containers; empty where there is none.
+
+    The scripts echo it; whoever ran them by hand may have named another one than the settings.
+    """
+    if evidence.runtime == DEVCONTAINER:
+        return ""
+    echoed = (ECHOED.search(line) for line in evidence.log if "--find-links" in line)
+    told = next(filter(None, echoed), None) or re.search(r"^SCENARIO_A_WHEELS=(/.+)$", evidence.text(SETTINGS), re.M)
+    return told[1].rstrip("/") if told else ""
 
 
 def _wheels(evidence: Evidence) -> dict[str, str]:

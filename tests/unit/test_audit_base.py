@@ -448,11 +448,13 @@ WHEELS = "/var/lib/provisioner/sources/bundle/wheels"
 KNOWN_SUM = base.known()["wheels"][0]
 
 
-def natively(folder, files, sums, profile="offline"):
+ECHO = f"+ inside python3 -m pip install --no-cache-dir --no-index --find-links {WHEELS} a"
+
+
+def natively(folder, files, sums, profile="offline", settings=f"SCENARIO_A_WHEELS={WHEELS}\n"):
     """Make the evidence that of a run without containers, with these wheels and this bundle."""
     edit_json(folder / "run.json", lambda run: run.update(runtime="native", profile=profile, base_image=""))
-    settings = folder / "files/benchmarking/scenario_a.env"
-    settings.write_text(f"SCENARIO_A_WHEELS={WHEELS}\n")
+    (folder / "files/benchmarking/scenario_a.env").write_text(settings)
     (folder / "wheels.txt").write_text("".join(f"{digest}  {name}\n" for name, digest in sums.items()))
     if files is not None:
         (folder / "bundle.json").write_text(json.dumps({"files": files}))
@@ -472,6 +474,13 @@ def test_wheels_of_the_sites_own_are_told_and_no_cheat(folder):
     checks = natively(folder, None, {"a": "7" * 64}, profile="registries")
     assert checks["wheels_are_those_of_the_bundle"].outcome == "pass"
     assert told(folder).endswith("base not vouched for: a is of no lock that is known")
+
+
+def test_wheels_that_somebody_named_who_ran_the_script_by_hand_are_no_cheat(folder):
+    """The scripts echo them, and the settings do not have them."""
+    said_in_build(ECHO)(folder)
+    checks = natively(folder, {"wheels/a": KNOWN_SUM}, {"a": KNOWN_SUM}, settings="")
+    assert checks["wheels_are_those_of_the_bundle"].outcome == checks["pip_takes_from_its_index"].outcome == "pass"
 
 
 @pytest.mark.parametrize(
