@@ -135,7 +135,7 @@ def base_is_vouched_for(evidence: Evidence) -> Findings:
             yield failed(f"{path} is of no package and of no wheel", FILES)
         if not files["toolkits"]:
             yield failed("it has no toolkit", FILES)
-    yield from _toolkits_that_are_not_their_wheels(evidence)
+        yield from _toolkits_that_are_not_their_wheels(evidence)
     voucher = _voucher(evidence)
     yield passed(voucher or f"nothing contradicts it, and nobody vouches for it: {_called(evidence)}", FILES)
 
@@ -313,13 +313,16 @@ def _called(evidence: Evidence) -> str:
 def _voucher(evidence: Evidence) -> str:
     """Return who vouches for the base, in words; empty where nobody does."""
     base, named = _base(evidence), str(evidence.run.get("base_image"))
-    digests = {told.partition("@")[2] for told in base.get("RepoDigests") or ()}
+    digests = {told.partition("@")[2] for told in base.get("RepoDigests") or ()} - {""}
     if named.partition("@")[2] in digests:
         return "it has the digest that the site names"
     if digests & set(known()["digests"].get(named.removeprefix("docker.io/"), [])):
         return "it has the digest that its registry is known to have"
     labels = base.get("Config", {}).get("Labels") or {}
-    if OWN.fullmatch(named) and _of_wheels(labels) and base["RootFS"]["Layers"] == [labels.get(ARCHIVE)]:
+    entry = _of_wheels(labels)
+    toolkits = {tree["sha256"] for tree in evidence.mapping(FILES)["toolkits"].values()}
+    of_wheels = entry is not None and toolkits and toolkits <= set(entry["sha256"].values())
+    if OWN.fullmatch(named) and of_wheels and base["RootFS"]["Layers"] == [labels.get(ARCHIVE)]:
         return "it is what provisioner made of packages and of wheels with known sums"
     return ""
 

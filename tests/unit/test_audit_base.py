@@ -495,3 +495,11 @@ def test_wheels_that_somebody_named_who_ran_the_script_by_hand_are_no_cheat(fold
 )
 def test_wheels_that_the_bundle_has_not_are_caught(folder, files, sums):
     assert natively(folder, files, sums)["wheels_are_those_of_the_bundle"].outcome == "fail"
+
+
+def test_a_base_for_a_machine_that_nobody_knows_is_vouched_for_by_nobody(folder):
+    """Its labels name wheels that the rules know, and its toolkit is none that these make."""
+    another_tree(folder)
+    of_each(BASES, lambda image: image.update(Architecture="riscv64"))(folder)
+    evidence_sample.seal(folder)
+    assert "base not vouched for: provisioner/cuda:13.0-devel sha256:" in told(folder)
