@@ -21,7 +21,7 @@ from provisioner.archive import Contents, read
 from provisioner.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 # A file system's and the kernel's coarse clocks tick every 10 ms at the slowest; this is a few of them.
@@ -263,6 +263,16 @@ class Evidence:
         if len(lines) > bounds.LOG_LINES:
             raise ValueError(f"scenario_a.log has more than {bounds.LOG_LINES} lines")
         return lines
+
+    def log_of(self, phase: str) -> Iterator[tuple[int, str]]:
+        """Yield the log's lines of a phase, from its heading to the next, with their numbers."""
+        inside = False
+        for number, line in enumerate(self.log, 1):
+            heading = re.search(r" === (\w+) ===$", line)
+            if heading:
+                inside = heading[1] == phase
+            if inside:
+                yield number, line
 
     @cached_property
     def ninja_calls(self) -> list[NinjaCall]:

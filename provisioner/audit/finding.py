@@ -4,9 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-__all__ = ["FAIL", "PASS", "SKIP", "Finding", "Findings", "Outcome", "failed", "match", "passed", "skipped"]
+if TYPE_CHECKING:
+    from provisioner.evidence import Evidence
+
+__all__ = [
+    "FAIL",
+    "PASS",
+    "SKIP",
+    "Finding",
+    "Findings",
+    "Outcome",
+    "failed",
+    "match",
+    "passed",
+    "skipped",
+    "unwritten",
+]
 
 Outcome = Literal["pass", "fail", "skip"]
 PASS: Outcome = "pass"  # noqa: S105
@@ -40,6 +55,11 @@ def failed(detail: str, evidence: str) -> Finding:
 def skipped(detail: str, evidence: str) -> Finding:
     """The evidence does not tell, because the run did not get that far or this machine has no GPU."""
     return Finding(SKIP, detail, evidence)
+
+
+def unwritten(evidence: Evidence, detail: str, name: str) -> Finding:
+    """A file is not there: a run that ended well has written it, one that was cut short may not have got to it."""
+    return failed(detail, name) if evidence.outcome == "ok" else skipped(detail, name)
 
 
 def match(text: str, pattern: str | re.Pattern[str]) -> tuple[int, str] | None:

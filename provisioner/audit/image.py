@@ -36,7 +36,7 @@ def no_shortcut_image(evidence: Evidence) -> Findings:
 
 def no_cached_layer(evidence: Evidence) -> Findings:
     """The build said --no-cache, and that it took nothing from a cache, of layers or of pip."""
-    lines = list(_phase(evidence, "image_build"))
+    lines = list(evidence.log_of("image_build"))
     if not lines or not evidence.ended("image_build"):
         yield skipped("the image was not built", LOG)
         return
@@ -192,14 +192,3 @@ def _moment(text: Any) -> float:
 
 def _created(row: dict[str, Any]) -> float:
     return _moment(row["CreatedAt"])
-
-
-def _phase(evidence: Evidence, name: str) -> Iterator[tuple[int, str]]:
-    """The log's lines of a phase, with their numbers."""
-    inside = False
-    for number, line in enumerate(evidence.log, 1):
-        heading = re.search(r" === (\w+) ===$", line)
-        if heading:
-            inside = heading[1] == name
-        if inside:
-            yield number, line

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from provisioner.audit import laid_down, shipped, whole
+from provisioner.audit import base, laid_down, shipped, whole
 from provisioner.audit.finding import FAIL, PASS, SKIP, Finding, Findings, failed
 from provisioner.audit.rules import NUMBER, RULES, Rule
 from provisioner.audit.verdict import verdict
@@ -72,6 +73,8 @@ def _remarks(evidence: Evidence, checks: list[Check], superseded: date | None) -
     before = [check.name for check in checks if check.asked == "made_before"]
     if before:
         remarks.append(f"made before the audit asked for: {', '.join(before)}")
+    with suppress(*MISSHAPEN):  # a rule finds it again, and tells
+        remarks += base.remarks(evidence)
     return remarks
 
 

@@ -8,7 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from provisioner.audit import attention, compile, configuration, image, laid_down, source, whole, work
+from provisioner.audit import (
+    attention,
+    base,
+    compile,
+    configuration,
+    image,
+    laid_down,
+    source,
+    tools,
+    whole,
+    work,
+)
 from provisioner.audit.names import DEVCONTAINER
 
 if TYPE_CHECKING:
@@ -21,7 +32,8 @@ __all__ = ["HISTORY", "NUMBER", "RULES", "Rule"]
 
 HISTORY = {
     1: "the 26 checks that there were when rules got a number; a check tells all that it finds",
-    2: "a compile's work: its edges, times, samples, CPU time and extension fit each other; the source is what it says",
+    2: "what was told is set against what it cost and where it came from: the base and its tools are vouched for; a "
+    "compile's edges, times, samples, CPU time and extension fit each other; the source is what it says",
 }
 """What came with each number."""
 
@@ -74,6 +86,11 @@ RULES = (
     Rule(configuration.configuration_has_no_shortcut, OF_IMAGES),
     Rule(configuration.configuration_in_force_is_the_one_laid_down, OF_IMAGES),
     Rule(configuration.no_builder_image, OF_IMAGES),
+    Rule(base.base_is_one_import, OF_IMAGES, since=2),
+    Rule(base.base_is_vouched_for, OF_IMAGES, since=2, evidence=frozenset({base.FILES})),
+    Rule(base.base_sets_nothing_of_its_own, OF_IMAGES, since=2),
+    Rule(base.nothing_was_ready_in_the_base, OF_IMAGES, since=2, evidence=frozenset({base.FILES})),
+    Rule(base.settings_are_the_dockerfiles, OF_IMAGES, since=2),
     Rule(image.no_shortcut_image, OF_IMAGES),
     Rule(image.no_cached_layer, OF_IMAGES),
     Rule(image.layers_are_new, OF_IMAGES),
@@ -87,6 +104,12 @@ RULES = (
     Rule(compile.installed_once),
     Rule(compile.no_compiler_cache),
     Rule(compile.compilers_are_genuine),
+    Rule(tools.compilers_are_of_packages, OF_IMAGES, since=2),
+    Rule(tools.tools_are_of_packages, since=2, evidence=frozenset({tools.TOOLS})),
+    Rule(base.wheels_are_those_of_the_bundle, since=2, evidence=frozenset({base.SUMS})),
+    Rule(tools.nothing_was_put_before_python, OF_IMAGES, since=2),
+    Rule(tools.the_compile_saw_the_images_variables, OF_IMAGES, since=2),
+    Rule(tools.pip_takes_from_its_index, since=2),
     Rule(compile.compilers_were_at_work),
     Rule(compile.extension_is_of_this_compile),
     Rule(source.source_is_what_was_asked_for, since=2),

@@ -40,6 +40,7 @@ EVIDENCE = (
     "commit.txt",
     "tree.txt",
     "environment.json",
+    "toolchain.json",
     "attention_test.log",
     "files",
     "container/events.jsonl",
@@ -62,6 +63,7 @@ EVIDENCE = (
     "base_image_cuda.txt",
     "base_image.json",
     "base_image_history.jsonl",
+    "base_files.json",
     "image_inspect.json",
     "image_history.jsonl",
     "container_image.json",
@@ -73,6 +75,8 @@ EVIDENCE = (
     "devcontainer_version.txt",
     "devcontainer_configuration.json",
     "native_checks.json",
+    "wheels.txt",
+    "bundle.json",
 )
 """The evidence that the files here make, on one runtime or another: what a new set is said to make."""
 

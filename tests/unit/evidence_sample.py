@@ -18,8 +18,8 @@ LONGEST = 300
 # Of pip's output whole lines: what compiles and what links, and what ptxas told.
 KEPT_OF_PIP = re.compile(r"^\+ |^\s*\[\d+/\d+\]| -shared |ptxas info|Successfully installed xformers")
 KEPT = re.compile(
-    r"=== | \+ |^\+ |Step \d+/|Scenario A|No NVIDIA GPU|Using c|Successfully installed xformers"
-    r"|^\S+Z (?:\[\S+Z\] )?\s*\[\d+/\d+\] "
+    r"=== | \+ |^\+ |Step \d+/|Scenario A|No NVIDIA GPU|Using c|Successfully installed|Looking in |"
+    r"Requirement already satisfied|^\S+Z (?:\[\S+Z\] )?\s*\[\d+/\d+\] "
 )
 
 
@@ -47,8 +47,9 @@ def copy(target: Path) -> Path:
 
 
 def cut(text: str) -> str:
-    """Keep the lines that a check reads, and what fits of each."""
-    return "".join(f"{line[:LONGEST]}\n" for line in text.splitlines() if KEPT.search(line))
+    """Keep the lines that a check reads, and what fits of each; of what was installed all."""
+    kept = (line for line in text.splitlines() if KEPT.search(line))
+    return "".join(f"{line if 'Successfully' in line else line[:LONGEST]}\n" for line in kept)
 
 
 def main(run: Path) -> None:

@@ -4,6 +4,7 @@ git, the virtual environment and the scripts are real. tests/hosts/test_native.p
 torch and xformers on a GPU were run as docs/results tells.
 """
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -245,6 +246,18 @@ def test_the_same_phases_without_a_container(run, site):
     assert json.loads((run.evidence / "packages.json").read_text())[0]["name"] == "torch"
     assert {each["outcome"] for each in json.loads((run.evidence / "native_checks.json").read_text())} == {"ok"}
     assert "docker" not in done.stdout
+
+
+def test_the_wheels_that_pip_could_take_and_their_bundles_manifest_are_evidence(run, tmp_path):
+    wheels = tmp_path / "bundle/wheels"
+    wheels.mkdir(parents=True)
+    (wheels / "a b.whl").write_text("a")
+    (wheels.parent / "manifest.json").write_text('{"files": {}}')
+    run(SCENARIO_A_WHEELS=str(wheels))
+    assert (run.evidence / "wheels.txt").read_text() == f"{hashlib.sha256(b'a').hexdigest()}  a b.whl\n"
+    assert (run.evidence / "bundle.json").read_text() == '{"files": {}}'
+    tools = json.loads((run.evidence / "toolchain.json").read_text())["tools"]
+    assert {"gcc", "nvcc", "python", "pip"} <= {tool["name"] for tool in tools}
 
 
 def test_the_compile_sees_the_site_s_torch_and_nothing_of_the_caller(run, site):

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from pathlib import Path
 
 from ansible.module_utils import provisioner_variables as variables
@@ -21,6 +23,13 @@ options:
   name: {description: The image's name., type: str, required: true}
   inputs: {description: Hash of all that decides what is in the image., type: str, required: true}
   label: {description: The label that keeps this hash., type: str, required: true}
+  labels:
+    description:
+      - "Names of the labels that say what the image was made of: archive, the sum of what was imported, which its one
+        layer has; toolkit, the sum of the sums of the toolkit's files; wheels, which they came in."
+    type: dict
+    required: true
+  toolkit: {description: The folder below wheels that has the toolkit., type: str, required: true}
   anew: {description: Make it although one from these inputs is there., type: bool, default: false}
   work: {description: A folder to make it in; removed in the end., type: path, required: true}
   distribution: {description: Whose packages to take; apt calls it the origin., type: str, required: true}
@@ -36,6 +45,7 @@ options:
   environment: {description: The image's variables., type: dict, default: {}}
 """
 
+LARGEST = 100 * 1024**2
 MIRROR = "run 'apt-get update' on the host, mend what it complains of and run this again"
 ENGINE = "check that the host has free disk and that 'docker info' works there, and run this again"
 
@@ -74,6 +84,26 @@ def ways_to_mirrors(module: AnsibleModule, work: Path) -> list[str]:
     return [f'--setup-hook=cp {settings} "{place}"', f'--customize-hook=rm "{place}"']
 
 
+def sha256(path: Path) -> str:
+    """Return a file's SHA-256, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for piece in iter(lambda: file.read(1 << 20), b""):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def tree_sum(folder: Path) -> str:
+    """Return the SHA-256 of what `sha256sum` prints for the files of a folder, in order of their paths.
+
+    The same as tree_sum() of scenario_a's base_files.py, which sums the toolkit in an image, and none of the largest.
+    """
+    files = sorted((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*") if path.is_file())
+    sums = (sha256(path) if path.stat().st_size <= LARGEST else "-" for _, path in files)
+    lines = (f"{digest}  {name}\n" for digest, (name, _) in zip(sums, files))  # noqa: B905 (Python 3.9)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
 def make(module: AnsibleModule, work: Path) -> None:
     """Make the image in the folder `work`."""
     params, rootfs = module.params, work / "rootfs.tar"
@@ -87,7 +117,13 @@ def make(module: AnsibleModule, work: Path) -> None:
     tree = [*bootstrap, params["release"], str(rootfs), *package_sources(module)]
     # Its temporary files go with the folder, even when it is killed.
     run(module, "mmdebstrap", tree, MIRROR, cwd=str(work), environ_update={"TMPDIR": str(work)})
+    made = {
+        "archive": f"sha256:{sha256(rootfs)}",
+        "toolkit": f"sha256:{tree_sum(work / 'wheels' / params['toolkit'])}",
+        "wheels": ",".join(sorted(re.findall(r"^[\w.-]+==[^\s\\;]+", params["lock"], re.MULTILINE))),
+    }
     changes = [f"--change=ENV {name}={value}" for name, value in params["environment"].items()]
+    changes += [f"--change=LABEL {label}={made[what]}" for what, label in params["labels"].items()]
     changes += [f"--change=LABEL {params['label']}={params['inputs']}", '--change=CMD ["/bin/bash"]']
     message = "--message=made by provisioner from the distribution's packages and CUDA's wheels"
     run(module, "docker import", ["docker", "import", *changes, message, str(rootfs), params["name"]], ENGINE)
@@ -98,10 +134,11 @@ def main() -> None:
     text, texts = {"type": "str", "required": True}, {"type": "list", "elements": "str", "default": []}
     module = AnsibleModule(
         argument_spec={
-            **dict.fromkeys(("name", "inputs", "label", "distribution", "release", "lock"), text),
+            **dict.fromkeys(("name", "inputs", "label", "toolkit", "distribution", "release", "lock"), text),
             **{name: {"type": "path", "required": True} for name in ("work", "keyring")},
             **dict.fromkeys(("dpkg_options", "hooks"), texts),
             "environment": {"type": "dict", "default": {}},
+            "labels": {"type": "dict", "required": True},
             "anew": {"type": "bool", "default": False},
         },
         supports_check_mode=True,

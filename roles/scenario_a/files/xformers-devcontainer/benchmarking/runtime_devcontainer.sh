@@ -225,7 +225,8 @@ inside() {
     echo "=== packages.json"; python3 -m pip list --format json
     echo "=== commit.txt"; git -C xformers rev-parse HEAD
     echo "=== tree.txt"; git -C xformers rev-parse "HEAD^{tree}"
-    echo "=== environment.json"; python3 .devcontainer/environment_facts.py'
+    echo "=== environment.json"; python3 .devcontainer/environment_facts.py
+    echo "=== toolchain.json"; python3 -B .devcontainer/toolchain_facts.py'
 }
 told_inside() { sed -n "/^=== $1\$/,/^=== /{/^=== /!p}" "$evidence/inside.txt"; }
 
@@ -252,8 +253,13 @@ runtime_evidence_after() {
     keep container_diff.txt docker container diff "$container" &
     asked+=("$!")
     keep inside.txt inside
-    for name in packages.json commit.txt tree.txt environment.json; do keep "$name" told_inside "$name"; done
+    for name in packages.json commit.txt tree.txt environment.json toolchain.json; do keep "$name" told_inside "$name"; done
     rm -f "$evidence/inside.txt"
   fi
   [ "${#asked[@]}" -eq 0 ] || wait "${asked[@]}"
+  # Last, since the container that it makes has the workspace's label, by which the Dev Container CLI knows its own.
+  if built_image >/dev/null 2>&1; then
+    keep base_files.json timeout --kill-after=10 600 \
+      python3 -B "$here/base_files.py" "$(base_image)" "devcontainer.local_folder=$work"
+  fi
 }

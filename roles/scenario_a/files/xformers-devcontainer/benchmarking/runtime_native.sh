@@ -86,11 +86,20 @@ runtime_evidence_before() { :; }
 
 runtime_evidence_at_build() { :; }
 
+# The sums of all that pip could install from.
+wheels() { (cd "$SCENARIO_A_WHEELS" && find . -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0r sha256sum); }
+
 runtime_evidence_after() {
   [ -e "$environment" ] || return 0
   keep packages.json inside python3 -m pip list --format json
   keep commit.txt inside git -C xformers rev-parse HEAD
   keep tree.txt inside git -C xformers rev-parse 'HEAD^{tree}'
   keep environment.json inside python3 .devcontainer/environment_facts.py
+  keep toolchain.json inside python3 -B .devcontainer/toolchain_facts.py
+  if [ -n "${SCENARIO_A_WHEELS-}" ]; then
+    keep wheels.txt wheels
+    # That of a bundle, beside its wheels.
+    if [ -f "$SCENARIO_A_WHEELS/../manifest.json" ]; then keep bundle.json cat "$SCENARIO_A_WHEELS/../manifest.json"; fi
+  fi
   keep extension.txt inside find xformers/xformers -maxdepth 1 -name '_C*.so' -exec sha256sum {} +
 }
