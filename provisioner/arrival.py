@@ -13,7 +13,7 @@ from typing import Any
 from provisioner import bounds, collect, names
 from provisioner.evidence import Evidence
 
-__all__ = ["bring_in", "is_here", "record"]
+__all__ = ["bring_in", "challenged", "is_here", "record"]
 
 
 def is_here(folder: Path) -> bool:
@@ -82,6 +82,12 @@ def _unpack(tar: tarfile.TarFile, into: Path) -> None:
                 shutil.copyfileobj(source, target)
         elif member.isdir():
             path.mkdir(parents=True, exist_ok=True)
+
+
+def challenged(folder: Path, challenge: str | None) -> None:
+    """Do nothing where a run had the challenge that was chosen here for it, or none was. Raise ValueError otherwise."""
+    if challenge and Evidence(folder).run.get("challenge") != challenge:
+        raise ValueError("it has another challenge than this controller chose for it: somebody made its evidence")
 
 
 def record(folder: Path, host: str) -> dict[str, Any]:

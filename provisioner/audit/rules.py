@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from provisioner.audit import attention, compile, configuration, image, laid_down, whole
+from provisioner.audit import attention, compile, configuration, image, laid_down, story, whole
 from provisioner.audit.names import DEVCONTAINER
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ __all__ = ["HISTORY", "NUMBER", "RULES", "Rule"]
 
 HISTORY = {
     1: "the 26 checks that there were when rules got a number; a check tells all that it finds",
+    2: "the attention test was computed for the run, on a GPU that its container had; the run's evidence tells one story, "
+    "and nothing of it is missing; records have all checks and no more than is theirs",
 }
 """What came with each number."""
 
@@ -29,6 +31,8 @@ NUMBER = max(HISTORY)
 
 EVERY: frozenset[str] = frozenset()
 OF_IMAGES = frozenset({DEVCONTAINER})
+# What the first files wrote by which a run tells one story.
+SUMMED_AGAIN = frozenset({"scripts_after.sha256"})
 
 
 @dataclass(frozen=True)
@@ -85,5 +89,14 @@ RULES = (
     Rule(compile.compilers_were_at_work),
     Rule(compile.extension_is_of_this_compile),
     Rule(attention.attention_test_passed),
+    Rule(attention.container_had_the_gpu, since=2, evidence=frozenset({"gpus.txt"})),
+    Rule(attention.attention_was_computed_for_this_run, since=2, evidence=frozenset({"container/attention.jsonl"})),
+    Rule(story.runtime_is_that_of_the_inputs, since=2),
+    Rule(story.it_is_one_run_on_one_host, since=2, evidence=SUMMED_AGAIN),
+    Rule(story.phases_follow_each_other, since=2, evidence=SUMMED_AGAIN),
+    Rule(story.log_tells_the_same_times, since=2, evidence=SUMMED_AGAIN),
+    Rule(story.engine_tells_the_same_times, OF_IMAGES, since=2, evidence=SUMMED_AGAIN),
+    Rule(story.scripts_stayed_as_they_were, since=2, evidence=SUMMED_AGAIN),
+    Rule(story.nothing_is_missing, since=2, evidence=SUMMED_AGAIN),
 )
 """In the order in which they are told; `record_is_true`, which needs all others, comes after them."""

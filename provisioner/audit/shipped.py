@@ -65,6 +65,10 @@ EVIDENCE = (
     "devcontainer_version.txt",
     "devcontainer_configuration.json",
     "native_checks.json",
+    "gpus.txt",
+    "scripts_after.sha256",
+    "scripts_inside.sha256",
+    "container/attention.jsonl",
 )
 """The evidence that the files here make, on one runtime or another: what a new set is said to make."""
 
