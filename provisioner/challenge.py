@@ -1,7 +1,7 @@
 """What the controller chooses before each run, so that nobody can have computed the attention test's results earlier.
 
-A file for each run that was started from here, <state>/challenges/HOST/RUN_ID: there before the run is, and kept, so that
-what a run was given stays known. A run that another controller takes up has the challenge of the one that started it.
+A file for each run that was started from here, <state>/challenges/HOST/RUN_ID: there before the run is, and kept, so
+that what a run was given stays known. A run that another controller takes up keeps what it was started with.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BYTES = 32
 
 
 def choose(state: Path, host: str, run_id: str) -> str:
-    """Return a new challenge for a run, 64 hex digits, which is noted already. Raise OSError where it cannot be kept."""
+    """Return a new challenge for a run, 64 hex digits, which is noted by then. Raise OSError where it cannot be."""
     path = _path(state, host, run_id)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     challenge = secrets.token_hex(BYTES)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # A file system's and the kernel's coarse clocks tick every 10 ms at the slowest; this is a few of them.
 CLOCK_GRAIN = 0.05
-# A clock that is off by less than this, in seconds, was not set: so long at most lies between reading one clock and the other.
+# A clock that moved by less than this, in seconds, was not set: so much may lie between reading one and the other.
 CLOCK_SET = 2.0
 # What reading evidence raises where it is not of the shape that a run writes.
 MISSHAPEN = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)

@@ -44,8 +44,9 @@ options:
     type: str
   challenge:
     description:
-      - With C(started), 64 hex digits that a run which is started makes its attention test's numbers of. The action plugin
-        of this name chooses them, and notes them below O(state_dir) of the controller; without any the host takes its own.
+      - With C(started), 64 hex digits that a run which is started makes its attention test's numbers of. The action
+        plugin of this name chooses them, and notes them below O(state_dir) of the controller; without any the host has
+        its own.
     type: str
     default: ""
   state_dir:

@@ -114,7 +114,9 @@ def _given(container: dict[str, Any]) -> bool:
     asked = host.get("DeviceRequests") or []
     if any("gpu" in str([one.get("Capabilities"), one.get("DeviceIDs")]) for one in asked):
         return True
-    visible = [entry.partition("=")[2] for entry in container.get("Config", {}).get("Env") or [] if "_VISIBLE_D" in entry]
+    visible = [
+        entry.partition("=")[2] for entry in container.get("Config", {}).get("Env") or [] if "_VISIBLE_D" in entry
+    ]
     by_runtime = host.get("Runtime") == "nvidia" and any(value not in {"", "void", "none"} for value in visible)
     return by_runtime or any("/dev/nvidia" in str(device) for device in host.get("Devices") or [])
 

@@ -1,9 +1,9 @@
 """What the attention test must have returned, computed again: plain Python, and no library but Python's own.
 
-The numbers of an input are the bytes of SHAKE-256 of the text CHALLENGE:CASE:NAME (query, key, value), each a signed byte
-over 64, in the order in which the input lies in memory: (batch, token, head, feature). So are the places of the rows that
-are evidence: each is eight bytes of CHALLENGE:CASE:places, modulo the number of rows. attention_test.py says the same of
-itself; a unit test holds one against the other.
+The numbers of an input are the bytes of SHAKE-256 of the text CHALLENGE:CASE:NAME (query, key, value), each a signed
+byte over 64, in the order in which the input lies in memory: (batch, token, head, feature). So are the places of the
+rows that are evidence: each is eight bytes of CHALLENGE:CASE:places, modulo the number of rows. attention_test.py says
+the same of itself; a unit test holds one against the other.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ __all__ = ["HISTORY", "NUMBER", "RULES", "Rule"]
 
 HISTORY = {
     1: "the 26 checks that there were when rules got a number; a check tells all that it finds",
-    2: "the attention test was computed for the run, on a GPU that its container had; the run's evidence tells one story, "
-    "and nothing of it is missing; records have all checks and no more than is theirs",
+    2: "the attention test was computed for the run, on a GPU that its container had; the run's evidence tells one "
+    "story, and nothing of it is missing; records have all checks and no more than is theirs",
 }
 """What came with each number."""
 

@@ -1,6 +1,6 @@
-"""Checks that all of the evidence tells one story: one run, on one host, in one order, by one clock, with nothing missing.
+"""Checks that all of the evidence tells one story: one run, on one host, in one order, by one clock, nothing missing.
 
-Two things that were noted at one moment may be told so far apart, and no further, whatever the run looked like:
+How far apart two notes of one moment may be is stated below, and nothing in the evidence makes it more.
 """
 
 from __future__ import annotations
@@ -40,9 +40,7 @@ CONTAINER = "container_inspect.json"
 NATIVE = "native"
 OF_NATIVE = frozenset({"native_checks.json"})
 OF_CONTAINERS = frozenset(
-    name
-    for name in shipped.EVIDENCE
-    if re.match(r"(images?|base|container|docker|devcontainer)_", name)
+    name for name in shipped.EVIDENCE if re.match(r"(images?|base|container|docker|devcontainer)_", name)
 )
 """What only a run in a container leaves."""
 OF_TEST = frozenset({"attention_test.log", "container/attention.jsonl"})
@@ -83,7 +81,7 @@ def runtime_is_that_of_the_inputs(evidence: Evidence) -> Findings:
 
 def it_is_one_run_on_one_host(evidence: Evidence) -> Findings:
     """Log, mounts, labels, containers and what was seen inside name the run, its host and its boot as run.json does."""
-    if not evidence.ended("container_up"):
+    if evidence.outcome != "ok":
         yield skipped("the run did not get to its end", EVENTS)
         return
     for what, value, wanted, where in _named(evidence):
@@ -99,8 +97,7 @@ def _named(evidence: Evidence) -> Iterator[tuple[str, Any, Any, str]]:
     began, done = BEGAN.match(evidence.log[0]), DONE.match(evidence.log[-1])
     yield "the run that the log begins with", began and began[1], run["run_id"], f"{LOG}:1"
     yield "the folder that the log begins with", began and began[2], root, f"{LOG}:1"
-    if evidence.outcome == "ok":
-        yield "the run that the log ends with", done and done[1], run["run_id"], f"{LOG}:{len(evidence.log)}"
+    yield "the run that the log ends with", done and done[1], run["run_id"], f"{LOG}:{len(evidence.log)}"
     host = run.get("host")
     if evidence.runtime == DEVCONTAINER:
         host = container["Config"]["Hostname"]
@@ -123,8 +120,8 @@ def _named(evidence: Evidence) -> Iterator[tuple[str, Any, Any, str]]:
     listed = {package["name"].lower(): package["version"] for package in evidence.json("packages.json") or []}
     for package in ("torch", "triton"):
         yield f"the version of {package}", versions.get(package), listed.get(package), AFTER
-    settings = dict(line.split("=", 1) for line in evidence.text("files/benchmarking/scenario_a.env").splitlines() if "=" in line)
     where = "files/benchmarking/scenario_a.env"
+    settings = dict(line.split("=", 1) for line in evidence.text(where).splitlines() if "=" in line)
     yield "the hash of the inputs", settings.get("SCENARIO_A_INPUT_HASH"), run.get("input_hash"), where
     yield "the runtime", settings.get("SCENARIO_A_RUNTIME"), evidence.runtime, where
     yield "the profile", settings.get("SCENARIO_A_PROFILE"), run.get("profile"), where
@@ -140,7 +137,7 @@ def _said(evidence: Evidence, name: str) -> dict[str, Any]:
 
 
 def phases_follow_each_other(evidence: Evidence) -> Findings:
-    """Each phase began and ended once, in order, without a gap; those inside lie within container_up, all in the run."""
+    """Each phase began and ended once, in order, without a gap; those inside lie within container_up, all in a run."""
     if evidence.outcome != "ok":
         yield skipped("the run did not get to its end", EVENTS)
         return
@@ -158,8 +155,8 @@ def phases_follow_each_other(evidence: Evidence) -> Findings:
             most = LOOK if event["phase"] == "lay_down" else PAUSE
             between = event["event"] != "end" or event["phase"] == "run"
             if passes < 0 or (between and passes > most):
-                what = f"from {before['event']} {before['phase']} to {event['event']} {event['phase']} it is {passes:.1f} s"
-                yield failed(what, name)
+                ends = f"{before['event']} {before['phase']} to {event['event']} {event['phase']}"
+                yield failed(f"from {ends} it is {passes:.1f} s", name)
     begun, ended = evidence.window("container_up") or (0.0, 0.0)
     if not begun <= float(inside[0]["uptime"]) <= float(inside[-1]["uptime"]) <= ended:
         yield failed("what ran inside does not lie within container_up", CONTAINER_EVENTS)

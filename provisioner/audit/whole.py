@@ -41,7 +41,7 @@ def evidence_is_whole(evidence: Evidence) -> Findings:
     if not made and evidence.outcome == "ok":
         yield failed("there is no manifest, and a run that ends by itself writes one", figures.MANIFEST)
         return
-    if not sums:
+    if not made:
         yield skipped("the run ended before it could write its manifest", figures.MANIFEST)
         return
     here = evidence.entries
@@ -60,9 +60,9 @@ def evidence_is_whole(evidence: Evidence) -> Findings:
 def record_is_true(evidence: Evidence, judged: Audit, since: Mapping[str, int], told: Iterable[str]) -> Findings:
     """The record beside the evidence says what the evidence says, field by field, and what was `judged` as well.
 
-    Its rules' number tells which fields and checks it has: `since` gives the first number of each check. What it was judged
-    by other rules than `judged` is not held against it, nor what later ones may have added, which cannot be looked at.
-    `told` are remarks that follow from the evidence alone.
+    Its rules' number tells which fields and checks it has: `since` gives the first number of each check. What it was
+    judged by other rules than `judged` is not held against it, nor what later ones may have added, which cannot be
+    looked at. `told` are remarks that follow from the evidence alone.
     """
     kept = evidence.json("record.json")
     if kept is None:
@@ -73,7 +73,7 @@ def record_is_true(evidence: Evidence, judged: Audit, since: Mapping[str, int], 
     record = Record(host=kept["host"], audit=Audit(verdict="incomplete", checks=[]), **figures.of(evidence))
     made = record.model_dump(mode="json") | {"audit": kept["audit"]}
     differing = [*_differences(kept, made, later=rules > now, same=rules == now)]
-    differing += _checks_of_others(audit, since | {"record_is_true": 0}, now)
+    differing += _checks_of_others(audit, {**since, "record_is_true": 0}, now)
     if rules == now:
         differing += _judged_otherwise(audit, judged, told)
     if audit.verdict != verdict(audit.checks):
@@ -136,9 +136,11 @@ def _differences(kept: Any, made: Any, where: str = "", *, later: bool, same: bo
 
 
 def _checks_of_others(audit: Audit, since: Mapping[str, int], now: int) -> Iterator[str]:
-    """Say which checks of its rules a record has not got, or more than once, and which are none; and fields that are none."""
+    """Say which checks of its rules a record has not got, or has twice, and what is no check or field of the audit."""
     rules = audit.rules or 0
     names = [check.name for check in audit.checks]
+    if not names:
+        yield "it has no checks"
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"check {name} is there more than once"
     for name in sorted(name for name, first in since.items() if rules and first <= rules and name not in names):
@@ -153,14 +155,14 @@ def _checks_of_others(audit: Audit, since: Mapping[str, int], now: int) -> Itera
 
 
 def _judged_otherwise(kept: Audit, judged: Audit, told: Iterable[str]) -> Iterator[str]:
-    """Say where the audit in the record has another outcome than the same rules give, or does not say what they tell."""
+    """Say where the audit in the record has another outcome than the same rules give, or does not tell what they do."""
     now = {check.name: check for check in judged.checks}
     for check in kept.checks:
         right = now.get(check.name, check)
         if right.outcome != check.outcome:
             yield f"check {check.name} is {check.outcome}, by the evidence {right.outcome}"
         if "not_applicable" in {right.asked, check.asked} and right.asked != check.asked:
-            yield f"check {check.name} was {check.asked.replace('_', ' ')}, by the evidence {right.asked.replace('_', ' ')}"
+            yield f"whether check {check.name} was asked is {check.asked}, by the evidence {right.asked}"
     for remark in told:
         if remark not in kept.remarks:
             yield f"it does not tell: {remark}"

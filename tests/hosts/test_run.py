@@ -54,6 +54,19 @@ def test_a_bare_host_is_prepared_and_measured(first, host):
         assert line in first.stderr
 
 
+def challenges(state, name):
+    """What was chosen here for each run of a host, and what each run that came back had."""
+    chosen = {path.name: path.read_text() for path in (state / "challenges" / name).iterdir()}
+    runs = (path.parent for path in (state / "runs" / name).glob("*/run.json"))
+    return chosen, {run.name: json.loads((run / "run.json").read_text())["challenge"] for run in runs}
+
+
+def test_the_run_had_the_challenge_that_was_chosen_before_it(first, host, state):
+    chosen, had = challenges(state, host[1])
+    assert chosen == had and len(had) == 1
+    assert first.json["hosts"][host[1]]["unchallenged"] is False
+
+
 def test_a_second_run_compiles_nothing_and_gives_the_record_back(first, host, state, provisioner):
     inventory, name, ask = host
     before = ask("ls /var/lib/provisioner/scenario_a/runs; docker ps -q --no-trunc").stdout
@@ -85,6 +98,8 @@ def test_a_run_survives_its_controller_and_the_next_command_attaches(first, host
     assert record["compile"]["count"] == 1
     runs = ask("ls -d /var/lib/provisioner/scenario_a/runs/*/").stdout.split()
     assert len(runs) == 2, "the run was repeated"
+    chosen, had = challenges(state, name)
+    assert chosen == had, "the run that was taken up has another challenge, or one is kept of a run that was not"
 
 
 def test_a_run_that_is_killed_on_its_host_is_interrupted_and_the_next_one_measures(host, state, provisioner):

@@ -42,8 +42,8 @@ ROUNDOFF = {"float32": 2**-11, "float16": 2**-11, "bfloat16": 2**-8}
 # what rounding does to the many weights and factors largely cancels. Emulated in float64 with everything rounded that
 # a kernel may round, cases were off by up to 1.7 roundoffs.
 ALLOWED_ROUNDOFFS = 4
-# The generator's whole numbers are divided by this. So each is exact in every dtype, and scores have a deviation of 1.3,
-# whatever the number of features: no token outweighs all others, and none counts as much as the next.
+# The generator's whole numbers are divided by this. So each is exact in every dtype, and scores have a deviation of
+# 1.3, whatever the number of features: no token outweighs all others, and none counts as much as the next.
 SCALE = 64
 # So many rows of each case's output are evidence.
 ROWS = 2
@@ -55,7 +55,7 @@ def stream(challenge, case, name, size):
 
 
 def numbers(challenge, case, name, count):
-    """Return the numbers of an input (query, key or value), one a byte, as signed bytes; divided by SCALE they are it."""
+    """Return the numbers of an input (query, key or value) as signed bytes; divided by SCALE they are it."""
     return bytearray(stream(challenge, case, name, count))
 
 
