@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from provisioner.audit import attention_rows as right
 from provisioner.audit.finding import Finding, Findings, failed, passed, skipped
 from provisioner.audit.names import DEVCONTAINER, EVENTS
+from provisioner.audit.names import LOG as SCENARIO_LOG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,6 +38,9 @@ def container_had_the_gpu(evidence: Evidence) -> Findings:
     if not_tested:
         yield not_tested
         return
+    if not evidence.text("environment.json") or (evidence.runtime == DEVCONTAINER and not evidence.text(CONTAINER)):
+        yield skipped("the host could not look inside", CONTAINER)
+        return
     if evidence.runtime == DEVCONTAINER and not _given(evidence.inspected(CONTAINER)):
         yield failed(f"it was given no GPU, and the host has {gpus[0].get('name')}", CONTAINER)
     inside = set(UUID.findall(evidence.text(GPUS_INSIDE)))
@@ -60,8 +64,12 @@ def attention_was_computed_for_this_run(evidence: Evidence) -> Findings:
     result = _result(evidence.text(LOG))
     cases: list[dict[str, Any]] = result.get("cases") or []
     kept = evidence.json_lines(ROWS)
-    if result.get("challenge") != challenge:
+    echo = f"attention_test.py --challenge {challenge}"
+    if result.get("challenge") != challenge or not any(line.endswith(echo) for line in evidence.log):
         yield failed("the test was given another challenge", LOG)
+    printed = evidence.text(LOG).splitlines()[-1:]
+    if not any(line.endswith(text) for line in evidence.log for text in printed):
+        yield failed("the run's log has not got what the test printed", SCENARIO_LOG)
     if [(tuple(case["shape"]), case["dtype"]) for case in cases] != list(right.CASES):
         yield failed(f"{len(cases)} cases were told, which are not the test's {len(right.CASES)}", LOG)
         return

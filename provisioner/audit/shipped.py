@@ -65,6 +65,8 @@ EVIDENCE = (
     "devcontainer_version.txt",
     "devcontainer_configuration.json",
     "native_checks.json",
+    "build.json",
+    "up.json",
     "gpus.txt",
     "scripts_after.sha256",
     "scripts_inside.sha256",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LAG = 20.0
 """Seconds from what happened to its line in the log, or from one program's note of it to another's, on a busy host."""
-PAUSE = 60.0
+PAUSE = 20.0
 """Seconds between two phases, in which nothing happens but a note of the time."""
 LOOK = 600.0
 """Seconds in which the host looks at itself: before the first phase, and before what was laid down."""
@@ -37,10 +37,13 @@ SECOND = 1.0
 CONTAINER_EVENTS = "container/events.jsonl"
 BEFORE, AFTER = "container/environment_before.json", "environment.json"
 CONTAINER = "container_inspect.json"
+OF_IMAGE = ("image_inspect.json", "container_image.json", "base_image.json")
 NATIVE = "native"
 OF_NATIVE = frozenset({"native_checks.json"})
 OF_CONTAINERS = frozenset(
-    name for name in shipped.EVIDENCE if re.match(r"(images?|base|container|docker|devcontainer)_", name)
+    name
+    for name in shipped.EVIDENCE
+    if re.match(r"(images?|base|container|docker|devcontainer)_|(build|up)\.json", name)
 )
 """What only a run in a container leaves."""
 OF_TEST = frozenset({"attention_test.log", "container/attention.jsonl"})
@@ -91,7 +94,10 @@ def it_is_one_run_on_one_host(evidence: Evidence) -> Findings:
 
 
 def _named(evidence: Evidence) -> Iterator[tuple[str, Any, Any, str]]:
-    """Say what names the run or its host: what it is, what it says, what it must say, and where."""
+    """Say what names the run or its host: what it is, what it says, what it must say, and where.
+
+    Evidence that the host could not give names nothing; that it is not there is told by another check.
+    """
     run, container = evidence.run, evidence.inspected(CONTAINER)
     root = str(PurePosixPath(str(run.get("workspace"))).parent)
     began, done = BEGAN.match(evidence.log[0]), DONE.match(evidence.log[-1])
@@ -100,6 +106,8 @@ def _named(evidence: Evidence) -> Iterator[tuple[str, Any, Any, str]]:
     yield "the run that the log ends with", done and done[1], run["run_id"], f"{LOG}:{len(evidence.log)}"
     host = run.get("host")
     if evidence.runtime == DEVCONTAINER:
+        host = None
+    if container:
         host = container["Config"]["Hostname"]
         labels = container["Config"].get("Labels") or {}
         mounts = {mount.get("Destination"): mount.get("Source") for mount in container.get("Mounts") or []}
@@ -110,21 +118,29 @@ def _named(evidence: Evidence) -> Iterator[tuple[str, Any, Any, str]]:
         image = next(iter(_said(evidence, "build.json").get("imageName") or []), None)
         named = str(container["Config"].get("Image")).removesuffix("-uid")
         yield "the image that was built", image, named, "build.json"
-    kernel = evidence.mapping("machine.json").get("kernel")
+    machine, engine = evidence.mapping("machine.json"), evidence.mapping("docker_version.json").get("Server") or {}
+    if machine and engine:
+        yield "the engine", engine.get("Version"), machine.get("docker"), "docker_version.json"
     for name in (BEFORE, AFTER):
         inside = evidence.mapping(name)
-        yield "the host inside", inside.get("host"), host, name
+        if not inside:
+            continue
+        yield "the host inside", inside.get("host"), host or inside.get("host"), name
         yield "the boot inside", inside.get("boot_id"), run.get("boot_id"), name
-        yield "the kernel inside", inside.get("kernel"), kernel, name
+        if machine:
+            yield "the kernel inside", inside.get("kernel"), machine.get("kernel"), name
     versions = evidence.mapping(AFTER).get("versions") or {}
     listed = {package["name"].lower(): package["version"] for package in evidence.json("packages.json") or []}
-    for package in ("torch", "triton"):
+    for package in ("torch", "triton") if versions and listed else ():
         yield f"the version of {package}", versions.get(package), listed.get(package), AFTER
     where = "files/benchmarking/scenario_a.env"
     settings = dict(line.split("=", 1) for line in evidence.text(where).splitlines() if "=" in line)
-    yield "the hash of the inputs", settings.get("SCENARIO_A_INPUT_HASH"), run.get("input_hash"), where
-    yield "the runtime", settings.get("SCENARIO_A_RUNTIME"), evidence.runtime, where
-    yield "the profile", settings.get("SCENARIO_A_PROFILE"), run.get("profile"), where
+    # A person may start the script without any; nobody told it of inputs then.
+    for name, what in (
+        (("INPUT_HASH", "input_hash"), ("RUNTIME", "runtime"), ("PROFILE", "profile")) if settings else ()
+    ):
+        told = settings.get(f"SCENARIO_A_{name}")
+        yield f"{what} of the settings", told or None, run.get(what) or None, where
 
 
 def _said(evidence: Evidence, name: str) -> dict[str, Any]:
@@ -218,22 +234,24 @@ def engine_tells_the_same_times(evidence: Evidence) -> Findings:
     container = evidence.inspected(CONTAINER)
     run, up = evidence.window("run"), evidence.window("container_up")
     cloned = evidence.begun("clone")
-    if not container or run is None or up is None or cloned is None:
-        yield skipped("the run did not get to its container", CONTAINER)
+    image, used, base = (evidence.inspected(name) for name in OF_IMAGE)
+    kept = {row.get("id") for row in evidence.json_lines("images_after.jsonl")}
+    known = container and image and used and base and kept
+    if evidence.outcome != "ok" or not known or run is None or up is None or cloned is None:
+        # The container of a run that failed is begun anew, which ends what still runs in it.
+        yield skipped("the run did not get to its end, or the engine did not tell", CONTAINER)
         return
     begun = (container.get("State") or {}).get("StartedAt")
     if container.get("RestartCount") or not evidence.within(_moment(begun), (up[0], cloned), CLOCK_GRAIN):
         yield failed(f"the container was started at {begun}, not once and before the clone", CONTAINER)
-    image, used = evidence.inspected("image_inspect.json"), evidence.inspected("container_image.json")
     if not evidence.within(_moment(image.get("Created")), evidence.window("image_build"), SECOND):
         yield failed(f"the image is of {image.get('Created')}", "image_inspect.json")
     if used.get("Id") != image.get("Id") and not evidence.within(_moment(used.get("Created")), up, SECOND):
         yield failed(f"the container's image is of {used.get('Created')}", "container_image.json")
-    before, base = evidence.inspected("base_image_before.json"), evidence.inspected("base_image.json")
+    before = evidence.inspected("base_image_before.json")
     if before and before.get("Id") != base.get("Id"):
         yield failed("the base was another when the run ended", "base_image.json")
-    kept = {row.get("id") for row in evidence.json_lines("images_after.jsonl")}
-    for name, one in (("image_inspect.json", image), ("container_image.json", used), ("base_image.json", base)):
+    for name, one in zip(OF_IMAGE, (image, used, base), strict=True):
         if one.get("Id") not in kept:
             yield failed("the engine does not list it at the end", name)
     yield from _events_of_another_time(evidence, container, (run[0] - LOOK, run[1] + LOOK))

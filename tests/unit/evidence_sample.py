@@ -105,7 +105,8 @@ def give_gpu(folder: Path, event: str = "end", printed: str = "", **told: object
     cases, rows = computed(challenge)
     of_host = {"host": container["Config"]["Hostname"], "device": GPU["name"], "challenge": challenge}
     of_host["extension"] = environment["extensions"][0]["path"]
-    (folder / "attention_test.log").write_text(f"+ test\n{printed or json.dumps(json.loads(cases) | of_host | told)}\n")
+    printed = printed or json.dumps(json.loads(cases) | of_host | told)
+    (folder / "attention_test.log").write_text(f"+ test\n{printed}\n")
     (folder / "container/attention.jsonl").write_text(rows)
     (folder / "gpus.txt").write_text(f"GPU 0: {GPU['name']} (UUID: {GPU['uuid']})\n")
     changed("machine.json", lambda machine: machine.update(gpus=[GPU]))
@@ -114,8 +115,9 @@ def give_gpu(folder: Path, event: str = "end", printed: str = "", **told: object
     events, log = folder / "events.jsonl", folder / "scenario_a.log"
     events.write_text(re.sub(r'(.*)"skip"(.*"attention_test".*)', rf'\1"begin"\2\n\1"{event}"\2', events.read_text()))
     echo = f"devcontainer exec --workspace-folder x python3 attention_test.py --challenge {challenge}"
-    heading = rf"\1 === attention_test ===\n\1 + {echo}"
-    log.write_text(re.sub(r"^(\S+) No NVIDIA GPU.*$", heading, log.read_text(), flags=re.MULTILINE))
+    lines = [" === attention_test ===", f" + {echo}", f" {printed}"]
+    found = re.compile(r"^(\S+) No NVIDIA GPU.*$", re.MULTILINE)
+    log.write_text(found.sub(lambda line: "\n".join(line[1] + text for text in lines), log.read_text()))
 
 
 def cut(text: str) -> str:

@@ -12,7 +12,7 @@ import evidence_sample
 import numpy
 import pytest
 from test_attention_test import test as attention_test
-from test_audit_cheats import CONTAINER, both, changed, edit_json, lines
+from test_audit_cheats import CONTAINER, both, changed, edit, edit_json, lines
 from test_audit_story import FIRST, failed
 
 from provisioner.audit import attention, attention_rows
@@ -44,6 +44,8 @@ def told(change):
         result = json.loads(last)
         change(result)
         (folder / LOG).write_text(f"{first}\n{json.dumps(result)}\n")
+        log = folder / "scenario_a.log"
+        log.write_text(log.read_text().replace(last, json.dumps(result)))
 
     return alter
 
@@ -108,6 +110,7 @@ CHEATS = {
         "one case of nine": one_case,
         "rows of other places": elsewhere,
         "no results": lambda folder: (folder / ROWS).write_text(""),
+        "a result that the run did not print": lambda folder: edit(folder / LOG, '"passed": true', '"passed":  true'),
         "a challenge of one's own": told(lambda result: result.update(challenge=OTHER)),
         "a case that did not pass": told(lambda result: result["cases"][3].update(passed=False)),
     },

@@ -166,6 +166,7 @@ CHEATS = {
         "an earlier run under a new name": another_id,
         "a clone in another container": changed("container/environment_before.json", lambda now: now.update(host="a")),
         "a compile before the restart": changed("environment.json", lambda now: now.update(boot_id="1")),
+        "an engine of another machine": changed("docker_version.json", lambda now: now["Server"].update(Version="1")),
         "a kernel of another machine": changed("machine.json", lambda machine: machine.update(kernel="6.1.0-x")),
         "evidence of another run's container": changed(
             CONTAINER,
@@ -293,22 +294,36 @@ def test_a_base_that_came_with_the_run_is_no_cheat(folder):
     assert failed(folder) == set()
 
 
-def test_what_the_host_could_not_tell_is_told_and_the_run_is_incomplete(folder):
-    """`docker container diff` failed, which happens; the script says so."""
-    emptied("container_diff.txt")(folder)
-    edit(
-        folder / LOG,
-        r"^(\S+) (.*=== evidence ===)$",
-        r"\1 \2\n\1 evidence: docker container diff abc gave nothing: timeout",
-    )
-    evidence_sample.seal(folder)
+INSIDE_AT_THE_END = ("gpus.txt", "scripts_inside.sha256", "packages.json", "commit.txt", "tree.txt", "environment.json")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        INSIDE_AT_THE_END,
+        *((name,) for name in ("container_diff.txt", "container_inspect.json", "container_image.json")),
+        *((name,) for name in ("image_inspect.json", "images_after.jsonl", "base_image.json", "machine.json")),
+        *((name,) for name in ("scripts_after.sha256", "docker_version.json", "devcontainer_configuration.json")),
+    ],
+    ids=lambda names: names[0],
+)
+def test_what_the_host_could_not_tell_is_told_and_the_run_is_incomplete(folder, names):
+    """A command that gives evidence failed, which happens; the script says so."""
+    for name in names:
+        emptied(name)(folder)
+    said = r"\1 evidence: docker container diff abc gave nothing: timeout"
+    edit(folder / LOG, r"^(\S+) (.*=== evidence ===)$", rf"\1 \2\n{said}")
+    evidence_sample.seal_as_it_is(folder)
     result = judge(Evidence(folder))
-    assert (failed(folder), result.verdict) == (set(), "incomplete")
-    (check,) = [check for check in result.checks if check.outcome == "skip"]
-    assert (check.name, check.detail) == ("nothing_is_missing", "the host could not tell what container_diff.txt would")
+    later = {rule.name for rule in RULES if rule.since > 1}
+    assert failed(folder) & later == set() and result.verdict != "accepted"
+    (check,) = [check for check in result.checks if check.name == "nothing_is_missing"]
+    assert (check.outcome, check.detail) == ("skip", f"the host could not tell what {min(names)} would")
 
 
 def test_a_run_that_failed_is_accused_of_nothing(folder):
+    """Its container was begun anew when it had."""
     (folder / "result.json").write_text('{"outcome": "failed", "exit_code": 1, "phase": "attention_test"}')
+    edit_json(folder / CONTAINER, lambda made: made[0]["State"].update(StartedAt="2099-01-01T00:00:00Z"))
     evidence_sample.seal(folder)
     assert failed(folder) == set()
