@@ -10,7 +10,7 @@ from typing import Any
 from provisioner import archive, collect
 from provisioner.evidence import RECORD, Evidence
 
-__all__ = ["bring_in", "is_here", "record"]
+__all__ = ["bring_in", "challenged", "is_here", "record"]
 
 
 def is_here(folder: Path) -> bool:
@@ -45,6 +45,12 @@ def bring_in(packed: bytes, folder: Path, receipt: Callable[[bytes], Mapping[str
     # What commands that were killed have left of this run.
     for left in folder.parent.glob(f".{folder.name}.*"):
         shutil.rmtree(left, ignore_errors=True)
+
+
+def challenged(folder: Path, challenge: str | None) -> None:
+    """Do nothing where a run had the challenge that was chosen here for it, or none was. Raise ValueError otherwise."""
+    if challenge and Evidence(folder).run.get("challenge") != challenge:
+        raise ValueError("it has another challenge than this controller chose for it: somebody made its evidence")
 
 
 def record(folder: Path, host: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import stat
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 # A file system's and the kernel's coarse clocks tick every 10 ms at the slowest; this is a few of them.
 CLOCK_GRAIN = 0.05
+# A clock that moved by less than this, in seconds, was not set: so much may lie between reading one and the other.
+CLOCK_SET = 2.0
 # What reading evidence raises where it is not of the shape that a run writes.
 MISSHAPEN = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
 # No time of a run is later than this, in seconds, and no figure in its files has more digits.
@@ -199,6 +202,11 @@ class Evidence:
         return str(self.run.get("scenario") or "a")
 
     @property
+    def unchallenged(self) -> bool | None:
+        """Whether nobody but the host chose a challenge before the run; None of runs before there were any."""
+        return bool(self.run.get("unchallenged")) if self.run.get("challenge") else None
+
+    @property
     def started(self) -> datetime:
         """When the run began, by its host's clock. Raise ValueError where that is not told."""
         try:
@@ -236,25 +244,35 @@ class Evidence:
         return (times["begin"], ended) if "begin" in times and ended is not None else None
 
     @cached_property
-    def _clock(self) -> tuple[float, float]:
-        """What to add to an uptime for the time of day, and how far that moved during the run, in seconds."""
-        offsets = [
-            datetime.fromisoformat(event["time"]).timestamp() - float(event["uptime"])
+    def _clocks(self) -> list[tuple[float, float]]:
+        """What to add to an uptime for the time of day, in seconds, at each uptime at which both were read."""
+        return [
+            (float(event["uptime"]), datetime.fromisoformat(event["time"]).timestamp() - float(event["uptime"]))
             for event in self.events
             if isinstance(event.get("time"), str)
         ]
-        return (offsets[0], max(offsets) - min(offsets)) if offsets else (0.0, 0.0)
+
+    def clock_set(self) -> list[tuple[float, float]]:
+        """Return when the clock was set during the run, the first uptime after it, and by how much, in seconds."""
+        steps = zip(self._clocks, self._clocks[1:], strict=False)
+        return [(uptime, now - before) for (_, before), (uptime, now) in steps if abs(now - before) > CLOCK_SET]
+
+    def offsets(self, window: tuple[float, float]) -> list[float]:
+        """Return what is to be added to uptimes in a window for the time of day: more than one where that was set."""
+        times = [uptime for uptime, _ in self._clocks]
+        first = max(bisect_right(times, window[0]) - 1, 0)
+        last = bisect_left(times, window[1])
+        return [offset for _, offset in self._clocks[first : last + 1]] or [0.0]
 
     def within(self, moment: float, window: tuple[float, float] | None, grain: float = CLOCK_GRAIN) -> bool:
-        """Tell whether a time of day (seconds since the epoch) lies in a window of uptimes.
+        """Tell whether a time of day (seconds since the epoch) lies in a window of uptimes, by a clock of that window.
 
-        `grain` is how coarse the moment is known, in seconds; a clock that was set during the run widens the window
-        by as much.
+        `grain` is how coarse the moment is known, in seconds.
         """
         if window is None:
             return False
-        offset, moved = self._clock
-        return window[0] + offset - moved - grain <= moment <= window[1] + offset + moved + grain
+        begun, ended = window
+        return any(begun + offset - grain <= moment <= ended + offset + grain for offset in self.offsets(window))
 
     @cached_property
     def log(self) -> list[str]:

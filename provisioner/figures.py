@@ -48,6 +48,7 @@ def of(evidence: Evidence) -> dict[str, Any]:
         "profile": run.get("profile") or None,
         "runtime": evidence.runtime,
         "started_at": run["started_at"],
+        "unchallenged": evidence.unchallenged,
         "outcome": outcome,
         "failure": None if outcome == "ok" else failure(evidence, phases),
         "total_seconds": total,

@@ -201,6 +201,10 @@ class Record(Model):
     profile: str | None
     runtime: Literal["devcontainer", "native"] = "devcontainer"
     started_at: datetime
+    unchallenged: bool | None = Field(
+        default=None,
+        description="whether nobody but the host chose the attention test's numbers; null before runs had challenges",
+    )
     outcome: Literal["ok", "failed", "interrupted"]
     failure: Failure | None = None
     total_seconds: Seconds | None

@@ -22,7 +22,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # where the package is not installed
-from provisioner import answers, arrival, bounds, names
+from provisioner import answers, arrival, bounds, challenge, names
 from provisioner.signatures import known_hosts, receipt
 from provisioner.text import printable
 from provisioner.worker import asking
@@ -37,8 +37,8 @@ class ActionModule(ActionBase):
         self._vars = task_vars or {}
         host = self._vars["inventory_hostname"]
         try:
-            folder = Path(self._task.args["state_dir"]).expanduser() / "runs"
-            self._runs = names.inside(folder, names.host(host))
+            self._state = Path(self._task.args["state_dir"]).expanduser()
+            self._runs = names.inside(self._state / "runs", names.host(host))
             asked = names.run_id(self._task.args["run_id"]) if self._task.args.get("run_id") else ""
         except ValueError as error:
             raise AnsibleActionFail(str(error)) from error
@@ -54,6 +54,7 @@ class ActionModule(ActionBase):
             try:
                 archive = found.get("archive") if run["run_id"] == asked else None
                 changed = self._bring(run, archive) or changed
+                arrival.challenged(self._runs / run["run_id"], challenge.chosen(self._state, host, run["run_id"]))
                 record = arrival.record(self._runs / run["run_id"], host)
                 self._note(run)
             except (MemoryError, OSError, ValueError) as error:
@@ -88,7 +89,7 @@ class ActionModule(ActionBase):
         transport = self._connection.transport
         keys = known_hosts.keys(*self._ssh()) if transport != "local" else []
         sender = receipt.Sender(run_id, self._runs.name, transport, tuple(keys[: receipt.MOST_KEYS]))
-        return receipt.made(self._runs.parents[1], sender, packed)
+        return receipt.made(self._state, sender, packed)
 
     def _ssh(self) -> tuple[list[str], str]:
         """Return ssh with the options that the host is reached by, as far as its connection has them; its address."""

@@ -1,7 +1,8 @@
-"""The module scenario_a_run, which goes on waiting for a run while its host does not answer.
+"""The module scenario_a_run, which goes on waiting for a run while its host does not answer, and is told a challenge.
 
 Ansible gives a host up at the first connection that fails. A run goes on without us, so here a host that restarts, or
 a network that is away for minutes, is told as `scenario_a_silent` instead, and the task's `until` asks again.
+A run that is started gets a challenge that is chosen here, and known below `state_dir` before the run is there.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action.normal import ActionModule as NormalAction
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # where the package is not installed
-from provisioner import answers
+from provisioner import answers, challenge
 from provisioner.worker import asking
 
 
@@ -60,4 +61,14 @@ class ActionModule(NormalAction):
         """Return what the host answers; raises WrongAnswerError."""
         arguments = self._task.args
         state, run_id = arguments.get("state", "started"), arguments.get("run_id") or ""
-        return answers.run(super().run(tmp, task_vars), state, run_id, check_mode=self._task.check_mode)
+        noted = None
+        if state == "started" and run_id and arguments.get("state_dir") and not self._task.check_mode:
+            noted = Path(arguments["state_dir"]).expanduser(), str((task_vars or {})["inventory_hostname"]), run_id
+            try:
+                arguments["challenge"] = challenge.choose(*noted)
+            except OSError as error:
+                raise AnsibleActionFail(f"the run's challenge cannot be kept in {noted[0]}: {error}") from error
+        result = answers.run(super().run(tmp, task_vars), state, run_id, check_mode=self._task.check_mode)
+        if noted and result.get("run_id") not in (None, run_id):
+            challenge.forget(*noted)
+        return result

@@ -42,6 +42,16 @@ options:
       - The run to wait for, to pack or to note as collected; with C(finished), the newest without it.
       - With C(started), the name of a run that is started.
     type: str
+  challenge:
+    description:
+      - With C(started), 64 hex digits that a run which is started makes its attention test's numbers of. The action
+        plugin of this name chooses them, and notes them below O(state_dir) of the controller; without any the host has
+        its own.
+    type: str
+    default: ""
+  state_dir:
+    description: Where the controller keeps runs; for the action plugin of this name, which keeps challenges there.
+    type: path
   minimum_free_bytes:
     description:
       - A run is not started with less free space than this, in bytes, on O(root) or where the engine keeps its images.
@@ -143,7 +153,7 @@ def find_or_start(module: AnsibleModule, runs: Runs) -> tuple[str | None, bool]:
         return None, False
     if module.check_mode:
         return None, True
-    started = start(runs, options["run_id"], options["input_hash"])
+    started = start(runs, options["run_id"], options["input_hash"], options["challenge"])
     return attach(module, runs, started), started == options["run_id"]
 
 
@@ -210,6 +220,8 @@ def main() -> None:
             "input_hash": {"type": "str", "default": ""},
             "fresh": {"type": "bool", "default": False},
             "run_id": {"type": "str"},
+            "challenge": {"type": "str", "default": ""},
+            "state_dir": {"type": "path"},
             "minimum_free_bytes": {"type": "int", "default": 0},
             "runtime": {"type": "str", "default": "devcontainer", "choices": ["devcontainer", "native"]},
             "timeout": {"type": "int", "default": 10},

@@ -22,7 +22,7 @@ ENVIRONMENT = ["PATH", "HOME", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "CUDA_HOM
 ]
 
 
-def start(runs: Runs, run: str, input_hash: str, timeout: float = 30) -> str:
+def start(runs: Runs, run: str, input_hash: str, challenge: str = "", timeout: float = 30) -> str:
     """Start a detached run and return its id, or that of one which was quicker.
 
     Raises RuntimeError, OSError and subprocess.CalledProcessError where none began in `timeout` seconds.
@@ -31,6 +31,7 @@ def start(runs: Runs, run: str, input_hash: str, timeout: float = 30) -> str:
     environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     environment |= {"LANG": "C.UTF-8", "HOME": environment.get("HOME", "/root")}
     environment |= {"SCENARIO_A_RUN_ID": run, "SCENARIO_A_INPUT_HASH": input_hash}
+    environment |= {"SCENARIO_A_CHALLENGE": challenge} if challenge else {}
     if Path("/run/systemd/system").is_dir():
         # A unit of its own: logind ends what is left of a session when the session ends. Its variables are in a file,
         # since every user can ask systemd for those that a unit was given, and a proxy's URL may hold a password.

@@ -1,21 +1,140 @@
-"""The check of the attention test: that it ran, where it ran, and what it computed."""
+"""The checks of the attention test: that it ran, where it ran, that the container had a GPU, and what was computed."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
-from provisioner.audit.finding import Findings, failed, passed, skipped
-from provisioner.audit.names import EVENTS
+from provisioner.audit import attention_rows as right
+from provisioner.audit.finding import Finding, Findings, failed, passed, skipped
+from provisioner.audit.names import DEVCONTAINER, EVENTS
+from provisioner.audit.names import LOG as SCENARIO_LOG
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from provisioner.evidence import Evidence
 
 LOG = "attention_test.log"
+ROWS = "container/attention.jsonl"
+CONTAINER = "container_inspect.json"
+GPUS_INSIDE = "gpus.txt"
+CHALLENGE = re.compile(r"[0-9a-f]{64}")
+# A GPU's name, as nvidia-smi and the driver's own files write it; a slice's name begins with MIG.
+UUID = re.compile(r"\bGPU-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+# What two ways of adding up the same in double precision may differ by.
+SLACK = 1e-9
 # The shipped test allows 1e-3 in single precision; half precision carries 8 to 11 bits. Nothing that a test may call
 # right is further off than this.
 LARGEST_TOLERANCE = 0.05
+
+
+def container_had_the_gpu(evidence: Evidence) -> Findings:
+    """The test's container was given the host's GPUs, and the driver answered for them inside."""
+    gpus = evidence.mapping("machine.json").get("gpus") or []
+    not_tested = _not_tested(evidence, gpus)
+    if not_tested:
+        yield not_tested
+        return
+    if not evidence.text("environment.json") or (evidence.runtime == DEVCONTAINER and not evidence.text(CONTAINER)):
+        yield skipped("the host could not look inside", CONTAINER)
+        return
+    if evidence.runtime == DEVCONTAINER and not _given(evidence.inspected(CONTAINER)):
+        yield failed(f"it was given no GPU, and the host has {gpus[0].get('name')}", CONTAINER)
+    inside = set(UUID.findall(evidence.text(GPUS_INSIDE)))
+    if not inside:
+        yield failed("no driver answered inside", GPUS_INSIDE)
+    for uuid in sorted(inside - {gpu.get("uuid") for gpu in gpus}):
+        yield failed(f"inside was {uuid}, which is not a GPU of the host", GPUS_INSIDE)
+    yield passed(f"{len(inside)} GPUs, of {len(gpus)} of the host", GPUS_INSIDE)
+
+
+def attention_was_computed_for_this_run(evidence: Evidence) -> Findings:
+    """Of numbers that the run's own challenge gives, the test returned what plain Python computes of them."""
+    not_tested = _not_tested(evidence, evidence.mapping("machine.json").get("gpus") or [])
+    if not_tested:
+        yield not_tested
+        return
+    challenge = str(evidence.run.get("challenge"))
+    if not CHALLENGE.fullmatch(challenge):
+        yield failed("the run has no challenge", "run.json")
+        return
+    result = _result(evidence.text(LOG))
+    cases: list[dict[str, Any]] = result.get("cases") or []
+    kept = evidence.json_lines(ROWS)
+    echo = f"attention_test.py --challenge {challenge}"
+    if result.get("challenge") != challenge or not any(line.endswith(echo) for line in evidence.log):
+        yield failed("the test was given another challenge", LOG)
+    printed = evidence.text(LOG).splitlines()[-1:]
+    if not any(line.endswith(text) for line in evidence.log for text in printed):
+        yield failed("the run's log has not got what the test printed", SCENARIO_LOG)
+    if [(tuple(case["shape"]), case["dtype"]) for case in cases] != list(right.CASES):
+        yield failed(f"{len(cases)} cases were told, which are not the test's {len(right.CASES)}", LOG)
+        return
+    if len(kept) != len(cases):
+        yield failed(f"of {len(kept)} cases there are results", ROWS)
+        return
+    worst = max(cases, key=lambda case: _figure(case, "max_abs_error") / _figure(case, "tolerance"))
+    if any(result.get(name) != value for name, value in worst.items()):
+        yield failed("what it tells first is not its worst case", LOG)
+    for number, (case, rows) in enumerate(zip(cases, kept, strict=True)):
+        for problem in _not_computed(challenge, number, case, rows):
+            yield failed(f"case {number}, {case['dtype']}: {problem}", f"{ROWS}:{number + 1}")
+    yield passed(f"{len(cases)} cases, computed again at the places of the challenge", ROWS)
+
+
+def _not_computed(challenge: str, number: int, case: dict[str, Any], rows: dict[str, Any]) -> Iterator[str]:
+    """Say what is wrong with a case and the rows that were kept of it."""
+    error, tolerance = _figure(case, "max_abs_error"), _figure(case, "tolerance")
+    expected = right.rows(challenge, number)
+    told = [(tuple(row["place"]), row["output"]) for row in rows["rows"]]
+    if rows.get("case") != number or rows.get("challenge") != challenge:
+        yield "its rows are of another case or challenge"
+    if [place for place, _ in told] != [place for place, _ in expected]:
+        yield "its rows are not at the places of the challenge"
+        return
+    # Of the largest result, which the rows need not have, and which is an average of values.
+    unit = right.ALLOWED_ROUNDOFFS * right.ROUNDOFF[case["dtype"]]
+    largest = max(abs(value) for _, output in expected for value in output)
+    if not unit * largest - SLACK <= tolerance <= unit * right.LARGEST:
+        yield f"its tolerance is {tolerance}"
+    if case.get("passed") is not True or not 0 <= error <= tolerance:
+        yield f"it failed: largest error {error}, tolerance {tolerance}"
+    found = max(_apart(output, wanted) for (_, output), (_, wanted) in zip(told, expected, strict=True))
+    if not found <= error + SLACK:
+        yield f"a result is off by {found:.3g}, and the test tells of {error} at most"
+    if not all(right.exact(float(value), case["dtype"]) for _, output in told for value in output):
+        yield f"a result is no number of {case['dtype']}"
+
+
+def _apart(output: Sequence[float], wanted: Sequence[float]) -> float:
+    """The largest difference of two rows; without end where one is longer."""
+    if len(output) != len(wanted):
+        return math.inf
+    return max(abs(one - other) for one, other in zip(output, wanted, strict=True))
+
+
+def _given(container: dict[str, Any]) -> bool:
+    """Whether a container was given GPUs: by docker's --gpus, as a CDI device, by NVIDIA's runtime or one by one."""
+    host = container.get("HostConfig") or {}
+    asked = host.get("DeviceRequests") or []
+    if any("gpu" in str([one.get("Capabilities"), one.get("DeviceIDs")]) for one in asked):
+        return True
+    visible = [
+        entry.partition("=")[2] for entry in container.get("Config", {}).get("Env") or [] if "_VISIBLE_D" in entry
+    ]
+    by_runtime = host.get("Runtime") == "nvidia" and any(value not in {"", "void", "none"} for value in visible)
+    return by_runtime or any("/dev/nvidia" in str(device) for device in host.get("Devices") or [])
+
+
+def _not_tested(evidence: Evidence, gpus: list[dict[str, Any]]) -> Finding | None:
+    """Why there is no test to look at, where that is none of these checks' to judge."""
+    if not gpus:
+        return skipped("no NVIDIA GPU answered on the host", EVENTS)
+    events = {event["event"] for event in evidence.events if event["phase"] == "attention_test"}
+    return None if "end" in events else skipped("the attention test was not done", EVENTS)
 
 
 def attention_test_passed(evidence: Evidence) -> Findings:
@@ -45,6 +164,9 @@ def attention_test_passed(evidence: Evidence) -> Findings:
     tested = evidence.begun("attention_test")
     if compiled is None or tested is None or tested < compiled[1]:
         yield failed("it did not run after the compile", EVENTS)
+    if not all(evidence.text(name).strip() for name in ("machine.json", "environment.json")):
+        yield skipped("the host could not tell of its GPU, or of what is inside", "machine.json")
+        return
     wanted = _wanted(evidence, gpus)
     for figure, values in wanted.items():
         if result.get(figure) not in values:

@@ -71,8 +71,9 @@ def container_is_as_configured(evidence: Evidence) -> Findings:
     """The container has the mounts and variables that Scenario A gives it, and no others."""
     container = evidence.inspected("container_inspect.json")
     where = "container_inspect.json"
-    if not container:
-        yield skipped("there was no container", where)
+    image = evidence.inspected("image_inspect.json")
+    if not container or not image:
+        yield skipped("there was no container, or no image of it", where)
         return
     inputs = evidence.json("files/benchmarking/inputs.json") or {}
     sources = {evidence.run["workspace"]: True}
@@ -83,7 +84,7 @@ def container_is_as_configured(evidence: Evidence) -> Findings:
             yield failed(f"{mount.get('Source') or mount.get('Name')} is mounted", where)
         elif not own and mount.get("RW") and not sources[mount["Source"]]:
             yield failed(f"{mount['Source']} is mounted so that it can be written to", where)
-    known = dict(_pairs(evidence.inspected("image_inspect.json").get("Config", {}).get("Env")))
+    known = dict(_pairs(image.get("Config", {}).get("Env")))
     for name, value in _pairs(container.get("Config", {}).get("Env")):
         if name not in allowed.VARIABLES and known.get(name) != value:
             yield failed(f"the variable {name} is set", where)

@@ -38,6 +38,7 @@ def judge(evidence: Evidence, rules: Iterable[Rule] = RULES, sets: Iterable[Ship
     """
     if not evidence.entries:  # larger than evidence is, it is refused
         raise ValueError(f"{evidence.folder} holds no run: it is empty")
+    rules = tuple(rules)
     sets = shipped.load() if sets is None else tuple(sets)
     try:
         made_of = laid_down.made_of(evidence, sets)
@@ -46,10 +47,12 @@ def judge(evidence: Evidence, rules: Iterable[Rule] = RULES, sets: Iterable[Ship
     ended = shipped.superseded_on(made_of, sets) if made_of else None
     late = ended is not None and evidence.started.date() > ended
     checks = [_check(rule, evidence, made_of, late=late) for rule in rules]
-    remarks = _remarks(evidence, checks, ended if late else None)
+    told = _told(evidence)
+    remarks = [*_remarks(evidence, checks, ended if late else None), *told]
     digest = made_of.digest if made_of else None
     judged = Audit(verdict=verdict(checks), checks=checks, rules=NUMBER, shipped_set=digest, remarks=remarks)
-    checks = [*checks, _of("record_is_true", _found(whole.record_is_true, evidence, judged))]
+    since = {rule.name: rule.since for rule in rules}
+    checks = [*checks, _of("record_is_true", _found(whole.record_is_true, evidence, judged, since, told))]
     return judged.model_copy(update={"checks": checks, "verdict": verdict(checks)})
 
 
@@ -76,6 +79,17 @@ def _remarks(evidence: Evidence, checks: list[Check], superseded: date | None) -
     with suppress(*MISSHAPEN):  # a rule finds it again, and tells
         remarks += base.remarks(evidence)
     return remarks
+
+
+def _told(evidence: Evidence) -> list[str]:
+    """Return what must be told of a run by its evidence alone."""
+    try:
+        told = [f"the clock of its host was set by {seconds:+.0f} s meanwhile" for _, seconds in evidence.clock_set()]
+    except MISSHAPEN:  # a rule finds it again, and tells
+        told = []
+    if evidence.unchallenged:
+        told.insert(0, "unchallenged: its host chose the numbers of the attention test itself")
+    return told[:MOST_TOLD]
 
 
 def _of(name: str, findings: list[Finding], asked: Literal["yes", "not_applicable", "made_before"] = "yes") -> Check:

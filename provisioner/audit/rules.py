@@ -16,6 +16,7 @@ from provisioner.audit import (
     image,
     laid_down,
     source,
+    story,
     tools,
     whole,
     work,
@@ -33,7 +34,9 @@ __all__ = ["HISTORY", "NUMBER", "RULES", "Rule"]
 HISTORY = {
     1: "the 26 checks that there were when rules got a number; a check tells all that it finds",
     2: "what was told is set against what it cost and where it came from: the base and its tools are vouched for; a "
-    "compile's edges, times, samples, CPU time and extension fit each other; the source is what it says",
+    "compile's edges, times, samples, CPU time and extension fit each other; the source is what it says; the test was "
+    "computed for the run, on a GPU that its container had; the evidence tells one story, and nothing of it is missing; "
+    "records have all checks and no more than is theirs",
 }
 """What came with each number."""
 
@@ -46,6 +49,8 @@ OF_CLONE = frozenset({"container/source_after_clone.txt", "container/source_afte
 OF_EXTENSION = frozenset(
     {"built.json", "container/ninja/outputs", "container/extension_sums.txt", "container/extension_elf.txt"}
 )
+# What the first files wrote by which a run tells one story.
+SUMMED_AGAIN = frozenset({"scripts_after.sha256"})
 
 
 @dataclass(frozen=True)
@@ -128,5 +133,14 @@ RULES = (
     Rule(work.objects_were_linked, since=2, evidence=OF_EXTENSION),
     Rule(work.extension_is_for_its_architectures, since=2, evidence=OF_EXTENSION),
     Rule(attention.attention_test_passed),
+    Rule(attention.container_had_the_gpu, since=2, evidence=frozenset({"gpus.txt"})),
+    Rule(attention.attention_was_computed_for_this_run, since=2, evidence=frozenset({"container/attention.jsonl"})),
+    Rule(story.runtime_is_that_of_the_inputs, since=2),
+    Rule(story.it_is_one_run_on_one_host, since=2, evidence=SUMMED_AGAIN),
+    Rule(story.phases_follow_each_other, since=2, evidence=SUMMED_AGAIN),
+    Rule(story.log_tells_the_same_times, since=2, evidence=SUMMED_AGAIN),
+    Rule(story.engine_tells_the_same_times, OF_IMAGES, since=2, evidence=SUMMED_AGAIN),
+    Rule(story.scripts_stayed_as_they_were, since=2, evidence=SUMMED_AGAIN),
+    Rule(story.nothing_is_missing, since=2, evidence=SUMMED_AGAIN),
 )
 """In the order in which they are told; `record_is_true`, which needs all others, comes after them."""

@@ -77,6 +77,12 @@ EVIDENCE = (
     "native_checks.json",
     "wheels.txt",
     "bundle.json",
+    "build.json",
+    "up.json",
+    "gpus.txt",
+    "scripts_after.sha256",
+    "scripts_inside.sha256",
+    "container/attention.jsonl",
 )
 """The evidence that the files here make, on one runtime or another: what a new set is said to make."""
 

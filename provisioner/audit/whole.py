@@ -13,7 +13,7 @@ from provisioner.audit.verdict import verdict
 from provisioner.record import PHASES, Audit, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from provisioner.evidence import Evidence
 
@@ -39,39 +39,52 @@ def run_went_well(evidence: Evidence) -> Findings:
 
 def evidence_is_whole(evidence: Evidence) -> Findings:
     """Every file is the one that the host summed at the run's end; none was edited, added or removed."""
-    sums = _sums(evidence.text(figures.MANIFEST))
-    if not sums and evidence.outcome == "ok":
+    made = sums(evidence.text(figures.MANIFEST))
+    if not made and evidence.outcome == "ok":
         yield failed("there is no manifest, and a run that ends by itself writes one", figures.MANIFEST)
         return
-    if not sums:
+    if not made:
         yield skipped("the run ended before it could write its manifest", figures.MANIFEST)
         return
     here = evidence.entries
-    for name in sorted(sums.keys() & here.keys()):
+    for name in sorted(made.keys() & here.keys()):
         if not here[name]:
             yield failed(f"{name} is no regular file", name)
-        elif hashlib.sha256(evidence.content(name)).hexdigest() != sums[name]:
+        elif hashlib.sha256(evidence.content(name)).hexdigest() != made[name]:
             yield failed(f"{name} was edited", name)
-    for name in sorted(sums.keys() - here.keys()):
+    for name in sorted(made.keys() - here.keys()):
         yield failed(f"{name} was removed", figures.MANIFEST)
-    for name in sorted(here.keys() - sums.keys() - DERIVED):
+    for name in sorted(here.keys() - made.keys() - DERIVED):
         yield failed(f"{name} was added", name)
-    yield passed(f"{len(sums)} files have the sums that the host gave them", figures.MANIFEST)
+    yield passed(f"{len(made)} files have the sums that the host gave them", figures.MANIFEST)
 
 
-def record_is_true(evidence: Evidence, judged: Audit) -> Findings:
+def record_is_true(evidence: Evidence, judged: Audit, since: Mapping[str, int], told: Iterable[str]) -> Findings:
     """The record beside the evidence says what the evidence says, field by field, and what was `judged` as well.
 
-    A field or check that the record has not got is one that a later version added. What it was judged by other rules
-    than `judged` is not held against it.
+    Its rules' number tells which fields and checks it has: `since` gives the first number of each check. What it was
+    judged by other rules than `judged` is not held against it, nor what later ones may have added, which cannot be
+    looked at. `told` are remarks that follow from the evidence alone.
     """
     kept = evidence.json("record.json")
-    if kept is not None:
-        record = Record(host=kept["host"], audit=Audit(verdict="incomplete", checks=[]), **figures.of(evidence))
-        made = record.model_dump(mode="json") | {"audit": kept["audit"]}
-        differing = [*_differences(kept, made), *_judged_otherwise(Audit.model_validate(kept["audit"]), judged)]
-        for difference in differing:
-            yield failed(f"the record is not the evidence's: {difference}", "record.json")
+    if kept is None:
+        yield passed("each of its fields follows from the evidence", "record.json")  # which it will be made of
+        return
+    audit = Record.model_validate(kept).audit
+    rules, now = audit.rules or 0, judged.rules or 0
+    record = Record(host=kept["host"], audit=Audit(verdict="incomplete", checks=[]), **figures.of(evidence))
+    made = record.model_dump(mode="json") | {"audit": kept["audit"]}
+    differing = [*_differences(kept, made, later=rules > now, same=rules == now)]
+    differing += _checks_of_others(audit, {**since, "record_is_true": 0}, now)
+    if rules == now:
+        differing += _judged_otherwise(audit, judged, told)
+    if audit.verdict != verdict(audit.checks):
+        differing.append(f"audit.verdict is {audit.verdict!r}, by its checks {verdict(audit.checks)!r}")
+    for difference in differing:
+        yield failed(f"the record is not the evidence's: {difference}", "record.json")
+    if rules > now and not differing:
+        yield skipped(f"the record was judged by rules {rules}, and these are {now}", "record.json")
+        return
     yield passed("each of its fields follows from the evidence", "record.json")
 
 
@@ -99,29 +112,59 @@ def log_is_timestamped(evidence: Evidence) -> Findings:
     yield passed(f"{len(evidence.log)} lines, {sum(echoed.values())} commands echoed", LOG)
 
 
-def _sums(manifest: str) -> dict[str, str]:
-    """The sums of a file that sha256sum wrote, by name."""
+def sums(manifest: str) -> dict[str, str]:
+    """Return the sums of a file that sha256sum wrote, by name."""
     pairs = (line.split("  ", 1) for line in manifest.splitlines() if "  " in line)
     return {name: value for value, name in pairs}
 
 
-def _differences(kept: Any, made: Any, where: str = "") -> Iterator[str]:
-    """Say where a value that was kept differs from the one that the evidence makes."""
+def _differences(kept: Any, made: Any, where: str = "", *, later: bool, same: bool) -> Iterator[str]:
+    """Say where a value that was kept differs from the one that the evidence makes, and what one has and the other not.
+
+    A record of `later` rules may have more than is known here; one that is not of the `same` may have less.
+    """
     if isinstance(kept, dict) and isinstance(made, dict):
-        for key in kept:
-            yield from _differences(kept[key], made.get(key), f"{where}.{key}".lstrip("."))
+        for key in kept.keys() | (made.keys() if same else set()):
+            place = f"{where}.{key}".lstrip(".")
+            if key in kept and key in made:
+                yield from _differences(kept[key], made[key], place, later=later, same=same)
+            elif key in made or not later:
+                yield f"{place} is {'missing' if key in made else 'no field of a record'}"
     elif isinstance(kept, list) and isinstance(made, list) and len(kept) == len(made):
         for at, (before, after) in enumerate(zip(kept, made, strict=True)):
-            yield from _differences(before, after, f"{where}[{at}]")
+            yield from _differences(before, after, f"{where}[{at}]", later=later, same=same)
     elif kept != made:
         yield f"{where} is {kept!r:.60}, by the evidence {made!r:.60}"
 
 
-def _judged_otherwise(kept: Audit, judged: Audit) -> Iterator[str]:
-    """Say where the audit in the record has another outcome than the same rules give, or a verdict that is not its."""
-    now = {check.name: check.outcome for check in judged.checks if kept.rules == judged.rules}
+def _checks_of_others(audit: Audit, since: Mapping[str, int], now: int) -> Iterator[str]:
+    """Say which checks of its rules a record has not got, or has twice, and what is no check or field of the audit."""
+    rules = audit.rules or 0
+    names = [check.name for check in audit.checks]
+    if not names:
+        yield "it has no checks"
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"check {name} is there more than once"
+    for name in sorted(name for name, first in since.items() if rules and first <= rules and name not in names):
+        yield f"check {name} is missing"
+    if rules > now:
+        return
+    for name in sorted(set(names) - since.keys()):
+        yield f"there is no check {name}"
+    parts = [audit, *audit.checks, *(place for check in audit.checks for place in check.others)]
+    for field in sorted({name for part in parts for name in part.model_extra or ()}):
+        yield f"audit has {field}, which is no field of it"
+
+
+def _judged_otherwise(kept: Audit, judged: Audit, told: Iterable[str]) -> Iterator[str]:
+    """Say where the audit in the record has another outcome than the same rules give, or does not tell what they do."""
+    now = {check.name: check for check in judged.checks}
     for check in kept.checks:
-        if now.get(check.name, check.outcome) != check.outcome:
-            yield f"check {check.name} is {check.outcome}, by the evidence {now[check.name]}"
-    if kept.verdict != verdict(kept.checks):
-        yield f"audit.verdict is {kept.verdict!r}, by its checks {verdict(kept.checks)!r}"
+        right = now.get(check.name, check)
+        if right.outcome != check.outcome:
+            yield f"check {check.name} is {check.outcome}, by the evidence {right.outcome}"
+        if "not_applicable" in {right.asked, check.asked} and right.asked != check.asked:
+            yield f"whether check {check.name} was asked is {check.asked}, by the evidence {right.asked}"
+    for remark in told:
+        if remark not in kept.remarks:
+            yield f"it does not tell: {remark}"

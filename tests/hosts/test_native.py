@@ -106,7 +106,7 @@ def test_a_run_compiles_once_and_only_the_gpu_is_missing(first, host):
     assert not [check for check in checks.values() if check["outcome"] == "fail"]
     not_made = {name for name, check in checks.items() if check["outcome"] == "skip"}
     applicable = {name for name in not_made if "does not apply to runtime native" not in checks[name]["detail"]}
-    assert applicable == {"attention_test_passed"}
+    assert applicable == {"attention_test_passed", "container_had_the_gpu", "attention_was_computed_for_this_run"}
     assert checks["no_cached_layer"]["outcome"] == "skip"
     assert json.loads(ask("cat /etc/ansible/facts.d/scenario_a.fact").stdout) == record
     assert ask("ls -A /root | grep -E 'gitconfig|cache'", check=False).stdout == "", "a run left something of its own"

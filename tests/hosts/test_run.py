@@ -15,6 +15,8 @@ import pytest
 import short
 import yaml
 
+from provisioner.evidence import Evidence
+
 from provisioner import archive
 
 ROOT = Path(__file__).parents[2]
@@ -74,6 +76,19 @@ def test_its_evidence_is_one_file_that_the_host_signed_and_this_controller_recei
     assert (state / "signing/id_ed25519").stat().st_mode & 0o777 == 0o600
 
 
+def challenges(state, name):
+    """What was chosen here for each run of a host, and what each run that came back had."""
+    chosen = {path.name: path.read_text() for path in (state / "challenges" / name).iterdir()}
+    runs = (path.parent for path in (state / "runs" / name).glob("*/evidence.tar.xz"))
+    return chosen, {run.name: Evidence(run).run["challenge"] for run in runs}
+
+
+def test_the_run_had_the_challenge_that_was_chosen_before_it(first, host, state):
+    chosen, had = challenges(state, host[1])
+    assert chosen == had and len(had) == 1
+    assert first.json["hosts"][host[1]]["unchallenged"] is False
+
+
 def test_a_second_run_compiles_nothing_and_gives_the_record_back(first, host, state, provisioner):
     inventory, name, ask = host
     before = ask("ls /var/lib/provisioner/scenario_a/runs; docker ps -q --no-trunc").stdout
@@ -105,6 +120,8 @@ def test_a_run_survives_its_controller_and_the_next_command_attaches(first, host
     assert record["compile"]["count"] == 1
     runs = ask("ls -d /var/lib/provisioner/scenario_a/runs/*/").stdout.split()
     assert len(runs) == 2, "the run was repeated"
+    chosen, had = challenges(state, name)
+    assert chosen == had, "the run that was taken up has another challenge, or one is kept of a run that was not"
 
 
 def test_a_run_that_is_killed_on_its_host_is_interrupted_and_the_next_one_measures(host, state, provisioner):

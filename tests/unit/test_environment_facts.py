@@ -46,7 +46,10 @@ def installed(tmp_path):
 
 def test_nothing_of_xformers_is_nothing(facts, tmp_path):
     (tmp_path / "xformers").mkdir()  # the clone, in the current folder: no package until it is installed
-    assert facts("--before") == {"host": os.uname().nodename, "installed": [], "package": []}
+    machine = os.uname()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    where = {"host": machine.nodename, "kernel": machine.release, "boot_id": boot}
+    assert facts("--before") == where | {"installed": [], "package": []}
 
 
 def test_what_is_there_before_is_found(facts, installed, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from provisioner import bounds, upstream
 
 SAMPLE = Path(__file__).parent / "data" / "evidence"
-NINJA = "container/ninja/4"
+(NINJA,) = (path.parent.relative_to(SAMPLE).as_posix() for path in SAMPLE.glob("container/ninja/*/ninja_log"))
 
 
 @pytest.fixture

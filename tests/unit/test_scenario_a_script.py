@@ -13,6 +13,8 @@ import shlex
 import shutil
 import signal
 import subprocess
+import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,50 @@ def test_it_runs_by_hand_and_leaves_the_base_alone(script):
     assert "image" not in made
     assert made["containerEnv"]["TORCH_CUDA_ARCH_LIST"] == "12.0"
     assert int(made["containerEnv"]["MAX_JOBS"]) <= os.cpu_count()
+
+
+def test_a_challenge_goes_to_the_test_and_into_the_run(script):
+    challenge = "0123456789abcdef" * 4
+    assert script(gpu=True, SCENARIO_A_CHALLENGE=challenge).returncode == 0
+    described = json.loads((script.evidence / "run.json").read_text())
+    assert (described["challenge"], described["unchallenged"]) == (challenge, "")
+    assert any(call.endswith(f"python3 attention_test.py --challenge {challenge}") for call in script.calls())
+
+
+def test_a_run_by_hand_takes_a_challenge_of_its_own_and_says_so(script):
+    found = []
+    for run in ("first", "second"):
+        assert script(gpu=True, SCENARIO_A_RUN_ID=run).returncode == 0
+        described = json.loads((script.root / "runs" / run / "run.json").read_text())
+        assert re.fullmatch(r"[0-9a-f]{64}", described["challenge"]) and described["unchallenged"] == "yes"
+        assert any(call.endswith(f"--challenge {described['challenge']}") for call in script.calls())
+        found.append(described["challenge"])
+    assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("challenge", ["abc", "0" * 63, "0" * 65, "A" * 64, "0" * 63 + "\n"])
+def test_a_challenge_that_is_none_is_refused(script, challenge):
+    done = script(SCENARIO_A_CHALLENGE=challenge)
+    assert done.returncode == 2 and not script.evidence.exists()
+    assert done.stderr.startswith("scenario_a.sh: SCENARIO_A_CHALLENGE is not 64 hex digits")
+
+
+def test_the_scripts_are_summed_again_at_the_end(script):
+    assert script().returncode == 0
+    sums = (script.evidence / "scripts_after.sha256").read_text()
+    listed = {line.split("  ", 1)[1] for line in sums.splitlines()}
+    laid_down = script.evidence / "files"
+    assert listed == {path.relative_to(laid_down).as_posix() for path in laid_down.rglob("*") if path.is_file()}
+    check = ["sha256sum", "--check", "--quiet", "../scripts_after.sha256"]
+    assert subprocess.run(check, cwd=laid_down, check=False).returncode == 0
+
+
+def test_each_event_has_the_time_of_day_of_its_uptime(script):
+    assert script().returncode == 0
+    events = [json.loads(line) for line in (script.evidence / "events.jsonl").read_text().splitlines()]
+    offsets = [datetime.fromisoformat(event["time"]).timestamp() - event["uptime"] for event in events]
+    now = time.time() - float(Path("/proc/uptime").read_text().split()[0])
+    assert all(abs(offset - now) < 1 for offset in offsets)
 
 
 def test_the_manifest_is_of_every_file_and_notices_an_edit(script):

@@ -157,7 +157,13 @@ def versions() -> dict:
 
 def main() -> int:
     """Print the facts; the one argument is --before."""
-    facts = {"host": platform.node(), "installed": installed(), "package": package()}
+    facts = {
+        "host": platform.node(),
+        "kernel": platform.release(),
+        "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip(),
+        "installed": installed(),
+        "package": package(),
+    }
     if sys.argv[1:] != ["--before"]:
         facts["extensions"] = extensions(facts["package"])
         facts["compilers"] = compilers()

@@ -19,12 +19,15 @@ export PATH="${PATH}:${HOME}/.local/bin"
 
 phase=
 
-# event EVENT PHASE: one line in the evidence. /proc/uptime is one clock for the host and its containers.
+# event EVENT PHASE: one line in the evidence. /proc/uptime is one clock for the host and its containers; the time of day,
+# read in the same moment, tells where that was set meanwhile.
 event() {
   [ -n "${SCENARIO_A_EVIDENCE-}" ] || return 0
-  local uptime
+  local uptime now
   read -r uptime _ </proc/uptime
-  printf '{"event":"%s","phase":"%s","uptime":%s}\n' "$1" "$2" "$uptime" >>"${SCENARIO_A_EVIDENCE}/events.jsonl"
+  now=${EPOCHREALTIME:-$(date +%s.%6N)} # bash 4 has none
+  TZ=UTC0 printf '{"event":"%s","phase":"%s","uptime":%s,"time":"%(%Y-%m-%dT%H:%M:%S)T.%sZ"}\n' \
+    "$1" "$2" "$uptime" "${now%[.,]*}" "${now: -6:3}" >>"${SCENARIO_A_EVIDENCE}/events.jsonl"
 }
 begin() { phase=$1; printf '\n=== %s ===\n' "$phase"; event begin "$phase"; }
 end() { event end "$phase"; phase=; }

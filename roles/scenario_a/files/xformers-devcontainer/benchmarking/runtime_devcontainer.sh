@@ -158,7 +158,8 @@ container_up() {
 }
 
 attention_test() {
-  run "$devcontainer" exec "${no_probe[@]}" --workspace-folder "$work" python3 attention_test.py | tee "$evidence/attention_test.log"
+  run "$devcontainer" exec "${no_probe[@]}" --workspace-folder "$work" \
+    python3 attention_test.py --challenge "$challenge" | tee "$evidence/attention_test.log"
 }
 
 built_image() {
@@ -218,10 +219,15 @@ runtime_evidence_at_build() {
   keep base_image_before.json docker image inspect "$(base_image)"
 }
 
+# driver_says: which GPUs the driver has here, by its program or else by the kernel's own files; nothing where it has none.
+driver_says='{ nvidia-smi -L || cat /proc/driver/nvidia/gpus/*/information; } 2>/dev/null'
+
 # What the container's own user sees, whose packages and repository they are: each under its heading. The CLI takes a
 # second for each call of it, so there is one.
 inside() {
-  "$devcontainer" exec "${no_probe[@]}" --workspace-folder "$work" sh -c '
+  "$devcontainer" exec "${no_probe[@]}" --workspace-folder "$work" sh -c "
+    echo '=== gpus.txt'; $driver_says
+    echo '=== scripts_inside.sha256'; $scripts_sums"'
     echo "=== packages.json"; python3 -m pip list --format json
     echo "=== commit.txt"; git -C xformers rev-parse HEAD
     echo "=== tree.txt"; git -C xformers rev-parse "HEAD^{tree}"
@@ -253,7 +259,9 @@ runtime_evidence_after() {
     keep container_diff.txt docker container diff "$container" &
     asked+=("$!")
     keep inside.txt inside
-    for name in packages.json commit.txt tree.txt environment.json toolchain.json; do keep "$name" told_inside "$name"; done
+    for name in gpus.txt scripts_inside.sha256 packages.json commit.txt tree.txt environment.json toolchain.json; do
+      keep "$name" told_inside "$name"
+    done
     rm -f "$evidence/inside.txt"
   fi
   [ "${#asked[@]}" -eq 0 ] || wait "${asked[@]}"

@@ -27,7 +27,7 @@ container_up() {
 }
 
 attention_test() {
-  run inside python3 attention_test.py | tee "$evidence/attention_test.log"
+  run inside python3 attention_test.py --challenge "$challenge" | tee "$evidence/attention_test.log"
 }
 
 # The environment's own packages, and behind them what the site's Python has: a virtual environment made by another
@@ -91,6 +91,8 @@ wheels() { (cd "$SCENARIO_A_WHEELS" && find . -type f -printf '%P\0' | LC_ALL=C 
 
 runtime_evidence_after() {
   [ -e "$environment" ] || return 0
+  keep gpus.txt inside sh -c 'nvidia-smi -L 2>/dev/null || true'
+  keep scripts_inside.sha256 inside sh -c "$scripts_sums"
   keep packages.json inside python3 -m pip list --format json
   keep commit.txt inside git -C xformers rev-parse HEAD
   keep tree.txt inside git -C xformers rev-parse 'HEAD^{tree}'

@@ -30,6 +30,8 @@
 #   SCENARIO_A_SLOW_SECONDS               a pull that gets less than 10 kB/s for so long is given up (120)
 #   SCENARIO_A_RUN_ID                     name of this run (time and a random part)
 #   SCENARIO_A_INPUT_HASH                 kept in the evidence: what makes runs comparable
+#   SCENARIO_A_CHALLENGE                  64 hex digits that who starts the run chose just before: the attention test's
+#                                         numbers are made of them (of this host's own random ones: `unchallenged`)
 #   http_proxy, https_proxy, no_proxy     reach the build and the container
 set -Eeuo pipefail
 umask 022 # what is laid down is read by the container's user
@@ -52,6 +54,11 @@ runtime=${SCENARIO_A_RUNTIME:-devcontainer}
 devcontainer=${DEVCONTAINER:-devcontainer}
 run_id=${SCENARIO_A_RUN_ID:-$(date -u +%Y%m%dT%H%M%SZ)-$(printf '%04x' $((RANDOM * 2 + RANDOM % 2)))}
 evidence=$root/runs/$run_id
+challenge=${SCENARIO_A_CHALLENGE:-$(od -A n -v -t x1 -N 32 /dev/urandom | tr -d ' \n')}
+if ! [[ $challenge =~ ^[0-9a-f]{64}$ ]]; then
+  echo "scenario_a.sh: SCENARIO_A_CHALLENGE is not 64 hex digits; leave it out, or give 32 random bytes" >&2
+  exit 2
+fi
 
 gpus() { nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null; }
 
@@ -96,12 +103,13 @@ stamp() {
 . "$base/.devcontainer/commands.sh"
 
 # event EVENT PHASE: one line of events.jsonl. /proc/uptime is the monotonic clock (CLOCK_BOOTTIME), to 0.01 s, and
-# the same one inside containers; the date is for people.
+# the same one inside containers. The time of day, read in the same moment, tells where that was set meanwhile.
 event() {
-  local uptime
+  local uptime now
   read -r uptime _ </proc/uptime
-  printf '{"event":"%s","phase":"%s","uptime":%s,"time":"%s"}\n' "$1" "$2" "$uptime" "$(date -u +%FT%T.%3NZ)" \
-    >>"$evidence/events.jsonl"
+  now=$EPOCHREALTIME
+  TZ=UTC0 printf '{"event":"%s","phase":"%s","uptime":%s,"time":"%(%Y-%m-%dT%H:%M:%S)T.%sZ"}\n' \
+    "$1" "$2" "$uptime" "${now%[.,]*}" "${now: -6:3}" >>"$evidence/events.jsonl"
 }
 
 phase=
@@ -181,7 +189,8 @@ describe_run() {
     "username=${XFORMERS_USERNAME-}" "xformers_url=${XFORMERS_FORK_URL-}" \
     "xformers_ref=${XFORMERS_REF-}" \
     "arch_list=$TORCH_CUDA_ARCH_LIST" "max_jobs=$MAX_JOBS" "nvcc_threads=${SCENARIO_A_NVCC_THREADS-}" \
-    "runtime=$runtime" "workspace=$work" >"$evidence/run.json.part"
+    "runtime=$runtime" "workspace=$work" "host=$(uname -n)" \
+    "challenge=$challenge" "unchallenged=$([ -n "${SCENARIO_A_CHALLENGE-}" ] || echo yes)" >"$evidence/run.json.part"
   sync "$evidence/run.json.part"
   mv "$evidence/run.json.part" "$evidence/run.json"
 }
@@ -191,11 +200,17 @@ evidence_before() {
   runtime_evidence_before
 }
 
-# What the compile cost and left, as this host sees it from outside.
+# What the compile cost and left, as this host sees it from outside; then what the runtime tells.
 evidence_after() {
   keep cpu_after.json python3 -B "$here/cpu_used.py" "$(measured_process)"
+  [ ! -e "$work/attention_test.py" ] || keep scripts_after.sha256 scripts_after
   [ ! -d "$work/xformers" ] || keep built.json python3 -B "$here/built_facts.py" "$work/xformers" "$evidence/container"
+  runtime_evidence_after
 }
+
+# scripts_sums: the sums of what runs in the workspace; for sh, which is what there is inside as well.
+scripts_sums='find .devcontainer benchmarking attention_test.py -type f | LC_ALL=C sort | xargs sha256sum'
+scripts_after() { (cd "$work" && sh -c "$scripts_sums"); }
 
 # ---- one run at a time ---------------------------------------------------------------------------------------------
 
@@ -325,7 +340,7 @@ finish() {
       --oom-kills-before "${oom_kills_before:-0}" "${lost[@]}")
   fi
   # A host that shuts down does not wait, and what it stops has nothing more to tell.
-  [ "$outcome" = interrupted ] || { evidence_after; runtime_evidence_after; }
+  [ "$outcome" = interrupted ] || evidence_after
   if [ "$outcome" = ok ]; then
     printf '\nScenario A is done: run %s\n' "$run_id"
   else
