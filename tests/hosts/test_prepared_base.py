@@ -1,8 +1,8 @@
 """A base image that somebody prepared so that nothing is computed: the run ends well, and the audit rejects it.
 
 The real run of the report, with the short workload: torch and stub objects in the base, a script in place of nvcc that
-hands them out while something sleeps by a compiler's name, pip told of wheels that lie there, and a `.pth` that prints the
-attention test's answer.
+hands them out while something sleeps by a compiler's name, pip told of wheels that lie there, and a `.pth` that prints
+the attention test's answer.
 """
 
 import io
