@@ -1,7 +1,8 @@
 """A base image that somebody prepared so that nothing is computed: the run ends well, and the audit rejects it.
 
 The real run of the report, with the short workload: torch and stub objects in the base, a script in place of nvcc that
-hands them out, pip told of wheels that lie there, and a `.pth` that prints the attention test's answer.
+hands them out while something sleeps by a compiler's name, pip told of wheels that lie there, and a `.pth` that prints
+the attention test's answer.
 """
 
 import io
@@ -19,7 +20,7 @@ FILES = {
     "answer.pth": "import sys; sys.argv[0:1] == ['attention_test.py'] and (print('{\"passed\": true}'), sys.exit())\n",
     "pip.conf": "[global]\nfind-links = /opt/wheels\n",
     "nvcc": '#!/bin/sh\ncase "$*" in *--version*) exec /usr/local/cuda/bin/nvcc.real "$@";; esac\n'
-    'while [ "$1" != -o ]; do shift; done\ncp "/opt/objects/${2##*/}" "$2"\n',
+    'while [ "$1" != -o ]; do shift; done\n/opt/objects/cicc 2\ncp "/opt/objects/${2##*/}" "$2"\n',
     "add.c": "int main_is_elsewhere;\n",
 }
 DOCKERFILE = f"""FROM {BASE}
@@ -31,7 +32,7 @@ COPY pip.conf /etc/
 COPY add.c nvcc /opt/objects/
 RUN cd /opt/objects \\
   && for n in 1 2 3; do gcc -fPIC -c add.c -o add$n.o; objcopy --redefine-sym main_is_elsewhere=x$n add$n.o; done \\
-  && mkdir /opt/wheels \\
+  && mkdir /opt/wheels && cp /bin/sleep cicc \\
   && mv /usr/local/cuda/bin/nvcc /usr/local/cuda/bin/nvcc.real && install nvcc /usr/local/cuda/bin/
 """
 
