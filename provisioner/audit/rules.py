@@ -35,7 +35,7 @@ HISTORY = {
     1: "the 26 checks that there were when rules got a number; a check tells all that it finds",
     2: "what was told is set against what it cost and where it came from: the base and its tools are vouched for; a "
     "compile's edges, times, samples, CPU time and extension fit each other; the source is what it says; the test was "
-    "computed for the run, on a GPU that its container had; the evidence tells one story, and nothing of it is missing; "
+    "computed for the run, on a GPU that its container had; the evidence tells one story, and nothing is missing; "
     "records have all checks and no more than is theirs",
 }
 """What came with each number."""

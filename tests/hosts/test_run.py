@@ -15,9 +15,8 @@ import pytest
 import short
 import yaml
 
-from provisioner.evidence import Evidence
-
 from provisioner import archive
+from provisioner.evidence import Evidence
 
 ROOT = Path(__file__).parents[2]
 
