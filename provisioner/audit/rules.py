@@ -142,6 +142,7 @@ RULES = (
     Rule(story.it_is_one_run_on_one_host, since=2, evidence=SUMMED_AGAIN),
     Rule(story.phases_follow_each_other, since=2, evidence=SUMMED_AGAIN),
     Rule(story.log_tells_the_same_times, since=2, evidence=SUMMED_AGAIN),
+    Rule(story.log_has_its_scripts_commands_alone, since=2, evidence=SUMMED_AGAIN),
     Rule(story.engine_tells_the_same_times, OF_IMAGES, since=2, evidence=SUMMED_AGAIN),
     Rule(story.scripts_stayed_as_they_were, since=2, evidence=SUMMED_AGAIN),
     Rule(story.nothing_is_missing, since=2, evidence=SUMMED_AGAIN),

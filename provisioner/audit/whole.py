@@ -21,6 +21,7 @@ TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z( |$)")
 # A line of the log: its time, the Dev Container CLI's own where it adds one, and a command's echo or a phase's heading.
 ECHO = re.compile(r"^\S+ (?:\[\S+\] )?\+ ")
 HEADING = re.compile(r"^\S+ (?:\[\S+\] )?=== (\w+) ===$")
+SUM = re.compile(r"[0-9a-f]{64}  \S.*")
 SIGNATURES = tuple(f"{figures.MANIFEST}.{kind}.sig" for kind in ("ed25519", "ecdsa", "rsa"))
 """The manifest's signatures by the host's SSH keys; what they are worth is not for the audit to say."""
 # Made from the evidence, so not of it.
@@ -46,6 +47,9 @@ def evidence_is_whole(evidence: Evidence) -> Findings:
     if not made:
         yield skipped("the run ended before it could write its manifest", figures.MANIFEST)
         return
+    lines = evidence.text(figures.MANIFEST).splitlines()
+    if len(lines) != len(made) or not all(map(SUM.fullmatch, lines)):
+        yield failed("it has lines that sha256sum did not write, or a name twice", figures.MANIFEST)
     here = evidence.entries
     for name in sorted(made.keys() & here.keys()):
         if not here[name]:
