@@ -34,6 +34,9 @@ LOOK = 600.0
 MOST_SET = 86400.0
 """Seconds by which a clock is set in all during a run; more, or to and fro, no NTP sets it."""
 TIMES_SET = 2
+MOST_LATE = 3600.0
+"""Seconds between the name that a controller gives a run and its beginning on the host, by two clocks."""
+NAMED = re.compile(r"(\d{8}T\d{6}Z)(?:-|$)")
 NEAR = 9
 """Lines from the log's beginning, or its end."""
 SECOND = 1.0
@@ -65,7 +68,8 @@ GAVE_NOTHING = re.compile(r"^\S+ evidence: .* gave nothing: ")
 # A command in the log by which something may come to where it is compiled; what else begins so may be any program's.
 ECHOED = re.compile(
     r"^\S+ (?:\[\S+\] )?\+ ((?:\S*/)?"
-    r"(?:docker|podman|nerdctl|ctr|devcontainer|pip[\d.]*|python[\d.]*|cp|mv|rsync|scp|curl|wget|tar|unzip|git|ln|dd|mount) .*)$"
+    r"(?:docker|podman|nerdctl|ctr|devcontainer|pip[\d.]*|python[\d.]*|"
+    r"cp|mv|rsync|scp|curl|wget|tar|unzip|git|ln|dd|mount) .*)$"
 )
 EXPANSION = re.compile(r"\$\{[^{}]*\}")
 TELLS = re.compile(r"(?:^|\|\||&&|;)\s*(?:run|told)\s+(\S.*)$")
@@ -213,6 +217,17 @@ def _said(evidence: Evidence, name: str) -> dict[str, Any]:
 
 
 # ---- when ------------------------------------------------------------------------------------------------------------
+
+
+def other_day(evidence: Evidence) -> list[str]:
+    """Return a remark where the run's name, which is of when somebody started it, is of another time than its start."""
+    found = NAMED.match(evidence.run["run_id"])
+    if not found:
+        return []
+    named = datetime.strptime(f"{found[1]}+0000", "%Y%m%dT%H%M%SZ%z")
+    if abs((evidence.started - named).total_seconds()) <= MOST_LATE:
+        return []
+    return [f"it is named after {named:%Y-%m-%d %H:%M:%S}, and began at {evidence.started:%Y-%m-%d %H:%M:%S}"]
 
 
 def phases_follow_each_other(evidence: Evidence) -> Findings:
