@@ -31,7 +31,9 @@ class ActionModule(NormalAction):
         patience, watch = (int(self._task.args.get(name, 0)) for name in ("patience", "watch"))
         asked = time.monotonic()
         # Each attempt of `until` is an object of its own: it knows of the one before by what that returned.
-        before = (task_vars or {}).get(self._task.register) or {}
+        # Its name is a text, and from ansible-core 2.21 on a mapping from the name.
+        registered = self._task.register or ""
+        before = (task_vars or {}).get(registered if isinstance(registered, str) else next(iter(registered))) or {}
         watched = {"scenario_a_watched_since": before.get("scenario_a_watched_since", asked)} if watch else {}
         try:
             with asking(self._connection.transport):

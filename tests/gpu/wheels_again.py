@@ -66,7 +66,7 @@ def make(name: str, folder: Path) -> Path:
     package = distribution(name)
     generated = {point.name for point in package.entry_points if point.group in ("console_scripts", "gui_scripts")}
     scripts, data = Path(sysconfig.get_path("scripts")), Path(sysconfig.get_path("data"))
-    (info,) = {row[0].split("/")[0] for row in _record(package) if row[0].endswith(".dist-info/RECORD")}
+    (info,) = {row[0].split("/")[0] for row in _record(package) if re.fullmatch(r"[^/]+\.dist-info/RECORD", row[0])}
     rows, path = [], folder / wheel_name(package)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as wheel:
         for place, digest, size in _record(package):
