@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Makes wheels again of what is installed, each with what it depends on, and an index of them for pip.
 
-    wheels_again.py FOLDER PACKAGE... [--beside WHEELS]
+    wheels_again.py FOLDER PACKAGE...
 
 Run it by the Python that has the packages. FOLDER/wheels gets the wheels, uncompressed, and FOLDER/simple the index (PEP
-503), in which those of the folder WHEELS are too. Each wheel has the very files that the package's RECORD names, with
+503). Each wheel has the very files that the package's RECORD names, with
 their sums; scripts that pip makes itself are left out, and so is what was compiled or noted when it was installed.
 """
 
@@ -107,18 +107,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make wheels again of what is installed.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("packages", nargs="+")
-    parser.add_argument("--beside", type=Path)
     options = parser.parse_args()
     wheels = options.folder / "wheels"
     wheels.mkdir(parents=True)
     names = sorted(closure(options.packages))
     with ProcessPoolExecutor() as pool:
         made = list(pool.map(make, names, [wheels] * len(names)))
-    for other in sorted(options.beside.glob("*.whl")) if options.beside else ():
-        copy = wheels / other.name
-        if not copy.exists():
-            copy.write_bytes(other.read_bytes())
-            made.append(copy)
     index(options.folder, made)
     print(f"{len(made)} wheels, {sum(path.stat().st_size for path in made) / 1e9:.2f} GB")
 

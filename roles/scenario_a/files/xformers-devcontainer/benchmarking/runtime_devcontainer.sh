@@ -46,11 +46,18 @@ clean() {
 lay_down() {
   local options=(--env "SCENARIO_A_EVIDENCE=/scenario-a-evidence" --env "TORCH_CUDA_ARCH_LIST=$TORCH_CUDA_ARCH_LIST"
     --env "MAX_JOBS=$MAX_JOBS" --mount "$evidence/container:/scenario-a-evidence")
-  local name mount
+  local name mount source target
   for name in XFORMERS_USERNAME XFORMERS_FORK_URL XFORMERS_REF NVCC_APPEND_FLAGS; do
     [ -z "${!name-}" ] || options+=(--env "$name=${!name}")
   done
-  for mount in ${SCENARIO_A_MOUNTS-}; do options+=(--mount "$mount"); done
+  for mount in ${SCENARIO_A_MOUNTS-}; do
+    options+=(--mount "$mount")
+    # Wheels that the container sees are what its pip gets pre-commit from, too: there may be no index.
+    IFS=: read -r source target _ <<<"$mount"
+    if [[ ${SCENARIO_A_WHEELS-} == "$source"/* ]]; then
+      options+=(--env "SCENARIO_A_WHEELS=$target${SCENARIO_A_WHEELS#"$source"}")
+    fi
+  done
   [ -z "$(gpus)" ] || options+=(--gpus)
 
   copy_base
