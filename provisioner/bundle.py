@@ -1,7 +1,8 @@
 """Makes and checks a bundle: one archive of what a host without a network needs, described in `bundle_format`.
 
 Every file in it is pinned: the wheels by a lock with hashes beside the profile, the source release by the profile
-itself, the Dev Container CLI and its Node by the locks of their role. So the same call gives the same bytes, on any day and any machine.
+itself, the Dev Container CLI and its Node by the locks of their role. So the same call gives the same bytes, on any
+day and any machine.
 """
 
 import importlib.util

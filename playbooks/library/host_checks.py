@@ -368,7 +368,7 @@ def container_toolkit(host):
     if any(str(one.get("ID")).startswith("nvidia.com/gpu=") for one in info.get("DiscoveredDevices") or ()):
         return finding("container_toolkit", OK, "the Docker engine knows the GPUs by CDI")
     if not host.params["repositories"].get("toolkit", {}).get("manage", True):
-        remedy = "nothing, if --gpus works there: each run asks for the GPUs before it builds; else have the site mend it"
+        remedy = "nothing, if --gpus works there: each run asks for the GPUs first; else have the site mend it"
         return finding("container_toolkit", WARN, "the Docker engine does not know the runtime nvidia", remedy)
     return finding("container_toolkit", WARN, "the Docker engine does not know the runtime nvidia", PREPARE)
 

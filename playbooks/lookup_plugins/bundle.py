@@ -1,4 +1,4 @@
-"""Lookup `bundle`: the sum of a bundle on the controller, what its manifest says, and the sums that its files may have."""
+"""Lookup `bundle`: a bundle's sum on the controller, what its manifest says, and the sums that its files may have."""
 
 from __future__ import annotations
 

@@ -68,7 +68,8 @@ def look(host: Host, wanted: dict) -> dict:
             before = "made from other inputs" if made_from else "absent"
             repository.append(change(wanted["repository"], before, "made from the profile's"))
             repository += look_at_packages(host, wanted["repository_tools"])
-    refuse_if(in_the_way(wanted["work"], IMAGE_BYTES * bool(image and release)) if bundle or image or repository else "")
+    needed = IMAGE_BYTES * bool(image and release)
+    refuse_if(in_the_way(wanted["work"], needed) if bundle or image or repository else "")
     theirs = first_closed(kept_in(wanted), wanted["folder"])
     if theirs:
         closed.append(change(f"{theirs}: for other users", "closed", "open"))

@@ -18,7 +18,7 @@ cp "$here"/mirror/*.deb /srv/mirror/
   printf 'Origin: Site\nSuite: noble\nCodename: noble\nArchitectures: amd64\nDate: %s\nSHA256:\n %s %s Packages\n' \
     "$(date -uR)" "$(sha256sum Packages | cut -d' ' -f1)" "$(stat -c %s Packages)" >Release
 )
-find /etc/apt -name '*.list' -o -name '*.sources' | xargs -r mv -t /var/lib/site-disabled
+find /etc/apt \( -name '*.list' -o -name '*.sources' \) -exec mv -t /var/lib/site-disabled {} +
 echo 'deb [trusted=yes] file:/srv/mirror ./' >/etc/apt/sources.list.d/site.list
 
 # --- an index for pip, with the site's torch and what it depends on: for the image's pip.

@@ -2,7 +2,7 @@
 """A STAND-IN for NVIDIA's container runtime, for tests: runc, with the GPUs put into the containers that ask for them.
 
 NVIDIA's toolkit is in no registry that the tests reach. The Docker engine takes --gpus where there is a program
-nvidia-container-runtime-hook, and names it in the container's specification; that is how this one knows who asked. It is
+nvidia-container-runtime-hook, and names it in the container's specification; by that this one knows who asked. It is
 no part of the product, knows one kind of machine, whose driver is in one folder, and gives all GPUs or none.
 """
 

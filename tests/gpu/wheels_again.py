@@ -3,9 +3,9 @@
 
     wheels_again.py FOLDER PACKAGE...
 
-Run it by the Python that has the packages. FOLDER/wheels gets the wheels, uncompressed, and FOLDER/simple the index (PEP
-503). Each wheel has the very files that the package's RECORD names, with
-their sums; scripts that pip makes itself are left out, and so is what was compiled or noted when it was installed.
+Run it by the Python that has the packages. FOLDER/wheels gets the wheels, uncompressed, and FOLDER/simple the index
+(PEP 503). Each wheel has the very files that the package's RECORD names, with their sums; scripts that pip makes itself
+are left out, and so is what was compiled or noted when it was installed.
 """
 
 import argparse

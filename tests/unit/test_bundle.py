@@ -199,7 +199,7 @@ def fetched(monkeypatch):
 def test_the_same_call_gives_the_same_bytes(fetched, tmp_path):
     made = []
     for name in ("one", "two"):
-        bundle.make(tmp_path / name, "3.12", bundle.DEFAULT_PLATFORM, lambda line: None)
+        bundle.make(tmp_path / name, "3.12", bundle.DEFAULT_PLATFORM, None, lambda line: None)
         made.append((tmp_path / name).read_bytes())
     assert made[0] == made[1]
     with tarfile.open(fileobj=io.BytesIO(made[0])) as tar:
@@ -272,3 +272,25 @@ def test_check_says_what_is_wrong(write):
     with pytest.raises(ProvisionerError) as caught:
         bundle.check(write())
     assert caught.value.code == 2 and "is not what is pinned" in str(caught.value)
+
+
+def test_what_npm_s_lock_pins_is_known_by_its_integrity(write):
+    cli = {**FILES, "npm/cli-1.tgz": b"a CLI"}
+    with pytest.raises(checks.BundleError, match=r"npm/cli-1\.tgz is not what is pinned"):
+        checks.contents(write(cli), KNOWN)
+    assert checks.contents(write(cli), {*KNOWN, checks.integrity(b"a CLI")})[1] == cli
+    assert checks.integrity(b"") == (
+        "sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg=="
+    )
+
+
+def test_one_for_another_kind_of_machine_or_runtime_is_told_with_the_remedy():
+    manifest = {"platform": "manylinux_2_28_aarch64", "files": {"wheels/a.whl": ""}}
+    assert bundle.misfit(manifest, "x86_64", "native") == (
+        "the bundle is for machines of kind aarch64, and this one is x86_64; make one for it with `provisioner bundle "
+        "--platform manylinux_2_28_x86_64`"
+    )
+    assert bundle.misfit(manifest, "aarch64", "native") == ""
+    assert bundle.misfit(manifest, "aarch64", "devcontainer").startswith("the bundle has no Dev Container CLI")
+    assert bundle.misfit({**manifest, "files": {"npm/a.tgz": ""}}, "aarch64", "devcontainer") == ""
+    assert bundle.misfit({}, "x86_64", "devcontainer") == "", "one that cannot be read is told by those who read it"

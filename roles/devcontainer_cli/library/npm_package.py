@@ -17,7 +17,7 @@ options:
   name: {description: The package's name., type: str, required: true}
   version: {description: Its version., type: str, required: true}
   lock: {description: The text of a package-lock.json with its sum., type: str, required: true}
-  archives: {description: "A folder on the host of archives as C(npm pack) names them; no registry is asked then.", type: path}
+  archives: {description: A folder of archives as C(npm pack) names them; no registry is asked then., type: path}
 """
 
 import json

@@ -47,7 +47,7 @@ def make(params: dict) -> str:
             [*words, "-", params["name"]], stdin=reading.stdout, capture_output=True, text=True, check=False
         )
     if reading.returncode not in (0, TAR_CHANGED) and not done.returncode:
-        return f"reading {source} failed: tar ended with {reading.returncode}; see what it cannot read, and run this again"
+        return f"reading {source} failed: tar ended with {reading.returncode}; see what it cannot read, and run again"
     return failed(done)
 
 
@@ -63,8 +63,8 @@ def main() -> None:
     """Make the image."""
     module = AnsibleModule(
         argument_spec={
-            **dict.fromkeys(("name", "inputs", "label"), {"type": "str", "required": True}),
-            **dict.fromkeys(("source", "work"), {"type": "path", "required": True}),
+            **{key: {"type": "str", "required": True} for key in ("name", "inputs", "label")},
+            **{key: {"type": "path", "required": True} for key in ("source", "work")},
             "exclude": {"type": "list", "elements": "str", "default": []},
             "environment": {"type": "dict", "default": {}},
         },
@@ -75,7 +75,8 @@ def main() -> None:
             why = make(module.params)
             if why:
                 module.fail_json(msg=why)
-    module.exit_json(changed=True, diff={"before": "", "after": f"{module.params['name']} of {module.params['source']}\n"})
+    after = f"{module.params['name']} of {module.params['source']}\n"
+    module.exit_json(changed=True, diff={"before": "", "after": after})
 
 
 if __name__ == "__main__":

@@ -31,8 +31,8 @@ REFUSALS = (
         "upgrade the driver, or take a base image of an older CUDA: scenario_a_base_image",
     ),
     (
-        r"(?P<what>[^:\n]*(?:driver not loaded|driver/library version mismatch|libnvidia-ml\.so[^:\n]*|nvml error|no such device"
-        r"|driver rpc error|no cuda-capable device)[^\n]*)",
+        r"(?P<what>[^:\n]*(?:driver not loaded|driver/library version mismatch|libnvidia-ml\.so[^:\n]*|nvml error"
+        r"|driver rpc error|no such device|no cuda-capable device)[^\n]*)",
         "NVIDIA's container toolkit finds no driver ({what})",
         "have `nvidia-smi` work on the host, see what `nvidia-container-cli info` says there, and run again",
     ),
