@@ -38,6 +38,7 @@ def sums(files):
 
 
 KNOWN = set(sums(FILES).values())
+CLI = b"the Dev Container CLI"
 
 
 @pytest.fixture
@@ -190,9 +191,13 @@ def fetched(monkeypatch):
                     if name.startswith(folder):
                         (target / Path(name).name).write_bytes(data)
 
+        if command[:2] == ("npm", "pack"):
+            (command[command.index("--pack-destination") + 1] / "a-cli-1.tgz").write_bytes(CLI)
+
     monkeypatch.setattr(bundle, "_run", run)
     monkeypatch.setattr(bundle, "pip_index", lambda: "")
-    monkeypatch.setattr(bundle, "check", lambda path: checks.contents(path, KNOWN)[0])
+    known = {*KNOWN, checks.integrity(CLI)}
+    monkeypatch.setattr(bundle, "check", lambda path: checks.contents(path, known)[0])
     return calls
 
 
@@ -213,6 +218,18 @@ def test_the_same_call_gives_the_same_bytes(fetched, tmp_path):
     ):
         assert set(words) <= set(download)
     assert "--platform=manylinux_2_29_x86_64" not in download
+
+
+def test_one_for_devcontainers_has_the_cli_and_node_of_the_locks(fetched, tmp_path):
+    manifest = bundle.make(tmp_path / "x", "3.12", bundle.DEFAULT_PLATFORM, "devcontainer", lambda line: None)
+    assert [name for name in manifest["files"] if name.startswith("npm/")] == ["npm/a-cli-1.tgz"]
+    assert any(words[-1].endswith("locks/node.txt") and "--require-hashes" in words for words in fetched)
+    assert any(words[:2] == ["npm", "pack"] and words[-1] == "@devcontainers/cli@0.89.0" for words in fetched)
+
+
+def test_a_runtime_that_is_none(cli, fetched, tmp_path):
+    code, _, err = cli("bundle", "--runtime", "podman", "-o", tmp_path / "x")
+    assert code == 2 and "--runtime 'podman' is no runtime; try devcontainer or native" in err
 
 
 @pytest.mark.parametrize(
