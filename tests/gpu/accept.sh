@@ -73,6 +73,10 @@ fi
 if is_wanted export; then
   tell 0 "$provisioner" facts --state-dir "$state" -q 'runs[].{run: run_id, runtime: runtime, verdict: audit.verdict}' -o table
   tell 0 "$provisioner" export --state-dir "$state" "$out/runs.jsonl"
+  # By runtime, for `provisioner compare native.jsonl devcontainer.jsonl --allow-different`, which takes numpy and scipy.
+  tell 0 python3 -c 'import json, sys
+for line in open(sys.argv[1] + "/runs.jsonl"):
+    with open(f"{sys.argv[1]}/{json.loads(line)["runtime"]}.jsonl", "a") as file: file.write(line)' "$out"
   tell 0 tar -C "$state" -cJf "$out/evidence.tar.xz" runs
 fi
 echo
