@@ -21,15 +21,11 @@ cp "$here"/mirror/*.deb /srv/mirror/
 find /etc/apt \( -name '*.list' -o -name '*.sources' \) -exec mv -t /var/lib/site-disabled {} +
 echo 'deb [trusted=yes] file:/srv/mirror ./' >/etc/apt/sources.list.d/site.list
 
-# --- an index for pip, with the site's torch and what it depends on: for the image's pip.
+# --- an index for pip, with the site's torch and what it depends on: for the image's pip, which its variables tell of it.
 "$python" "$here/wheels_again.py" /var/lib/site-index torch triton ninja
-cat >/etc/pip.conf <<END
-[global]
-index-url = http://$index:8010/simple
-trusted-host = $index
-END
 
 # --- the GPU in containers: a stand-in for NVIDIA's toolkit, and the engine's settings for it and for a kernel without NAT.
+# Nobody answers for DNS, and that at once: pip's upgrade of itself asks for an index that is not to be had.
 install -m 0755 "$here/stand_in_runtime.py" /usr/local/bin/stand-in-for-nvidia-runtime
 printf '#!/bin/sh\n# A STAND-IN: by this name the engine takes --gpus; stand-in-for-nvidia-runtime does the work.\nexit 0\n' \
   >/usr/local/bin/nvidia-container-runtime-hook
@@ -39,6 +35,7 @@ cat >/etc/docker/daemon.json <<'END'
 {
     "iptables": false,
     "ip6tables": false,
+    "dns": ["172.17.0.1"],
     "default-runtime": "nvidia",
     "runtimes": {"nvidia": {"path": "/usr/local/bin/stand-in-for-nvidia-runtime"}}
 }
@@ -60,7 +57,8 @@ local_sources_base_image_exclude: [$own "./opt/*", "./mnt/*", "./var/lib/site-*"
   "./usr/local/cuda-*/targets/*/lib/lib[!c]*_static*.a", "./usr/local/cuda-*/targets/*/lib/libcu[!d]*_static*.a",
   "./usr/lib/x86_64-linux-gnu/libcudnn*"]
 scenario_a_system_packages: [python3-pip, python3-dev, build-essential, git]
-scenario_a_python_packages: [[torch==$torch, triton==$triton, ninja]]
+scenario_a_python_packages:
+  - [torch==$torch, triton==$triton, ninja, --index-url, "http://$index:8010/simple", --trusted-host, $index]
 scenario_a_python: $python
 # The mirror has Debian's packages, in which the engine's client is one of its own.
 docker_engine_packages: {distribution: {ubuntu24.04: [docker.io, docker-cli, docker-buildx, iptables, apparmor, ca-certificates]}}
