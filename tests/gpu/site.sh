@@ -23,6 +23,11 @@ echo 'deb [trusted=yes] file:/srv/mirror ./' >/etc/apt/sources.list.d/site.list
 
 # --- an index for pip, with the site's torch and what it depends on: for the image's pip, which its variables tell of it.
 "$python" "$here/wheels_again.py" /var/lib/site-index torch triton ninja
+# And the bundle's pip: the machine's own is not as its package has it.
+pip=$(tar -tf "$here/bundle.tar" | grep '^wheels/pip-')
+tar -C /var/lib/site-index -xf "$here/bundle.tar" "$pip"
+mkdir -p /var/lib/site-index/simple/pip
+echo "<a href=\"/$pip\">${pip#wheels/}</a>" >/var/lib/site-index/simple/pip/index.html
 
 # --- the GPU in containers: a stand-in for NVIDIA's toolkit, and the engine's settings for it and for a kernel without NAT.
 # Nobody answers for DNS, and that at once: pip's upgrade of itself asks for an index that is not to be had.
@@ -46,6 +51,8 @@ END
 torch=$("$python" -c 'from importlib.metadata import version; print(version("torch"))')
 triton=$("$python" -c 'from importlib.metadata import version; print(version("triton"))')
 cuda=$(readlink -f /usr/local/cuda | grep -oE '[0-9]+\.[0-9]+$')
+# What runs when Python starts and is of no package, and Python's packages of the machine's own; and this test's folder.
+pth=$(find /usr/lib/python3 -name '*.pth' -exec sh -c 'dpkg --search "$1" >/dev/null 2>&1 || printf "\"./%s\", " "${1#/}"' _ {} \;)
 own=$(find / -mindepth 1 -maxdepth 1 -printf '%f\n' |
   grep -vxE 'bin|boot|dev|etc|home|lib|lib32|lib64|libx32|media|mnt|opt|proc|root|run|sbin|srv|sys|tmp|usr|var|.*\.usr-is-merged' |
   sed 's|.*|"./&",|' | tr '\n' ' ')
@@ -53,11 +60,13 @@ cat >"$out/site.yml" <<END
 scenario_a_base_image: site/cuda:$cuda-devel
 local_sources_bundle: $here/bundle.tar
 local_sources_base_image_from: /
-local_sources_base_image_exclude: [$own "./opt/*", "./mnt/*", "./var/lib/site-*", 
+local_sources_base_image_exclude: [$own "./opt/*", "./mnt/*", "./var/lib/site-*",
+  $pth"./usr/local/lib/python3*/dist-packages/*", "./var/lib/acceptance*",
   "./usr/local/cuda-*/targets/*/lib/lib[!c]*_static*.a", "./usr/local/cuda-*/targets/*/lib/libcu[!d]*_static*.a",
   "./usr/lib/x86_64-linux-gnu/libcudnn*"]
 scenario_a_system_packages: [python3-pip, python3-dev, build-essential, git]
 scenario_a_python_packages:
+  - [pip, --ignore-installed, --index-url, "http://$index:8010/simple", --trusted-host, $index]
   - [torch==$torch, triton==$triton, ninja, --index-url, "http://$index:8010/simple", --trusted-host, $index]
 scenario_a_python: $python
 # The mirror has Debian's packages, in which the engine's client is one of its own.

@@ -218,7 +218,7 @@ evidence_after() {
 wheels() { (cd "$SCENARIO_A_WHEELS" && find . -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0r sha256sum); }
 
 # scripts_sums: the sums of what runs in the workspace; for sh, which is what there is inside as well.
-scripts_sums='find .devcontainer benchmarking attention_test.py -type f | LC_ALL=C sort | xargs sha256sum'
+scripts_sums='find .devcontainer benchmarking attention_test.py -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum'
 scripts_after() { (cd "$work" && sh -c "$scripts_sums"); }
 
 # ---- one run at a time ---------------------------------------------------------------------------------------------
