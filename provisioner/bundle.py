@@ -1,7 +1,8 @@
 """Makes and checks a bundle: one archive of what a host without a network needs, described in `bundle_format`.
 
 Every file in it is pinned: the wheels by a lock with hashes beside the profile, the source release by the profile
-itself. So the same call gives the same bytes, on any day and any machine.
+itself, the Dev Container CLI and its Node by the locks of their role. So the same call gives the same bytes, on any
+day and any machine.
 """
 
 import importlib.util
@@ -26,7 +27,7 @@ from provisioner.errors import Exit, ProvisionerError
 from provisioner.inputs import profile_data
 from provisioner.paths import ansible_dir
 
-__all__ = ["DEFAULT_PLATFORM", "PROFILE", "check", "default_path", "make"]
+__all__ = ["DEFAULT_PLATFORM", "PROFILE", "check", "default_path", "make", "misfit"]
 
 PROFILE = "offline"
 DEFAULT_PLATFORM = "manylinux_2_28_x86_64"
@@ -40,29 +41,39 @@ def default_path(state: Path) -> Path:
     return state / "bundle.tar"
 
 
-def make(out: Path, python: str, platform: str, say: Callable[[str], None]) -> dict[str, Any]:
+def make(out: Path, python: str, platform: str, runtime: str | None, say: Callable[[str], None]) -> dict[str, Any]:
     """Fetch everything, check it, write the archive to `out` and give its manifest.
 
-    `python` is the version on the hosts, "3.12"; `platform` a tag as wheels have it. Raises ProvisionerError.
+    `python` is the version on the hosts, "3.12"; `platform` a tag as wheels have it. One for the `runtime`
+    devcontainer has Node and the Dev Container CLI as well, and serves native too; None is for the profile's runtime.
+    Raises ProvisionerError.
     """
     tags = _tags(python, platform)
     if out.exists() and not out.is_file():  # a rename would take its place, were it a device
         raise ProvisionerError(f"{out} is there and is no file", "name another file with -o", Exit.BAD_INPUT)
     profile = profile_data(PROFILE)
+    runtime = runtime or profile["runtime"]
+    if runtime not in ("native", "devcontainer"):
+        raise ProvisionerError(f"--runtime {runtime!r} is no runtime", "try devcontainer or native", Exit.BAD_INPUT)
     with tempfile.TemporaryDirectory(prefix="provisioner-bundle-") as temporary:
         work = Path(temporary)
         say(f"fetching wheels for Python {python} on {platform}")
-        _pip(
-            "download", "--dest", work / "wheels", "--no-deps", "--only-binary=:all:", "--require-hashes", *tags,
-            *("--requirement", _profiles() / profile["bundle"]),
-        )  # fmt: skip
+        locks = [_profiles() / profile["bundle"], *([_locks() / "node.txt"] if runtime == "devcontainer" else [])]
+        for lock in locks:
+            _pip(
+                "download", "--dest", work / "wheels", "--no-deps", "--only-binary=:all:", "--require-hashes", *tags,
+                *("--requirement", lock),
+            )  # fmt: skip
+        if runtime == "devcontainer":
+            say("fetching the Dev Container CLI")
+            _fetch_cli(work / "npm")
         release = f"xformers=={profile['xformers_sdist']['version']}"
         say(f"fetching the source of {release}")
         _fetch_source(release, work)
         files = {
             f"{folder}/{path.name}": path.read_bytes()
-            for folder in ("sdist", "wheels")
-            for path in sorted((work / folder).iterdir())
+            for folder in ("sdist", "wheels", "npm")
+            for path in sorted((work / folder).glob("*"))
         }
     manifest = {
         "schema": _format().SCHEMA,
@@ -78,12 +89,18 @@ def make(out: Path, python: str, platform: str, say: Callable[[str], None]) -> d
 def check(path: Path) -> dict[str, Any]:
     """Check every file in a bundle and give its manifest; raises ProvisionerError (code 2), one line."""
     profile = profile_data(PROFILE)
-    lock = (_profiles() / profile["bundle"]).read_text(encoding="utf-8")
-    known = {*re.findall("sha256:([0-9a-f]{64})", lock), profile["xformers_sdist"]["sha256"]}
+    texts = [path.read_text(encoding="utf-8") for path in (_profiles() / profile["bundle"], _locks() / "node.txt")]
+    cli = [package["integrity"] for package in _cli_packages().values()]
+    known = {*re.findall("sha256:([0-9a-f]{64})", "".join(texts)), profile["xformers_sdist"]["sha256"], *cli}
     try:
         return cast(dict[str, Any], _format().contents(path, known)[0])
     except _format().BundleError as error:
         raise ProvisionerError(str(error), code=Exit.BAD_INPUT) from error
+
+
+def misfit(manifest: dict[str, Any], machine: str, runtime: str) -> str:
+    """Say why a bundle does not serve that kind of machine, or that runtime, and the remedy; '' where it does."""
+    return cast(str, _format().misfit(manifest, machine, runtime))
 
 
 def _write(out: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> None:
@@ -104,10 +121,23 @@ def _write(out: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> None
         ) from error
 
 
+def _cli_packages() -> dict[str, dict[str, str]]:
+    """Give what npm's lock has of the Dev Container CLI: by name, each package's version and integrity."""
+    packages = json.loads((_locks() / "package-lock.json").read_text(encoding="utf-8"))["packages"]
+    return {place.partition("node_modules/")[2]: package for place, package in packages.items() if place}
+
+
+def _fetch_cli(folder: Path) -> None:
+    """Fetch the Dev Container CLI's archives into a folder, as npm has them; check() then compares their sums."""
+    folder.mkdir()
+    for name, package in _cli_packages().items():
+        _run("npm", "pack", "--silent", "--pack-destination", folder, f"{name}@{package['version']}")
+
+
 def _fetch_source(release: str, work: Path) -> None:
     """Fetch a source release into work/sdist by the tool that role local_sources pins; pip would have to build it."""
     defaults = ansible_dir() / "roles" / "local_sources" / "defaults" / "main.yml"
-    lock = ansible_dir() / "playbooks/locks" / yaml.safe_load(defaults.read_bytes())["local_sources_finder_lock"]
+    lock = _locks() / yaml.safe_load(defaults.read_bytes())["local_sources_finder_lock"]
     _pip(
         *("install", "--target", work / "finder", "--no-cache-dir", "--only-binary=:all:"),
         *("--require-hashes", "--requirement", lock),
@@ -143,14 +173,24 @@ def _pip(*arguments: object) -> None:
 def _run(*command: object, path: Path | None = None) -> None:
     """Run a program, with `path` before what Python imports; raises ProvisionerError with its last words."""
     environment = {**os.environ, **({"PYTHONPATH": str(path)} if path else {})}
-    done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise ProvisionerError(
+            f"the bundle cannot be made: there is no {command[0]} on this machine ({error.strerror})",
+            "install Node with npm, or make the bundle where that is",
+        ) from error
     if done.returncode:
         lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("ERROR:")] or lines
         raise ProvisionerError(
             f"the bundle cannot be made: {errors[-1] if errors else f'exit code {done.returncode}'}",
-            "check that this machine reaches its package index, and that its Python has pip",
+            "check that this machine reaches its package index, that of npm too, and that its Python has pip",
         )
+
+
+def _locks() -> Path:
+    return ansible_dir() / "playbooks" / "locks"
 
 
 def _profiles() -> Path:

@@ -257,7 +257,7 @@ COMMANDS = (
     Command(
         "bundle",
         "make one archive of all that hosts without a network need, for the profile offline",
-        "provisioner bundle --python 3.12 -o bundle.tar",
+        "provisioner bundle --python 3.12 --runtime devcontainer -o bundle.tar",
         "bundle",
         (
             option("-o", "--output", metavar="FILE", help="where to (default: where the profile looks for it)"),

@@ -32,7 +32,7 @@ class ActionModule(NormalAction):
         patience, watch = (int(self._task.args.get(name, 0)) for name in ("patience", "watch"))
         asked = time.monotonic()
         # Each attempt of `until` is an object of its own: it knows of the one before by what that returned.
-        before = (task_vars or {}).get(self._task.register) or {}
+        before = self._before(task_vars or {})
         watched = {"scenario_a_watched_since": before.get("scenario_a_watched_since", asked)} if watch else {}
         try:
             with asking(self._connection.transport):
@@ -56,6 +56,13 @@ class ActionModule(NormalAction):
         time.sleep(max(0.0, float(self._task.args.get("timeout", 10)) - (time.monotonic() - asked)))
         silent = {"since": since, "seconds": round(time.monotonic() - since, 1), "message": " ".join(reason.split())}
         return {"changed": False, "scenario_a_silent": silent | {"run_id": self._task.args.get("run_id")}} | watched
+
+    def _before(self, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Return what the attempt before this one returned; {} of the first."""
+        # Its name is a text, and from ansible-core 2.21 on a mapping from the name, whose value is yet to be made.
+        registered = self._task.register or ""
+        value = task_vars.get(registered if isinstance(registered, str) else next(iter(registered))) or {}
+        return dict(value if isinstance(value, dict) else self._templar.template(value) or {})
 
     def _answer(self, tmp: str | None, task_vars: dict[str, Any] | None) -> dict[str, Any]:
         """Return what the host answers; raises WrongAnswerError."""

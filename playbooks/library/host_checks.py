@@ -367,6 +367,9 @@ def container_toolkit(host):
         return finding("container_toolkit", OK, "the Docker engine knows the runtime nvidia")
     if any(str(one.get("ID")).startswith("nvidia.com/gpu=") for one in info.get("DiscoveredDevices") or ()):
         return finding("container_toolkit", OK, "the Docker engine knows the GPUs by CDI")
+    if not host.params["repositories"].get("toolkit", {}).get("manage", True):
+        remedy = "nothing, if --gpus works there: each run asks for the GPUs first; else have the site mend it"
+        return finding("container_toolkit", WARN, "the Docker engine does not know the runtime nvidia", remedy)
     return finding("container_toolkit", WARN, "the Docker engine does not know the runtime nvidia", PREPARE)
 
 
@@ -460,7 +463,8 @@ def lacking(host):
         return lacks
     if not (shutil.which("dockerd") or Engine(Probed()).version):
         lacks.add("engine")
-    if nvidia.hardware() and not shutil.which("nvidia-ctk"):
+    managed = host.params["repositories"].get("toolkit", {}).get("manage", True)
+    if managed and nvidia.hardware() and not shutil.which("nvidia-ctk"):
         lacks.add("toolkit")
     if not host.ask(DEVCONTAINER, "--version"):
         lacks.add("cli")

@@ -17,6 +17,7 @@ options:
   name: {description: The package's name., type: str, required: true}
   version: {description: Its version., type: str, required: true}
   lock: {description: Text of a requirements file that has this version and its sums alone., type: str, required: true}
+  wheels: {description: A folder on the host from which alone it comes; no index is asked then., type: path}
   needed: {description: "What it takes on the disk meanwhile, in bytes, if known.", type: int, default: 0}
   setting: {description: What a person mends where there is no such version., type: str, default: the version}
 """
@@ -80,6 +81,8 @@ def install(module: AnsibleModule, folder: Path) -> str:
     lock.write_text(module.params["lock"], encoding="utf-8")
     new = not folder.exists()
     options = ["--no-cache-dir", "--disable-pip-version-check", "--no-deps", "--force-reinstall"]
+    if module.params["wheels"]:
+        options += ["--no-index", "--find-links", module.params["wheels"]]
     why = "" if pip.exists() else failed(module, ["/usr/bin/python3", "-m", "venv", str(folder)])
     why = why or failed(module, [str(pip), "install", *options, *LOCKED, "--requirement", str(lock)])
     if not why and not is_there(folder, name, version):
@@ -100,6 +103,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "version": {"type": "str", "required": True},
             "lock": {"type": "str", "required": True},
+            "wheels": {"type": "path"},
             "needed": {"type": "int", "default": 0},
             "setting": {"type": "str", "default": "the version"},
         },

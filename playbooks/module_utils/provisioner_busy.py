@@ -51,7 +51,7 @@ def busy(host: Host) -> list[str]:
         if not process.name.isdigit():
             continue
         name = host.read(process / "comm").strip()
-        runs = runs or name == OUR_RUN
+        runs = runs or _is_our_run(host, process, name)
         known = next((key for key in KINDS if name.startswith(key)), "")
         if known:
             line = host.read(process / "cmdline").replace("\0", " ").strip()
@@ -70,6 +70,12 @@ def busy(host: Host) -> list[str]:
     if "container" in found:
         found["container"] = _without_ours(host, found["container"])
     return [_line(kind, names) for kind, names in sorted(found.items()) if names]
+
+
+def _is_our_run(host: Host, process: Path, name: str) -> bool:
+    """Tell whether a process is a run's script: by its first line env runs bash, whose name the process has."""
+    words = host.read(process / "cmdline").split("\0")[1:2] if name == "bash" else [name]
+    return any(Path(word).name == OUR_RUN for word in words)
 
 
 def _has_open(process: Path, device: Path) -> bool:

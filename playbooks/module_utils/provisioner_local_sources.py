@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from ansible.module_utils import provisioner_engine as engines
-from ansible.module_utils.provisioner_bundle import intact
+from ansible.module_utils.provisioner_bundle import intact, misfit
 from ansible.module_utils.provisioner_engine import Engine
 from ansible.module_utils.provisioner_files import content, first_closed, is_foreign, no_room, not_ours, obstacle
 from ansible.module_utils.provisioner_host import Host, RefusalError, change, refuse_if
@@ -32,11 +33,15 @@ def look(host: Host, wanted: dict) -> dict:
                 f"there is no bundle {wanted['bundle']} on the controller; make it with `provisioner bundle` where "
                 "there is a network, or name another by local_sources_bundle"
             )
+        refuse_if(misfit(wanted["bundle_manifest"], os.uname().machine, wanted["runtime"]))
         if not intact(wanted["bundle_folder"], wanted["bundle_sha256"]):
             refuse_unless_ours(wanted["bundle_folder"])
             before = "other, or not whole" if Path(wanted["bundle_folder"]).exists() else "absent"
             bundle.append(change(f"bundle {wanted['bundle_folder']}", before, wanted["bundle"]))
-    if wanted["image"]:
+    if wanted["image_from"]:
+        inputs = wanted["image_from_inputs"]
+        image += of_root(engines.of(host), wanted)
+    elif wanted["image"]:
         release = host.pick(wanted["releases"])
         if not release:
             raise RefusalError(
@@ -63,7 +68,8 @@ def look(host: Host, wanted: dict) -> dict:
             before = "made from other inputs" if made_from else "absent"
             repository.append(change(wanted["repository"], before, "made from the profile's"))
             repository += look_at_packages(host, wanted["repository_tools"])
-    refuse_if(in_the_way(wanted["work"], IMAGE_BYTES * bool(image)) if bundle or image or repository else "")
+    needed = IMAGE_BYTES * bool(image and release)
+    refuse_if(in_the_way(wanted["work"], needed) if bundle or image or repository else "")
     theirs = first_closed(kept_in(wanted), wanted["folder"])
     if theirs:
         closed.append(change(f"{theirs}: for other users", "closed", "open"))
@@ -77,6 +83,19 @@ def look(host: Host, wanted: dict) -> dict:
         "image_inputs": inputs,
         "release": release,
     }
+
+
+def of_root(engine: Engine, wanted: dict) -> list[dict[str, str]]:
+    """What is off about a base image of a root file system; RefusalError where that is not on the host."""
+    source, there = wanted["image_from"], engine.image_label(wanted["image"], wanted["label"])
+    if there == wanted["image_from_inputs"]:
+        return []
+    if not Path(source).exists():
+        raise RefusalError(
+            f"there is no {source} on the host to make the base image of; mend local_sources_base_image_from"
+        )
+    before = "absent" if there is None else "made from other inputs"
+    return [change(f"image {wanted['image']}", before, f"made of {source}")]
 
 
 def in_the_way(work: str, needed: int) -> str:

@@ -35,6 +35,8 @@ def look(host: Host, wanted: dict) -> dict:
     the distribution is not known, where daemon.json cannot be read, or not be written without loss, and where no
     container could get a GPU by what the site has set.
     """
+    if not wanted["manage"]:
+        return {"changes": [], "notes": [], "skipped": "the site gives containers the GPUs in a way of its own"}
     driver = host.read(wanted["driver_version"]).strip()
     if not (wanted["force"] or driver or hardware()):
         return {"changes": [], "notes": [], "skipped": no_gpu()}

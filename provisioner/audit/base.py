@@ -244,14 +244,16 @@ def wheels_are_those_of_the_bundle(evidence: Evidence) -> Findings:
 
 
 def wheels_folder(evidence: Evidence) -> str:
-    """Return the folder from which alone pip installs on a host without containers; empty where there is none.
+    """Return the folder from which alone pip installs, as the scripts echo it; empty where there is none.
 
-    The scripts echo it; whoever ran them by hand may have named another one than the settings.
+    Whoever ran them by hand natively may have named another one than the settings. In a container it is the settings'
+    folder as it is mounted there, for pre-commit alone: its Dockerfile installs from no folder.
     """
-    if evidence.runtime == DEVCONTAINER:
+    set_to = re.search(r"^SCENARIO_A_WHEELS=(/.+)$", evidence.text(SETTINGS), re.MULTILINE)
+    if evidence.runtime == DEVCONTAINER and not set_to:
         return ""
     echoed = (ECHOED.search(line) for line in evidence.log if "--find-links" in line)
-    told = next(filter(None, echoed), None) or re.search(r"^SCENARIO_A_WHEELS=(/.+)$", evidence.text(SETTINGS), re.M)
+    told = next(filter(None, echoed), None) or set_to
     return told[1].rstrip("/") if told else ""
 
 

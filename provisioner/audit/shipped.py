@@ -61,6 +61,8 @@ EVIDENCE = (
     "images_after.jsonl",
     "base_image_before.json",
     "base_image_cuda.txt",
+    "container_gpus.txt",
+    "host_gpus.txt",
     "base_image.json",
     "base_image_history.jsonl",
     "base_files.json",

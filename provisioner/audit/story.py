@@ -50,9 +50,11 @@ OF_NATIVE = frozenset({"native_checks.json"})
 OF_CONTAINERS = frozenset(
     name
     for name in shipped.EVIDENCE
-    if re.match(r"(images?|base|container|docker|devcontainer)_|(build|up)\.json", name)
+    if re.match(r"(images?|base|container|docker|devcontainer)_|(build|up)\.json|host_gpus", name)
 )
 """What only a run in a container leaves."""
+OF_GPUS = frozenset({"container_gpus.txt", "host_gpus.txt"})
+"""Where the host has GPUs."""
 OF_TEST = frozenset({"attention_test.log", "container/attention.jsonl"})
 MAY_BE_EMPTY = frozenset(
     {"images_before.jsonl", "images_at_build.jsonl", "base_image_before.json", "base_image_cuda.txt", "gpus.txt"}
@@ -429,6 +431,8 @@ def nothing_is_missing(evidence: Evidence) -> Findings:
     wanted -= OF_CONTAINERS if evidence.runtime == NATIVE else OF_NATIVE
     if not evidence.ended("attention_test"):
         wanted -= OF_TEST
+    if not evidence.mapping("machine.json").get("gpus"):
+        wanted -= OF_GPUS
     of_call = (*OF_CALL, "outputs") if OUTPUTS in wanted else OF_CALL
     wanted |= {f"{call.folder}/{name}" for call in evidence.builds for name in of_call}
     missing, empty = _not_there(evidence, wanted - OF_WHEELS - {OUTPUTS})

@@ -15,7 +15,7 @@ def main(options: Namespace) -> int:
     chosen = paths.given(options.output) if options.output else None
     out = chosen or bundle.default_path(paths.ensure_state_dir(paths.state_dir(options.state_dir)))
     python = options.python or ".".join(platform.python_version_tuple()[:2])
-    manifest = bundle.make(out, python, options.platform, say)
+    manifest = bundle.make(out, python, options.platform, options.runtime, say)
     data = out.read_bytes()
     if options.json:
         print_json({"bundle": str(out), "sha256": sha256(data).hexdigest(), **manifest})

@@ -111,7 +111,9 @@ def give_gpu(folder: Path, event: str = "end", printed: str = "", **told: object
     printed = printed or json.dumps(json.loads(cases) | of_host | told)
     (folder / "attention_test.log").write_text(f"+ test\n{printed}\n")
     (folder / "container/attention.jsonl").write_text(rows)
-    (folder / "gpus.txt").write_text(f"GPU 0: {GPU['name']} (UUID: {GPU['uuid']})\n")
+    listed = f"GPU 0: {GPU['name']} (UUID: {GPU['uuid']})\n"
+    for name, end in (("gpus.txt", ""), ("host_gpus.txt", ""), ("container_gpus.txt", "exit code 0\n")):
+        (folder / name).write_text(listed + end)
     changed("machine.json", lambda machine: machine.update(gpus=[GPU]))
     asked = {"Driver": "", "Count": -1, "DeviceIDs": None, "Capabilities": [["gpu"]], "Options": {}}
     changed("container_inspect.json", lambda made: made[0]["HostConfig"].update(DeviceRequests=[asked]))

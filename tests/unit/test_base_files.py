@@ -43,6 +43,7 @@ def record(*files):
     return "\n".join(rows) + "\nx-1.dist-info/RECORD,,\n"
 
 
+RECORD = f"{SITE}/x-1.dist-info/RECORD"
 HONEST = {
     "usr/bin/bash": "bash",
     f"{INFO}/bash.list": "/.\n/bin\n/bin/bash\n/etc/profile\n",
@@ -53,7 +54,7 @@ HONEST = {
     f"{CUDA}/bin/nvcc": "nvcc",
     f"{SITE}/x/__init__.py": "x",
     f"{SITE}/x.pth": "import x",
-    f"{SITE}/x-1.dist-info/RECORD": record(("x/__init__.py", "x"), ("x.pth", "import x")),
+    RECORD: record(("x/__init__.py", "x"), ("x.pth", "import x")),
 }
 
 
@@ -102,6 +103,7 @@ OBJECT = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x01\x00" + bytes(20)
         ("altered", {"usr/bin/bash": "another"}, "/usr/bin/bash"),
         ("altered", {"etc/profile": "another"}, "/etc/profile"),
         ("altered", {f"{SITE}/x/__init__.py": "another"}, f"/{SITE}/x/__init__.py"),
+        ("altered", {RECORD: HONEST[RECORD].replace("sha256=", "sha256=\u00fc!", 1)}, f"/{SITE}/x/__init__.py"),
         ("loose", {"usr/local/bin/nvcc": "#!/bin/sh"}, "/usr/local/bin/nvcc"),
         ("loose", {"opt/wheels/torch.whl": "x"}, "/opt/wheels/torch.whl"),
         ("loose", {"etc/profile.d/x.sh": "x"}, "/etc/profile.d/x.sh"),
@@ -186,8 +188,9 @@ def test_toolkits_that_the_rules_know_are_of_wheels_that_the_lock_has():
         assert set(entry["sha256"]) == {"x86_64", "aarch64"}
 
 
-def test_the_rules_know_every_wheel_of_the_profile_offline():
-    """Whoever changes that lock adds its sums; those that were there stay, for the runs of before."""
-    lock = (LOCK.parents[2] / "inventory/profiles/offline-wheels.txt").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["inventory/profiles/offline-wheels.txt", "playbooks/locks/node.txt"])
+def test_the_rules_know_every_wheel_of_a_bundle(name):
+    """Whoever changes a lock adds its sums; those that were there stay, for the runs of before."""
+    lock = (LOCK.parents[2] / name).read_text(encoding="utf-8")
     known = json.loads(base.KNOWN.read_text(encoding="utf-8"))["wheels"]
     assert set(re.findall("sha256:([0-9a-f]{64})", lock)) <= set(known)

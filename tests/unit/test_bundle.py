@@ -38,6 +38,7 @@ def sums(files):
 
 
 KNOWN = set(sums(FILES).values())
+CLI = b"the Dev Container CLI"
 
 
 @pytest.fixture
@@ -190,16 +191,20 @@ def fetched(monkeypatch):
                     if name.startswith(folder):
                         (target / Path(name).name).write_bytes(data)
 
+        if command[:2] == ("npm", "pack"):
+            (command[command.index("--pack-destination") + 1] / "a-cli-1.tgz").write_bytes(CLI)
+
     monkeypatch.setattr(bundle, "_run", run)
     monkeypatch.setattr(bundle, "pip_index", lambda: "")
-    monkeypatch.setattr(bundle, "check", lambda path: checks.contents(path, KNOWN)[0])
+    known = {*KNOWN, checks.integrity(CLI)}
+    monkeypatch.setattr(bundle, "check", lambda path: checks.contents(path, known)[0])
     return calls
 
 
 def test_the_same_call_gives_the_same_bytes(fetched, tmp_path):
     made = []
     for name in ("one", "two"):
-        bundle.make(tmp_path / name, "3.12", bundle.DEFAULT_PLATFORM, lambda line: None)
+        bundle.make(tmp_path / name, "3.12", bundle.DEFAULT_PLATFORM, None, lambda line: None)
         made.append((tmp_path / name).read_bytes())
     assert made[0] == made[1]
     with tarfile.open(fileobj=io.BytesIO(made[0])) as tar:
@@ -213,6 +218,18 @@ def test_the_same_call_gives_the_same_bytes(fetched, tmp_path):
     ):
         assert set(words) <= set(download)
     assert "--platform=manylinux_2_29_x86_64" not in download
+
+
+def test_one_for_devcontainers_has_the_cli_and_node_of_the_locks(fetched, tmp_path):
+    manifest = bundle.make(tmp_path / "x", "3.12", bundle.DEFAULT_PLATFORM, "devcontainer", lambda line: None)
+    assert [name for name in manifest["files"] if name.startswith("npm/")] == ["npm/a-cli-1.tgz"]
+    assert any(words[-1].endswith("locks/node.txt") and "--require-hashes" in words for words in fetched)
+    assert any(words[:2] == ["npm", "pack"] and words[-1] == "@devcontainers/cli@0.89.0" for words in fetched)
+
+
+def test_a_runtime_that_is_none(cli, fetched, tmp_path):
+    code, _, err = cli("bundle", "--runtime", "podman", "-o", tmp_path / "x")
+    assert code == 2 and "--runtime 'podman' is no runtime; try devcontainer or native" in err
 
 
 @pytest.mark.parametrize(
@@ -272,3 +289,25 @@ def test_check_says_what_is_wrong(write):
     with pytest.raises(ProvisionerError) as caught:
         bundle.check(write())
     assert caught.value.code == 2 and "is not what is pinned" in str(caught.value)
+
+
+def test_what_npm_s_lock_pins_is_known_by_its_integrity(write):
+    cli = {**FILES, "npm/cli-1.tgz": b"a CLI"}
+    with pytest.raises(checks.BundleError, match=r"npm/cli-1\.tgz is not what is pinned"):
+        checks.contents(write(cli), KNOWN)
+    assert checks.contents(write(cli), {*KNOWN, checks.integrity(b"a CLI")})[1] == cli
+    assert checks.integrity(b"") == (
+        "sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg=="
+    )
+
+
+def test_one_for_another_kind_of_machine_or_runtime_is_told_with_the_remedy():
+    manifest = {"platform": "manylinux_2_28_aarch64", "files": {"wheels/a.whl": ""}}
+    assert bundle.misfit(manifest, "x86_64", "native") == (
+        "the bundle is for machines of kind aarch64, and this one is x86_64; make one for it with `provisioner bundle "
+        "--platform manylinux_2_28_x86_64`"
+    )
+    assert bundle.misfit(manifest, "aarch64", "native") == ""
+    assert bundle.misfit(manifest, "aarch64", "devcontainer").startswith("the bundle has no Dev Container CLI")
+    assert bundle.misfit({**manifest, "files": {"npm/a.tgz": ""}}, "aarch64", "devcontainer") == ""
+    assert bundle.misfit({}, "x86_64", "devcontainer") == "", "one that cannot be read is told by those who read it"

@@ -142,7 +142,7 @@ def test_a_gpu_that_is_used_by_what_is_not_seen_from_here_is_in_use(machine):
 
 def test_a_run_of_ours_that_is_under_way_is_no_work_of_others(machine):
     machine.users = "2\n"
-    machine.runs("/bin/bash /var/lib/provisioner/scenario_a/scenario_a.sh", "scenario_a.sh")
+    machine.runs("bash /var/lib/provisioner/scenario_a/scenario_a.sh")  # as `#!/usr/bin/env bash` has it
     machine.runs(SHIM.format("moby", WEB))
     machine.runs("slurmstepd: [7.0]", "slurmstepd")
     assert probe.busy(machine) == ["1 Slurm job: 7"]

@@ -296,6 +296,7 @@ def look(tmp_path, engine, host, hook, monkeypatch):
     def run(**changes):
         of("engine").of.cache_clear()  # a test changes what the engine answers
         wanted = {
+            "manage": True,
             "force": True,
             "repositories": {},
             "packages": NAMES,
@@ -433,6 +434,15 @@ def test_an_engine_that_is_stuck_counts_as_silent(look, engine):
     del engine["/containers/json"]
     engine["/info"]["Runtimes"] = {}
     assert look()["engine"] == ""
+
+
+def test_where_the_site_has_a_way_of_its_own_nothing_is_looked_at(look):
+    found = look(manage=False, packages=["not-there"])
+    assert found == {
+        "changes": [],
+        "notes": [],
+        "skipped": "the site gives containers the GPUs in a way of its own",
+    }
 
 
 def test_an_engine_too_old_for_cdi(look, engine, tmp_path):

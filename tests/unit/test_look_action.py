@@ -190,7 +190,7 @@ def test_what_we_ship_reads_variables_by_their_names_alone():
     assert set(re.findall(r"lookup\('([^']*)'", read)) == {
         "ansible.builtin.env",
         "ansible.builtin.file",
-        "ansible.builtin.pipe",
+        "bundle",
         "lock",
         "profile",
     }

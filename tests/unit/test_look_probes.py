@@ -5,6 +5,7 @@ import json
 import os
 from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible.module_utils import (
@@ -308,12 +309,50 @@ def test_an_image_cannot_be_made_on_a_distribution_that_is_not_known():
         "image": "i",
         "image_inputs": {},
         "releases": {"debian12": {}},
+        "image_from": "",
         "label": "l",
         "repository": "",
         "bundle": "",
     }
     with pytest.raises(RefusalError, match="no base image can be made on strange1; use Debian"):
         provisioner_local_sources.look(Fake("ID=strange\nVERSION_ID=1\n"), wanted)
+
+
+@pytest.fixture
+def root_image(monkeypatch, tmp_path):
+    """Look at a base image of a root file system: `look(LABEL, FROM)`, LABEL what the image there was made from."""
+
+    def look(label, source):
+        engine = SimpleNamespace(image_label=lambda *_: label)
+        monkeypatch.setattr(provisioner_local_sources.engines, "of", lambda _: engine)
+        wanted = {"bundle": "", "image": "site/base:1", "image_from": str(source), "image_from_inputs": "abc"}
+        wanted |= {"label": "l", "repository": "", "folder": str(tmp_path), "work": str(tmp_path / "work")}
+        return provisioner_local_sources.look(Fake(), wanted)
+
+    return look
+
+
+def test_a_base_image_of_a_root_file_system_is_made_once_for_its_inputs(root_image, tmp_path):
+    found = root_image(None, tmp_path)
+    assert found["image"] and found["image_inputs"] == "abc"
+    assert found["changes"] == [{"what": "image site/base:1", "from": "absent", "to": f"made of {tmp_path}"}]
+    assert root_image("other", tmp_path)["changes"][0]["from"] == "made from other inputs"
+    assert root_image("abc", tmp_path)["changes"] == []
+
+
+def test_a_root_file_system_that_is_not_there_is_refused(root_image, tmp_path):
+    with pytest.raises(RefusalError, match=r"; mend local_sources_base_image_from$"):
+        root_image(None, tmp_path / "none.tar")
+
+
+def test_a_bundle_for_another_kind_of_machine_or_runtime_is_refused_before_it_is_brought():
+    wanted = {"bundle": "/b.tar", "bundle_sha256": "a" * 64, "bundle_folder": "/nonexistent", "runtime": "native"}
+    other = {"platform": "manylinux_2_28_riscv64", "files": {}}
+    with pytest.raises(RefusalError, match="the bundle is for machines of kind riscv64, and this one is "):
+        provisioner_local_sources.look(Fake(), {**wanted, "bundle_manifest": other})
+    own = {"platform": f"manylinux_2_28_{os.uname().machine}", "files": {"wheels/a.whl": ""}}
+    with pytest.raises(RefusalError, match=r"no Dev Container CLI.*; make it with `provisioner bundle --runtime devco"):
+        provisioner_local_sources.look(Fake(), {**wanted, "bundle_manifest": own, "runtime": "devcontainer"})
 
 
 def test_a_cli_is_current_only_with_its_node_its_files_and_its_command(tmp_path):
@@ -411,7 +450,13 @@ def test_a_command_that_is_a_link_to_the_site_s_is_refused_before_anything(tmp_p
 
 
 def test_sources_that_no_lock_has_are_refused(tmp_path):
-    wanted = {"bundle": "", "image": "", "repository": str(tmp_path / "x.git"), "repository_inputs": "abc"}
+    wanted = {
+        "bundle": "",
+        "image": "",
+        "image_from": "",
+        "repository": str(tmp_path / "x.git"),
+        "repository_inputs": "abc",
+    }
     with pytest.raises(RefusalError, match="no lock"):
         provisioner_local_sources.look(Fake(), {**wanted, "repository_refusal": "no lock", "folder": str(tmp_path)})
 
@@ -419,7 +464,14 @@ def test_sources_that_no_lock_has_are_refused(tmp_path):
 def test_sources_that_are_a_link_to_the_site_s_are_not_replaced(tmp_path):
     path = tmp_path / "xformers.git"
     path.symlink_to(tmp_path.parent)
-    wanted = {"bundle": "", "image": "", "repository": str(path), "repository_inputs": "abc", "folder": str(tmp_path)}
+    wanted = {
+        "bundle": "",
+        "image": "",
+        "image_from": "",
+        "repository": str(path),
+        "repository_inputs": "abc",
+        "folder": str(tmp_path),
+    }
     with pytest.raises(RefusalError, match=r"is a link to .*, which is not as it is wanted"):
         provisioner_local_sources.look(Fake(), wanted)
 

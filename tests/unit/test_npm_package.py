@@ -28,12 +28,12 @@ exit 1
 def call(run_module, tmp_path):
     """Call the module: `call(npm, umask)` gives what it says; `npm` is the text of its program."""
 
-    def run(npm=INSTALLS, umask=0o022):
+    def run(npm=INSTALLS, umask=0o022, **more):
         program = tmp_path / "npm"
         program.write_text(npm)
         program.chmod(0o755)
         given = {"npm": [str(program)], "folder": str(tmp_path / "there"), "name": "@a/tool", "version": "1.2"}
-        given["lock"] = json.dumps(LOCK)
+        given |= {"lock": json.dumps(LOCK), **more}
         return run_module(MODULE, given, cwd=tmp_path, preexec_fn=lambda: os.umask(umask))
 
     return run
@@ -106,3 +106,9 @@ def test_an_npm_that_is_set_to_install_elsewhere_is_told(call):
 def test_the_line_that_tells_is_told_with_what_mends_it(said, told):
     found = failure("a@9", "npm", said, "x_version")
     assert told in found and "secret" not in found and "\n" not in found
+
+
+def test_from_a_folder_of_archives_no_registry_is_asked(call, tmp_path):
+    assert call(archives="/bundle/npm")["changed"]
+    assert (tmp_path / "calls").read_text().split()[-1] == "--offline"
+    assert '"version": "1.2", "resolved": "file:///bundle/npm/a-tool-1.2.tgz"' in (tmp_path / "read").read_text()

@@ -37,12 +37,17 @@ def call(run_module, tmp_path):
     pip.chmod(0o755)
     install(tmp_path / "new")
 
-    def run(check=False):
-        given = {"folder": str(tmp_path / "env"), "name": NAME, "version": VERSION, "lock": LOCK}
+    def run(check=False, **more):
+        given = {"folder": str(tmp_path / "env"), "name": NAME, "version": VERSION, "lock": LOCK, **more}
         given["_ansible_check_mode"] = check
         return run_module(Path(python_venv.__file__), given)
 
     return run
+
+
+def test_from_a_folder_of_wheels_no_index_is_asked(call, tmp_path):
+    assert call(wheels="/bundle/wheels")["changed"]
+    assert "--no-index --find-links /bundle/wheels --only-binary" in (tmp_path / "calls").read_text()
 
 
 def test_it_is_installed_anew_unless_every_file_is_as_it_came(call, tmp_path):

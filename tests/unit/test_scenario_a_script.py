@@ -31,6 +31,7 @@ case "$(basename "$0") $*" in
   "devcontainer build"*) echo '{{"outcome":"success","imageName":["vsc-x"]}}';;
   "devcontainer exec"*attention*) echo '{{"passed": true, "max_abs_error": 0.0, "device": "stand-in"}}';;
   "docker run"*"nvcc --version"*) cat "{fail}.nvcc" 2>/dev/null || true;;
+  "docker run"*"--gpus all"*) if [ -e "{fail}.gpus" ]; then cat "{fail}.gpus"; exit 125; fi;;
   "docker run"*"-u vscode") id -u;;
   "docker info"*) echo /;;
   "docker events"*) exec sleep 60;;
@@ -204,6 +205,31 @@ def test_an_nvcc_that_can_is_evidence_and_no_more(script, arch_list):
     (asked,) = [call for call in script.calls() if "nvcc --version" in call]
     assert "--rm --pull never --network none" in asked and "some/image:1" in asked
     assert (script.evidence / "base_image_cuda.txt").read_text() == NVCC_12_4
+
+
+def test_an_engine_that_gives_no_gpus_ends_it_before_the_build(script):
+    script.fail.with_name("fail.gpus").write_text(
+        'docker: Error response from daemon: could not select device driver "" with capabilities: [[gpu]].\n'
+    )
+    assert script(gpu=True).returncode == 1
+    assert script.events()[-2:] == [("fail", "image_build"), ("fail", "run")]
+    assert not any(call.startswith("devcontainer build") for call in script.calls())
+    assert (script.evidence / "container_gpus.txt").read_text().endswith("exit code 125\n")
+    cause = json.loads((script.evidence / "result.json").read_text())["cause"]
+    assert cause.startswith("the Docker engine cannot give a container GPUs (could not select device driver); have ")
+
+
+def test_without_a_gpu_the_engine_is_not_asked_for_one(script):
+    assert script().returncode == 0
+    assert not any("--gpus" in call for call in script.calls())
+    assert not (script.evidence / "container_gpus.txt").exists()
+
+
+def test_wheels_that_the_container_sees_are_what_its_pip_takes(script):
+    mounts = {"SCENARIO_A_MOUNTS": "/var/here:/there:ro", "SCENARIO_A_WHEELS": "/var/here/bundle/wheels"}
+    assert script(**mounts).returncode == 0
+    made = json.loads((script.root / "xformers-devcontainer-scenario-a/.devcontainer/devcontainer.json").read_text())
+    assert made["containerEnv"]["SCENARIO_A_WHEELS"] == "/there/bundle/wheels"
 
 
 @pytest.mark.parametrize("broken", [False, True])

@@ -36,15 +36,26 @@ class Asking(plugin.ActionModule, Told):
 def ask():
     """Ask a host that answers as told, with what the attempt before returned."""
 
-    def run(answer, before=None, **options):
+    def run(answer, before=None, register="found", **options):
         action = object.__new__(Asking)
         action.answer = answer
         action._connection = SimpleNamespace(transport="local")
         arguments = {"run_id": "r1", "timeout": 0} | options
-        action._task = SimpleNamespace(args=arguments, register="found", check_mode=False)
+        action._task = SimpleNamespace(args=arguments, register=register, check_mode=False)
         return action.run(None, {"found": before} if before else {})
 
     return run
+
+
+def test_what_the_attempt_before_returned_is_read_with_every_ansible_core(ask, monkeypatch):
+    """From 2.21 on a register is a mapping, and what it holds is an expression that is yet to be evaluated."""
+    before = {"scenario_a_watched_since": time.monotonic() - 31}
+    templar = SimpleNamespace(template=lambda value: {"an expression": before}[value])
+    monkeypatch.setattr(Asking, "_templar", templar, raising=False)
+    for register, value in (("found", before), ({"found": "x"}, before), ({"found": "x"}, "an expression")):
+        last = ask(RUNNING, value, register, patience=60, watch=30)
+        assert last["failed"] and "attaches" in last["msg"], register
+    assert not ask(RUNNING, None, {"found": "x"}, patience=60, watch=30).get("failed")
 
 
 def test_an_answer_is_given_as_it_is(ask):

@@ -17,6 +17,7 @@ options:
   name: {description: The package's name., type: str, required: true}
   version: {description: Its version., type: str, required: true}
   lock: {description: The text of a package-lock.json with its sum., type: str, required: true}
+  archives: {description: A folder of archives as C(npm pack) names them; no registry is asked then., type: path}
 """
 
 import json
@@ -42,6 +43,16 @@ def version_in(folder: Path, name: str) -> str:
         return str(json.loads((folder / "node_modules" / name / "package.json").read_text(encoding="utf-8"))["version"])
     except (OSError, ValueError, KeyError):
         return ""
+
+
+def from_archives(lock: str, folder: str) -> str:
+    """A lock by which npm takes each package from an archive in `folder`, as `npm pack` names it; the sums stay."""
+    found = json.loads(lock)
+    for place, package in found["packages"].items():
+        if place:
+            name = place.partition("node_modules/")[2].lstrip("@").replace("/", "-")
+            package["resolved"] = f"file://{folder}/{name}-{package['version']}.tgz"
+    return json.dumps(found)
 
 
 def begin(folder: Path, lock: str) -> None:
@@ -72,20 +83,23 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "version": {"type": "str", "required": True},
             "lock": {"type": "str", "required": True},
+            "archives": {"type": "path"},
         },
         supports_check_mode=True,
     )
     variables.take()
     npm, folder = module.params["npm"], Path(module.params["folder"])
     new = folder / ".new"
+    lock, archives = module.params["lock"], module.params["archives"]
+    offline = ["--offline"] if archives else []
     if module.check_mode:
         module.exit_json(changed=True)
     os.umask(0o022)
     with told(module, folder):
         refuse_if(obstacle(folder, "directory"))
         try:
-            begin(new, module.params["lock"])
-            refuse_if(installed(module, [*npm, "ci", "--prefix", str(new), *HERE, *BRIEF], new))
+            begin(new, from_archives(lock, archives) if archives else lock)
+            refuse_if(installed(module, [*npm, "ci", "--prefix", str(new), *HERE, *BRIEF, *offline], new))
             put(new, folder)
         finally:
             shutil.rmtree(new, ignore_errors=True)

@@ -60,7 +60,10 @@ def recorded(paths: set[str], pip: str) -> dict[str, tuple[str, str]]:
         for row in csv.reader((distribution.read_text("RECORD") or "").splitlines()):
             path = os.path.realpath(f"{folder}/{row[0]}") if row else ""
             if (path in paths or whole) and len(row) > 1 and row[1].startswith("sha256="):
-                digest = base64.urlsafe_b64decode(f"{row[1][len('sha256=') :]}==").hex()
+                try:
+                    digest = base64.urlsafe_b64decode(f"{row[1][len('sha256=') :]}==").hex()
+                except ValueError:  # it is no sum of any file
+                    digest = ""
                 found[path] = (name, digest)
     return found
 

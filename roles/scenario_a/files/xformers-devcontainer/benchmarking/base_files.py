@@ -89,7 +89,7 @@ class Files:
         if size > LARGEST:
             self.md5[path] = self.sha256[path] = ""
             return
-        md5, sha256, kept, start = hashlib.md5(), hashlib.sha256(), [], b""  # noqa: S324 - dpkg's own
+        md5, sha256, kept, start = hashlib.md5(usedforsecurity=False), hashlib.sha256(), [], b""  # md5: dpkg's own
         for piece in iter(lambda: file.read(1 << 20), b""):
             start = start or piece[:20]
             md5.update(piece)
@@ -151,11 +151,17 @@ def wheels(files: Files) -> tuple[set[str], list[str]]:
         for row in csv.reader(text.splitlines()):
             path = files.real(posixpath.join(folder, row[0])) if row else ""
             if len(row) > 1 and row[1].startswith("sha256="):
-                digest = base64.urlsafe_b64decode(f"{row[1][len('sha256=') :]}==").hex()
-                (recorded.add if files.sha256.get(path) in {"", digest} else altered.append)(path)
+                digest = files.sha256.get(path)
+                same = digest == "" or (digest and in_record(digest) == row[1])
+                (recorded.add if same else altered.append)(path)
             elif path in files.md5 and posixpath.dirname(path) == posixpath.dirname(name):
                 recorded.add(path)  # RECORD itself, and what pip writes beside it
     return recorded, [path for path in altered if path in files.md5]
+
+
+def in_record(digest: str) -> str:
+    """Return a SHA-256, given in hex, as a wheel's RECORD has it."""
+    return f"sha256={base64.urlsafe_b64encode(bytes.fromhex(digest)).decode().rstrip('=')}"
 
 
 def toolkits(files: Files) -> dict[str, dict]:

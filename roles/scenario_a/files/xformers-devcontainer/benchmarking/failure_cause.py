@@ -67,6 +67,7 @@ def cause(seen: Seen) -> str | None:
         or no_room(seen)
         or no_memory(seen)
         or no_engine(seen)
+        or no_gpus(seen)
         or killed(seen)
         or failure_log.cause(seen.text)
     )
@@ -109,6 +110,12 @@ def no_engine(seen: Seen) -> str | None:
     if seen.engine_lost:
         return "the Docker daemon went away during the run; `journalctl -u docker` on the host may say why"
     return None
+
+
+def no_gpus(seen: Seen) -> str | None:
+    """Return what container_gpus.py said, which has the remedy in it."""
+    found = re.search(r"GPUs in containers: ([^\n]+)", seen.text)
+    return found[1] if found else None
 
 
 def killed(seen: Seen) -> str | None:

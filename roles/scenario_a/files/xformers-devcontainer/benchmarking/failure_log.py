@@ -301,7 +301,9 @@ def page_without_versions(text: str) -> str | None:
     if not found:
         return None
     calls = [call for call in re.split(r"&&|\n", text) if re.search(rf"pip install .*\b{re.escape(found[1])}\b", call)]
-    index = next((match[1] for call in calls if (match := re.search(r"--index-url[ =](https?://\S+)", call))), PYPI)
+    asked = re.findall(r"Looking in indexes: (https?://[^\s,]+)", text)  # pip says so where it is not PyPI alone
+    named = (match[1] for call in calls if (match := re.search(r"--index-url[ =](https?://\S+)", call)))
+    index = asked[-1] if asked else next(named, PYPI)
     return f"{index.rstrip('/')}/{re.sub('[-_.]+', '-', found[1]).lower()}/"
 
 

@@ -46,11 +46,18 @@ clean() {
 lay_down() {
   local options=(--env "SCENARIO_A_EVIDENCE=/scenario-a-evidence" --env "TORCH_CUDA_ARCH_LIST=$TORCH_CUDA_ARCH_LIST"
     --env "MAX_JOBS=$MAX_JOBS" --mount "$evidence/container:/scenario-a-evidence")
-  local name mount
+  local name mount source target
   for name in XFORMERS_USERNAME XFORMERS_FORK_URL XFORMERS_REF NVCC_APPEND_FLAGS; do
     [ -z "${!name-}" ] || options+=(--env "$name=${!name}")
   done
-  for mount in ${SCENARIO_A_MOUNTS-}; do options+=(--mount "$mount"); done
+  for mount in ${SCENARIO_A_MOUNTS-}; do
+    options+=(--mount "$mount")
+    # Wheels that the container sees are what its pip gets pre-commit from, too: there may be no index.
+    IFS=: read -r source target _ <<<"$mount"
+    if [[ ${SCENARIO_A_WHEELS-} == "$source"/* ]]; then
+      options+=(--env "SCENARIO_A_WHEELS=$target${SCENARIO_A_WHEELS#"$source"}")
+    fi
+  done
   [ -z "$(gpus)" ] || options+=(--gpus)
 
   copy_base
@@ -134,11 +141,29 @@ ask_base_image() {
   python3 -B "$here/base_image_cuda.py" "$evidence/base_image_cuda.txt" "$TORCH_CUDA_ARCH_LIST"
 }
 
+# ask_gpus: a container of the base image is given the host's GPUs, as the devcontainer will be. Where the engine cannot,
+# or gives fewer, or the driver is too old for the image's CUDA, the run ends here and not after the build. What was said
+# becomes evidence.
+ask_gpus() {
+  [ -n "$(gpus)" ] || return 0
+  keep container_gpus.txt gpus_in_container
+  keep host_gpus.txt sh -c 'nvidia-smi; nvidia-smi -L'
+  python3 -B "$here/container_gpus.py" "$evidence/container_gpus.txt" "$evidence/host_gpus.txt" "$evidence/base_image_cuda.txt"
+}
+gpus_in_container() {
+  local code=0
+  timeout --kill-after=10 120 docker run --rm --pull never --network none --gpus all \
+    --label "devcontainer.local_folder=$work" --entrypoint sh "$(base_image)" \
+    -c 'ls -d /dev/nvidia[0-9]* /dev/dxg 2>/dev/null; nvidia-smi; nvidia-smi -L; exit 0' 2>&1 || code=$?
+  echo "exit code $code"
+}
+
 image_build() {
   # As part of what is timed, whichever builder follows: BuildKit would pull it too, but keep no image of it, so that
   # nothing could tell its layers from those of this build.
   docker image inspect "$(base_image)" >/dev/null 2>&1 || again pull "$(base_image)"
   ask_base_image
+  ask_gpus
   run "$devcontainer" build --workspace-folder "$work" --no-cache --log-format text "${builder[@]}" | tee "$evidence/build.json"
 }
 

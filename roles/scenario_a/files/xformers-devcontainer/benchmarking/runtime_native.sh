@@ -86,9 +86,6 @@ runtime_evidence_before() { :; }
 
 runtime_evidence_at_build() { :; }
 
-# The sums of all that pip could install from.
-wheels() { (cd "$SCENARIO_A_WHEELS" && find . -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0r sha256sum); }
-
 runtime_evidence_after() {
   [ -e "$environment" ] || return 0
   keep gpus.txt inside sh -c 'nvidia-smi -L 2>/dev/null || true'
@@ -98,10 +95,5 @@ runtime_evidence_after() {
   keep tree.txt inside git -C xformers rev-parse 'HEAD^{tree}'
   keep environment.json inside python3 .devcontainer/environment_facts.py
   keep toolchain.json inside python3 -B .devcontainer/toolchain_facts.py
-  if [ -n "${SCENARIO_A_WHEELS-}" ]; then
-    keep wheels.txt wheels
-    # That of a bundle, beside its wheels.
-    if [ -f "$SCENARIO_A_WHEELS/../manifest.json" ]; then keep bundle.json cat "$SCENARIO_A_WHEELS/../manifest.json"; fi
-  fi
   keep extension.txt inside find xformers/xformers -maxdepth 1 -name '_C*.so' -exec sha256sum {} +
 }

@@ -24,7 +24,8 @@
 #   DEVCONTAINER                          the Dev Container CLI (devcontainer)
 #   SCENARIO_A_PYTHON                     for native: the site's Python, which has torch (python3)
 #   SCENARIO_A_PYTHON_PACKAGES            for native: what pip installs into the environment
-#   SCENARIO_A_WHEELS                     for native: a folder of wheels, from which alone pip installs
+#   SCENARIO_A_WHEELS                     a folder of wheels, from which alone pip installs; in a container that has it
+#                                         mounted, pre-commit
 #   SCENARIO_A_MOUNTS                     SOURCE:TARGET[:ro] ..., mounted into the container
 #   SCENARIO_A_COLD_BASE                  not empty: remove the base image first, so that its pull is timed
 #   SCENARIO_A_SLOW_SECONDS               a pull that gets less than 10 kB/s for so long is given up (120)
@@ -205,11 +206,19 @@ evidence_after() {
   keep cpu_after.json python3 -B "$here/cpu_used.py" "$(measured_process)"
   [ ! -e "$work/attention_test.py" ] || keep scripts_after.sha256 scripts_after
   [ ! -d "$work/xformers" ] || keep built.json python3 -B "$here/built_facts.py" "$work/xformers" "$evidence/container"
+  if [ -d "${SCENARIO_A_WHEELS-}" ]; then
+    keep wheels.txt wheels
+    # That of a bundle, beside its wheels.
+    if [ -f "$SCENARIO_A_WHEELS/../manifest.json" ]; then keep bundle.json cat "$SCENARIO_A_WHEELS/../manifest.json"; fi
+  fi
   runtime_evidence_after
 }
 
+# The sums of all that pip could install from.
+wheels() { (cd "$SCENARIO_A_WHEELS" && find . -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0r sha256sum); }
+
 # scripts_sums: the sums of what runs in the workspace; for sh, which is what there is inside as well.
-scripts_sums='find .devcontainer benchmarking attention_test.py -type f | LC_ALL=C sort | xargs sha256sum'
+scripts_sums='find .devcontainer benchmarking attention_test.py -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum'
 scripts_after() { (cd "$work" && sh -c "$scripts_sums"); }
 
 # ---- one run at a time ---------------------------------------------------------------------------------------------
