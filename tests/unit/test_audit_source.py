@@ -82,7 +82,7 @@ CHEATS = {
     ),
     "the record names no commit": (
         lambda folder: (folder / "commit.txt").write_text(""),
-        "source_is_what_was_asked_for",
+        "nothing_is_missing",
     ),
     "nothing was cloned": (
         edited("scenario_a.log", r"\+ git clone .*$", "+ git status"),

@@ -190,7 +190,7 @@ CHEATS = {
             "packages.json",
             lambda made: [one.update(version="0.0.34") for one in made if one["name"] == "xformers"],
         ),
-        "no settings": lambda folder: emptied("files/benchmarking/scenario_a.env")(folder),
+        "no settings": emptied("files/benchmarking/scenario_a.env"),
         "settings of another fork": edited(
             "files/benchmarking/scenario_a.env",
             "^XFORMERS_FORK_URL=.*",
