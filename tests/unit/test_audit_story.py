@@ -366,3 +366,23 @@ def test_a_run_that_failed_is_accused_of_nothing(folder):
     edit_json(folder / CONTAINER, lambda made: made[0]["State"].update(StartedAt="2099-01-01T00:00:00Z"))
     evidence_sample.seal(folder)
     assert failed(folder) == set()
+
+
+def test_an_old_run_under_a_new_name_is_told(folder):
+    old = json.loads((folder / "run.json").read_text())["run_id"]
+    for path in [path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.sha256"]:
+        path.write_text(path.read_text().replace(old, "20270115T101010Z-abcdef"))
+    evidence_sample.seal(folder)
+    assert "it is named after 2027-01-15 10:10:10" in sentence(judge(Evidence(folder)).model_dump())
+
+
+def test_a_manifest_with_a_name_twice_is_none_that_the_host_wrote(folder):
+    manifest = folder / "manifest.sha256"
+    manifest.write_text(manifest.read_text() + manifest.read_text().splitlines()[0] + "\n")
+    assert failed(folder) == {"evidence_is_whole"}
+
+
+def test_what_was_there_before_the_clone_must_be_told(folder):
+    edit_json(folder / "container/environment_before.json", lambda told: told.pop("package"))
+    evidence_sample.seal(folder)
+    assert failed(folder) == {"nothing_was_there_before"}
