@@ -114,12 +114,13 @@ class Evidence:
 
     def content(self, name: str, most: int = bounds.FILE) -> bytes:
         """Return a file's content; empty where there is no regular file. Raise ValueError where it has more bytes."""
-        if self._packed is not None and name in self._packed:
+        beside = name == RECORD and self.archive != self.folder  # one that is in the archive is nobody's
+        if self._packed is not None and name in self._packed and not beside:
             content = self._packed[name]
             if len(content) > most:
                 raise ValueError(f"{printable(name)} has more than {most >> 20} MiB")
             return content
-        if self._packed is not None and (name != RECORD or self.archive == self.folder):
+        if self._packed is not None and not beside:
             return b""
         path = self.folder / name
         try:

@@ -112,7 +112,7 @@ def judged(sent: Sent, state: Path) -> tuple[Record, Vouching | None]:
             if archive.read(evidence.archive)[0] != evidence.run["run_id"]:
                 raise ValueError(f"the evidence is that of run {evidence.run['run_id']}")
             record = collect.build(evidence, sent.host)
-            vouching = signatures.of(evidence, state, whole=signatures.is_whole(record.audit))
+            vouching = signatures.of(evidence, state, whole=signatures.is_whole(record.audit), host=sent.host)
         else:
             found = upstream.in_folder(folder)
             if found is None:

@@ -22,6 +22,8 @@ ROWS = "container/attention.jsonl"
 CONTAINER = "container_inspect.json"
 GPUS_INSIDE = "gpus.txt"
 CHALLENGE = re.compile(r"[0-9a-f]{64}")
+LEAST_BYTES = 16
+"""Of 32 random bytes so many differ, but for once in 10^15 times."""
 # A GPU's name, as nvidia-smi and the driver's own files write it; a slice's name begins with MIG.
 UUID = re.compile(r"\bGPU-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 # What two ways of adding up the same in double precision may differ by.
@@ -43,10 +45,15 @@ def container_had_the_gpu(evidence: Evidence) -> Findings:
         return
     if evidence.runtime == DEVCONTAINER and not _given(evidence.inspected(CONTAINER)):
         yield failed(f"it was given no GPU, and the host has {gpus[0].get('name')}", CONTAINER)
+    uuids = [gpu.get("uuid") for gpu in gpus]
+    if len(set(uuids)) < len(uuids):
+        yield failed("the host names a GPU twice", "machine.json")
+    for uuid in sorted(_asked_for(evidence.inspected(CONTAINER)) - set(uuids)):
+        yield failed(f"the container was given {uuid}, which is not a GPU of the host", CONTAINER)
     inside = set(UUID.findall(evidence.text(GPUS_INSIDE)))
     if not inside:
         yield failed("no driver answered inside", GPUS_INSIDE)
-    for uuid in sorted(inside - {gpu.get("uuid") for gpu in gpus}):
+    for uuid in sorted(inside - set(uuids)):
         yield failed(f"inside was {uuid}, which is not a GPU of the host", GPUS_INSIDE)
     yield passed(f"{len(inside)} GPUs, of {len(gpus)} of the host", GPUS_INSIDE)
 
@@ -61,6 +68,12 @@ def attention_was_computed_for_this_run(evidence: Evidence) -> Findings:
     if not CHALLENGE.fullmatch(challenge):
         yield failed("the run has no challenge", "run.json")
         return
+    if len(set(bytes.fromhex(challenge))) < LEAST_BYTES:
+        yield failed("its challenge is nobody's random bytes", "run.json")
+    if "unchallenged" not in evidence.run:
+        yield failed("it does not say who chose its challenge", "run.json")
+    if len(results := [line for line in evidence.text(LOG).splitlines() if _result(line)]) != 1:
+        yield failed(f"the test gave {len(results)} results", LOG)
     result = _result(evidence.text(LOG))
     cases: list[dict[str, Any]] = result.get("cases") or []
     kept = evidence.json_lines(ROWS)
@@ -120,13 +133,22 @@ def _given(container: dict[str, Any]) -> bool:
     """Whether a container was given GPUs: by docker's --gpus, as a CDI device, by NVIDIA's runtime or one by one."""
     host = container.get("HostConfig") or {}
     asked = host.get("DeviceRequests") or []
-    if any("gpu" in str([one.get("Capabilities"), one.get("DeviceIDs")]) for one in asked):
+    if any(
+        "gpu" in str([one.get("Capabilities"), one.get("DeviceIDs")]) and (one.get("Count") or one.get("DeviceIDs"))
+        for one in asked
+    ):
         return True
     visible = [
         entry.partition("=")[2] for entry in container.get("Config", {}).get("Env") or [] if "_VISIBLE_D" in entry
     ]
     by_runtime = host.get("Runtime") == "nvidia" and any(value not in {"", "void", "none"} for value in visible)
     return by_runtime or any("/dev/nvidia" in str(device) for device in host.get("Devices") or [])
+
+
+def _asked_for(container: dict[str, Any]) -> set[str]:
+    """Return the GPUs that a container was given by their own names."""
+    asked = (container.get("HostConfig") or {}).get("DeviceRequests") or []
+    return set(UUID.findall(str([one.get("DeviceIDs") for one in asked])))
 
 
 def _not_tested(evidence: Evidence, gpus: list[dict[str, Any]]) -> Finding | None:

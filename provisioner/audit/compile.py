@@ -42,6 +42,8 @@ def nothing_was_there_before(evidence: Evidence) -> Findings:
     if not before:
         yield skipped("the run did not get to its post-create script", BEFORE)
         return
+    if not {"installed", "package"} <= before.keys():
+        yield failed("it does not tell what was there", BEFORE)
     for found in (before.get("installed") or []) + (before.get("package") or []):
         yield failed(f"xformers was there: {found}", BEFORE)
     yield passed("no xformers was installed", BEFORE)
@@ -178,6 +180,8 @@ def compilers_are_genuine(evidence: Evidence) -> Findings:
             yield failed(f"{path} was written in the container", "container_diff.txt")
     now = {compiler["name"]: compiler["real"] for compiler in compilers}
     for call in evidence.builds:
+        for name in sorted({tool.name for tool in call.tools} - now.keys()):
+            yield failed(f"of {name}, which was there then, nothing is told at the end", AFTER)
         # The first of a name is the one that PATH gives.
         for tool in {tool.name: tool for tool in reversed(call.tools)}.values():
             if now.get(tool.name, tool.real) != tool.real:

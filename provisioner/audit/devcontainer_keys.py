@@ -7,11 +7,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provisioner.paths import ansible_dir
 
-__all__ = ["BUILD", "BUILDER_IMAGES", "BUILD_OPTIONS", "INERT", "KEYS", "PROXIES", "RUN_OPTIONS", "VARIABLES", "source"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "BUILD",
+    "BUILDER_IMAGES",
+    "BUILD_OPTIONS",
+    "INERT",
+    "KEYS",
+    "PROXIES",
+    "RUN_OPTIONS",
+    "VARIABLES",
+    "source",
+    "taken_out",
+]
 
 ONCE_KEYS = {"privileged"}
 ONCE_BUILD = {"args"}
@@ -48,3 +62,14 @@ BUILD_OPTIONS = _options("build.options")
 PROXIES = frozenset(_data["variables"]["proxies"])
 VARIABLES = frozenset(name for names in _data["variables"].values() for name in names)
 BUILDER_IMAGES: str = _data["builder_images"]
+_OUT = frozenset(
+    name for out in _data["options"]["runArgs"]["out"].values() for names in out.values() for name in names
+) - {"gpus"}  # which Scenario A sets itself
+
+
+def taken_out(configuration: Mapping[str, Any]) -> set[str]:
+    """Return what is in a devcontainer.json that the script takes out now; earlier ones kept some of it."""
+    arguments = (str(argument) for argument in configuration.get("runArgs") or [])
+    options = {argument.partition("=")[0][2:] for argument in arguments if argument.startswith("--")}
+    keys = {name for name, rule in _data["keys"].items() if "out" in rule and not rule.get("own")}
+    return {f"runArgs --{name}" for name in options & _OUT} | (configuration.keys() & keys)

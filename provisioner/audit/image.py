@@ -112,7 +112,7 @@ def nothing_else_was_pulled(evidence: Evidence) -> Findings:
         yield failed("the watch did not see this run's own container", where)
     for number, event in enumerate(events, 1):
         action, name = _acted(event)
-        if action in {"pull", "load", "import"} and not _same_image(name, str(evidence.run.get("base_image"))):
+        if action in {"pull", "load", "import"} and not same_image(name, str(evidence.run.get("base_image"))):
             yield failed(f"{action} of {name}", f"{where}:{number}")
     pulled = any(_acted(event)[0] == "pull" for event in events)
     yield passed("the base was pulled, and nothing else" if pulled else "nothing was pulled", where)
@@ -175,7 +175,7 @@ def _acted(event: dict[str, Any]) -> tuple[str, str]:
     return str(event.get("Action") or event.get("status")), str(actor.get("ID") or event.get("id"))
 
 
-def _same_image(name: str, base: str) -> bool:
+def same_image(name: str, base: str) -> bool:
     """Tell whether a name means the base: with or without its registry, the tag latest, or a digest of it."""
 
     def short(image: str) -> str:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from provisioner.audit import base, laid_down, shipped, whole
+from provisioner.audit import base, laid_down, shipped, story, whole
 from provisioner.audit.finding import FAIL, PASS, SKIP, Finding, Findings, failed
 from provisioner.audit.rules import NUMBER, RULES, Rule
 from provisioner.audit.verdict import verdict
@@ -47,12 +47,17 @@ def judge(evidence: Evidence, rules: Iterable[Rule] = RULES, sets: Iterable[Ship
     ended = shipped.superseded_on(made_of, sets) if made_of else None
     late = ended is not None and evidence.started.date() > ended
     checks = [_check(rule, evidence, made_of, late=late) for rule in rules]
-    told = _told(evidence)
+    told = [*_of_base(evidence), *_told(evidence)]
     remarks = [*_remarks(evidence, checks, ended if late else None), *told]
     digest = made_of.digest if made_of else None
     judged = Audit(verdict=verdict(checks), checks=checks, rules=NUMBER, shipped_set=digest, remarks=remarks)
     since = {rule.name: rule.since for rule in rules}
-    checks = [*checks, _of("record_is_true", _found(whole.record_is_true, evidence, judged, since, told))]
+    # Who judged by earlier rules did not know these files.
+    least = max(
+        (rule.since for rule in rules if rule.evidence and made_of and rule.evidence <= made_of.evidence), default=0
+    )
+    about = whole.Judged(judged, since, told, least)
+    checks = [*checks, _of("record_is_true", _found(whole.record_is_true, evidence, about))]
     return judged.model_copy(update={"checks": checks, "verdict": verdict(checks)})
 
 
@@ -76,9 +81,14 @@ def _remarks(evidence: Evidence, checks: list[Check], superseded: date | None) -
     before = [check.name for check in checks if check.asked == "made_before"]
     if before:
         remarks.append(f"made before the audit asked for: {', '.join(before)}")
-    with suppress(*MISSHAPEN):  # a rule finds it again, and tells
-        remarks += base.remarks(evidence)
     return remarks
+
+
+def _of_base(evidence: Evidence) -> list[str]:
+    """Return what must be told of where it came from; what is known of that only ever grows."""
+    with suppress(*MISSHAPEN):  # a rule finds it again, and tells
+        return list(base.remarks(evidence))
+    return []
 
 
 def _told(evidence: Evidence) -> list[str]:
@@ -87,6 +97,8 @@ def _told(evidence: Evidence) -> list[str]:
         told = [f"the clock of its host was set by {seconds:+.0f} s meanwhile" for _, seconds in evidence.clock_set()]
     except MISSHAPEN:  # a rule finds it again, and tells
         told = []
+    with suppress(*MISSHAPEN):
+        told += story.other_day(evidence)
     if evidence.unchallenged:
         told.insert(0, "unchallenged: its host chose the numbers of the attention test itself")
     return told[:MOST_TOLD]

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from datetime import datetime
 from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from provisioner.audit import laid_down, shipped
+from provisioner.audit.compile import INSTALLED
 from provisioner.audit.finding import Findings, failed, passed, skipped
-from provisioner.audit.names import DEVCONTAINER, EVENTS, INPUTS, LOG
+from provisioner.audit.names import CONFIGURATION, DEVCONTAINER, EVENTS, INPUTS, LOG
 from provisioner.audit.whole import HEADING, sums
 from provisioner.evidence import CLOCK_GRAIN
 
@@ -32,6 +34,9 @@ LOOK = 600.0
 MOST_SET = 86400.0
 """Seconds by which a clock is set in all during a run; more, or to and fro, no NTP sets it."""
 TIMES_SET = 2
+MOST_LATE = 3600.0
+"""Seconds between the name that a controller gives a run and its beginning on the host, by two clocks."""
+NAMED = re.compile(r"(\d{8}T\d{6}Z)(?:-|$)")
 NEAR = 9
 """Lines from the log's beginning, or its end."""
 SECOND = 1.0
@@ -62,6 +67,25 @@ OUTPUTS = "container/ninja/outputs"
 OF_CALL = ("arguments", "build.ninja", "call.json", "cpu_seconds", "environment", "ninja_log", "samples", "tools")
 # What scenario_a.sh says where a command that gives evidence failed: then the file is as empty as that left it.
 GAVE_NOTHING = re.compile(r"^\S+ evidence: .* gave nothing: ")
+# A command in the log by which something may come to where it is compiled; what else begins so may be any program's.
+ECHOED = re.compile(
+    r"^\S+ (?:\[\S+\] )?\+ ((?:\S*/)?"
+    r"(?:docker|podman|nerdctl|ctr|devcontainer|pip[\d.]*|python[\d.]*|"
+    r"cp|mv|rsync|scp|curl|wget|tar|unzip|git|ln|dd|mount) .*)$"
+)
+EXPANSION = re.compile(r"\$\{[^{}]*\}")
+TELLS = re.compile(r"(?:^|\|\||&&|;)\s*(?:run|told)\s+(\S.*)$")
+VERSION = re.compile(r"\bxformers-(\S+)")
+OF_INPUTS = {
+    "XFORMERS_USERNAME": "username",
+    "XFORMERS_FORK_URL": "xformers_url",
+    "XFORMERS_REF": "xformers_ref",
+    "TORCH_CUDA_ARCH_LIST": "arch_list",
+    "MAX_JOBS": "max_jobs",
+    "SCENARIO_A_NVCC_THREADS": "nvcc_threads",
+}
+USER = "vscode"
+"""Who the devcontainer's user is, where its configuration names none."""
 BEGAN = re.compile(r"^\S+ Scenario A: run (\S+) in (/.*)$")
 DONE = re.compile(r"^\S+ Scenario A is done: run (\S+)$")
 
@@ -124,33 +148,68 @@ def _named(evidence: Evidence) -> Iterator[tuple[str, Any, Any, str]]:
         own = f"{root}/runs/{run['run_id']}/container"
         yield "the container's folder for evidence", mounts.get("/scenario-a-evidence"), own, CONTAINER
         yield "the container's label", labels.get("devcontainer.local_folder"), run.get("workspace"), CONTAINER
-        yield "the container that came up", _said(evidence, "up.json").get("containerId"), container["Id"], "up.json"
+        for name in ("build.json", "up.json"):
+            yield "what the Dev Container CLI says at its end", _said(evidence, name).get("outcome"), "success", name
+        up = _said(evidence, "up.json")
+        yield "the container that came up", up.get("containerId"), container["Id"], "up.json"
+        user = evidence.mapping(CONFIGURATION).get("remoteUser") or USER
+        yield "the user inside", up.get("remoteUser"), user, "up.json"
         image = next(iter(_said(evidence, "build.json").get("imageName") or []), None)
         named = str(container["Config"].get("Image")).removesuffix("-uid")
         yield "the image that was built", image, named, "build.json"
     machine, engine = evidence.mapping("machine.json"), evidence.mapping("docker_version.json").get("Server") or {}
     if machine and engine:
         yield "the engine", engine.get("Version"), machine.get("docker"), "docker_version.json"
+        yield "the engine's kernel", engine.get("KernelVersion"), machine.get("kernel"), "docker_version.json"
     for name in (BEFORE, AFTER):
         inside = evidence.mapping(name)
         if not inside:
             continue
         yield "the host inside", inside.get("host"), host or inside.get("host"), name
-        yield "the boot inside", inside.get("boot_id"), run.get("boot_id"), name
+        yield "the boot inside", inside.get("boot_id"), run.get("boot_id") or "told", name
         if machine:
             yield "the kernel inside", inside.get("kernel"), machine.get("kernel"), name
-    versions = evidence.mapping(AFTER).get("versions") or {}
+    result = evidence.mapping("result.json")
+    yield "the exit code", result.get("exit_code"), 0, "result.json"
+    yield "what stopped it", result.get("phase") or result.get("cause"), None, "result.json"
+    yield from _packages(evidence)
+    yield from _settings(evidence)
+
+
+def _packages(evidence: Evidence) -> Iterator[tuple[str, Any, Any, str]]:
+    """Say the same of what was installed: as pip lists it, as Python finds it, as pip said when it installed it."""
+    after = evidence.mapping(AFTER)
+    versions = after.get("versions") or {}
     listed = {package["name"].lower(): package["version"] for package in evidence.json("packages.json") or []}
-    for package in ("torch", "triton") if versions and listed else ():
+    if not versions or not listed:
+        return
+    for package in ("torch", "triton"):
         yield f"the version of {package}", versions.get(package), listed.get(package), AFTER
-    where = "files/benchmarking/scenario_a.env"
+    for distribution in after.get("installed") or []:
+        yield "the version of xformers", distribution.get("version"), listed.get("xformers"), AFTER
+    said = [found[1] for line in evidence.log if INSTALLED.search(line) and (found := VERSION.search(line))]
+    for version in said:
+        yield "the version of xformers that pip installed", version, listed.get("xformers"), LOG
+
+
+def _settings(evidence: Evidence) -> Iterator[tuple[str, Any, Any, str]]:
+    """Say the same of the settings, which the role makes of the inputs; who starts the script by hand may have none."""
+    run, where = evidence.run, "files/benchmarking/scenario_a.env"
     settings = dict(line.split("=", 1) for line in evidence.text(where).splitlines() if "=" in line)
-    # A person may start the script without any; nobody told it of inputs then.
-    for name, what in (
-        (("INPUT_HASH", "input_hash"), ("RUNTIME", "runtime"), ("PROFILE", "profile")) if settings else ()
-    ):
+    if not settings:
+        yield "the hash of the inputs", run.get("input_hash") or None, None, where
+        return
+    for name, what in (("INPUT_HASH", "input_hash"), ("RUNTIME", "runtime"), ("PROFILE", "profile")):
         told = settings.get(f"SCENARIO_A_{name}")
         yield f"{what} of the settings", told or None, run.get(what) or None, where
+    inputs = evidence.mapping(INPUTS)
+    for name, what in OF_INPUTS.items() if inputs else ():
+        yield f"{name} of the settings", settings.get(name) or "", str(inputs.get(what) or ""), where
+    mounts = sorted(f"{mount['source']}:{mount['target']}:ro" for mount in inputs.get("mounts") or [])
+    if inputs:
+        yield "mounts of the settings", sorted(settings.get("SCENARIO_A_MOUNTS", "").split()), mounts, where
+        cold = bool(settings.get("SCENARIO_A_COLD_BASE"))
+        yield "whether the base is removed first", cold, bool(inputs.get("cold_base")), where
 
 
 def _said(evidence: Evidence, name: str) -> dict[str, Any]:
@@ -160,6 +219,17 @@ def _said(evidence: Evidence, name: str) -> dict[str, Any]:
 
 
 # ---- when ------------------------------------------------------------------------------------------------------------
+
+
+def other_day(evidence: Evidence) -> list[str]:
+    """Return a remark where the run's name, which is of when somebody started it, is of another time than its start."""
+    found = NAMED.match(evidence.run["run_id"])
+    if not found:
+        return []
+    named = datetime.strptime(f"{found[1]}+0000", "%Y%m%dT%H%M%SZ%z")
+    if abs((evidence.started - named).total_seconds()) <= MOST_LATE:
+        return []
+    return [f"it is named after {named:%Y-%m-%d %H:%M:%S}, and began at {evidence.started:%Y-%m-%d %H:%M:%S}"]
 
 
 def phases_follow_each_other(evidence: Evidence) -> Findings:
@@ -240,6 +310,37 @@ def log_tells_the_same_times(evidence: Evidence) -> Findings:
     yield passed(f"{len(times)} lines, {len(headings)} phases", LOG)
 
 
+def log_has_its_scripts_commands_alone(evidence: Evidence) -> Findings:
+    """Each command that the log echoes is one that the scripts which were laid down run and tell of."""
+    if not laid_down.made_of(evidence, shipped.load()) or not evidence.log:
+        yield skipped("the scripts are none that are known here, or there is no log", LOG)
+        return
+    known = [pattern for name in evidence.entries if name.endswith(".sh") for pattern in _told_by(evidence.text(name))]
+    seen = 0
+    for number, line in enumerate(evidence.log, 1):
+        echoed = ECHOED.search(line)
+        seen += bool(echoed)
+        if echoed and not any(pattern.fullmatch(echoed[1]) for pattern in known):
+            yield failed(f"{echoed[1]:.80} was run", f"{LOG}:{number}")
+    yield passed(f"{seen} commands", LOG)
+
+
+def _told_by(script: str) -> Iterator[re.Pattern[str]]:
+    """Give a pattern for each command that a script of ours runs by `run`, or tells of; variables are anything."""
+    for line in script.replace("\\\n", " ").splitlines():
+        found = TELLS.search(line)
+        if not found or line.lstrip().startswith("#"):
+            continue
+        words = shlex.split(EXPANSION.sub("$", found[1]))
+        ends = (at for at, word in enumerate(words) if word in {"|", "||", "&&", "2>&1", ";"})
+        words = words[: next(ends, len(words))]
+        first = r"\S+" if "$" in words[0] else re.escape(words[0])
+        # What is quoted in the log in another way than in the script is as good as a variable.
+        rest = ("(?: .*)?" if re.search(r"[^\w./:=@+-]", word) else f" {re.escape(word)}" for word in words[1:])
+        if words[0] != "$@":
+            yield re.compile(first + re.sub(r"(?:\(\?: \.\*\)\?)+", lambda _: "(?: .*)?", "".join(rest)))
+
+
 def engine_tells_the_same_times(evidence: Evidence) -> Findings:
     """Image and container were made when their phases ran, by their own dates and by the engine's events."""
     container = evidence.inspected(CONTAINER)
@@ -262,6 +363,11 @@ def engine_tells_the_same_times(evidence: Evidence) -> Findings:
     before = evidence.inspected("base_image_before.json")
     if before and before.get("Id") != base.get("Id"):
         yield failed("the base was another when the run ended", "base_image.json")
+    at_build = {row.get("id") for row in evidence.json_lines("images_at_build.jsonl")}
+    if not before and base.get("Id") in at_build:
+        yield failed("the base is said to have come with the run, and was there", "base_image_before.json")
+    if before and evidence.mapping(INPUTS).get("cold_base"):
+        yield failed("the base was to be removed first, and was there", "base_image_before.json")
     for name, one in zip(OF_IMAGE, (image, used, base), strict=True):
         if one.get("Id") not in kept:
             yield failed("the engine does not list it at the end", name)
@@ -301,12 +407,14 @@ def scripts_stayed_as_they_were(evidence: Evidence) -> Findings:
         for name in evidence.entries
         if name.startswith("files/")
     }
+    site_ca = sums(evidence.text("site_ca.sha256"))
     ends = {name: sums(evidence.text(name)) for name in ("scripts_after.sha256", "scripts_inside.sha256")}
     if evidence.outcome != "ok" or not all(ends.values()):
         yield skipped("the host did not come to sum its scripts again", min(ends, key=lambda name: len(ends[name])))
         return
     for where, end in ends.items():
         differing = {name for name in began if end.get(name) != began[name]}
+        differing |= {name for name in site_ca if end.get(name, site_ca[name]) != site_ca[name]}
         added = {name for name in end.keys() - began.keys() - laid_down.OWN if "__pycache__" not in name}
         for name in sorted(differing | added):
             yield failed(f"{name} was another file at the end", where)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from provisioner import figures
-from provisioner.audit.finding import Findings, failed, passed, skipped
+from provisioner.audit.finding import PASS, SKIP, Findings, failed, passed, skipped
 from provisioner.audit.names import EVENTS, LOG
 from provisioner.audit.verdict import verdict
-from provisioner.record import PHASES, Audit, Record
+from provisioner.record import PHASES, Audit, Check, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -21,8 +23,25 @@ TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z( |$)")
 # A line of the log: its time, the Dev Container CLI's own where it adds one, and a command's echo or a phase's heading.
 ECHO = re.compile(r"^\S+ (?:\[\S+\] )?\+ ")
 HEADING = re.compile(r"^\S+ (?:\[\S+\] )?=== (\w+) ===$")
+SUM = re.compile(r"[0-9a-f]{64}  \S.*")
 SIGNATURES = tuple(f"{figures.MANIFEST}.{kind}.sig" for kind in ("ed25519", "ecdsa", "rsa"))
 """The manifest's signatures by the host's SSH keys; what they are worth is not for the audit to say."""
+TRUE = "each of its fields follows from the evidence"
+ITSELF = Check(name="record_is_true", outcome=PASS, detail=TRUE, evidence="record.json")
+OF_DATA = frozenset(
+    {
+        "base_is_vouched_for",
+        "nothing_was_ready_in_the_base",
+        "objects_were_linked",
+        "source_is_known",
+        "tools_are_of_packages",
+        "wheels_are_those_of_the_bundle",
+        "work_is_above_its_floor",
+    }
+)
+"""What these say depends on what is known of sources, bases and wheels, which grows between versions."""
+MAY_CHANGE = ("began on ", "made before ", "base not vouched for", "source not known")
+"""How remarks begin that a later version need not make."""
 # Made from the evidence, so not of it.
 DERIVED = {figures.MANIFEST, "record.json", "record.json.part", *SIGNATURES}
 
@@ -46,6 +65,9 @@ def evidence_is_whole(evidence: Evidence) -> Findings:
     if not made:
         yield skipped("the run ended before it could write its manifest", figures.MANIFEST)
         return
+    lines = evidence.text(figures.MANIFEST).splitlines()
+    if len(lines) != len(made) or not all(map(SUM.fullmatch, lines)):
+        yield failed("it has lines that sha256sum did not write, or a name twice", figures.MANIFEST)
     here = evidence.entries
     for name in sorted(made.keys() & here.keys()):
         if not here[name]:
@@ -59,25 +81,40 @@ def evidence_is_whole(evidence: Evidence) -> Findings:
     yield passed(f"{len(made)} files have the sums that the host gave them", figures.MANIFEST)
 
 
-def record_is_true(evidence: Evidence, judged: Audit, since: Mapping[str, int], told: Iterable[str]) -> Findings:
+@dataclass(frozen=True)
+class Judged:
+    """What a record is held against: the audit by today's rules, the first number of each check, what must be told of
+    the run itself, and the number of the rules that its files came with."""
+
+    audit: Audit
+    since: Mapping[str, int]
+    told: Iterable[str]
+    least: int = 0
+
+
+def record_is_true(evidence: Evidence, judged: Judged) -> Findings:
     """The record beside the evidence says what the evidence says, field by field, and what was `judged` as well.
 
-    Its rules' number tells which fields and checks it has: `since` gives the first number of each check. What it was
-    judged by other rules than `judged` is not held against it, nor what later ones may have added, which cannot be
-    looked at. `told` are remarks that follow from the evidence alone.
+    Its rules' number tells which fields and checks it has. What it was judged by other rules is not held against it,
+    nor what later ones may have added, which cannot be looked at.
     """
     kept = evidence.json("record.json")
-    if kept is None:
-        yield passed("each of its fields follows from the evidence", "record.json")  # which it will be made of
+    if kept is None and not evidence.content("record.json").strip():
+        yield passed(TRUE, "record.json")  # it will be made of the evidence
+        return
+    if kept is None or _has_a_name_twice(evidence.text("record.json")):
+        yield failed("it is no record, or has a field twice", "record.json")
         return
     audit = Record.model_validate(kept).audit
-    rules, now = audit.rules or 0, judged.rules or 0
+    rules, now = audit.rules or 0, judged.audit.rules or 0
     record = Record(host=kept["host"], audit=Audit(verdict="incomplete", checks=[]), **figures.of(evidence))
     made = record.model_dump(mode="json") | {"audit": kept["audit"]}
     differing = [*_differences(kept, made, later=rules > now, same=rules == now)]
-    differing += _checks_of_others(audit, {**since, "record_is_true": 0}, now)
+    differing += _checks_of_others(audit, {**judged.since, "record_is_true": 0}, now)
     if rules == now:
-        differing += _judged_otherwise(audit, judged, told)
+        differing += _judged_otherwise(audit, judged)
+    if audit.verdict == "accepted" and rules < judged.least:
+        differing.append(f"it was accepted by rules {rules}, and its files came with {judged.least}")
     if audit.verdict != verdict(audit.checks):
         differing.append(f"audit.verdict is {audit.verdict!r}, by its checks {verdict(audit.checks)!r}")
     for difference in differing:
@@ -85,7 +122,7 @@ def record_is_true(evidence: Evidence, judged: Audit, since: Mapping[str, int], 
     if rules > now and not differing:
         yield skipped(f"the record was judged by rules {rules}, and these are {now}", "record.json")
         return
-    yield passed("each of its fields follows from the evidence", "record.json")
+    yield passed(TRUE, "record.json")
 
 
 def log_is_timestamped(evidence: Evidence) -> Findings:
@@ -133,7 +170,7 @@ def _differences(kept: Any, made: Any, where: str = "", *, later: bool, same: bo
     elif isinstance(kept, list) and isinstance(made, list) and len(kept) == len(made):
         for at, (before, after) in enumerate(zip(kept, made, strict=True)):
             yield from _differences(before, after, f"{where}[{at}]", later=later, same=same)
-    elif kept != made:
+    elif kept != made or isinstance(kept, bool) != isinstance(made, bool):
         yield f"{where} is {kept!r:.60}, by the evidence {made!r:.60}"
 
 
@@ -156,15 +193,43 @@ def _checks_of_others(audit: Audit, since: Mapping[str, int], now: int) -> Itera
         yield f"audit has {field}, which is no field of it"
 
 
-def _judged_otherwise(kept: Audit, judged: Audit, told: Iterable[str]) -> Iterator[str]:
-    """Say where the audit in the record has another outcome than the same rules give, or does not tell what they do."""
-    now = {check.name: check for check in judged.checks}
+def _same(check: Check, right: Check) -> bool:
+    found = [(one.detail, one.evidence, one.others) for one in (check, right)]
+    return found[0] == found[1]
+
+
+def _has_a_name_twice(text: str) -> bool:
+    """Tell whether an object of a JSON text has a name twice, of which one reader takes the first, another the last."""
+    twice = []
+
+    def counted(pairs: list[tuple[str, Any]]) -> None:
+        twice.append(len({name for name, _ in pairs}) != len(pairs))
+
+    json.loads(text, object_pairs_hook=counted)
+    return any(twice)
+
+
+def _judged_otherwise(kept: Audit, judged: Judged) -> Iterator[str]:
+    """Say where the audit in the record is another than the same rules give, or does not tell what they do.
+
+    That files were superseded since, and what is known of sources and bases, may have come between.
+    """
+    now = {check.name: check for check in judged.audit.checks}
     for check in kept.checks:
-        right = now.get(check.name, check)
+        right = now.get(check.name, ITSELF)
         if right.outcome != check.outcome:
             yield f"check {check.name} is {check.outcome}, by the evidence {right.outcome}"
-        if "not_applicable" in {right.asked, check.asked} and right.asked != check.asked:
+        elif right.outcome != SKIP and check.name not in OF_DATA and not _same(check, right):
+            yield f"check {check.name} found {check.detail!r:.60}, by the evidence {right.detail!r:.60}"
+        if right.asked != check.asked and {"yes", "made_before"} != {right.asked, check.asked}:
             yield f"whether check {check.name} was asked is {check.asked}, by the evidence {right.asked}"
-    for remark in told:
+        if check.asked == "made_before" and right.outcome != SKIP:
+            yield f"check {check.name} was asked, and is said not to have been"
+    if judged.audit.shipped_set and kept.shipped_set != judged.audit.shipped_set:
+        yield f"shipped_set is {kept.shipped_set}, by the evidence {judged.audit.shipped_set}"
+    for remark in judged.told:
         if remark not in kept.remarks:
             yield f"it does not tell: {remark}"
+    for remark in kept.remarks:
+        if remark not in judged.audit.remarks and not remark.startswith(MAY_CHANGE):
+            yield f"nothing in the evidence says: {remark:.100}"

@@ -26,9 +26,9 @@ def main(options: Namespace) -> int:
 
     Beside it stands who vouches for the evidence, which is no part of the verdict; a wrong signature is 4 as well.
     """
-    folder = _folder(options)
+    folder, host = _found(options)
     run_id, result = _judged(folder)
-    vouching = _vouching(folder, options, result)
+    vouching = _vouching(folder, host, options, result)
     document = result.model_dump(mode="json")
     if options.json:
         print_json(document | ({"signatures": vouching.document()} if vouching else {}))
@@ -45,11 +45,12 @@ def main(options: Namespace) -> int:
     return Exit.REJECTED if result.verdict == "rejected" or (vouching and vouching.accuses) else Exit.DONE
 
 
-def _vouching(folder: Path, options: Namespace, audit: Audit) -> Vouching | None:
+def _vouching(folder: Path, host: str | None, options: Namespace, audit: Audit) -> Vouching | None:
     """Give who vouches for the evidence; None for a log of the shell benchmark, which nobody signs."""
     if not any(check.name == "evidence_is_whole" for check in audit.checks):
         return None
-    return signatures.of(Evidence(folder), state_dir(options.state_dir), whole=signatures.is_whole(audit))
+    whole = signatures.is_whole(audit)
+    return signatures.of(Evidence(folder), state_dir(options.state_dir), whole=whole, host=host)
 
 
 def _rows(check: Check) -> list[list[str]]:
@@ -70,12 +71,13 @@ def _judged(folder: Path) -> tuple[str, Audit]:
         raise ProvisionerError(str(error), "give a folder or an archive of a run's evidence", Exit.BAD_INPUT) from error
 
 
-def _folder(options: Namespace) -> Path:
-    """Give the evidence of a run in the store, or a folder or an archive that was never in it.
+def _found(options: Namespace) -> tuple[Path, str | None]:
+    """Give the evidence of a run in the store and its host, or a folder or an archive that was never in it.
 
     What has a slash, is an archive or holds one, or a run.json, is not looked for in the store.
     """
     path = given(options.run)
     if "/" in options.run or Evidence(path).archive or (path / "run.json").is_file():
-        return path
-    return Store(state_dir(options.state_dir)).get(options.run).folder
+        return path, None
+    run = Store(state_dir(options.state_dir)).get(options.run)
+    return run.folder, run.host

@@ -1,8 +1,10 @@
 """`provisioner import FILE…`: what `export` wrote, and logs of the shell benchmark, become runs of the store."""
 
 import glob
+import json
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -135,26 +137,33 @@ def _added(sent: evidence_export.Sent, record: Record, vouching: Vouching | None
 
 
 def _new(records: list[dict[str, Any]], store: Store, *, verified: bool = False) -> list[dict[str, Any]]:
-    """Give the records less those of evidence that another run has already, here or among them; says which.
+    """Give the records less those of a run that is here, or among them, under another name or host; says which.
 
     What only claims to be of some evidence does not stand in the way of those that are: `verified`.
     """
-    known = {
-        sum_: record["run_id"]
-        for record in store.records(fields=("evidence_sha256", "unverified"))
-        if (sum_ := record["evidence_sha256"]) and not (verified and record["unverified"])
-    }
-    here = {(record["host"], record["run_id"]) for record in store.records(fields=())}
+    known: dict[tuple[str, str], tuple[str, str]] = {}
+    for record in store.records(fields=("evidence_sha256", "compile.ledger", "unverified")):
+        if not (verified and record["unverified"]):
+            known |= dict.fromkeys(_marks(record), (record["host"], record["run_id"]))
     new = []
     for record in records:
-        sum_ = record.get("evidence_sha256")
-        if sum_ in known and (record["host"], record["run_id"]) not in here:
-            say(f"run {record['run_id']} on {record['host']} is of the evidence of {known[sum_]}: left out")
+        own, marks = (record["host"], record["run_id"]), list(_marks(record))
+        others = [known[mark] for mark in marks if known.get(mark, own) != own]
+        if others:
+            say(f"run {own[1]} on {own[0]} is of the evidence of {others[0][1]}: left out")
             continue
-        if sum_:
-            known.setdefault(sum_, record["run_id"])
+        known |= dict.fromkeys(marks, own)
         new.append(record)
     return new
+
+
+def _marks(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what two records have in common where they are of one run alone: the evidence, or when each object came."""
+    if record.get("evidence_sha256"):
+        yield "evidence", str(record["evidence_sha256"])
+    ledger = (record.get("compile") or {}).get("ledger")
+    if ledger:
+        yield "ledger", json.dumps(ledger, sort_keys=True)
 
 
 def _read(path: Path) -> bytes:

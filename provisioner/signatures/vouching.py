@@ -80,19 +80,23 @@ class Vouching:
         }
 
 
-def of(evidence: Evidence, state: Path, *, whole: bool) -> Vouching:
+def of(evidence: Evidence, state: Path, *, whole: bool, host: str | None = None) -> Vouching:
     """Return who vouches for a run's evidence, as far as the controller whose state directory this is can know.
 
-    `whole`: whether its files have the sums of its manifest, as the audit found. Raise ValueError where it is no run.
+    `whole`: whether its files have the sums of its manifest, as the audit found; `host`: whose run it is said to be,
+    where somebody says so. Raise ValueError where it is no run.
     """
     found, taken = _controller(evidence, state)
-    host = _host(evidence, taken, found, state, whole=whole)
+    if taken and host not in {None, taken.sender.host}:
+        of_other = f"the controller's receipt is of another host, {printable(taken.sender.host)}"
+        found, taken = Signed("bad", of_other, found.key), None
+    signed = _host(evidence, taken, found, state, whole=whole)
     if taken is None:
-        return Vouching(host, found)
+        return Vouching(signed, found)
     remarks: list[str] = []
     with suppress(*MISSHAPEN):  # times that no clock tells
         remarks += _clocks(evidence, taken)
-    return Vouching(host, found, taken.received_at, tuple(remarks))
+    return Vouching(signed, found, taken.received_at, tuple(remarks))
 
 
 def is_whole(audit: Audit) -> bool:

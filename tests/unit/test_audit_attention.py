@@ -69,6 +69,16 @@ def with_a_challenge_of_before(folder):
     edit_json(folder / "run.json", lambda run: run.update(challenge=OTHER))
 
 
+def of_no_random_bytes(folder):
+    """All of it computed for a challenge that is easy to foresee."""
+    challenge = json.loads((folder / "run.json").read_text())["challenge"]
+    for name in ("run.json", "scenario_a.log", LOG):
+        (folder / name).write_text((folder / name).read_text().replace(challenge, OTHER))
+    cases, rows = evidence_sample.computed(OTHER)
+    (folder / ROWS).write_text(rows)
+    told(lambda result: result.update(json.loads(cases)))(folder)
+
+
 def one_case(folder):
     told(lambda result: result.update(cases=result["cases"][:1], **result["cases"][0]))(folder)
     lines(ROWS, lambda cases: cases.__delitem__(slice(1, None)))(folder)
@@ -95,6 +105,16 @@ CHEATS = {
     "container_had_the_gpu": {
         "a container without a GPU": changed(CONTAINER, lambda made: made[0]["HostConfig"].update(DeviceRequests=None)),
         "a container in which no driver answers": lambda folder: (folder / "gpus.txt").write_text(""),
+        "a container that asked for none": changed(
+            CONTAINER, lambda made: made[0]["HostConfig"]["DeviceRequests"][0].update(Count=0)
+        ),
+        "a container that was given another host's": changed(
+            CONTAINER,
+            lambda made: made[0]["HostConfig"]["DeviceRequests"][0].update(
+                DeviceIDs=["GPU-00000000-e0f8-5a0a-af51-5bbc76776aa1"]
+            ),
+        ),
+        "one GPU told as two": changed("machine.json", lambda machine: machine.update(gpus=machine["gpus"] * 2)),
         "a GPU of another host": lambda folder: (folder / "gpus.txt").write_text(
             "UUID: GPU-00000000-e0f8-5a0a-af51-5bbc76776aa1"
         ),
@@ -107,6 +127,9 @@ CHEATS = {
         "more digits than the dtype has": outputs(lambda value: value * (1 + 1e-9)),
         "a tolerance that lets anything pass": told(wider),
         "an error that is told smaller": told(without_error),
+        "a challenge that nobody drew": of_no_random_bytes,
+        "nobody says who chose": changed("run.json", lambda run: run.pop("unchallenged")),
+        "two results": lambda folder: (folder / LOG).write_text('{"passed": false}\n' + (folder / LOG).read_text()),
         "one case of nine": one_case,
         "rows of other places": elsewhere,
         "no results": lambda folder: (folder / ROWS).write_text(""),

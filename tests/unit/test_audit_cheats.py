@@ -196,7 +196,9 @@ def test_threads_of_nvcc_that_the_run_tells_of_are_no_cheat(folder):
     edit_json(folder / "files/benchmarking/inputs.json", lambda inputs: inputs.update(nvcc_threads="2"))
     digest = hashlib.sha256((folder / "files/benchmarking/inputs.json").read_bytes()).hexdigest()
     edit_json(folder / "run.json", lambda run: run.update(nvcc_threads="2", input_hash=digest))
-    edit(folder / "files/benchmarking/scenario_a.env", "^SCENARIO_A_INPUT_HASH=.*$", f"SCENARIO_A_INPUT_HASH={digest}")
+    settings = folder / "files/benchmarking/scenario_a.env"
+    edit(settings, "^SCENARIO_A_INPUT_HASH=.*$", f"SCENARIO_A_INPUT_HASH={digest}")
+    edit(settings, "^SCENARIO_A_NVCC_THREADS=$", "SCENARIO_A_NVCC_THREADS=2")
     evidence_sample.seal(folder)
     assert failed(folder) == []
     edit_json(folder / "run.json", lambda run: run.update(nvcc_threads="4"))

@@ -74,6 +74,24 @@ CHEATS = {
         "audit has by, which is no field",
     ),
     "a field that was taken away": (lambda record: record.pop("retries"), "retries is missing"),
+    "an acceptance by rules that did not know its files": (
+        lambda record: record["audit"].update(rules=1),
+        "it was accepted by rules 1, and its files came with 2",
+    ),
+    "another set of files": (lambda record: record["audit"].update(shipped_set="0" * 64), "shipped_set is 000"),
+    "a remark of one's own": (
+        lambda record: record["audit"].update(remarks=["certified"]),
+        "nothing in the evidence says: certified",
+    ),
+    "what a check found, in other words": (
+        lambda record: the("attention_test_passed", record).update(detail="on NVIDIA B200"),
+        "check attention_test_passed found 'on NVIDIA B200'",
+    ),
+    "a check that is said not to have been asked": (
+        lambda record: the("compiled_once", record).update(asked="made_before"),
+        "check compiled_once was asked, and is said not to have been",
+    ),
+    "true, where a number is": (lambda record: record["compile"].update(count=True), "compile.count is True"),
     "a verdict of one's own": (
         lambda record: record["audit"].update(verdict="incomplete"),
         "audit.verdict is 'incomplete'",
@@ -111,9 +129,13 @@ def test_a_record_of_earlier_rules_has_their_checks_and_fields(folder, rules):
     def earlier(record):
         record.pop("unchallenged")
         record["audit"].update(rules=rules, checks=[one for one in record["audit"]["checks"] if one["name"] in first])
+        # Who judged by them did not know the files that ran here.
+        the("files_are_as_shipped", record).update(outcome="fail")
+        record["audit"].update(verdict="rejected")
 
     assert altered(folder, earlier)[0] == "pass"
     assert altered(folder, without("compiled_once"))[0] == ("fail" if rules else "pass")
+    assert altered(folder, lambda record: record["audit"].update(verdict="accepted"))[0] == "fail"
     assert altered(folder, lambda record: record.update(certified=True))[0] == "fail"
 
 
@@ -128,3 +150,11 @@ def test_a_record_of_later_rules_is_read_and_what_is_not_known_here_is_left_alon
     outcome, told = altered(folder, of_later)
     assert (outcome, told) == ("skip", [f"the record was judged by rules {NUMBER + 1}, and these are {NUMBER}"])
     assert altered(folder, lambda record: record["timings"].update(compile=1.0))[0] == "fail"
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "certified", '{"outcome": "ok", "outcome": "failed"}'], ids=["a list", "no JSON", "a field twice"]
+)
+def test_what_is_no_record_is_no_record_that_is_missing(folder, text):
+    (folder / "record.json").write_text(text)
+    assert looked_at(folder)[0] == "fail"

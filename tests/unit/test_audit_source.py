@@ -82,7 +82,7 @@ CHEATS = {
     ),
     "the record names no commit": (
         lambda folder: (folder / "commit.txt").write_text(""),
-        "source_is_what_was_asked_for",
+        "nothing_is_missing",
     ),
     "nothing was cloned": (
         edited("scenario_a.log", r"\+ git clone .*$", "+ git status"),
@@ -134,6 +134,22 @@ def of_user(folder):
             xformers_url=url, xformers_ref="my/branch", input_hash=hashlib.sha256(text.encode()).hexdigest()
         ),
     )(folder)
+    variables = {"XFORMERS_FORK_URL": url, "XFORMERS_REF": "my/branch"}
+    changed("files/.devcontainer/devcontainer.json", lambda made: made["containerEnv"].update(variables))(folder)
+    read = "devcontainer_configuration.json"
+    changed(read, lambda made: [made[part]["containerEnv"].update(variables) for part in made if "onfig" in part])(
+        folder
+    )
+    own = [f"{name}={value.replace('token@', '***@')}" for name, value in variables.items()]
+
+    def with_own(made):
+        made[0]["Config"]["Env"] = [*own, *(one for one in made[0]["Config"]["Env"] if "XFORMERS_" not in one)]
+
+    changed("container_inspect.json", with_own)(folder)
+    settings = folder / "files/benchmarking/scenario_a.env"
+    for name, value in variables.items():
+        edit(settings, f"^{name}=.*$", f"{name}={value}")
+    edit(settings, "^SCENARIO_A_INPUT_HASH=.*$", f"SCENARIO_A_INPUT_HASH={hashlib.sha256(text.encode()).hexdigest()}")
     cloned(folder, url.replace("token@", "***@"), " --branch my/branch")
 
 
@@ -168,7 +184,8 @@ def test_an_unknown_commit_is_told_as_one(folder):
     for name in ("commit.txt", CLONED, COMPILED):
         path = folder / name
         path.write_text(re.sub(r"^(commit )?7f05920\w*", rf"\g<1>{OTHER}", path.read_text()))
-    edit(folder / "scenario_a.log", r"(Successfully installed xformers-\S*?\+)[0-9a-f]{7}", rf"\g<1>{OTHER[:7]}")
+    for name in ("scenario_a.log", "packages.json", "environment.json"):
+        edit(folder / name, r"(0\.0\.35\+)[0-9a-f]{7}", rf"\g<1>{OTHER[:7]}")
     evidence_sample.seal(folder)
     check = judge(folder)[1]["source_is_known"]
     assert check.outcome == "pass"

@@ -98,9 +98,9 @@ def a_pause(folder):
     until = time_of(folder, EVENTS, "begin", "image_build")
 
     def earlier(events):
-        for one in events:
-            if one["time"] < until:
-                one.update(uptime=one["uptime"] - 300, time=later(one["time"], -300))
+        at = next(at for at, one in enumerate(events) if one["phase"] == "image_build")
+        for one in events[:at]:  # by their places: what came before may have the same time
+            one.update(uptime=one["uptime"] - 300, time=later(one["time"], -300))
 
     for name in (LOG, "docker_events.jsonl", "run.json"):
         (folder / name).write_text(later((folder / name).read_text(), -300, "", until))
@@ -177,6 +177,28 @@ CHEATS = {
             ],
         ),
         "another container than came up": edited("up.json", r'"containerId":"\w{12}', '"containerId":"000000000000'),
+        "a run that failed": changed("result.json", lambda result: result.update(exit_code=1, phase="compile")),
+        "a boot that nobody tells of": both(
+            *(
+                changed(name, lambda told: told.pop("boot_id"))
+                for name in ("run.json", "environment.json", "container/environment_before.json")
+            )
+        ),
+        "the CLI said that it failed": edited("up.json", '"outcome":"success"', '"outcome":"error"'),
+        "another user inside": edited("up.json", '"remoteUser":"vscode"', '"remoteUser":"root"'),
+        "another xformers than pip installed": changed(
+            "packages.json",
+            lambda made: [one.update(version="0.0.34") for one in made if one["name"] == "xformers"],
+        ),
+        "no settings": emptied("files/benchmarking/scenario_a.env"),
+        "settings of another fork": edited(
+            "files/benchmarking/scenario_a.env",
+            "^XFORMERS_FORK_URL=.*",
+            "XFORMERS_FORK_URL=https://other.example/x.git",
+        ),
+        "settings with a mount more": edited(
+            "files/benchmarking/scenario_a.env", "^SCENARIO_A_MOUNTS=", "SCENARIO_A_MOUNTS=/opt/ready:/opt/ready:ro "
+        ),
         "settings of other inputs": edited(
             "files/benchmarking/scenario_a.env", "^SCENARIO_A_INPUT_HASH=.", "SCENARIO_A_INPUT_HASH=x"
         ),
@@ -203,7 +225,21 @@ CHEATS = {
         ),
         "a start of another day": changed("run.json", lambda run: run.update(started_at="2026-11-30T09:00:00Z")),
     },
+    "log_has_its_scripts_commands_alone": {
+        "something copied into the container": edited(
+            LOG, r"^(\S+)( .*=== compile ===)$", r"\1 + docker container cp /opt/ready/_C.so c6eb40935ab7:/tmp\n\1\2"
+        ),
+        "a wheel installed afterwards": edited(
+            LOG, r"^(\S+ \[\S+\] )(\+ pre-commit install)$", r"\1+ python3 -m pip install --no-cache-dir x.whl\n\1\2"
+        ),
+        "an image that was loaded": edited(
+            LOG, r"^(\S+)( === container_up ===)$", r"\1 + docker image load -i /opt/ready.tar\n\1\2"
+        ),
+    },
     "engine_tells_the_same_times": {
+        "a base that was there and is said to have been pulled": lambda folder: (
+            folder / "base_image_before.json"
+        ).write_text("[]\n"),
         "an image of another day": changed("image_inspect.json", lambda image: image[0].update(Created=LONG_AGO)),
         "a container begun anew after the compile": changed(
             CONTAINER, lambda made: made[0]["State"].update(StartedAt="2099-01-01T00:00:00Z")
@@ -290,6 +326,10 @@ def test_a_busy_host_whose_log_lags_behind_is_no_cheat(folder):
 
 def test_a_base_that_came_with_the_run_is_no_cheat(folder):
     (folder / "base_image_before.json").write_text("[]\n")
+    edit(folder / "images_at_build.jsonl", r"^.*provisioner/cuda:.*\n", "")
+    pull = '{"Type": "image", "Action": "pull", "Actor": {"ID": "provisioner/cuda:13.0-devel"}, "timeNano": %s}\n'
+    events = folder / "docker_events.jsonl"
+    events.write_text(pull % json.loads(events.read_text().splitlines()[0])["timeNano"] + events.read_text())
     evidence_sample.seal(folder)
     assert failed(folder) == set()
 
@@ -326,3 +366,23 @@ def test_a_run_that_failed_is_accused_of_nothing(folder):
     edit_json(folder / CONTAINER, lambda made: made[0]["State"].update(StartedAt="2099-01-01T00:00:00Z"))
     evidence_sample.seal(folder)
     assert failed(folder) == set()
+
+
+def test_an_old_run_under_a_new_name_is_told(folder):
+    old = json.loads((folder / "run.json").read_text())["run_id"]
+    for path in [path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.sha256"]:
+        path.write_text(path.read_text().replace(old, "20270115T101010Z-abcdef"))
+    evidence_sample.seal(folder)
+    assert "it is named after 2027-01-15 10:10:10" in sentence(judge(Evidence(folder)).model_dump())
+
+
+def test_a_manifest_with_a_name_twice_is_none_that_the_host_wrote(folder):
+    manifest = folder / "manifest.sha256"
+    manifest.write_text(manifest.read_text() + manifest.read_text().splitlines()[0] + "\n")
+    assert failed(folder) == {"evidence_is_whole"}
+
+
+def test_what_was_there_before_the_clone_must_be_told(folder):
+    edit_json(folder / "container/environment_before.json", lambda told: told.pop("package"))
+    evidence_sample.seal(folder)
+    assert failed(folder) == {"nothing_was_there_before"}

@@ -96,8 +96,9 @@ def unknown_source(folder):
     for name in ("commit.txt", "container/source_after_clone.txt", "container/source_after_compile.txt"):
         path = folder / name
         path.write_text(path.read_text().replace(real, commit))
-    log = folder / "scenario_a.log"
-    log.write_text(log.read_text().replace(f"+{real[:7]}", f"+{commit[:7]}"))
+    for name in ("scenario_a.log", "packages.json", "environment.json"):
+        log = folder / name
+        log.write_text(log.read_text().replace(f"+{real[:7]}", f"+{commit[:7]}"))
     built = folder / "built.json"
     built.write_text(re.sub(r'("xformers/csrc/[^"]+": ")[0-9a-f]{40}', rf"\g<1>{commit}", built.read_text()))
 

@@ -309,3 +309,50 @@ def test_a_store_of_before_is_read_anew(cli, keep, state):
     with sqlite3.connect(state / "store.db") as connection:
         connection.execute("PRAGMA user_version = 1")
     assert "unverified" in cli("facts")[1]
+
+
+def test_one_run_under_two_hosts_is_counted_once(elsewhere, sent, tmp_path):
+    """Also where a record without evidence was there before, by the other name, to make room for it."""
+    assert elsewhere("import", sent)[0] == 0
+    record = json.loads(elsewhere("facts", "--json")[1])["runs"][0] | {"host": "gpu-99", "evidence_sha256": None}
+    record["compile"] = record["compile"] | {"ledger": []}
+    (tmp_path / "invented.json").write_text(json.dumps(record))
+    assert elsewhere("import", tmp_path / "invented.json")[0] == 0
+    members = {name.replace("gpu-01", "gpu-99"): content for name, content in untar(sent).items()}
+    members = {name: content for name, content in members.items() if "receipt" not in name}
+    _, err = tar(tmp_path / "other.tar", members), elsewhere("import", tmp_path / "other.tar")[2]
+    assert f"run {RUN} on gpu-99 is of the evidence of {RUN}: left out" in err
+    runs = json.loads(elsewhere("facts", "--json")[1])["runs"]
+    assert {(run["host"], run["unverified"]) for run in runs if run.get("unverified")} == {("gpu-99", True)}
+
+
+def test_one_run_with_another_manifest_is_counted_once(elsewhere, sent, tmp_path):
+    assert elsewhere("import", sent)[0] == 0
+    members = untar(sent)
+    (name,) = [name for name in members if name.endswith(archive.NAME)]
+    run_id, contents = archive.unpack(members[name])
+    lines = contents["manifest.sha256"].splitlines(keepends=True)
+    contents["manifest.sha256"] = b"".join(reversed(lines))
+    tar(tmp_path / "other.tar", {f"gpu-99/{RUN}/{archive.NAME}": archive.pack(run_id, contents)})
+    assert "left out" in elsewhere("import", tmp_path / "other.tar")[2]
+    assert len(json.loads(elsewhere("facts", "--json")[1])["runs"]) == 1
+
+
+def test_what_was_received_from_one_host_is_not_taken_as_another_s(elsewhere, sent, tmp_path):
+    members = {name.replace("gpu-01", "gpu-99"): content for name, content in untar(sent).items()}
+    tar(tmp_path / "other.tar", members)
+    code, _, err = elsewhere("import", tmp_path / "other.tar")
+    assert code == 4 and "the controller's receipt is of another host, gpu-01" in err
+
+
+def test_a_record_in_the_archive_is_none_that_counts(elsewhere, sent, tmp_path):
+    """The one beside it is the store's own, and is what an audit looks at."""
+    members = untar(sent)
+    (name,) = [name for name in members if name.endswith(archive.NAME)]
+    run_id, contents = archive.unpack(members[name])
+    contents["record.json"] = members[f"gpu-01/{RUN}/record.json"]
+    tar(tmp_path / "other.tar", {name: archive.pack(run_id, contents)})
+    assert elsewhere("import", tmp_path / "other.tar")[0] == 0
+    kept = tmp_path / "elsewhere/runs/gpu-01" / RUN / "record.json"
+    kept.write_text(kept.read_text().replace('"total_seconds": ', '"total_seconds": 1'))
+    assert "record_is_true" in elsewhere("audit", RUN)[1].splitlines()[2]
