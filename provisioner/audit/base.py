@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ AT_BUILD = "images_at_build.jsonl"
 AT_END = "images_after.jsonl"
 HISTORY = "base_image_history.jsonl"
 FILES = "base_files.json"
+CUDA = "base_image_cuda.txt"
 SETTINGS = "files/benchmarking/scenario_a.env"
 ECHOED = re.compile(r" \+ (?:inside )?python3 -m pip install --no-cache-dir --no-index --find-links (/\S+) ")
 SUMS = "wheels.txt"
@@ -74,6 +76,13 @@ CLEANS = re.compile(r"rm -f(?: /var/cache/apt/[\w./*]+)+(?: \|\| true)?")
 UNITS = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 # torch 2 without CUDA has more bytes than this, in its libraries alone.
 LEAST_TORCH = 150e6
+# What provisioner makes has the distribution's packages and a toolkit: 0.4 GB. One with torch and its libraries has 5.
+LARGEST_OWN = 2e9
+# Where a toolkit is found, by a link to it.
+LINK = "/usr/local/cuda"
+# An engine that keeps unpacked layers tells of an image's size as the sum of theirs, which it rounds to three digits.
+UNPACKED = frozenset({"overlay2", "vfs", "fuse-overlayfs", "btrfs", "zfs", "devicemapper"})
+ROUNDED = 0.01
 # What is measured, and what it stands on, as pip names it.
 MEASURED = ("torch", "torchvision", "torchaudio", "triton", "xformers")
 
@@ -90,10 +99,17 @@ def base_is_one_import(evidence: Evidence) -> Findings:
         there = {one["id"]: one["layers"] for one in evidence.json_lines(where)}
         if image and there and there.get(image["Id"]) != image["RootFS"]["Layers"]:
             yield failed(f"{image['Id']} was not on the host with these layers", where)
+    yield from _of_another_size(evidence)
     name = str(evidence.run.get("base_image"))
     if not OWN.fullmatch(name):
         yield passed(f"{name} is none that provisioner makes", "run.json")
         return
+    for row in evidence.json_lines(HISTORY)[:1]:
+        made = datetime.fromisoformat(re.sub(r"\.\d+", "", str((later or base)["Created"])))
+        if made != datetime.fromisoformat(row["CreatedAt"]):
+            yield failed(f"it is of {made}, and was imported at {row['CreatedAt']}", HISTORY)
+    if not base:
+        yield failed("it was not there when the build began", BEFORE)
     layers = (later or base).get("RootFS", {}).get("Layers") or []
     rows = evidence.json_lines(HISTORY)
     if len(layers) != 1:
@@ -104,6 +120,21 @@ def base_is_one_import(evidence: Evidence) -> Findings:
     if not rows:
         yield unwritten(evidence, "its history is not known", HISTORY)
     yield passed("one import", HISTORY)
+
+
+def _of_another_size(evidence: Evidence) -> Findings:
+    """Say of which image the layers have another size than the image, and which is for another machine than the base."""
+    base = _base(evidence)
+    for name, history in ((AFTER, HISTORY), ("image_inspect.json", "image_history.jsonl")):
+        image, rows = evidence.inspected(name), evidence.json_lines(history)
+        if image and image.get("Architecture") != base.get("Architecture"):
+            yield failed(f"it is for {image.get('Architecture')}, and the base for {base.get('Architecture')}", name)
+        told = [re.fullmatch(r"([\d.]+)([kMGT]?B)", str(row["Size"])) for row in rows]
+        if not image or not rows or not all(told) or (image.get("GraphDriver") or {}).get("Name") not in UNPACKED:
+            continue
+        size = sum(float(found[1]) * UNITS[found[2]] for found in told if found)
+        if abs(size - image["Size"]) > ROUNDED * image["Size"] + 1e6:
+            yield failed(f"it has {image['Size'] / 1e6:.0f} MB, and its layers {size / 1e6:.0f}", name)
 
 
 def base_is_vouched_for(evidence: Evidence) -> Findings:
@@ -135,7 +166,15 @@ def base_is_vouched_for(evidence: Evidence) -> Findings:
             yield failed(f"{path} is of no package and of no wheel", FILES)
         if not files["toolkits"]:
             yield failed("it has no toolkit", FILES)
+        if base["Size"] > LARGEST_OWN:
+            yield failed(f"it has {base['Size'] / 1e9:.1f} GB, more than packages and a toolkit have", AFTER)
         yield from _toolkits_that_are_not_their_wheels(evidence)
+    if files["files"] < sum(tree["files"] for tree in files["toolkits"].values()) or not files["packages"]:
+        yield failed(f"it has {files['files']} files of {files['packages']} packages, fewer than its toolkits", FILES)
+    variables = dict(_pairs((base.get("Config") or {}).get("Env")))
+    for name in ("CUDA_HOME", "CUDA_PATH", "CUDA_ROOT"):
+        if variables.get(name, LINK) not in {LINK, *files["toolkits"]}:
+            yield failed(f"{name} is {variables[name]}, and there is no such toolkit", FILES)
     voucher = _voucher(evidence)
     yield passed(voucher or f"nothing contradicts it, and nobody vouches for it: {_called(evidence)}", FILES)
 
@@ -350,6 +389,14 @@ def _toolkits_that_are_not_their_wheels(evidence: Evidence) -> Findings:
     for folder, tree in (evidence.mapping(FILES).get("toolkits") or {}).items():
         if TOOLKIT in labels and tree["sha256"] != wanted:
             yield failed(f"{folder} is not as its wheels have it: {tree['sha256']:.12}, not {wanted:.12}", FILES)
+    sums = evidence.mapping(FILES).get("tools") or {}
+    for folder in vouched_toolkits(evidence) if entry else ():
+        for name, digest in entry["tools"].get(machine, {}).items() if entry else ():
+            if sums.get(f"{folder}/{name}") != digest:
+                yield failed(f"{folder}/{name} is not as its wheels have it", FILES)
+    said = re.findall(r"^Cuda compilation tools, .*, (V\S+)$", evidence.text(CUDA), re.MULTILINE)
+    if entry and said and said[0] != entry["nvcc"]:
+        yield failed(f"its nvcc calls itself {said[0]}, and that of its wheels {entry['nvcc']}", CUDA)
 
 
 def _of_wheels(labels: dict[str, str]) -> dict[str, Any] | None:

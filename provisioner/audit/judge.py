@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from provisioner.audit import base, laid_down, shipped, whole
+from provisioner.audit import base, laid_down, shipped, source, whole
 from provisioner.audit.finding import FAIL, PASS, SKIP, Finding, Findings, failed
 from provisioner.audit.rules import NUMBER, RULES, Rule
 from provisioner.audit.verdict import verdict
@@ -78,6 +78,8 @@ def _remarks(evidence: Evidence, checks: list[Check], superseded: date | None) -
         remarks.append(f"made before the audit asked for: {', '.join(before)}")
     with suppress(*MISSHAPEN):  # a rule finds it again, and tells
         remarks += base.remarks(evidence)
+    with suppress(*MISSHAPEN):
+        remarks += source.remarks(evidence)
     return remarks
 
 

@@ -1,11 +1,15 @@
 """Forged sources: something else was compiled than what the record names. Consistently, and summed anew."""
 
+import hashlib
 import json
 import re
 
 import evidence_sample
 import pytest
-from test_audit_cheats import appended, both, changed, edit, edited, failed, judge
+from test_audit_cheats import appended, at, both, changed, edit, edited, failed, judge
+
+from provisioner.audit.judge import judge as audit
+from provisioner.evidence import Evidence
 
 CLONED = "container/source_after_clone.txt"
 COMPILED = "container/source_after_compile.txt"
@@ -126,18 +130,30 @@ def of_user(folder):
     inputs |= {"xformers_url": url, "xformers_ref": "my/branch"}
     text = json.dumps(inputs)
     (folder / "files/benchmarking/inputs.json").write_text(text)
-    import hashlib  # noqa: PLC0415
-
-    changed(
-        "run.json",
-        lambda run: run.update(
-            xformers_url=url, xformers_ref="my/branch", input_hash=hashlib.sha256(text.encode()).hexdigest()
-        ),
-    )(folder)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    changed("run.json", lambda run: run.update(xformers_url=url, xformers_ref="my/branch", input_hash=digest))(folder)
+    edit(folder / "files/benchmarking/scenario_a.env", "^SCENARIO_A_INPUT_HASH=.*$", f"SCENARIO_A_INPUT_HASH={digest}")
+    edit(
+        at(folder, "NINJA/environment"),
+        "^XFORMERS_FORK_URL=.*$",
+        "XFORMERS_FORK_URL=https://***@git.example/me/xformers.git",
+    )
+    edit(folder / "container_inspect.json", r"XFORMERS_FORK_URL=[^\"]*", f"XFORMERS_FORK_URL={url}")
     cloned(folder, url.replace("token@", "***@"), " --branch my/branch")
 
 
+def unknown_commit(folder):
+    """The same files by another commit, of a fork."""
+    for name in ("commit.txt", CLONED, COMPILED):
+        path = folder / name
+        path.write_text(re.sub(r"^(commit )?7f05920\w*", rf"\g<1>{OTHER}", path.read_text()))
+    for name in ("scenario_a.log", "container/pip.log", "packages.json", "environment.json"):
+        path = folder / name
+        path.write_text(path.read_text().replace("+7f05920", f"+{OTHER[:7]}"))
+
+
 def with_submodules(folder):
+    unknown_commit(folder)
     line = f"submodule ok {OTHER} third_party/cutlass\nsubmodule ok {OTHER} third_party/a/b c\n"
     both_times(line)(folder)
 
@@ -165,12 +181,10 @@ def test_an_honest_source_is_not_accused(folder, name):
 
 
 def test_an_unknown_commit_is_told_as_one(folder):
-    for name in ("commit.txt", CLONED, COMPILED):
-        path = folder / name
-        path.write_text(re.sub(r"^(commit )?7f05920\w*", rf"\g<1>{OTHER}", path.read_text()))
-    edit(folder / "scenario_a.log", r"(Successfully installed xformers-\S*?\+)[0-9a-f]{7}", rf"\g<1>{OTHER[:7]}")
+    unknown_commit(folder)
     evidence_sample.seal(folder)
     check = judge(folder)[1]["source_is_known"]
     assert check.outcome == "pass"
     assert check.detail == f"source not known to the rules: {OTHER}; its sources are those of xformers 0.0.35"
     assert failed(folder) == []
+    assert audit(Evidence(folder)).remarks == [check.detail]
