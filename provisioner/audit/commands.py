@@ -37,10 +37,14 @@ LINKED = re.compile(r".*\.(?:o|obj|a|lo|so(?:\.[\d.]+)?)|-l:.*")
 ECHO = re.compile(r"^\S+Z (?:\[\S+Z\] )?\+ (.*)$")
 # What the post-create script runs, by phase.
 RUNS = {
-    "clone": re.compile(r"git (?:clone --recurse-submodules |config --global |-C .+/xformers submodule --quiet ).*"),
+    "clone": re.compile(
+        r"git (?:clone --recurse-submodules |config --global (?:--add safe\.directory|protocol\.file\.allow) |"
+        r"-C .+/xformers submodule --quiet foreach --recursive git\\ config).*"
+    ),
     "compile": re.compile(r"env FORCE_CUDA=1 .*python3 -m pip install .* -e .+"),
     "pre_commit": re.compile(r"python3 -m pip install --no-cache-dir .*pre-commit|pre-commit install"),
 }
+# Before ninja 1.12; later ones hash otherwise.
 HASHED_BY_MURMUR = "# ninja log v5"
 
 
@@ -69,6 +73,9 @@ def commands_are_of_the_compile(evidence: Evidence) -> Findings:
             for target in _targets(evidence) if edge.is_cuda else ():
                 if target not in edge.command:
                     yield failed(f"{name_of(edge)} was not compiled for {target}", where)
+    version = re.match(r"1\.(\d+)", str((evidence.mapping("environment.json").get("versions") or {}).get("ninja")))
+    if version and (int(version[1]) < 12) != evidence.text(log).startswith(HASHED_BY_MURMUR):
+        yield failed(f"ninja {version[0]} writes no such log", log)
     hashes = _hashes(evidence.text(log))
     for edge, _ in compiled.edges:
         if hashes and hashes.get(edge.outputs[0]) != murmur(edge.command.encode()):

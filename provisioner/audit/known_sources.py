@@ -110,8 +110,8 @@ def built_facts(evidence: Evidence) -> dict[str, Any]:
 
 def clone_folder(evidence: Evidence) -> str:
     """Return where pip says that the clone is; a word that is no path where it does not."""
-    listed = (one for one in evidence.json("packages.json") or () if one["name"].lower() == "xformers")
-    return str(next(listed, {}).get("editable_project_location"))
+    listed = [one for one in evidence.json("packages.json") or () if one["name"].lower() == "xformers"]
+    return str(listed[0].get("editable_project_location")) if listed else "unknown"
 
 
 def nvcc_release(evidence: Evidence) -> str | None:

@@ -212,12 +212,28 @@ def edges_fit_each_other(evidence: Evidence) -> Findings:
     jobs, most = _jobs(evidence, compiled.call), _at_once([step for _, step in compiled.edges])
     if jobs and most > jobs:
         yield failed(f"{most} edges ran at once, with {jobs} jobs", log)
+    for name in _waited(compiled, jobs or 0):
+        yield failed(f"{name} waited while fewer than {jobs} ran", log)
     yield passed(f"{len(compiled.edges)} edges in {wall:.0f} s, {most} at once", log)
 
 
 def _jobs(evidence: Evidence, call: NinjaCall) -> int | None:
     told = str(evidence.run.get("max_jobs"))
     return call.jobs if call.jobs is not None else int(told) if told.isdecimal() else None
+
+
+def _waited(compiled: Compile, jobs: int) -> Iterator[str]:
+    """Give the edges that began late though there was a job for them, where none needs what another makes."""
+    made = {output for edge, _ in compiled.edges for output in edge.outputs}
+    if made & {path for edge, _ in compiled.edges for path in edge.inputs} or "-l" in compiled.call.arguments:
+        return
+    begins = sorted(step.started for _, step in compiled.edges)
+    ends = sorted(step.ended for _, step in compiled.edges)
+    for edge, step in compiled.edges:
+        # Those that have begun, less those that ended so long before that another could have begun.
+        busy = bisect_right(begins, step.started) - bisect_left(ends, step.started - LATE)
+        if step.started > LATE and busy < jobs:
+            yield name_of(edge)
 
 
 def _at_once(steps: list[Step]) -> int:
@@ -539,7 +555,7 @@ def extension_is_for_its_architectures(evidence: Evidence) -> Findings:
     if not listed.strip():
         yield failed("there is no list of its GPU code, nor why", LISTED)
     stems = {_stem(path) for edge, _ in compiled.edges if edge.is_cuda for path in edge.inputs}
-    names = {_stem(TEMPORARY.sub("", row)) for row in re.findall(r"file +\d+: (\S+)\.sm_", listed)}
+    names = {_stem(TEMPORARY.sub("", row)) for row in re.findall(r"^ELF file +\d+: (\S+)\.sm_", listed, re.MULTILINE)}
     if names & stems and names - stems:  # an older cuobjdump numbers them
         yield failed(f"cuobjdump tells of {min(names - stems):.60}, which was not compiled", LISTED)
     told = {name: (of["elf"], of["ptx"]) for name, of in _listed(listed).items()}

@@ -30,6 +30,13 @@ def cloned(folder, url, ref=""):
     edit(folder / "scenario_a.log", r"(git clone --recurse-submodules).* -- \S+", rf"\1{ref} -- {url}")
 
 
+def versions(folder, old, new):
+    """Every file that tells of xformers' version has another."""
+    for name in ("scenario_a.log", "container/pip.log", "packages.json", "environment.json"):
+        path = folder / name
+        path.write_text(re.sub(old, new, path.read_text()))
+
+
 def another_tree(folder):
     """A known commit's name for another tree."""
     tree = (folder / "tree.txt").read_text().strip()
@@ -104,6 +111,43 @@ CHEATS = {
     "what was compiled is not of the clone": (
         edited("NINJA/build.ninja", r"\S+/sparse24/gemm\.cu$", "/opt/stub/gemm.cu"),
         "source_is_known",
+    ),
+    "the host saw no sources": (changed("built.json", lambda built: built.pop("sources")), "source_is_known"),
+    "a known commit has submodules": (both_times(f"submodule ok {OTHER} third_party/cutlass\n"), "source_is_known"),
+    "the extension was there already": (
+        edited("built.json", r'"xformers/_C\.so",(\s+)\d+', r'"xformers/_C.so",\g<1>1700000000'),
+        "source_was_left_alone",
+    ),
+    "the extension is of the commit": (
+        edited(COMPILED, r"^changed \?\? xformers/_C\.so\n", ""),
+        "source_was_left_alone",
+    ),
+    "pip lists another version": (
+        edited("packages.json", r"0\.0\.35\+7f", "0.0.34+7f"),
+        "source_is_what_was_asked_for",
+    ),
+    "the output is of another day": (
+        lambda folder: versions(folder, r"(\+7f05920)\.d\d+", r"\1.d20261101"),
+        "source_is_what_was_asked_for",
+    ),
+    "the version names no commit": (
+        lambda folder: versions(folder, r"\+7f05920\.d\d+", ""),
+        "source_is_what_was_asked_for",
+    ),
+    "pip installed nothing": (
+        lambda folder: [
+            edit(folder / name, r"^.*Successfully installed xformers.*\n", "")
+            for name in ("scenario_a.log", "container/pip.log")
+        ],
+        "source_is_what_was_asked_for",
+    ),
+    "it was cloned with ready objects": (
+        edited("scenario_a.log", "git clone --recurse-submodules", r"\g<0> --reference /sources/warm.git"),
+        "source_is_what_was_asked_for",
+    ),
+    "the compile was told of another fork": (
+        edited("NINJA/environment", "^XFORMERS_FORK_URL=.*$", "XFORMERS_FORK_URL=https://git.example/x.git"),
+        "source_is_what_was_asked_for",
     ),
     "the host did not see a source": (
         edited("built.json", r'"xformers/csrc/sparse24/gemm\.cu"', '"xformers/csrc/sparse24/other.cu"'),

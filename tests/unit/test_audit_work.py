@@ -241,6 +241,79 @@ CHEATS = {
         lambda folder: (folder / "cpu_after.json").write_text((folder / "cpu_before.json").read_text()),
         "host_saw_the_work",
     ),
+    "read long before the run": (
+        changed("cpu_before.json", lambda used: used.update(uptime=12.0)),
+        "host_saw_the_work",
+    ),
+    "the kernel worked, and no compiler": (edited("NINJA/cpu_seconds", r"^.*$", "3.1 139.7"), "cpu_seconds_fit"),
+    "one kernel, told of many times": (
+        rewritten("container/pip.log", lambda _, text: re.sub(r"(entry function ')[^']*", r"\1_Z1av", text)),
+        "ptxas_told_of_its_work",
+    ),
+    "ten samples, told again and again": (
+        rewritten(
+            "NINJA/samples",
+            lambda number, text: " ".join((text.split()[0], str(2**30 + number % 10 * 4096), *text.split()[2:])),
+        ),
+        "samples_cover_the_compile",
+    ),
+    "memory that is no pages": (
+        rewritten(
+            "NINJA/samples",
+            lambda _, text: " ".join((text.split()[0], str(int(text.split()[1]) + 1), *text.split()[2:])),
+        ),
+        "samples_cover_the_compile",
+    ),
+    "samples a second apart, to the hundredth": (
+        rewritten("NINJA/samples", lambda number, text: f"{28887 + number}.07 {text.partition(' ')[2]}"),
+        "samples_cover_the_compile",
+    ),
+    "two parts in turn": (
+        rewritten("NINJA/samples", lambda number, text: " ".join((*text.split()[:2], ("cicc", "cc1plus")[number % 2]))),
+        "long_edges_were_sampled",
+    ),
+    "more jobs are told of than ran": (
+        both(changed("run.json", lambda run: run.update(max_jobs="16")), edited("NINJA/arguments", "^2$", "16")),
+        "edges_fit_each_other",
+    ),
+    "an object was written again": (
+        edited("NINJA/outputs", r"\t(\d+)\t(\d+)\.", lambda found: f"\t{found[1]}\t{int(found[2]) + 2}."),
+        "objects_were_linked",
+    ),
+    "objects of a few bytes": (
+        rewritten("NINJA/outputs", lambda _, text: re.sub(r"\t\d+\t", "\t4000\t", text)),
+        "objects_were_linked",
+    ),
+    "edges that began in another order than their processes": (
+        edited(
+            "built.json",
+            r"(tmpxft_)(\w+)(_\w+-6_nvcc_info[\s\S]*tmpxft_)(\w+)(_\w+-6_sparse24_pack_test)",
+            r"\1\4\3\2\5",
+        ),
+        "objects_were_linked",
+    ),
+    "symbols of what was not compiled": (
+        changed("built.json", lambda built: built["extensions"][0]["sources"].append("ready.cpp")),
+        "objects_were_linked",
+    ),
+    "code of a stub": (
+        edited("container/extension_elf.txt", r"gemm\.sm_90", "stub.sm_90"),
+        "extension_is_for_its_architectures",
+    ),
+    "an extension that is padded": (
+        changed(
+            "built.json", lambda built: built["extensions"][0]["sections"].update({".text": 9, ".nv_fatbin": 90_000})
+        ),
+        "extension_is_for_its_architectures",
+    ),
+    "another size for the host": (
+        changed("built.json", lambda built: built["extensions"][0].update(size=4_000_000)),
+        "extension_is_for_its_architectures",
+    ),
+    "a second extension": (
+        changed("built.json", lambda built: built["extensions"].append({**built["extensions"][0], "sha256": "0"})),
+        "extension_is_for_its_architectures",
+    ),
     "an object is empty": (edited("NINJA/outputs", r"\t\d+\t", "\t0\t"), "objects_were_linked"),
     "an object was left out": (edited("NINJA/outputs", r"^.*\n", ""), "objects_were_linked"),
     "an object was written later": (
@@ -338,6 +411,7 @@ def newer_ninja(folder):
         return "\t".join((start, end, str(int((offset + began + int(start) / 1000) * 1e9)), *others))
 
     rewritten("NINJA/ninja_log", line)(folder)
+    edit(folder / "environment.json", r'("ninja": )"[^"]*"', r'\1"1.13.0"')
 
 
 def newer_nvcc(folder):
