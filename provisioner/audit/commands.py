@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from provisioner.audit.compile import CACHES
 from provisioner.audit.finding import Findings, failed, passed, skipped
-from provisioner.audit.known_sources import clone_folder, known
+from provisioner.audit.known_sources import asked_inside, clone_folder, known
 from provisioner.audit.names import DEVCONTAINER, LOG, PIP_LOG
 from provisioner.audit.work import compiled_by, linked_file, links, name_of, unfinished
 
@@ -51,7 +51,7 @@ HASHED_BY_MURMUR = "# ninja log v5"
 def commands_are_of_the_compile(evidence: Evidence) -> Findings:
     """Each edge calls a compiler that was on PATH, for its own input, with nothing of a place of nobody's."""
     compiled = compiled_by(evidence)
-    if compiled is None:
+    if compiled is None or not asked_inside(evidence):
         yield unfinished(evidence)
         return
     where, log = compiled.named("build.ninja"), compiled.named("ninja_log")
@@ -86,7 +86,7 @@ def commands_are_of_the_compile(evidence: Evidence) -> Findings:
 def the_linker_took_the_objects(evidence: Evidence) -> Findings:
     """What was linked into an extension are the objects of the compile's edges, by a compiler, and nothing that lay."""
     compiled = compiled_by(evidence)
-    if compiled is None:
+    if compiled is None or not asked_inside(evidence):
         yield unfinished(evidence)
         return
     made = {output for edge, _ in compiled.edges for output in edge.outputs}

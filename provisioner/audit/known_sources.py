@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from provisioner.evidence import Evidence
 
-__all__ = ["DATA", "KnownSource", "built_facts", "clone_folder", "known", "load", "nvcc_release"]
+__all__ = ["DATA", "KnownSource", "asked_inside", "built_facts", "clone_folder", "known", "load", "nvcc_release"]
 
 DATA = Path(__file__).parent / "known_sources.json"
 
@@ -106,6 +106,11 @@ def known(evidence: Evidence) -> KnownSource | None:
 def built_facts(evidence: Evidence) -> dict[str, Any]:
     """Return what the host read of what the compile left; empty where it was not asked."""
     return evidence.mapping("built.json")
+
+
+def asked_inside(evidence: Evidence) -> bool:
+    """Tell whether the container, or the environment, could be asked at the end; `nothing_is_missing` tells why not."""
+    return bool(evidence.text("commit.txt").strip() or evidence.text("environment.json").strip())
 
 
 def clone_folder(evidence: Evidence) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from provisioner.audit import ninja_file
 from provisioner.audit.compile import INSTALLED
 from provisioner.audit.finding import Finding, Findings, failed, passed, skipped
-from provisioner.audit.known_sources import built_facts, clone_folder, load
+from provisioner.audit.known_sources import asked_inside, built_facts, clone_folder, load
 from provisioner.audit.names import DEVCONTAINER, LOG, PIP_LOG
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _unfinished() -> Finding:
 def source_is_what_was_cloned(evidence: Evidence) -> Findings:
     """Commit, tree and submodules are the same from the clone to the end, each submodule at its commit."""
     cloned, compiled = _source(evidence, CLONED), _source(evidence, COMPILED)
-    if evidence.outcome != "ok":
+    if evidence.outcome != "ok" or not asked_inside(evidence):
         yield _unfinished()
         return
     if cloned is None:
@@ -98,7 +98,7 @@ def source_is_what_was_cloned(evidence: Evidence) -> Findings:
 
 def source_is_what_was_asked_for(evidence: Evidence) -> Findings:
     """What was cloned is of the run's URL and branch, and the version that pip installed names its commit."""
-    if evidence.outcome != "ok":
+    if evidence.outcome != "ok" or not asked_inside(evidence):
         yield _unfinished()
         return
     run, echoed = evidence.run, [found[1] for found in map(CLONE.search, evidence.log) if found]
@@ -157,7 +157,7 @@ def _of_another_version(evidence: Evidence, commit: str) -> Findings:
 def source_was_left_alone(evidence: Evidence) -> Findings:
     """Nothing but the commit's own files was there before the compile, and no source of it was written after."""
     cloned, compiled = _source(evidence, CLONED), _source(evidence, COMPILED)
-    if evidence.outcome != "ok":
+    if evidence.outcome != "ok" or not asked_inside(evidence):
         yield _unfinished()
         return
     if cloned is None or compiled is None:
@@ -201,7 +201,7 @@ def _not_made(evidence: Evidence, compiled: Source, written: list[tuple[str, flo
 
 def source_is_known(evidence: Evidence) -> Findings:
     """What was compiled are files of the clone; for a commit that the rules know they are its own, all of them."""
-    if not evidence.builds or evidence.outcome != "ok":
+    if not evidence.builds or evidence.outcome != "ok" or not asked_inside(evidence):
         yield _unfinished()
         return
     commit, tree = evidence.text(COMMIT).strip(), evidence.text(TREE).strip()
@@ -241,7 +241,7 @@ def source_is_known(evidence: Evidence) -> Findings:
 def remarks(evidence: Evidence) -> list[str]:
     """Return what must be told beside the verdict: that the rules do not know what was compiled, where that is so."""
     commit, seen = evidence.text(COMMIT).strip(), built_facts(evidence).get("sources") or {}
-    if not evidence.builds or evidence.outcome != "ok" or any(commit in one.commits for one in load()):
+    if not evidence.builds or evidence.outcome != "ok" or not commit or any(commit in one.commits for one in load()):
         return []
     same = next((one for one in load() if seen.items() >= one.sources.items()), None)
     likeness = f"; its sources are those of {same.name}" if same else ""

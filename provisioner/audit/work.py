@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from provisioner.audit import ninja_file
 from provisioner.audit.compile import AFTER, PARTS, STEP
 from provisioner.audit.finding import Finding, Findings, failed, passed, skipped
-from provisioner.audit.known_sources import architectures, built_facts, known, nvcc_release
+from provisioner.audit.known_sources import architectures, asked_inside, built_facts, known, nvcc_release
 from provisioner.audit.names import LOG, PIP_LOG
 
 if TYPE_CHECKING:
@@ -106,6 +106,8 @@ def compiled_by(evidence: Evidence) -> Compile | None:
 
 def unfinished(evidence: Evidence) -> Finding:
     """Return what is found where nothing compiled: a run that went well has compiled."""
+    if not asked_inside(evidence):
+        return skipped("what was compiled could not be asked for", "environment.json")
     found = failed if evidence.outcome == "ok" else skipped
     return found("the compile was not finished", "container/events.jsonl")
 
@@ -380,7 +382,7 @@ def _threads(evidence: Evidence) -> int:
 def work_is_above_its_floor(evidence: Evidence) -> Findings:
     """The compile cost no less CPU time than its source, compiler and architectures cost on the fastest machines."""
     compiled = compiled_by(evidence)
-    if compiled is None:
+    if compiled is None or not asked_inside(evidence):
         yield unfinished(evidence)
         return
     where, cpu = compiled.named("cpu_seconds"), compiled.call.cpu_seconds or 0.0
@@ -402,7 +404,7 @@ def work_is_above_its_floor(evidence: Evidence) -> Findings:
 def objects_were_linked(evidence: Evidence) -> Findings:
     """Each object was left by its edge, and linked into the extension in use, which has the GPU code of each."""
     compiled = compiled_by(evidence)
-    if compiled is None:
+    if compiled is None or not asked_inside(evidence):
         yield unfinished(evidence)
         return
     where = compiled.named("outputs")
@@ -530,7 +532,7 @@ def linked_file(words: list[str]) -> str:
 def extension_is_for_its_architectures(evidence: Evidence) -> Findings:
     """The extension in use is the one that was compiled, by its sums, with GPU code for what was asked for."""
     compiled = compiled_by(evidence)
-    if compiled is None:
+    if compiled is None or not asked_inside(evidence):
         yield unfinished(evidence)
         return
     extension = _in_use(evidence)
