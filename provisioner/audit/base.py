@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ AT_BUILD = "images_at_build.jsonl"
 AT_END = "images_after.jsonl"
 HISTORY = "base_image_history.jsonl"
 FILES = "base_files.json"
+CUDA = "base_image_cuda.txt"
 SETTINGS = "files/benchmarking/scenario_a.env"
 ECHOED = re.compile(r" \+ (?:inside )?python3 -m pip install --no-cache-dir --no-index --find-links (/\S+) ")
 SUMS = "wheels.txt"
@@ -71,9 +73,17 @@ ENTRYPOINTS: tuple[list[str], ...] = ([], ["/opt/nvidia/nvidia_entrypoint.sh"])
 SHELL = re.compile(r"/bin/(?:ba)?sh(?: -o pipefail| -[ceux]+)+")
 # What the distributions' own images have apt do.
 CLEANS = re.compile(r"rm -f(?: /var/cache/apt/[\w./*]+)+(?: \|\| true)?")
+SIZE = re.compile(r"([\d.]+)([kMGT]?B)")
 UNITS = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 # torch 2 without CUDA has more bytes than this, in its libraries alone.
 LEAST_TORCH = 150e6
+# What provisioner makes has the distribution's packages and a toolkit: 0.4 GB. One with torch and its libraries has 5.
+LARGEST_OWN = 2e9
+# Where a toolkit is found, by a link to it.
+LINK = "/usr/local/cuda"
+# An engine that keeps unpacked layers tells of an image's size as the sum of theirs, which it rounds to three digits.
+UNPACKED = frozenset({"overlay2", "vfs", "fuse-overlayfs", "btrfs", "zfs", "devicemapper"})
+ROUNDED = 0.01
 # What is measured, and what it stands on, as pip names it.
 MEASURED = ("torch", "torchvision", "torchaudio", "triton", "xformers")
 
@@ -90,10 +100,15 @@ def base_is_one_import(evidence: Evidence) -> Findings:
         there = {one["id"]: one["layers"] for one in evidence.json_lines(where)}
         if image and there and there.get(image["Id"]) != image["RootFS"]["Layers"]:
             yield failed(f"{image['Id']} was not on the host with these layers", where)
+    yield from _told_otherwise(evidence)
     name = str(evidence.run.get("base_image"))
     if not OWN.fullmatch(name):
         yield passed(f"{name} is none that provisioner makes", "run.json")
         return
+    for row in evidence.json_lines(HISTORY)[:1]:
+        made = datetime.fromisoformat(re.sub(r"\.\d+", "", str((later or base)["Created"])))
+        if made != datetime.fromisoformat(row["CreatedAt"]):
+            yield failed(f"it is of {made}, and was imported at {row['CreatedAt']}", HISTORY)
     layers = (later or base).get("RootFS", {}).get("Layers") or []
     rows = evidence.json_lines(HISTORY)
     if len(layers) != 1:
@@ -104,6 +119,24 @@ def base_is_one_import(evidence: Evidence) -> Findings:
     if not rows:
         yield unwritten(evidence, "its history is not known", HISTORY)
     yield passed("one import", HISTORY)
+
+
+def _told_otherwise(evidence: Evidence) -> Findings:
+    """Say which image has another size than its layers, or another machine than the base; or what of that changed."""
+    base, before = _base(evidence), evidence.inspected(BEFORE)
+    for fact in ("Created", "Size", "Config", "RootFS") if before else ():
+        if before.get(fact) != base.get(fact):
+            yield failed(f"it is told of with another {fact} at the end", AFTER)
+    for name, history in ((AFTER, HISTORY), ("image_inspect.json", "image_history.jsonl")):
+        image, rows = evidence.inspected(name), evidence.json_lines(history)
+        if image and image.get("Architecture") != base.get("Architecture"):
+            yield failed(f"it is for {image.get('Architecture')}, and the base for {base.get('Architecture')}", name)
+        told = [SIZE.fullmatch(str(row["Size"])) for row in rows]
+        if not image or not rows or not all(told) or (image.get("GraphDriver") or {}).get("Name") not in UNPACKED:
+            continue
+        size = sum(float(found[1]) * UNITS[found[2]] for found in told if found)
+        if abs(size - image["Size"]) > ROUNDED * image["Size"] + 1e6:
+            yield failed(f"it has {image['Size'] / 1e6:.0f} MB, and its layers {size / 1e6:.0f}", name)
 
 
 def base_is_vouched_for(evidence: Evidence) -> Findings:
@@ -135,9 +168,22 @@ def base_is_vouched_for(evidence: Evidence) -> Findings:
             yield failed(f"{path} is of no package and of no wheel", FILES)
         if not files["toolkits"]:
             yield failed("it has no toolkit", FILES)
+        if base["Size"] > LARGEST_OWN:
+            yield failed(f"it has {base['Size'] / 1e9:.1f} GB, more than packages and a toolkit have", AFTER)
         yield from _toolkits_that_are_not_their_wheels(evidence)
+    yield from _not_in_it(base, files)
     voucher = _voucher(evidence)
     yield passed(voucher or f"nothing contradicts it, and nobody vouches for it: {_called(evidence)}", FILES)
+
+
+def _not_in_it(base: dict[str, Any], files: dict[str, Any]) -> Findings:
+    """Say what a base is told to have that the host did not see in it."""
+    if files["files"] < sum(tree["files"] for tree in files["toolkits"].values()) or not files["packages"]:
+        yield failed(f"it has {files['files']} files of {files['packages']} packages, fewer than its toolkits", FILES)
+    variables = dict(_pairs((base.get("Config") or {}).get("Env")))
+    for name in ("CUDA_HOME", "CUDA_PATH", "CUDA_ROOT"):
+        if variables.get(name, LINK) not in {LINK, *files["toolkits"]}:
+            yield failed(f"{name} is {variables[name]}, and there is no such toolkit", FILES)
 
 
 def base_sets_nothing_of_its_own(evidence: Evidence) -> Findings:
@@ -276,7 +322,8 @@ def _not_installed_by_the_dockerfile(evidence: Evidence) -> Findings:
     """Say which of the packages that are measured the image's build did not fetch and install by itself."""
     inputs = evidence.mapping("files/benchmarking/inputs.json")
     lines = list(evidence.log_of("image_build"))
-    asked = {re.split(r"[^\w.-]", str(word))[0].lower() for call in inputs["python_packages"] for word in call}
+    words = [str(word) for call in inputs["python_packages"] for word in call]
+    asked = {re.split(r"[^\w.-]", word)[0].lower() for word in words}
     installed = " ".join(line.partition("Successfully installed ")[2] for _, line in lines)
     packages = {str(package["name"]).lower(): package["version"] for package in evidence.json("packages.json") or ()}
     for name in filter(asked.__contains__, MEASURED):
@@ -287,6 +334,9 @@ def _not_installed_by_the_dockerfile(evidence: Evidence) -> Findings:
             yield failed(
                 f"the build installed {name} {versions[-1]}, and {packages.get(name)} is there", "packages.json"
             )
+        named = re.search(rf"(?:^| ){name}==([^\s,;]+)", " ".join(words))
+        if versions and named and versions[-1].partition("+")[0] != named[1].partition("+")[0]:
+            yield failed(f"the build installed {name} {versions[-1]}, and the inputs ask for {named[1]}", LOG)
     if "torch" in asked:
         yield from _too_small_for_torch(evidence)
 
@@ -295,7 +345,7 @@ def _too_small_for_torch(evidence: Evidence) -> Findings:
     """Say that the layer of the image in which torch was installed is smaller than torch is."""
     for number, row in enumerate(evidence.json_lines("image_history.jsonl"), 1):
         step = dockerfile.built(row["CreatedBy"])
-        size = re.fullmatch(r"([\d.]+)([kMGT]?B)", str(row["Size"]))
+        size = SIZE.fullmatch(str(row["Size"]))
         of_torch = step.name == "RUN" and re.search(r"pip install.* torch\b", step.arguments)
         if of_torch and size and float(size[1]) * UNITS[size[2]] < LEAST_TORCH:
             yield failed(f"torch was put into {row['Size']}", f"image_history.jsonl:{number}")
@@ -352,6 +402,14 @@ def _toolkits_that_are_not_their_wheels(evidence: Evidence) -> Findings:
     for folder, tree in (evidence.mapping(FILES).get("toolkits") or {}).items():
         if TOOLKIT in labels and tree["sha256"] != wanted:
             yield failed(f"{folder} is not as its wheels have it: {tree['sha256']:.12}, not {wanted:.12}", FILES)
+    sums = evidence.mapping(FILES).get("tools") or {}
+    for folder in vouched_toolkits(evidence) if entry else ():
+        for name, digest in entry["tools"].get(machine, {}).items() if entry else ():
+            if sums.get(f"{folder}/{name}") != digest:
+                yield failed(f"{folder}/{name} is not as its wheels have it", FILES)
+    said = re.findall(r"^Cuda compilation tools, .*, (V\S+)$", evidence.text(CUDA), re.MULTILINE)
+    if entry and said and said[0] != entry["nvcc"]:
+        yield failed(f"its nvcc calls itself {said[0]}, and that of its wheels {entry['nvcc']}", CUDA)
 
 
 def _of_wheels(labels: dict[str, str]) -> dict[str, Any] | None:

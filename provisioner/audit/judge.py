@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from provisioner.audit import base, laid_down, shipped, story, whole
+from provisioner.audit import base, laid_down, shipped, source, story, whole
 from provisioner.audit.finding import FAIL, PASS, SKIP, Finding, Findings, failed
 from provisioner.audit.rules import NUMBER, RULES, Rule
 from provisioner.audit.verdict import verdict
@@ -86,9 +86,11 @@ def _remarks(evidence: Evidence, checks: list[Check], superseded: date | None) -
 
 def _of_base(evidence: Evidence) -> list[str]:
     """Return what must be told of where it came from; what is known of that only ever grows."""
-    with suppress(*MISSHAPEN):  # a rule finds it again, and tells
-        return list(base.remarks(evidence))
-    return []
+    remarks: list[str] = []
+    for told in (base.remarks, source.remarks):
+        with suppress(*MISSHAPEN):  # a rule finds it again, and tells
+            remarks += told(evidence)
+    return remarks
 
 
 def _told(evidence: Evidence) -> list[str]:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from provisioner.evidence import Evidence
 
-__all__ = ["DATA", "KnownSource", "built_facts", "known", "load", "nvcc_release"]
+__all__ = ["DATA", "KnownSource", "asked_inside", "built_facts", "clone_folder", "known", "load", "nvcc_release"]
 
 DATA = Path(__file__).parent / "known_sources.json"
 
@@ -32,6 +32,16 @@ SMALLER = 4.0
 embeds, and what compilers hold, since a host can swap."""
 
 
+# Words by which less is compiled, or less well; of a known source only its setup's own are honest.
+CHEAPER_CUDA = re.compile(r"-[DUO].*|-G|-?-ptxas-options=.*|-Xptxas.*|-Xcicc.*")
+CHEAPER = re.compile(r"-[DU].*|-O[01gsz]")
+# Those of torch and of the distribution's Python, which differ by their versions.
+OF_OTHERS = re.compile(
+    r"-D(?:TORCH_\w+(?:=.*)?|_GLIBCXX_USE_CXX11_ABI=.*|PYBIND11_\w+=.*|__CUDA_NO_\w+|NDEBUG|_FORTIFY_SOURCE=\d|USE_CUDA)|"
+    r"-U(?:__CUDA_NO_\w+|_FORTIFY_SOURCE)"
+)
+
+
 @dataclass(frozen=True)
 class KnownSource:
     """One version of xformers' compiled sources: git's sums by path, the commits that have it with their trees."""
@@ -39,6 +49,10 @@ class KnownSource:
     name: str
     commits: Mapping[str, str]
     sources: Mapping[str, str]
+    flags: Mapping[str, Sequence[str]]
+    """What its own setup gives each command, of CUDA (`cuda`) and others (`host`)."""
+    submodules: Mapping[str, str]
+    """The commit of each, by path."""
     measured: tuple[Mapping[str, Any], ...]
 
     def cpu_floor(self, nvcc: str | None, architecture: str) -> float:
@@ -46,6 +60,20 @@ class KnownSource:
         fitting = [row for row in self.measured if (row["nvcc"], row["architecture"]) == (nvcc, architecture)]
         factor = FASTER if fitting else FASTER_UNKNOWN
         return float(min(row["cpu_seconds"] for row in fitting or self.measured) / factor)
+
+    def foreign_flags(self, words: Sequence[str], is_cuda: bool) -> Iterator[str]:
+        """Give the words of a command that its setup does not give, and those that it gives and are not there."""
+        own = self.flags["cuda" if is_cuda else "host"]
+        yield from sorted(set(own) - set(words))
+        cheaper = CHEAPER_CUDA if is_cuda else CHEAPER
+        for word in words:
+            if cheaper.fullmatch(word) and word not in own and not OF_OTHERS.fullmatch(word):
+                yield word
+
+    @property
+    def kernels_floor(self) -> float:
+        """Return how many kernels ptxas tells of at the least."""
+        return min((row["kernels"] for row in self.measured if "kernels" in row), default=0) / SMALLER
 
     @property
     def memory_floor(self) -> float:
@@ -78,6 +106,17 @@ def known(evidence: Evidence) -> KnownSource | None:
 def built_facts(evidence: Evidence) -> dict[str, Any]:
     """Return what the host read of what the compile left; empty where it was not asked."""
     return evidence.mapping("built.json")
+
+
+def asked_inside(evidence: Evidence) -> bool:
+    """Tell whether the container, or the environment, could be asked at the end; `nothing_is_missing` tells why not."""
+    return bool(evidence.text("commit.txt").strip() or evidence.text("environment.json").strip())
+
+
+def clone_folder(evidence: Evidence) -> str:
+    """Return where pip says that the clone is; a word that is no path where it does not."""
+    listed = [one for one in evidence.json("packages.json") or () if one["name"].lower() == "xformers"]
+    return str(listed[0].get("editable_project_location")) if listed else "unknown"
 
 
 def nvcc_release(evidence: Evidence) -> str | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from provisioner.audit import (
     attention,
     base,
+    commands,
     compile,
     configuration,
     container,
@@ -125,6 +126,9 @@ RULES = (
     Rule(source.source_was_left_alone, since=2, evidence=OF_CLONE),
     Rule(source.source_is_known, since=2),
     Rule(work.every_edge_was_built_once, since=2),
+    Rule(commands.commands_are_of_the_compile, since=2),
+    Rule(commands.the_linker_took_the_objects, since=2),
+    Rule(commands.nothing_else_was_run, since=2),
     Rule(work.log_saw_each_edge, since=2),
     Rule(work.ptxas_told_of_its_work, since=2),
     Rule(work.edges_fit_each_other, since=2),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from provisioner.audit import ninja_file
 from provisioner.audit.compile import INSTALLED
 from provisioner.audit.finding import Finding, Findings, failed, passed, skipped
-from provisioner.audit.known_sources import built_facts, load
-from provisioner.audit.names import DEVCONTAINER, LOG
+from provisioner.audit.known_sources import asked_inside, built_facts, clone_folder, load
+from provisioner.audit.names import DEVCONTAINER, LOG, PIP_LOG
 
 if TYPE_CHECKING:
     from provisioner.evidence import Evidence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 CLONED = "container/source_after_clone.txt"
 COMPILED = "container/source_after_compile.txt"
 COMMIT, TREE = "commit.txt", "tree.txt"
+PACKAGES, ENVIRONMENT = "packages.json", "environment.json"
 BUILT = "built.json"
 
 DEFAULT_USERNAME = "alexchesser"
@@ -26,11 +28,12 @@ HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 CLONE = re.compile(r"\+ (git clone .*)$")
 LOGIN = re.compile(r"(?<=://)[^/@\s]*@")
 # xformers' own version names the commit that it was made of: 0.0.35+7f05920.d20261129.
-VERSION = re.compile(r"\+([0-9a-f]{7,40})\.d\d{8}\b")
+VERSION = re.compile(r"\+([0-9a-f]{7,40})\.d(\d{8})\b")
 # What is compiled, and what says how. Other tracked files a build may write anew, such as lists of what is installed.
 SOURCE = re.compile(r".*\.(?:c|cc|cpp|cxx|cu|cuh|h|hh|hpp|inl|ipp)|(?:.*/)?(?:setup\.(?:py|cfg)|pyproject\.toml)")
 # As built_facts.py has it.
 MOST_WRITTEN = 2000
+SECOND = 1.0
 UNTRACKED = frozenset(["??", "!!"])
 
 
@@ -74,7 +77,7 @@ def _unfinished() -> Finding:
 def source_is_what_was_cloned(evidence: Evidence) -> Findings:
     """Commit, tree and submodules are the same from the clone to the end, each submodule at its commit."""
     cloned, compiled = _source(evidence, CLONED), _source(evidence, COMPILED)
-    if evidence.outcome != "ok":
+    if evidence.outcome != "ok" or not asked_inside(evidence):
         yield _unfinished()
         return
     if cloned is None:
@@ -97,7 +100,7 @@ def source_is_what_was_cloned(evidence: Evidence) -> Findings:
 
 def source_is_what_was_asked_for(evidence: Evidence) -> Findings:
     """What was cloned is of the run's URL and branch, and the version that pip installed names its commit."""
-    if evidence.outcome != "ok":
+    if evidence.outcome != "ok" or not asked_inside(evidence):
         yield _unfinished()
         return
     run, echoed = evidence.run, [found[1] for found in map(CLONE.search, evidence.log) if found]
@@ -107,6 +110,11 @@ def source_is_what_was_asked_for(evidence: Evidence) -> Findings:
         yield failed("no command cloned anything", LOG)
     for command in echoed:
         words = shlex.split(LOGIN.sub("", command))
+        options = words[2 : words.index("--")] if "--" in words else words[2:]
+        if options[:1] != ["--recurse-submodules"] or options[1:] not in ([], ["--branch", ref]):
+            yield failed(f"it was cloned with {' '.join(options):.60}", LOG)
+        if not words[-1].endswith(_folder(evidence).rstrip("/")):
+            yield failed(f"it was cloned into {words[-1]:.60}", LOG)
         branch = words[words.index("--branch") + 1] if "--branch" in words[:-1] else ""
         named, wanted = words[words.index("--") + 1] if "--" in words[:-1] else "", LOGIN.sub("", url)
         # Natively a mount's target is its source; the name stays.
@@ -120,17 +128,41 @@ def source_is_what_was_asked_for(evidence: Evidence) -> Findings:
         return
     if not HASH.fullmatch(commit):
         yield failed(f"{commit:.60} is no commit", COMMIT)
-    for line in evidence.log:
-        version = VERSION.search(line) if INSTALLED.search(line) else None
-        if version and not commit.startswith(version[1]):
-            yield failed(f"pip installed a version of {version[1]}, and the commit is {commit:.60}", LOG)
+    yield from _of_another_version(evidence, commit)
+    told = dict(evidence.builds[-1].environment if evidence.builds else ()).get("XFORMERS_FORK_URL")
+    if told and evidence.runtime == DEVCONTAINER and LOGIN.sub("", told) != LOGIN.sub("", url):
+        yield failed(f"the compile was told of {told:.60}", f"{evidence.builds[-1].folder}/environment")
     yield passed(f"{LOGIN.sub('', url):.200} {ref}".strip(), LOG)
+
+
+def _of_another_version(evidence: Evidence, commit: str) -> Findings:
+    """Say where a version is told that is not the commit's, not of this run's day, or another than elsewhere."""
+    installed = "Successfully installed"
+    lines = [line.partition(installed)[2] for line in evidence.log if INSTALLED.search(line)]
+    lines += [line.partition(installed)[2] for line in evidence.text(PIP_LOG).splitlines() if installed in line]
+    told = {found[1]: LOG for line in lines for found in re.finditer(r"\bxformers-(\d\S*)", line)}
+    if not told and evidence.ended("compile"):
+        yield failed("pip did not say that it installed xformers", LOG)
+    listed = [one["version"] for one in evidence.json(PACKAGES) or () if one["name"].lower() == "xformers"]
+    inside = [one["version"] for one in evidence.mapping(ENVIRONMENT).get("installed") or ()]
+    told |= dict.fromkeys(listed, PACKAGES) | dict.fromkeys(inside, ENVIRONMENT)
+    for other in sorted(told.keys() - set(listed)):
+        yield failed(f"xformers {other:.60} is told of, and pip lists {', '.join(listed):.60}", told[other])
+    for version, where in told.items():
+        found = VERSION.search(version)
+        if found and not commit.startswith(found[1]):
+            yield failed(f"pip installed a version of {found[1]}, and the commit is {commit:.60}", where)
+        # A container may have another time zone, and a run may go on past midnight.
+        if found and not -1 <= (datetime.fromisoformat(found[2]).date() - evidence.started.date()).days <= 2:
+            yield failed(f"xformers {version:.60} was made on another day", where)
+        if not found and any(commit in one.commits for one in load()):
+            yield failed(f"xformers {version:.60} does not name the commit", where)
 
 
 def source_was_left_alone(evidence: Evidence) -> Findings:
     """Nothing but the commit's own files was there before the compile, and no source of it was written after."""
     cloned, compiled = _source(evidence, CLONED), _source(evidence, COMPILED)
-    if evidence.outcome != "ok":
+    if evidence.outcome != "ok" or not asked_inside(evidence):
         yield _unfinished()
         return
     if cloned is None or compiled is None:
@@ -156,12 +188,25 @@ def source_was_left_alone(evidence: Evidence) -> Findings:
         while_cloning = evidence.within(float(when), evidence.window("clone"))
         if SOURCE.fullmatch(path) and path not in files and not path.startswith(folders) and not while_cloning:
             yield failed(f"{path:.60} was written after the clone", BUILT)
+    yield from _not_made(evidence, compiled, written)
     yield passed(f"{len(written)} files were written since, and no source", BUILT)
+
+
+def _not_made(evidence: Evidence, compiled: Source, written: list[tuple[str, float]]) -> Findings:
+    """Say which extension was not written by the compile, as the host and git see it."""
+    files, folders = compiled.untracked()
+    for extension in evidence.mapping(ENVIRONMENT).get("extensions") or ():
+        name = str(extension["path"]).partition(_folder(evidence))[2]
+        if name not in files and not name.startswith(folders):
+            yield failed(f"{name:.60} is of the commit, or git does not see it", COMPILED)
+        when = [float(moment) for path, moment in written if path == name]
+        if len(written) < MOST_WRITTEN and not any(abs(one - float(extension["changed"])) < SECOND for one in when):
+            yield failed(f"the host did not see {name:.60} written by the compile", BUILT)
 
 
 def source_is_known(evidence: Evidence) -> Findings:
     """What was compiled are files of the clone; for a commit that the rules know they are its own, all of them."""
-    if not evidence.builds or evidence.outcome != "ok":
+    if not evidence.builds or evidence.outcome != "ok" or not asked_inside(evidence):
         yield _unfinished()
         return
     commit, tree = evidence.text(COMMIT).strip(), evidence.text(TREE).strip()
@@ -169,21 +214,25 @@ def source_is_known(evidence: Evidence) -> Findings:
     edges = ninja_file.parse(evidence.text(where))
     made = {path for edge in edges for path in edge.outputs}
     inputs = {path for edge in edges for path in edge.inputs} - made
-    below = f"/{PurePosixPath(str(evidence.run.get('workspace'))).name}/xformers/"
-    compiled = {path.partition(below)[2] if path.startswith("/") else path for path in inputs}
+    clone = f"{clone_folder(evidence)}/"
+    compiled = {_below(path, clone) if path.startswith("/") else path for path in inputs}
     if "" in compiled:
         yield failed("it compiled what is not in the clone", where)
     seen = built_facts(evidence).get("sources")
+    if built_facts(evidence) and seen is None:
+        yield failed("the host did not look at what was compiled", BUILT)
     if seen is not None and compiled - seen.keys():
         yield failed(f"the host did not see {min(compiled - seen.keys()):.60}", BUILT)
     known = next((one for one in load() if commit in one.commits), None)
     if known is None:
-        same = next((one for one in load() if (seen or {}).items() >= one.sources.items()), None)
-        likeness = f"; its sources are those of {same.name}" if same else ""
-        yield passed(f"source not known to the rules: {commit}{likeness}", COMMIT)
+        yield passed(remarks(evidence)[0], COMMIT)
         return
     if tree and tree != known.commits[commit]:
         yield failed(f"{commit} has another tree than {tree:.60}", TREE)
+    for name in (CLONED, COMPILED):
+        git = _source(evidence, name)
+        if git and {path: value for _, value, path in git.submodules} != known.submodules:
+            yield failed(f"{known.name} has other submodules", name)
     for path in sorted(known.sources.keys() - compiled):
         yield failed(f"{path} of {known.name} was not compiled", where)
     for path in sorted(compiled - known.sources.keys()):
@@ -192,3 +241,22 @@ def source_is_known(evidence: Evidence) -> Findings:
         if value != known.sources.get(path, value):
             yield failed(f"{path} is not as {known.name} has it", BUILT)
     yield passed(f"{known.name}, {len(compiled)} sources", COMMIT)
+
+
+def remarks(evidence: Evidence) -> list[str]:
+    """Return what must be told beside the verdict: that the rules do not know what was compiled, where that is so."""
+    commit, seen = evidence.text(COMMIT).strip(), built_facts(evidence).get("sources") or {}
+    if not evidence.builds or evidence.outcome != "ok" or not commit or any(commit in one.commits for one in load()):
+        return []
+    same = next((one for one in load() if seen.items() >= one.sources.items()), None)
+    likeness = f"; its sources are those of {same.name}" if same else ""
+    return [f"source not known to the rules: {commit:.64}{likeness}"]
+
+
+def _folder(evidence: Evidence) -> str:
+    """Return how the path of every file of the clone has its folder, on the host and inside."""
+    return f"/{PurePosixPath(str(evidence.run.get('workspace'))).name}/xformers/"
+
+
+def _below(path: str, folder: str) -> str:
+    return path.removeprefix(folder) if path.startswith(folder) else ""

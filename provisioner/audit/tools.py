@@ -30,6 +30,11 @@ BASE_CUDA = "base_image_cuda.txt"
 COMPILERS = ("cc", "c++", "gcc", "g++", "cc1", "cc1plus", "as", "ld")
 CUDA = ("nvcc", "cicc", "ptxas", "cudafe++", "fatbinary", "nvlink", "cuobjdump")
 INSTALLERS = ("ninja", "python", "pip")
+# None of these is a script, in any distribution; nvcc, ninja and pip may be.
+PROGRAMS = frozenset((*COMPILERS, *CUDA[1:], "python"))
+# A distribution's packages put nothing elsewhere; those of NVIDIA have a folder for the toolkit.
+OF_PACKAGES = re.compile(r"/(?:usr/(?!local/)|etc/|bin/|lib\w*/|usr/local/cuda[^/]*/).*")
+OF_WHEELS = re.compile(r"/(?:usr|home|root)/(?:.*/(?:dist|site)-packages|local/bin|.*\.local/bin)/.*")
 # How pip may be told to reach an index, on a host whose site says so; none of these gives it something to install.
 REACHING = frozenset(
     [
@@ -61,6 +66,14 @@ BEFORE_PROGRAMS = re.compile(
     r"[AC] (?:.*/(?:[^/]+\.pth|(?:site|user)customize(?:\.py|/.*)?|pip\.conf|\.?pydistutils\.cfg|distutils\.cfg)|"
     r"/etc/ld\.so\.preload|/etc/profile\.d/.+|.*/\.pip/.*)"
 )
+# Where compilers, what they read, and torch and its setup lie; Python itself writes what it has read.
+OF_TOOLS = re.compile(
+    r"(?!.*/__pycache__/)(?:/(?:usr/)?(?:s?bin|lib\w*|include|libexec)/.*|/opt/.*|/usr/local/cuda.*|"
+    r".*/(?:dist|site)-packages/(?:torch\w*|functorch|triton|nvidia|setuptools|pkg_resources|_distutils_hack|pip)/.*|"
+    r".*/bin/(?:cc|c\+\+|cpp|gcc|g\+\+|clang|clang\+\+|nvcc|cicc|ptxas|as|ld|ninja|git|cmake|python[\d.]*)|"
+    r"/(?:home/[^/]+|root)/\.(?:bashrc|profile|bash_profile|bash_login|bash_env|zshenv|pam_environment))"
+)
+READY = re.compile(r"(?!.*/(?:dist|site)-packages/).*\.(?:o|obj|a|cubin|fatbin|ptx|whl)")
 EDITABLE = re.compile(r"A .*/(?:dist|site)-packages/__editable__\.xformers-[^/]+\.pth")
 # pip gives itself a folder to note what it builds.
 LOOKS_ELSEWHERE = re.compile(r"PIP_(?!BUILD_TRACKER$).*|PYTHON.*|LD_.*|LIBRARY_PATH|BASH_ENV|ENV")
@@ -68,6 +81,7 @@ ON_PATH = re.compile(
     rf"{FOLDER}|/usr/local/nvidia/bin|{TOOLKIT_FOLDER}/bin|/workspaces/[^/]+/\.devcontainer/bin|"
     r"(?:/home/[^/]+|/root)/(?:\.local/)?bin|/usr/(?:local/)?games"
 )
+NOT_ASKED = re.compile(r"^\S+ evidence: .*\bnvcc\b.* gave nothing: ")
 SETTING = re.compile(r"[^.]+\.(?:[\w-]*\.)?([\w-]+)='(.*)'")
 
 
@@ -97,6 +111,11 @@ def nothing_was_put_before_python(evidence: Evidence) -> Findings:
     for number, line in enumerate(text.splitlines(), 1):
         if BEFORE_PROGRAMS.fullmatch(line) and not EDITABLE.fullmatch(line):
             yield failed(f"{line[2:]} was written", f"{DIFF}:{number}")
+    written = [line[2:] for line in text.splitlines()]
+    folders = {path.rpartition("/")[0] for path in written}
+    for number, path in enumerate(written, 1):
+        if path not in folders and (OF_TOOLS.fullmatch(path) or READY.fullmatch(path)):
+            yield failed(f"{path} was written", f"{DIFF}:{number}")
     yield passed("nothing", DIFF)
 
 
@@ -112,7 +131,9 @@ def the_compile_saw_the_images_variables(evidence: Evidence) -> Findings:
                 for folder in value.split(":"):
                     if not ON_PATH.fullmatch(folder):
                         yield failed(f"{folder} is on PATH", f"{call.folder}/environment")
-            elif LOOKS_ELSEWHERE.fullmatch(name) and has.get(name) != value:
+            elif _less_login(has.get(name, "")) != _less_login(value) and (
+                name in has or LOOKS_ELSEWHERE.fullmatch(name)
+            ):
                 yield failed(f"{name} is {value:.60}", f"{call.folder}/environment")
     yield passed("as the container has them", f"{evidence.builds[0].folder}/environment")
 
@@ -131,6 +152,9 @@ def tools_are_of_packages(evidence: Evidence) -> Findings:
     for name in (*COMPILERS, *INSTALLERS, *(CUDA[:5] if with_cuda else ())):
         if name not in tools and evidence.runtime == DEVCONTAINER:
             yield failed(f"there is no {name}", TOOLS)
+    if not found["starts"]:
+        yield failed("nothing is told to run when Python starts, and the install of the clone does", TOOLS)
+    yield from _told_otherwise(evidence, tools)
     for tool in tools.values():
         yield from _not_vouched_for(evidence, tool, f"{tool['name']}, {tool['real']},")
     for file in found["starts"]:
@@ -148,10 +172,48 @@ def tools_are_of_packages(evidence: Evidence) -> Findings:
     yield passed(f"{len(tools)} tools as their packages and wheels have them", TOOLS)
 
 
+def _told_otherwise(evidence: Evidence, tools: dict[str, dict[str, Any]]) -> Findings:
+    """Say which tool is told of otherwise elsewhere: by another sum, as of another package, or as another pip."""
+    sums: dict[str, str] = {}
+    for tool in tools.values():
+        if sums.setdefault(tool["real"], tool["sha256"]) != tool["sha256"]:
+            yield failed(f"{tool['real']} has two sums", TOOLS)
+    for compiler in evidence.mapping(ENVIRONMENT).get("compilers") or ():
+        tool = tools.get(compiler["name"], compiler)
+        for fact in ("path", "package", "altered", "binary"):
+            if tool[fact] != compiler[fact]:
+                yield failed(f"{fact} of {compiler['name']} is {compiler[fact]} and {tool[fact]}", TOOLS)
+    if evidence.runtime != DEVCONTAINER:
+        return
+    for name in sorted(PROGRAMS & tools.keys()):
+        if not tools[name]["binary"]:
+            yield failed(f"{tools[name]['path']} is a script", TOOLS)
+    seen = evidence.mapping("base_files.json").get("tools") or {}
+    for name in filter(tools.__contains__, CUDA[:-1]):
+        if seen and seen.get(tools[name]["real"]) != tools[name]["sha256"]:
+            yield failed(f"{tools[name]['real']} is not what the host saw of it in the base", TOOLS)
+    yield from _another_pip(evidence, tools)
+
+
+def _another_pip(evidence: Evidence, tools: dict[str, dict[str, Any]]) -> Findings:
+    """Say where the pip that was called is not the one that is vouched for."""
+    version = (evidence.mapping(ENVIRONMENT).get("versions") or {}).get("pip")
+    for one in evidence.json("packages.json") or ():
+        if one["name"] == "pip" and version not in {None, one["version"]}:
+            yield failed(f"pip is {version} and {one['version']}", ENVIRONMENT)
+    called = re.search(r"^Using pip (\S+) from (\S+) ", evidence.text(PIP_LOG), re.MULTILINE)
+    if called and (called[1] != version or not tools["pip"]["path"].startswith(f"{called[2]}/")):
+        yield failed(f"pip {called[1]} of {called[2]:.60} was called", PIP_LOG)
+
+
 def _said_otherwise(evidence: Evidence) -> Findings:
     """Say where the base's nvcc called itself another one than that of the compile."""
     before = re.findall(r"^Cuda compilation tools, .*$", evidence.text(BASE_CUDA), re.MULTILINE)
     now = ((evidence.json(ENVIRONMENT) or {}).get("versions") or {}).get("nvcc")
+    seen = any(path.endswith("/nvcc") for path in evidence.mapping("base_files.json").get("tools") or {})
+    # Where the engine did not come to ask the base, the log says so.
+    if seen and not before and not any(NOT_ASKED.match(line) for line in evidence.log):
+        yield failed("the base's nvcc said nothing, and it has one", BASE_CUDA)
     if before and before[0] != now:
         yield failed(f"nvcc was {before[0]!r:.70} in the base, and is {now!r:.70}", BASE_CUDA)
 
@@ -160,7 +222,11 @@ def _not_vouched_for(evidence: Evidence, file: dict[str, Any], what: str) -> Fin
     """Say of a file that it is altered, or of no package and no wheel. A native host's may be its site's own."""
     if file["altered"]:
         yield failed(f"{what} is not as {file['package'] or file['wheel']} has it", TOOLS)
-    if file["package"] or file["wheel"] or evidence.runtime != DEVCONTAINER:
+    if evidence.runtime != DEVCONTAINER:
+        return
+    if file["package"] or file["wheel"]:
+        if not (OF_PACKAGES if file["package"] else OF_WHEELS).fullmatch(file["real"]):
+            yield failed(f"{what} is where {file['package'] or file['wheel']} puts nothing", TOOLS)
         return
     toolkits = vouched_toolkits(evidence)
     sums = evidence.mapping("base_files.json").get("tools") or {}

@@ -71,6 +71,7 @@ def second_layer(folder):
 
     def put(image):
         image["RootFS"]["Layers"].insert(1, LAYER)
+        image["Size"] += 9_000_000
 
     of_each((*BASES, *IMAGES), put)(folder)
 
@@ -102,6 +103,16 @@ def tool(name, **facts):
         next(one for one in found["tools"] if one["name"] == name).update(facts)
 
     return changed(TOOLS, change)
+
+
+def base_tool(name):
+    """The host saw another sum of a tool in the base."""
+
+    def change(files):
+        (path,) = (path for path in files["tools"] if path.endswith(f"/{name}"))
+        files["tools"][path] = "5" * 64
+
+    return changed(FILES, change)
 
 
 def less_tool(name):
@@ -138,6 +149,11 @@ CHEATS = {
         "a base that was not on the host": lines(
             "images_at_build.jsonl", lambda images: [image.update(id="sha256:0") for image in images]
         ),
+        "another size than its layers": of_each(BASES, lambda image: image.update(Size=6_433_039_357)),
+        "another date than its import's": of_each(BASES, lambda image: image.update(Created="2026-11-20T22:17:08.4Z")),
+        "other settings before the build": changed(
+            "base_image_before.json", lambda image: image[0]["Config"]["Env"].append("BASH_ENV=/opt/answer.sh")
+        ),
         "another base at the end": changed("base_image.json", lambda image: image[0].update(Id=f"sha256:{'3' * 64}")),
     },
     "base_is_vouched_for": {
@@ -151,6 +167,16 @@ CHEATS = {
         ),
         "a toolkit beside the one of the wheels": changed(
             FILES, lambda files: files["toolkits"].update({"/usr/local/cuda-fast": {"files": 1, "sha256": "2" * 64}})
+        ),
+        "a tool of the toolkit is another, and its sum left": both(base_tool("nvcc"), tool("nvcc", sha256="5" * 64)),
+        "nvcc calls itself another": both(
+            edited("base_image_cuda.txt", r"release 13\.0, V13\.0\.88", "release 12.4, V12.4.131"),
+            edited("environment.json", r"release 13\.0, V13\.0\.88", "release 12.4, V12.4.131"),
+        ),
+        "fewer files than its toolkit has": changed(FILES, lambda files: files.update(files=9)),
+        "as large as one with torch": both(
+            of_each(BASES, lambda image: image.update(Size=6_433_000_000)),
+            *(edited(name, '"433MB"', '"6.433GB"') for name in HISTORIES),
         ),
         "a program of nobody's": listed("loose", "/usr/local/sbin/c++"),
         "another digest than the site names": both(
@@ -205,6 +231,13 @@ CHEATS = {
         "another torch than the build installed": changed(
             "packages.json", lambda found: next(one for one in found if one["name"] == "torch").update(version="9.9")
         ),
+        "an older torch than was asked for": both(
+            edited("scenario_a.log", r"(Successfully installed .*\btorch-)[\d.]+", r"\g<1>2.9.0"),
+            changed(
+                "packages.json",
+                lambda found: next(one for one in found if one["name"] == "torch").update(version="2.9.0"),
+            ),
+        ),
         "torch in a few bytes": lines(
             "image_history.jsonl",
             lambda rows: next(row for row in rows if " torch" in row["CreatedBy"]).update(Size="3.1MB"),
@@ -226,6 +259,16 @@ CHEATS = {
         "whose they are is not told": lambda folder: (folder / TOOLS).unlink(),
         "another cicc than the base's": tool("cicc", sha256="5" * 64),
         "a script in place of ptxas, in a folder of its own": tool("ptxas", real="/opt/fast/ptxas", sha256="5" * 64),
+        "a cicc of a package that the base has not": tool("cicc", package="nvidia-cuda-toolkit", sha256="5" * 64),
+        "a package's compiler where packages put nothing": tool("ninja", real="/usr/local/sbin/ninja"),
+        "a wheel's pip in a folder of its own": tool("pip", real="/opt/pip/__init__.py"),
+        "a script in place of gcc": both(tool("gcc", binary=False), compiler("gcc", binary=False)),
+        "one file with two sums": tool("cc", sha256="5" * 64),
+        "another package than the environment's": tool("cc1plus", package="fast"),
+        "another pip was called": lambda folder: edit(
+            folder / "container/pip.log", r"^\+ ", "Using pip 26.3 from /opt/fake/pip (python 3.11)\n+ "
+        ),
+        "nothing runs when Python starts": changed(TOOLS, lambda found: found.update(starts=[])),
         "no cicc": less_tool("cicc"),
         "no ninja": less_tool("ninja"),
         "a ninja of nobody's": tool("ninja", package=None, wheel=None, real="/opt/ninja"),
@@ -250,12 +293,20 @@ CHEATS = {
             "/home/vscode/.config/pip/pip.conf",
             "/etc/ld.so.preload",
             "/etc/profile.d/answer.sh",
+            f"{DISTRIBUTIONS}/torch/utils/cpp_extension.py",
+            "/home/vscode/.local/lib/python3.11/site-packages/setuptools/command/build_ext.py",
+            "/usr/lib/gcc/x86_64-linux-gnu/12/collect2",
+            "/usr/local/cuda-13.0/include/cuda_fp16.h",
+            "/home/vscode/.local/bin/nvcc",
+            "/home/vscode/.cache/ready/gemm.o",
+            "/home/vscode/.bashrc",
         )
     },
     "the_compile_saw_the_images_variables": {
         "another index": lambda folder: edit(
             at(folder, "NINJA/environment"), "^MAX_JOBS", "PIP_EXTRA_INDEX_URL=http://x\nMAX_JOBS"
         ),
+        "another CUDA than the container's": edited("NINJA/environment", "^CUDA_HOME=.*$", "CUDA_HOME=/opt/cuda"),
         "another place for modules": lambda folder: edit(
             at(folder, "NINJA/environment"), "^MAX_JOBS", "PYTHONPATH=/opt/ready\nMAX_JOBS"
         ),
@@ -356,6 +407,8 @@ def of_nvidia(folder):
             one.update(package="cuda-nvcc-12-8") for one in found["tools"] if not (one["package"] or one["wheel"])
         ],
     )
+    compiler("nvcc", package="cuda-nvcc-12-8")(folder)
+    edit(at(folder, "NINJA/environment"), r"^CUDA_HOME=.*\nCUDA_VERSION=.*$", "CUDA_VERSION=12.8.0")
     edit_json(folder / "run.json", lambda run: run.update(base_image="nvidia/cuda:12.8.0-devel-ubuntu22.04"))
     evidence_sample.seal(folder)
 

@@ -1,11 +1,15 @@
 """Forged sources: something else was compiled than what the record names. Consistently, and summed anew."""
 
+import hashlib
 import json
 import re
 
 import evidence_sample
 import pytest
-from test_audit_cheats import appended, both, changed, edit, edited, failed, judge
+from test_audit_cheats import appended, at, both, changed, edit, edited, failed, judge
+
+from provisioner.audit.judge import judge as audit
+from provisioner.evidence import Evidence
 
 CLONED = "container/source_after_clone.txt"
 COMPILED = "container/source_after_compile.txt"
@@ -24,6 +28,13 @@ def both_times(line):
 def cloned(folder, url, ref=""):
     """The log's clone names this URL and branch."""
     edit(folder / "scenario_a.log", r"(git clone --recurse-submodules).* -- \S+", rf"\1{ref} -- {url}")
+
+
+def versions(folder, old, new):
+    """Every file that tells of xformers' version has another."""
+    for name in ("scenario_a.log", "container/pip.log", "packages.json", "environment.json"):
+        path = folder / name
+        path.write_text(re.sub(old, new, path.read_text()))
 
 
 def another_tree(folder):
@@ -101,6 +112,43 @@ CHEATS = {
         edited("NINJA/build.ninja", r"\S+/sparse24/gemm\.cu$", "/opt/stub/gemm.cu"),
         "source_is_known",
     ),
+    "the host saw no sources": (changed("built.json", lambda built: built.pop("sources")), "source_is_known"),
+    "a known commit has submodules": (both_times(f"submodule ok {OTHER} third_party/cutlass\n"), "source_is_known"),
+    "the extension was there already": (
+        edited("built.json", r'"xformers/_C\.so",(\s+)\d+', r'"xformers/_C.so",\g<1>1700000000'),
+        "source_was_left_alone",
+    ),
+    "the extension is of the commit": (
+        edited(COMPILED, r"^changed \?\? xformers/_C\.so\n", ""),
+        "source_was_left_alone",
+    ),
+    "pip lists another version": (
+        edited("packages.json", r"0\.0\.35\+7f", "0.0.34+7f"),
+        "source_is_what_was_asked_for",
+    ),
+    "the output is of another day": (
+        lambda folder: versions(folder, r"(\+7f05920)\.d\d+", r"\1.d20261101"),
+        "source_is_what_was_asked_for",
+    ),
+    "the version names no commit": (
+        lambda folder: versions(folder, r"\+7f05920\.d\d+", ""),
+        "source_is_what_was_asked_for",
+    ),
+    "pip installed nothing": (
+        lambda folder: [
+            edit(folder / name, r"^.*Successfully installed xformers.*\n", "")
+            for name in ("scenario_a.log", "container/pip.log")
+        ],
+        "source_is_what_was_asked_for",
+    ),
+    "it was cloned with ready objects": (
+        edited("scenario_a.log", "git clone --recurse-submodules", r"\g<0> --reference /sources/warm.git"),
+        "source_is_what_was_asked_for",
+    ),
+    "the compile was told of another fork": (
+        edited("NINJA/environment", "^XFORMERS_FORK_URL=.*$", "XFORMERS_FORK_URL=https://git.example/x.git"),
+        "source_is_what_was_asked_for",
+    ),
     "the host did not see a source": (
         edited("built.json", r'"xformers/csrc/sparse24/gemm\.cu"', '"xformers/csrc/sparse24/other.cu"'),
         "source_is_known",
@@ -153,7 +201,18 @@ def of_user(folder):
     cloned(folder, url.replace("token@", "***@"), " --branch my/branch")
 
 
+def unknown_commit(folder):
+    """The same files by another commit, of a fork."""
+    for name in ("commit.txt", CLONED, COMPILED):
+        path = folder / name
+        path.write_text(re.sub(r"^(commit )?7f05920\w*", rf"\g<1>{OTHER}", path.read_text()))
+    for name in ("scenario_a.log", "container/pip.log", "packages.json", "environment.json"):
+        path = folder / name
+        path.write_text(path.read_text().replace("+7f05920", f"+{OTHER[:7]}"))
+
+
 def with_submodules(folder):
+    unknown_commit(folder)
     line = f"submodule ok {OTHER} third_party/cutlass\nsubmodule ok {OTHER} third_party/a/b c\n"
     both_times(line)(folder)
 
@@ -191,3 +250,4 @@ def test_an_unknown_commit_is_told_as_one(folder):
     assert check.outcome == "pass"
     assert check.detail == f"source not known to the rules: {OTHER}; its sources are those of xformers 0.0.35"
     assert failed(folder) == []
+    assert audit(Evidence(folder)).remarks == [check.detail]

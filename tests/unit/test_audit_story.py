@@ -21,7 +21,7 @@ FIRST = tuple(rule for rule in RULES if rule.since == 1)
 EVENTS, INSIDE, LOG = "events.jsonl", "container/events.jsonl", "scenario_a.log"
 # A time of day, and one in seconds or nanoseconds since the epoch, with nothing of a digit or a word beside it.
 DATE = re.compile(r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
-EPOCH = re.compile(r"(?<![\w.])1[7-9]\d{8}(?:\d{9}|\.\d{9})(?![\w.])")
+EPOCH = re.compile(r"(?<![\w.])1[7-9]\d{8}(?:\d{9}|\.\d{9}|\.\d\d?)(?![\w.])")
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def epoch_later(text, seconds, since):
     def moved(found):
         return (
             f"{int(found[0][:10]) + seconds}{found[0][10:]}"
-            if float(found[0][:10] + "." + found[0][-9:]) >= since
+            if float(f"{found[0][:10]}.{found[0][10:].lstrip('.')}") >= since
             else found[0]
         )
 

@@ -6,6 +6,7 @@ Each is made of a real run's evidence by somebody who sums it anew; the check th
 import contextlib
 import json
 import re
+from datetime import UTC, datetime
 
 import evidence_sample
 import pytest
@@ -64,6 +65,12 @@ def idle(folder):
         return f"{uptime} {memory}" if idles else text
 
     rewritten("NINJA/samples", line)(folder)
+
+
+def idle_after(folder, part):
+    """Nothing was at work in the samples after such a part of them."""
+    count = len(at(folder, "NINJA/samples").read_text().splitlines())
+    rewritten("NINJA/samples", lambda n, text: text if n < part * count else " ".join(text.split()[:2]))(folder)
 
 
 def without_object(folder):
@@ -207,7 +214,7 @@ CHEATS = {
     "no compiler was at work for most of an object": (idle, "long_edges_were_sampled"),
     "only the host's compiler was at work": (with_sample("cc1plus"), "long_edges_were_sampled"),
     "nothing was at work on the last object": (
-        rewritten("NINJA/samples", lambda number, text: text if number < 100 else " ".join(text.split()[:2])),
+        lambda folder: idle_after(folder, 2 / 3),
         "long_edges_were_sampled",
     ),
     "the host's kernel counted less": (
@@ -233,6 +240,79 @@ CHEATS = {
     "read before it compiled": (
         lambda folder: (folder / "cpu_after.json").write_text((folder / "cpu_before.json").read_text()),
         "host_saw_the_work",
+    ),
+    "read long before the run": (
+        changed("cpu_before.json", lambda used: used.update(uptime=12.0)),
+        "host_saw_the_work",
+    ),
+    "the kernel worked, and no compiler": (edited("NINJA/cpu_seconds", r"^.*$", "3.1 139.7"), "cpu_seconds_fit"),
+    "one kernel, told of many times": (
+        rewritten("container/pip.log", lambda _, text: re.sub(r"(entry function ')[^']*", r"\1_Z1av", text)),
+        "ptxas_told_of_its_work",
+    ),
+    "ten samples, told again and again": (
+        rewritten(
+            "NINJA/samples",
+            lambda number, text: " ".join((text.split()[0], str(2**30 + number % 10 * 4096), *text.split()[2:])),
+        ),
+        "samples_cover_the_compile",
+    ),
+    "memory that is no pages": (
+        rewritten(
+            "NINJA/samples",
+            lambda _, text: " ".join((text.split()[0], str(int(text.split()[1]) + 1), *text.split()[2:])),
+        ),
+        "samples_cover_the_compile",
+    ),
+    "samples a second apart, to the hundredth": (
+        rewritten("NINJA/samples", lambda number, text: f"{28887 + number}.07 {text.partition(' ')[2]}"),
+        "samples_cover_the_compile",
+    ),
+    "two parts in turn": (
+        rewritten("NINJA/samples", lambda number, text: " ".join((*text.split()[:2], ("cicc", "cc1plus")[number % 2]))),
+        "long_edges_were_sampled",
+    ),
+    "more jobs are told of than ran": (
+        both(changed("run.json", lambda run: run.update(max_jobs="16")), edited("NINJA/arguments", "^2$", "16")),
+        "edges_fit_each_other",
+    ),
+    "an object was written again": (
+        edited("NINJA/outputs", r"\t(\d+)\t(\d+)\.", lambda found: f"\t{found[1]}\t{int(found[2]) + 2}."),
+        "objects_were_linked",
+    ),
+    "objects of a few bytes": (
+        rewritten("NINJA/outputs", lambda _, text: re.sub(r"\t\d+\t", "\t4000\t", text)),
+        "objects_were_linked",
+    ),
+    "edges that began in another order than their processes": (
+        edited(
+            "built.json",
+            r"(tmpxft_)(\w+)(_\w+-6_nvcc_info[\s\S]*tmpxft_)(\w+)(_\w+-6_sparse24_pack_test)",
+            r"\1\4\3\2\5",
+        ),
+        "objects_were_linked",
+    ),
+    "symbols of what was not compiled": (
+        changed("built.json", lambda built: built["extensions"][0]["sources"].append("ready.cpp")),
+        "objects_were_linked",
+    ),
+    "code of a stub": (
+        edited("container/extension_elf.txt", r"gemm\.sm_90", "stub.sm_90"),
+        "extension_is_for_its_architectures",
+    ),
+    "an extension that is padded": (
+        changed(
+            "built.json", lambda built: built["extensions"][0]["sections"].update({".text": 9, ".nv_fatbin": 90_000})
+        ),
+        "extension_is_for_its_architectures",
+    ),
+    "another size for the host": (
+        changed("built.json", lambda built: built["extensions"][0].update(size=4_000_000)),
+        "extension_is_for_its_architectures",
+    ),
+    "a second extension": (
+        changed("built.json", lambda built: built["extensions"].append({**built["extensions"][0], "sha256": "0"})),
+        "extension_is_for_its_architectures",
     ),
     "an object is empty": (edited("NINJA/outputs", r"\t\d+\t", "\t0\t"), "objects_were_linked"),
     "an object was left out": (edited("NINJA/outputs", r"^.*\n", ""), "objects_were_linked"),
@@ -308,21 +388,20 @@ HONEST = {
     ),
     "nobody tells of control groups": changed("cpu_after.json", lambda used: used.update(group_seconds=None)),
     "a source that nobody knows": unknown_source,
-    "a compiler that nobody measured": edited("environment.json", r"release 13\.\d", "release 14.1"),
+    "a compiler that nobody measured": lambda folder: newer_nvcc(folder),  # noqa: PLW0108
     "a machine three times as fast": lambda folder: edit(
         at(folder, "NINJA/cpu_seconds"), r"^.*$", f"{KNOWN.cpu_floor('13.0', '9.0') + 1} 0.5"
     ),
     "the extension was stripped": changed("built.json", lambda built: built["extensions"][0].update(sources=[])),
     "a newer ninja notes when an edge began": lambda folder: newer_ninja(folder),  # noqa: PLW0108
-    "the clock was set while it compiled": lambda folder: edit_clock(folder, 40),
+    "the clock was set after it had compiled": lambda folder: set_clock(folder, 40, "pre_commit"),
+    "the clock was set while it compiled": lambda folder: set_clock(folder, 40, "compile"),
 }
 
 
 def newer_ninja(folder):
     began = json.loads(at(folder, "NINJA/call.json").read_text())["began"]
     event = json.loads((folder / "events.jsonl").read_text().splitlines()[0])
-    from datetime import datetime  # noqa: PLC0415
-
     offset = datetime.fromisoformat(event["time"]).timestamp() - event["uptime"]
 
     def line(number, text):
@@ -332,20 +411,41 @@ def newer_ninja(folder):
         return "\t".join((start, end, str(int((offset + began + int(start) / 1000) * 1e9)), *others))
 
     rewritten("NINJA/ninja_log", line)(folder)
+    edit(folder / "environment.json", r'("ninja": )"[^"]*"', r'\1"1.13.0"')
 
 
-def edit_clock(folder, seconds):
-    """The events after the compile have a clock that was set on by so many seconds."""
-    from datetime import datetime, timedelta  # noqa: PLC0415
+def newer_nvcc(folder):
+    """A toolkit of wheels that the rules do not know yet; the base's nvcc says the same of itself."""
+    for name in ("environment.json", "base_image_cuda.txt"):
+        edit(folder / name, r"release 13\.\d, V[\d.]+", "release 14.1, V14.1.88")
+    for name in ("base_image_before.json", "base_image.json"):
+        edit(folder / name, r'("provisioner.wheels": ")[^"]*', r"\1nvidia-cuda-nvcc==14.1.88")
 
-    def line(number, text):
-        event = json.loads(text)
-        if event["phase"] in {"attention_test", "run"} and event["event"] != "begin":
-            moved = datetime.fromisoformat(event["time"]) + timedelta(seconds=seconds)
-            event["time"] = moved.isoformat().replace("+00:00", "Z")
-        return json.dumps(event)
 
-    rewritten("events.jsonl", line)(folder)
+def set_clock(folder, seconds, phase):
+    """The clock was set on by so many seconds in the middle of a phase: all that was noted later has the later time."""
+    begun, ended = (
+        json.loads(next(line for line in (folder / "container/events.jsonl").read_text().splitlines() if what in line))
+        for what in (f'"begin","phase":"{phase}"', f'"end","phase":"{phase}"')
+    )
+    first, last = (datetime.fromisoformat(event["time"]).timestamp() for event in (begun, ended))
+    middle = (first + last) / 2
+
+    def moved(moment):
+        return moment + seconds if moment > middle else moment
+
+    def stamp(found):
+        time = datetime.fromtimestamp(moved(datetime.fromisoformat(found[0]).timestamp()), UTC)
+        return f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03}Z"
+
+    for name in ("scenario_a.log", "events.jsonl", "container/events.jsonl"):
+        path = folder / name
+        path.write_text(re.sub(r"2\d{3}-\d\d-\d\dT[\d:]+\.\d{3}Z", stamp, path.read_text()))
+    for name in ("container/extensions.jsonl", "environment.json", "built.json", "NINJA/outputs"):
+        path = at(folder, name)
+        path.write_text(re.sub(r"\b\d{10}\.\d+", lambda found: repr(moved(float(found[0]))), path.read_text()))
+    path = at(folder, "NINJA/ninja_log")
+    path.write_text(re.sub(r"\b\d{19}\b", lambda found: str(int(moved(int(found[0]) / 1e9) * 1e9)), path.read_text()))
 
 
 @pytest.mark.parametrize("name", HONEST)
