@@ -6,7 +6,7 @@ import re
 
 import evidence_sample
 import pytest
-from test_audit_cheats import appended, at, both, changed, edit, edited, failed, judge
+from test_audit_cheats import appended, both, changed, edit, edited, failed, judge
 
 from provisioner.audit.judge import judge as audit
 from provisioner.evidence import Evidence
@@ -174,7 +174,6 @@ def of_user(folder):
     inputs |= {"xformers_url": url, "xformers_ref": "my/branch"}
     text = json.dumps(inputs)
     (folder / "files/benchmarking/inputs.json").write_text(text)
-    import hashlib  # noqa: PLC0415
 
     changed(
         "run.json",
