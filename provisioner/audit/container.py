@@ -34,6 +34,8 @@ RIGHTS = frozenset({"SYS_PTRACE", "CAP_SYS_PTRACE"})
 # What a log's line has before what was said: the time, and the Dev Container CLI's own where it adds one.
 STAMP = re.compile(r"^\S+ (?:\[\S+\] )?")
 STEP = re.compile(r"Step (\d{1,4})/(\d{1,4}) : [A-Z]")
+BUILDKIT_STEP = re.compile(r"#\d{1,4} \[(?:[\w.-]+ )?(\d{1,4})/(\d{1,4})\] [A-Z]")
+LAYERS = frozenset({"FROM", *dockerfile.CONTENT, "WORKDIR"})
 SECOND = 1.0
 
 
@@ -165,11 +167,14 @@ def build_is_in_log_and_events(evidence: Evidence) -> Findings:
         return
     # A line may have been cut in two on its way.
     said = "".join(STAMP.sub("", line, count=1) for _, line in evidence.log_of("image_build"))
-    told = [(int(number), int(total)) for number, total in STEP.findall(said)]
+    # BuildKit counts only what makes layers, and has no container of the engine's for a step.
+    by_buildkit = not STEP.search(said) and bool(BUILDKIT_STEP.search(said))
+    counted = [step for step in steps if not by_buildkit or step.name in LAYERS]
+    told = [(int(number), int(total)) for number, total in (BUILDKIT_STEP if by_buildkit else STEP).findall(said)]
     total = max((total for _, total in told), default=0)
-    if [number for number, _ in told] != [*range(1, total + 1)] or total < len(steps):
-        yield failed(f"the log has {len(told)} steps of {total}, the Dockerfile {len(steps)}", LOG)
-    ran = sum(step.name == "RUN" for step in steps)
+    if [number for number, _ in told] != [*range(1, total + 1)] or total < len(counted):
+        yield failed(f"the log has {len(told)} steps of {total}, the Dockerfile {len(counted)}", LOG)
+    ran = 0 if by_buildkit else sum(step.name == "RUN" for step in steps)
     events = [
         (number, event) for number, event in enumerate(evidence.json_lines(ENGINE_EVENTS), 1) if isinstance(event, dict)
     ]
