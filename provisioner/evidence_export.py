@@ -62,19 +62,22 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {archive.NAME: archive.pack(evidence.run["run_id"], loose)}
 
 
-def pack(runs: Iterable[Run], into: IO[bytes]) -> list[str]:
+def pack(runs: Iterable[Run], into: IO[bytes] | files.Written) -> list[str]:
     """Write runs with their evidence, one after the other; return the ids of those that have none and are left out.
 
-    Raise OSError, ValueError.
+    Raise ValueError where one cannot be read or is more than evidence is, and what writing raises.
     """
     left_out = []
     with tarfile.open(fileobj=into, mode="w|", format=tarfile.GNU_FORMAT) as tar:
         for run in runs:
-            found = files_of(run.folder)
-            if not found:
-                left_out.append(run.run_id)
-                continue
-            found |= {RECORD: (run.folder / RECORD).read_bytes()}
+            try:
+                found = files_of(run.folder)
+                if not found:
+                    left_out.append(run.run_id)
+                    continue
+                found |= {RECORD: files.read(run.folder / RECORD, bounds.JSON_FILE)}
+            except OSError as error:
+                raise ValueError(f"run {run.run_id} cannot be read: {error.strerror or error}") from error
             for name in sorted(found):
                 member = tarfile.TarInfo(f"{run.host}/{run.run_id}/{name}")
                 member.size = len(found[name])

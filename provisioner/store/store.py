@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from provisioner import names
+from provisioner import challenge, names
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.selection import EVERYTHING, Selection
 from provisioner.store import database, reading
@@ -98,13 +98,14 @@ class Store:
         raise ProvisionerError(f"{folder} is there and is no run", "move it away", Exit.BAD_INPUT)
 
     def delete(self, run: Run) -> None:
-        """Remove a run's record and evidence from this machine. Raises ProvisionerError.
+        """Remove a run's record and evidence from this machine, and its challenge. Raises ProvisionerError.
 
         It is gone at once, by a rename; what a kill leaves of it after that goes with the next one that is deleted.
         """
         from provisioner.store import folders  # noqa: PLC0415 - as above
 
         folders.remove(self.state, run.folder)
+        challenge.forget(self.state, run.host, run.run_id)
 
     def check(self) -> None:
         """Raise ProvisionerError (code 2) where the index is of a newer version: better now than after an hour."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import evidence_sample
 import pytest
 
-from provisioner import archive
+from provisioner import archive, files
 from provisioner.commands import run as run_command
 from provisioner.job import Host, Job
 
@@ -34,7 +34,7 @@ def sent(tmp_path):
     folder = evidence_sample.copy(tmp_path / RUN)
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     path = tmp_path / "sent.tar.xz"
-    archive.write(path, archive.pack(RUN, files))
+    files.put(path, archive.pack(RUN, files))
     return path
 
 

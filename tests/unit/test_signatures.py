@@ -11,7 +11,7 @@ from pathlib import Path
 import evidence_sample
 import pytest
 
-from provisioner import archive, arrival
+from provisioner import archive, arrival, files
 from provisioner.signatures import known_hosts, own, receipt, ssh
 
 SAMPLE = json.loads((evidence_sample.SAMPLE / "run.json").read_text())
@@ -148,7 +148,7 @@ def test_evidence_that_is_not_as_the_manifest_says_is_not_vouched_for(arrive, au
 
 def repack(folder, **files):
     run, contents = archive.read(folder / archive.NAME)
-    archive.write(folder / archive.NAME, archive.pack(run, contents | files))
+    files.put(folder / archive.NAME, archive.pack(run, contents | files))
 
 
 ALTERED = {
