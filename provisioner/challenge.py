@@ -24,7 +24,7 @@ FORM = re.compile(r"[0-9a-f]{64}")
 
 
 def choose(state: Path, host: str, run_id: str) -> str:
-    """Return the challenge for a run, 64 hex digits, which is noted by then; a run that is asked for again keeps its own.
+    """Return the challenge for a run, 64 hex digits, noted by then; a run that is asked for again keeps its own.
 
     Raise OSError where it cannot be noted, ValueError where what was noted is none.
     """
@@ -38,7 +38,7 @@ def choose(state: Path, host: str, run_id: str) -> str:
 
 
 def chosen(state: Path, host: str, run_id: str) -> str | None:
-    """Return the challenge that was chosen here for a run; None where none was. Raise ValueError where nobody can tell."""
+    """Return the challenge that was chosen here for a run; None where none was. Raise ValueError where that is lost."""
     path = _path(state, host, run_id)
     try:
         noted = files.read(path, 2 * BYTES).decode()

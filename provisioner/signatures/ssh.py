@@ -1,4 +1,4 @@
-"""Asks ssh-keygen: it makes keys, and signs and verifies by `-Y`, as OpenSSH 8.2 and later do (man ssh-keygen, SIGNATURES)."""
+"""Asks ssh-keygen, which makes keys, and signs and verifies by `-Y`, as OpenSSH 8.2 and later do."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ WRONG = re.compile(
 )
 """How ssh-keygen says that a signature is none, or none of this content; whatever else it says is no judgement."""
 REVOKED = re.compile(r"key is revoked", re.IGNORECASE)
-"""How it says, if asked for all that it knows, that a key is among the revoked; a file that it cannot read is not that."""
+"""How it says, asked with -vvv, that a key is among the revoked; a file that it cannot read is not that."""
 NOBODY = "No principal matched."
 OLD = re.compile(r"(?:unknown|illegal|invalid) option -- '?Y|Unsupported operation for -Y")
 
@@ -59,7 +59,7 @@ class WrongError(SignatureError):
 
 
 class UnaskedError(SignatureError):
-    """Nobody can tell, since ssh-keygen did not judge it: that accuses nobody. Says what mends it, where that is known."""
+    """Nobody can tell, since ssh-keygen did not judge it, which accuses nobody; says what mends it, where known."""
 
 
 @dataclass(frozen=True)

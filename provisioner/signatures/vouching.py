@@ -18,7 +18,7 @@ from provisioner.signatures.ssh import Signature, UnaskedError, WrongError
 from provisioner.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from provisioner.evidence import Evidence
@@ -153,25 +153,34 @@ def _host(evidence: Evidence, taken: Receipt | None, controller: Signed, state: 
         return Signed("bad", f"the host's signature is none: {printable(error)}")
     if not contents:
         return Signed("none", "unsigned by the host")
+    first = None
+    try:
+        by = _by([Signature(content, manifest, HOST_NAMESPACE) for content in contents])
+        first = next(iter(by))
+        if whole:
+            return _named(by, state) or _as_received(by, taken, controller, state)
+        return Signed("bad", "the evidence is not as the host signed it: see evidence_is_whole", first)
+    except WrongError as error:
+        return Signed("bad", f"the host's signature is not of this manifest: {printable(error)}")
+    except UnaskedError as error:
+        return Signed("unknown", f"signed, and nobody can tell by whom: {printable(error)}", first)
+
+
+def _by(signatures: Iterable[Signature]) -> dict[str, Signature]:
+    """Return a host's signatures by the keys that made them: each alone, since policy here may refuse a kind of key.
+
+    Raise WrongError where one is wrong, UnaskedError where none was judged.
+    """
     by: dict[str, Signature] = {}
-    unasked: list[str] = []
-    for content in contents:  # each alone: one kind of key may be refused here by policy
-        signature = Signature(content, manifest, HOST_NAMESPACE)
+    unasked = UnaskedError("there is none")
+    for signature in signatures:
         try:
             by[signature.by()] = signature
-        except WrongError as error:
-            return Signed("bad", f"the host's signature is not of this manifest: {printable(error)}")
         except UnaskedError as error:
-            unasked.append(printable(error))
-    first = next(iter(by), None)
-    if first is None:
-        return Signed("unknown", f"signed, and nobody can tell by whom: {unasked[0]}")
-    if not whole:
-        return Signed("bad", "the evidence is not as the host signed it: see evidence_is_whole", first)
-    try:
-        return _named(by, state) or _as_received(by, taken, controller, state)
-    except UnaskedError as error:
-        return Signed("unknown", f"signed by {first}, and nobody can tell whose key that is: {printable(error)}", first)
+            unasked = error
+    if not by:
+        raise unasked
+    return by
 
 
 def _named(by: Mapping[str, Signature], state: Path) -> Signed | None:

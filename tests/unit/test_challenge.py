@@ -46,7 +46,7 @@ def test_a_note_that_is_broken_is_a_fault_and_no_run_without_one(tmp_path, note)
     else:
         path.write_bytes(note if isinstance(note, bytes) else note.encode())
     for ask in (challenge.chosen, challenge.choose):
-        with pytest.raises(ValueError, match="note of its challenge is broken|goes through a link"):
+        with pytest.raises(ValueError, match=r"note of its challenge is broken|goes through a link"):
             ask(tmp_path, "host", "a")
     challenge.forget(tmp_path, "host", "a")
 
@@ -94,7 +94,7 @@ OTHERS = [json.dumps({"run_id": "a", "challenge": "2" * 64}), json.dumps({"run_i
 
 @pytest.mark.parametrize("run", OTHERS)
 def test_a_run_that_arrives_with_another_challenge_leaves_nothing_here(tmp_path, run):
-    with pytest.raises(ValueError, match="another challenge than this controller chose|came broken"):
+    with pytest.raises(ValueError, match=r"another challenge than this controller chose|came broken"):
         arrival.bring_in(sent(run), tmp_path / "host/a", challenge=MINE)
     assert not (tmp_path / "host").exists()
     arrival.bring_in(sent(run), tmp_path / "host/a")  # of a run that another controller started

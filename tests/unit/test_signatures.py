@@ -11,7 +11,8 @@ from pathlib import Path
 import evidence_sample
 import pytest
 
-from provisioner import archive, arrival, files
+from provisioner import archive, arrival
+from provisioner.files import put
 from provisioner.signatures import known_hosts, own, receipt, ssh
 
 SAMPLE = json.loads((evidence_sample.SAMPLE / "run.json").read_text())
@@ -148,7 +149,7 @@ def test_evidence_that_is_not_as_the_manifest_says_is_not_vouched_for(arrive, au
 
 def repack(folder, **files):
     run, contents = archive.read(folder / archive.NAME)
-    files.put(folder / archive.NAME, archive.pack(run, contents | files))
+    put(folder / archive.NAME, archive.pack(run, contents | files))
 
 
 ALTERED = {
@@ -353,7 +354,9 @@ echo "$said"
 
 @pytest.mark.parametrize("name", ["revoked_keys", "allowed_signers"])
 @pytest.mark.parametrize("how", ["nonsense", "folder", "loop"])
-def test_a_file_of_keys_that_is_of_no_use_is_named_and_accuses_nobody(arrive, audit, tmp_path, state, name, how):
+def test_a_file_of_keys_that_is_of_no_use_is_named_and_accuses_nobody(  # noqa: PLR0917
+    arrive, audit, tmp_path, state, name, how
+):
     folder = arrive()
     other = tmp_path / "other" if name == "allowed_signers" else state
     (other / "signing").mkdir(parents=True, exist_ok=True)

@@ -54,7 +54,7 @@ def test_an_export_with_evidence_goes_to_a_pipe_too(cli, state, tmp_path):
 def test_a_device_without_room_and_a_folder_are_told(tmp_path):
     with pytest.raises(ProvisionerError, match="cannot write /dev/full: No space left") as raised:
         put(Path("/dev/full"))
-    assert raised.value.code == Exit.FAILED and stat.S_ISCHR(os.stat("/dev/full").st_mode)
+    assert raised.value.code == Exit.FAILED and stat.S_ISCHR(Path("/dev/full").stat().st_mode)
     with pytest.raises(ProvisionerError, match="Is a directory"):
         put(tmp_path)
 
