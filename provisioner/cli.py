@@ -197,7 +197,7 @@ COMMANDS = (
             option("--fail-if-slower", metavar="SHARE", help="exit 1 where B is slower than A by more, such as 10%%"),
             MIN_RULES,
             option("--phase", metavar="NAME", default="total", help="what --fail-if-slower looks at (default: total)"),
-            option("--unverified", action="store_true", help="compare runs that came without evidence, and files of records"),
+            option("--unverified", action="store_true", help="compare runs that came without evidence, too"),
             option(
                 "--allow-different",
                 action="store_true",

@@ -111,6 +111,15 @@ def test_the_profile_s_fork_may_be_that_of_its_default_user(cli, asked, keep, re
     assert "scenario_a_xformers_url" not in asked[0].extra_vars
 
 
+def test_a_run_of_an_export_is_repeated_as_its_archive_is(cli, asked, inventory, tmp_path, sent):
+    path = tmp_path / "one.tar"
+    with tarfile.open(path, "w") as tar:
+        tar.add(sent, f"h1/{RUN}/{archive.NAME}")
+    for each in (sent, path):
+        assert cli("run", "-i", inventory, "--like", each)[0] == 0
+    assert asked[0].extra_vars == asked[1].extra_vars and "scenario_a_arch_list" in asked[1].extra_vars
+
+
 def test_one_of_two_is_refused_before_one_is_judged(  # noqa: PLR0917
     cli, asked, inventory, tmp_path, monkeypatch, sent
 ):
