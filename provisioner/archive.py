@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import io
 import lzma
-import os
 import tarfile
-import tempfile
 import zlib
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from provisioner import bounds, files, names
@@ -21,8 +17,9 @@ from provisioner.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
-__all__ = ["NAME", "Contents", "of_host", "pack", "read", "write"]
+__all__ = ["NAME", "Contents", "of_host", "pack", "read", "unpack"]
 
 NAME = "evidence.tar.xz"
 """What the archive of a run is called."""
@@ -50,21 +47,6 @@ def pack(run_id: str, contents: Mapping[str, bytes]) -> bytes:
     window = min(WINDOW, 1 << packed.tell().bit_length())
     filters = [{"id": lzma.FILTER_LZMA2, "preset": PRESET, "dict_size": window}]
     return lzma.compress(packed.getvalue(), filters=filters)
-
-
-def write(path: Path, data: bytes) -> None:
-    """Put an archive at `path`, whole or not at all. Raise OSError."""
-    descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(part).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(part).unlink()
-        raise
 
 
 def read(path: Path) -> tuple[str, Contents]:

@@ -6,6 +6,8 @@ __all__ = [
     "DEPTH",
     "EVIDENCE",
     "EXPORT",
+    "EXPORT_RUNS",
+    "EXPORT_UNPACKED",
     "FILE",
     "FILES",
     "INVENTORY",
@@ -66,6 +68,10 @@ EVIDENCE = 128 * MIB
 """A run's evidence, all of its files together."""
 EXPORT = 512 * MIB
 """Runs with their evidence, as `export --evidence` writes them; three thousand honest ones."""
+EXPORT_RUNS = 5000
+"""So many of them."""
+EXPORT_UNPACKED = 16 * 1024 * MIB
+"""Their evidence, unpacked; each is judged by itself, and no more than one is in memory."""
 FILE = 32 * MIB
 """One file of it."""
 JSON_FILE = 16 * MIB

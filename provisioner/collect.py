@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from provisioner import bounds, figures
+from provisioner import bounds, figures, files
 from provisioner.audit.judge import judge
 from provisioner.evidence import MISSHAPEN, Evidence
 from provisioner.record import Record, load
@@ -23,12 +22,10 @@ def of_evidence(folder: Path, host: str) -> Record:
     if kept.exists():
         return load(kept)
     record = build(Evidence(folder), host)
-    part = kept.with_suffix(f".json.{os.getpid()}")  # another command may do the same
     text = record.model_dump_json(indent=2) + "\n"
     if len(text) > bounds.JSON_FILE:
         raise ValueError(f"its record would have more than {bounds.JSON_FILE >> 20} MiB")
-    part.write_text(text, encoding="utf-8")
-    part.replace(kept)
+    files.put(kept, text.encode())
     return record
 
 

@@ -4,6 +4,7 @@ Only `provisioner compare` imports this: numpy and scipy take longer to load tha
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -81,12 +82,15 @@ class Comparison:
 
 def sample(records: Sequence[Mapping[str, Any]], phase: str) -> Sample:
     """Give the seconds of a phase, or of TOTAL, of the records in which it went well."""
+    times = Counter(record["run_id"] for record in records)
+    # A host may call its run as another's is called.
+    named = {r["run_id"] if times[r["run_id"]] == 1 else f"{r['run_id']} on {r['host']}": r for r in records}
     if phase == TOTAL:
-        found = {r["run_id"]: r["total_seconds"] for r in records if r["outcome"] == "ok"}
+        found = {name: record["total_seconds"] for name, record in named.items() if record["outcome"] == "ok"}
     else:
         found = {
-            record["run_id"]: part["seconds"]
-            for record in records
+            name: part["seconds"]
+            for name, record in named.items()
             for part in record["phases"]
             if part["name"] == phase and part["outcome"] == "ok"
         }

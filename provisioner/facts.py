@@ -17,17 +17,15 @@ from provisioner.text import printable, table
 __all__ = ["FORMATS", "TABLE_FIELDS", "csv_cells", "document", "fields_of", "flatten", "runs_table", "search"]
 
 TABLE_FIELDS = (
-    *(
-        "host",
-        "started_at",
-        "outcome",
-        "audit.verdict",
-        "audit.rules",
-        "unverified",
-        "total_seconds",
-        "timings",
-        "run_id",
-    ),
+    "host",
+    "started_at",
+    "outcome",
+    "audit.verdict",
+    "audit.rules",
+    "unverified",
+    "total_seconds",
+    "timings",
+    "run_id",
 )
 """What runs_table() needs of a record."""
 

@@ -7,7 +7,8 @@ import fcntl
 import os
 import stat
 from contextlib import contextmanager, suppress
-from typing import IO, TYPE_CHECKING, TextIO
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
 
 from provisioner import bounds
 from provisioner.errors import FULL, Exit, ProvisionerError
@@ -15,9 +16,10 @@ from provisioner.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
-__all__ = ["lock", "read", "replacing", "tree", "write"]
+__all__ = ["Written", "atomically", "lock", "put", "read", "replacing", "tree", "write"]
 
 
 def read(path: Path, most: int, *, follow: bool = False) -> bytes:
@@ -78,66 +80,86 @@ def tree(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
                     raise ValueError(f"{printable(folder)} has more than {most}, which no evidence has")
 
 
-def write(path: Path, text: str | Iterable[str]) -> None:
-    """Put a text, or its parts, at `path`, at once and readable as the umask says.
-
-    Raises ProvisionerError and leaves the old file.
-    A pipe or a device is written to as it is; nobody is waited for who might read a pipe one day.
-    """
-    parts = [text] if isinstance(text, str) else text
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if path.exists() and not path.is_file():
-            with _device(path) as device:
-                device.writelines(parts)
-            return
-        _replace(path.resolve(), parts)
-    except OSError as error:
-        code = Exit.FAILED if error.errno in FULL else Exit.BAD_INPUT
-        reason = "nobody reads from it" if error.errno == errno.ENXIO else error.strerror or error
-        raise ProvisionerError(f"cannot write {path}: {reason}", "name another place, or make room", code) from error
-
-
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Have a file of bytes to write for the while of a block, which is at `path` after it, at once.
+def atomically(path: Path) -> Iterator[IO[bytes]]:
+    """Have a file to write for the while of a block, which is at `path` after it, whole and on the disk.
 
-    Raises ProvisionerError and leaves the old file, also where the block fails.
+    Raise OSError. The old file stays then, and where the block fails.
     """
-    target = path.resolve()
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    # The name ends in nothing that node_exporter would read: it takes *.prom of its folder.
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        part.replace(target)
-    except OSError as error:
-        code = Exit.FAILED if error.errno in FULL else Exit.BAD_INPUT
-        raise ProvisionerError(
-            f"cannot write {path}: {error.strerror or error}", "name another place, or make room", code
-        ) from error
+        part.replace(path)
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
 
 
-def _device(path: Path) -> TextIO:
-    """Open a pipe or a device for writing. Raise OSError (ENXIO) where nobody has a pipe open to read from."""
+def put(path: Path, data: bytes) -> None:
+    """Put bytes at `path`, whole or not at all. Raise OSError."""
+    with atomically(path) as file:
+        file.write(data)
+
+
+def write(path: Path, text: str | Iterable[str]) -> None:
+    """Put a text, or its parts, where a user named `path`, as replacing() does. Raises ProvisionerError."""
+    with replacing(path) as file:
+        for part in [text] if isinstance(text, str) else text:
+            file.write(part.encode())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Written]:
+    """Have what takes bytes for the while of a block, which are where a user named `path` after it, at once.
+
+    Raises ProvisionerError where they cannot be written, and leaves the old file; also where the block fails, whose
+    errors are its own. A pipe or a device is written to as it is; nobody is waited for who might read a pipe one day.
+    """
+    of_block = None
+    try:
+        with _target(path) as file:
+            try:
+                yield Written(path, file)
+            except OSError as error:
+                of_block = error
+                raise
+    except OSError as error:
+        if error is of_block:
+            raise
+        raise _unwritable(path, error) from error
+
+
+@dataclass(frozen=True)
+class Written:
+    """What is being written to a file that a user named."""
+
+    path: Path
+    file: IO[bytes]
+
+    def write(self, data: bytes) -> int:
+        """Write, as a file does. Raises ProvisionerError."""
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+
+
+def _target(path: Path) -> AbstractContextManager[IO[bytes]]:
+    """Return what to write to. Raise OSError (ENXIO) where it is a pipe that nobody has open to read from."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not path.exists() or path.is_file():
+        return atomically(path.resolve())
     descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     os.set_blocking(descriptor, True)
-    return open(descriptor, "w", encoding="utf-8")  # noqa: PTH123 - of a descriptor
+    return open(descriptor, "wb")  # noqa: PTH123 - of a descriptor
 
 
-def _replace(path: Path, parts: Iterable[str]) -> None:
-    # The name ends in nothing that node_exporter would read: it takes *.prom of its folder.
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+def _unwritable(path: Path, error: OSError) -> ProvisionerError:
+    code = Exit.FAILED if error.errno in FULL else Exit.BAD_INPUT
+    reason = "nobody reads from it" if error.errno == errno.ENXIO else error.strerror or error
+    return ProvisionerError(f"cannot write {path}: {reason}", "name another place, or make room", code)

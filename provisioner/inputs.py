@@ -15,7 +15,7 @@ from provisioner import environment, given_variables, inventory, passwords, retr
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.paths import ansible_dir, ensure_state_dir, state_dir
 
-__all__ = ["Target", "check", "profile", "profile_data", "settings"]
+__all__ = ["AUTO", "Target", "check", "profile", "profile_data", "settings"]
 
 DEFAULT_PROFILE = "seed"
 AUTO = ("scenario_a_arch_list", "scenario_a_max_jobs")
@@ -41,13 +41,20 @@ class Target:
     """The profiles that `hosts` have."""
 
 
-def check(options: Namespace, extra_vars: dict[str, Any] | None = None, *, root: bool = True) -> Target:
+def check(
+    options: Namespace,
+    extra_vars: dict[str, Any] | None = None,
+    *,
+    root: bool = True,
+    like: dict[str, Any] | None = None,
+) -> Target:
     """Check the common options and give the target; `extra_vars` are a command's own and go over -e.
 
+    `like` are the variables of a run that is repeated: whatever is given by hand goes over them.
     `root` says whether the command needs to be root on its hosts. Raises ProvisionerError (code 2).
     """
     state = ensure_state_dir(state_dir(options.state_dir))
-    variables = given_variables.of_options(options.extra_vars) | (extra_vars or {})
+    variables = (like or {}) | given_variables.of_options(options.extra_vars) | (extra_vars or {})
     if options.profile is not None:
         variables["provisioner_profile"] = options.profile
     if "provisioner_profile" in variables:

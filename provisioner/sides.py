@@ -25,8 +25,6 @@ class Side:
 
     name: str
     records: Sequence[Mapping[str, Any]]
-    told: bool = False
-    """Whether they are what a file that the user named says, without evidence."""
 
 
 def of_text(text: str, store: Store, options: Namespace, fields: Collection[str] | None = None) -> Side:
@@ -43,17 +41,17 @@ def of_text(text: str, store: Store, options: Namespace, fields: Collection[str]
     if isinstance(meant, Path):
         if name != text:
             raise _bad(f"{text!r}: a file takes no span of time", f"give {name!r}, or a host with the span")
-        sent = sent_records.of_file(meant, store.state)
-        told = not sent.judged and meant != _baseline(store, meant.stem)
-        return _side(text, sent.records, told=told)
+        if meant == _baseline(store, meant.stem):  # our own: what it has of runs without evidence says so
+            return _side(text, sent_records.as_told(meant))
+        return _side(text, [sent.record for sent in sent_records.of_file(meant, store.state)])
     records = store.records(replace(meant, since=since, until=until), fields)
     return _side(text, records)
 
 
-def _side(text: str, records: Sequence[Mapping[str, Any]], *, told: bool = False) -> Side:
+def _side(text: str, records: Sequence[Mapping[str, Any]]) -> Side:
     if not records:
         raise _bad(f"{text!r} means no run", "`provisioner facts` lists those there are")
-    return Side(text, records, told)
+    return Side(text, records)
 
 
 def save_baseline(store: Store, name: str, side: Side) -> Path:

@@ -53,9 +53,9 @@ class ActionModule(ActionBase):
         for run in reversed(runs[: bounds.RUNS]):
             try:
                 archive = found.get("archive") if run["run_id"] == asked else None
-                changed = self._bring(run, archive) or changed
-                arrival.challenged(self._runs / run["run_id"], challenge.chosen(self._state, host, run["run_id"]))
-                record = arrival.record(self._runs / run["run_id"], host)
+                chosen = challenge.chosen(self._state, host, run["run_id"])
+                changed = self._bring(run, archive, chosen) or changed
+                record = arrival.record(self._runs / run["run_id"], host, challenge=chosen)
                 self._note(run)
             except (MemoryError, OSError, ValueError) as error:
                 message = f"run {run['run_id']} {run['outcome']} but cannot be collected: {printable(error)}"
@@ -75,13 +75,14 @@ class ActionModule(ActionBase):
             )
         return result | {"changed": changed, "scenario_a_recovered": recovered}
 
-    def _bring(self, run: dict[str, Any], archive: str | None) -> bool:
+    def _bring(self, run: dict[str, Any], archive: str | None, chosen: str | None) -> bool:
         """Make sure that the evidence is here, from `archive` or the host; say whether it had to be brought."""
         folder = self._runs / run["run_id"]
         if arrival.is_here(folder):
             return False
         archive = archive or self._module(state="packed", run_id=run["run_id"])["archive"]
-        arrival.bring_in(base64.b64decode(archive), folder, lambda packed: self._receipt(run["run_id"], packed))
+        packed = base64.b64decode(archive)
+        arrival.bring_in(packed, folder, lambda kept: self._receipt(run["run_id"], kept), challenge=chosen)
         return True
 
     def _receipt(self, run_id: str, packed: bytes) -> dict[str, bytes]:

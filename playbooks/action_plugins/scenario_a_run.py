@@ -17,6 +17,7 @@ from ansible.plugins.action.normal import ActionModule as NormalAction
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # where the package is not installed
 from provisioner import answers, challenge
+from provisioner.text import printable
 from provisioner.worker import asking
 
 
@@ -73,9 +74,10 @@ class ActionModule(NormalAction):
             noted = Path(arguments["state_dir"]).expanduser(), str((task_vars or {})["inventory_hostname"]), run_id
             try:
                 arguments["challenge"] = challenge.choose(*noted)
-            except OSError as error:
-                raise AnsibleActionFail(f"the run's challenge cannot be kept in {noted[0]}: {error}") from error
+            except (OSError, ValueError) as error:
+                raise AnsibleActionFail(f"no challenge for the run in {noted[0]}: {printable(error)}") from error
         result = answers.run(super().run(tmp, task_vars), state, run_id, check_mode=self._task.check_mode)
-        if noted and result.get("run_id") not in (None, run_id):
+        refused = (result.get("scenario_a_planned") or {}).get("would") == "refuse"
+        if noted and (refused or result.get("run_id") not in (None, run_id)):  # whatever else failed, it may have begun
             challenge.forget(*noted)
         return result

@@ -72,6 +72,8 @@ VARIABLES = {
 ENTRYPOINTS: tuple[list[str], ...] = ([], ["/opt/nvidia/nvidia_entrypoint.sh"])
 SHELL = re.compile(r"/bin/(?:ba)?sh(?: -o pipefail| -[ceux]+)+")
 # What the distributions' own images have apt do.
+# A site's own certificate authorities, put beside those that pip brings: whom pip believes is no tool.
+AUTHORITIES = re.compile(r"/.*/certifi/cacert\.pem")
 CLEANS = re.compile(r"rm -f(?: /var/cache/apt/[\w./*]+)+(?: \|\| true)?")
 SIZE = re.compile(r"([\d.]+)([kMGT]?B)")
 UNITS = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
@@ -262,7 +264,8 @@ def nothing_was_ready_in_the_base(evidence: Evidence) -> Findings:
         ("preloaded", "{} is loaded into every program"),
     ):
         for path in files[key]:
-            yield failed(what.format(path), FILES)
+            if not (key == "altered" and AUTHORITIES.fullmatch(path)):
+                yield failed(what.format(path), FILES)
     for command in files["hooks"]:
         if not CLEANS.fullmatch(command.strip()):
             yield failed(f"apt runs {command:.60}", FILES)
@@ -322,7 +325,7 @@ def _not_installed_by_the_dockerfile(evidence: Evidence) -> Findings:
     """Say which of the packages that are measured the image's build did not fetch and install by itself."""
     inputs = evidence.mapping("files/benchmarking/inputs.json")
     lines = list(evidence.log_of("image_build"))
-    words = [str(word) for call in inputs["python_packages"] for word in call]
+    words = [str(word) for call in inputs.get("python_packages") or () for word in call]
     asked = {re.split(r"[^\w.-]", word)[0].lower() for word in words}
     installed = " ".join(line.partition("Successfully installed ")[2] for _, line in lines)
     packages = {str(package["name"]).lower(): package["version"] for package in evidence.json("packages.json") or ()}

@@ -47,6 +47,7 @@ NUMBER = max(HISTORY)
 
 EVERY: frozenset[str] = frozenset()
 OF_IMAGES = frozenset({DEVCONTAINER})
+OF_LAYERS = frozenset({"base_image_history.jsonl", "image_history.jsonl", "container_image_history.jsonl"})
 OF_CLONE = frozenset({"container/source_after_clone.txt", "container/source_after_compile.txt", "built.json"})
 OF_EXTENSION = frozenset(
     {"built.json", "container/ninja/outputs", "container/extension_sums.txt", "container/extension_elf.txt"}
@@ -60,7 +61,8 @@ class Rule:
     """One check: a function whose docstring's first line is the claim.
 
     `since` is the number of the rules that first asked it in this form; `runtimes` and `scenarios` are those it applies
-    to, all where empty; `evidence` is what it reads that not every shipped set makes, by the names in shipped.EVIDENCE.
+    to, all where empty; `evidence` is what it reads that not every shipped set makes, or that a host may fail to tell,
+    by the names in shipped.EVIDENCE.
     """
 
     check: Callable[[Evidence], Findings]
@@ -93,19 +95,19 @@ RULES = (
     Rule(configuration.configuration_has_no_shortcut, OF_IMAGES),
     Rule(configuration.configuration_in_force_is_the_one_laid_down, OF_IMAGES),
     Rule(configuration.no_builder_image, OF_IMAGES),
-    Rule(base.base_is_one_import, OF_IMAGES, since=2),
+    Rule(base.base_is_one_import, OF_IMAGES, since=2, evidence=OF_LAYERS),
     Rule(base.base_is_vouched_for, OF_IMAGES, since=2, evidence=frozenset({base.FILES})),
     Rule(base.base_sets_nothing_of_its_own, OF_IMAGES, since=2),
     Rule(base.nothing_was_ready_in_the_base, OF_IMAGES, since=2, evidence=frozenset({base.FILES})),
     Rule(base.settings_are_the_dockerfiles, OF_IMAGES, since=2),
     Rule(image.no_shortcut_image, OF_IMAGES),
     Rule(image.no_cached_layer, OF_IMAGES),
-    Rule(image.layers_are_new, OF_IMAGES),
-    Rule(image.image_is_of_the_dockerfile, OF_IMAGES),
+    Rule(image.layers_are_new, OF_IMAGES, evidence=OF_LAYERS),
+    Rule(image.image_is_of_the_dockerfile, OF_IMAGES, evidence=OF_LAYERS),
     Rule(image.nothing_else_was_pulled, OF_IMAGES),
-    Rule(image.container_is_of_the_image, OF_IMAGES),
+    Rule(image.container_is_of_the_image, OF_IMAGES, evidence=OF_LAYERS),
     Rule(configuration.container_is_as_configured, OF_IMAGES),
-    Rule(container.build_is_in_log_and_events, OF_IMAGES, since=2, evidence=SUMMED_AGAIN),
+    Rule(container.build_is_in_log_and_events, OF_IMAGES, since=2, evidence=SUMMED_AGAIN | OF_LAYERS),
     Rule(container.container_is_what_was_asked_for, OF_IMAGES, since=2, evidence=SUMMED_AGAIN),
     Rule(compile.nothing_was_there_before),
     Rule(compile.compiled_once),
@@ -114,7 +116,7 @@ RULES = (
     Rule(compile.no_compiler_cache),
     Rule(compile.compilers_are_genuine),
     Rule(tools.compilers_are_of_packages, OF_IMAGES, since=2),
-    Rule(tools.tools_are_of_packages, since=2, evidence=frozenset({tools.TOOLS})),
+    Rule(tools.tools_are_of_packages, since=2, evidence=frozenset({tools.TOOLS, base.FILES})),
     Rule(base.wheels_are_those_of_the_bundle, since=2, evidence=frozenset({base.SUMS})),
     Rule(tools.nothing_was_put_before_python, OF_IMAGES, since=2),
     Rule(tools.the_compile_saw_the_images_variables, OF_IMAGES, since=2),

@@ -29,8 +29,13 @@ LAG = 20.0
 """Seconds from what happened to its line in the log, or from one program's note of it to another's, on a busy host."""
 PAUSE = 20.0
 """Seconds between two phases, in which nothing happens but a note of the time."""
-LOOK = 600.0
-"""Seconds in which the host looks at itself: before the first phase, and before what was laid down."""
+GLANCE = 60.0
+"""Seconds in which git, or the driver of many GPUs, is asked between two phases."""
+LOOK = 1800.0
+"""Seconds in which the host looks at itself: before the first phase and before what was laid down, and at the end, when
+the base alone may take ten minutes."""
+PAUSES = {"lay_down": LOOK, "compile": GLANCE, "pre_commit": GLANCE, "attention_test": GLANCE}
+"""Before which phase there may be more of one than PAUSE."""
 MOST_SET = 86400.0
 """Seconds by which a clock is set in all during a run; more, or to and fro, no NTP sets it."""
 TIMES_SET = 2
@@ -248,7 +253,7 @@ def phases_follow_each_other(evidence: Evidence) -> Findings:
             return
         for before, event in pairwise(events):
             passes = float(event["uptime"]) - float(before["uptime"])
-            most = LOOK if event["phase"] == "lay_down" else PAUSE
+            most = PAUSES.get(event["phase"], PAUSE)
             between = event["event"] != "end" or event["phase"] == "run"
             if passes < 0 or (between and passes > most):
                 ends = f"{before['event']} {before['phase']} to {event['event']} {event['phase']}"
@@ -445,6 +450,14 @@ def nothing_is_missing(evidence: Evidence) -> Findings:
     for name in empty:
         yield failed("it is empty", name)
     yield passed(f"{len(wanted)} kinds of evidence", "run.json")
+
+
+def untold(evidence: Evidence) -> frozenset[str]:
+    """Return the files that are empty where the log says that a command which gives evidence failed."""
+    if not any(map(GAVE_NOTHING.match, evidence.log)):
+        return frozenset()
+    names = (name for name, is_file in evidence.entries.items() if is_file and name not in MAY_BE_EMPTY)
+    return frozenset(name for name in names if not evidence.content(name).strip())
 
 
 def _not_there(evidence: Evidence, wanted: Iterable[str]) -> tuple[list[str], list[str]]:

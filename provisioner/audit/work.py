@@ -329,8 +329,8 @@ def cpu_seconds_fit(evidence: Evidence) -> Findings:
     if cpu is None:
         yield failed("the CPU seconds are not told", where)
         return
-    cores = evidence.mapping("machine.json").get("cores")
-    if isinstance(cores, int) and cpu > 1.05 * compiled.wall * cores + 1:
+    cores = _processors(evidence)
+    if cores and cpu > 1.05 * compiled.wall * cores + 1:
         yield failed(f"{cpu:.0f} CPU seconds in {compiled.wall:.0f} s of {cores} cores", where)
     edges = sum(step.seconds for _, step in compiled.edges)
     of_user, of_system = map(float, evidence.text(where).split())
@@ -356,10 +356,10 @@ def host_saw_the_work(evidence: Evidence) -> Findings:
     if before["uptime"] < run[0] - LATE or after["uptime"] > run[1] + LOOKING:
         yield failed("it was not read when the run began, and when it had ended", BEFORE)
     machine = after["machine_seconds"] - before["machine_seconds"]
-    cores, seconds = evidence.mapping("machine.json").get("cores"), after["uptime"] - before["uptime"]
+    cores, seconds = _processors(evidence), after["uptime"] - before["uptime"]
     if machine < TICKS * cpu - 1:
         yield failed(f"the machine worked {machine:.1f} s, and ninja tells of {cpu:.1f} CPU seconds", BEHIND)
-    if isinstance(cores, int) and machine > 1.1 * seconds * max(cores, _threads(evidence)) + 1:
+    if cores and machine > 1.1 * seconds * cores + 1:
         yield failed(f"the machine worked {machine:.0f} s in {seconds:.0f} s of {cores} cores", BEHIND)
     if after["forks"] - before["forks"] < FORKS * len(compiled.edges):
         yield failed(f"{after['forks'] - before['forks']} processes for {len(compiled.edges)} edges", BEHIND)
@@ -374,9 +374,16 @@ def host_saw_the_work(evidence: Evidence) -> Findings:
     yield passed(f"the machine worked {machine:.0f} s, of which the run's control group {what}", BEHIND)
 
 
-def _threads(evidence: Evidence) -> int:
-    physical = evidence.mapping("machine.json").get("physical_cores")
-    return 2 * physical if isinstance(physical, int) else 0
+def _processors(evidence: Evidence) -> int:
+    """Return how many processors the compile may have had, 0 where that is not told.
+
+    Those that the run itself may use are no bound for a container, which the engine starts.
+    """
+    machine = evidence.mapping("machine.json")
+    own, physical = machine.get("cores"), machine.get("physical_cores")
+    if not isinstance(own, int) or not isinstance(physical, int):
+        return 0
+    return max(own, 2 * physical)
 
 
 def work_is_above_its_floor(evidence: Evidence) -> Findings:

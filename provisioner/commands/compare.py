@@ -18,6 +18,8 @@ from provisioner.store import Store
 from provisioner.text import counted, printable, table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from provisioner.compare import Comparison
 
 __all__ = ["main"]
@@ -162,28 +164,25 @@ def _judged_since(side: Side, number: int | None) -> Side:
 def _verified(side: Side, options: Namespace) -> Side:
     """Give the side without the runs that came without evidence: nobody can judge what they claim."""
     unverified = [record for record in side.records if record.get("unverified")]
-    if side.told:
-        say(f"{side.name}: a file of records alone: what they claim is not judged here")
     if not unverified or options.unverified:
         return side
-    say(f"{side.name}: left out {counted(len(unverified), 'run')} that came without evidence: unverified")
     kept = [record for record in side.records if not record.get("unverified")]
     if not kept:
         raise _bad(f"every run of {side.name} came without evidence", "--unverified compares them all the same")
+    say(f"{side.name}: left out {counted(len(unverified), 'run')} that came without evidence: unverified")
     return replace(side, records=kept)
 
 
 def _once(side: Side) -> Side:
-    """Give the side with each evidence once: the same under another id is no other run."""
-    seen: dict[str, str] = {}
-    kept = []
+    """Give the side with each evidence once, the same under another host or id too; without one, each run once."""
+    kept: dict[object, Mapping[str, Any]] = {}
     for record in side.records:
-        first = seen.setdefault(str(record.get("evidence_sha256") or record["run_id"]), record["run_id"])
-        if first == record["run_id"]:
-            kept.append(record)
-        else:
-            say(f"{side.name}: left out {record['run_id']}, which is of the same evidence as {first}")
-    return replace(side, records=kept)
+        first = kept.setdefault(record.get("evidence_sha256") or (record["host"], record["run_id"]), record)
+        if first is not record:
+            ours, other = (f"{each['run_id']} on {each['host']}" for each in (record, first))
+            why = "is there twice" if ours == other else f"is of the same evidence as {other}"
+            say(f"{side.name}: left out {ours}, which {why}")
+    return replace(side, records=list(kept.values()))
 
 
 def _say_shared(a: Side, b: Side) -> None:

@@ -47,7 +47,7 @@ def _with_evidence(store: Store, which: Selection, options: Namespace) -> int:
             with files.replacing(path) as file:
                 left_out = evidence_export.pack(runs, file)
     except ValueError as error:
-        raise ProvisionerError(f"cannot export: {error}", "`provisioner delete` forgets that run") from error
+        raise ProvisionerError(f"cannot export: {error}") from error
     if left_out:
         say(f"left out {counted(len(left_out), 'run')} that came without evidence: {', '.join(left_out)}")
     written = len(runs) - len(left_out)

@@ -1,6 +1,5 @@
 """`provisioner import FILE…`: what `export` wrote, and logs of the shell benchmark, become runs of the store."""
 
-import glob
 import json
 import sys
 from argparse import Namespace
@@ -13,8 +12,6 @@ from provisioner.commands.common import print_json, say
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.files import read
 from provisioner.paths import given, state_dir
-from provisioner.record import Record
-from provisioner.selection import Selection
 from provisioner.signatures.vouching import Vouching
 from provisioner.store import Run, Store
 from provisioner.text import counted, printable
@@ -78,7 +75,7 @@ def _import(path: Path, host: str, store: Store) -> list[Imported]:
     if text.startswith("{"):
         records = exported.read(text, path)
         say(f"{path}: {counted(len(records), 'record')} without evidence: unverified")
-        return [Imported(store.add(record, {})) for record in _new(records, store)]
+        return [Imported(run) for run in store.add_all((record, {}) for record in _new(records, store))]
     try:
         record = upstream.record_of(text, host)
     except upstream.NotALogError as error:
@@ -102,38 +99,39 @@ def _beginning(path: Path) -> bytes:
 
 
 def _with_evidence(path: Path, store: Store) -> list[Imported]:
-    """Judge every run of a tar, then take them in: what came with them as their records is not looked at."""
+    """Judge every run of a tar, then take them in, unless the store has them already and with evidence.
+
+    What came with them as their records is not looked at. Raises ProvisionerError.
+    """
     try:
         judged = _judged(path, store.state)
-        records = [record.model_dump(mode="json") for record, _ in judged.values()]
-        wanted = {(record["host"], record["run_id"]) for record in _new(records, store, verified=True)}
+        records = [found.record.model_dump(mode="json") for found in judged.values()]
+        wanted = {(one["host"], one["run_id"]): one for one in _new(records, store, verified=True)}
+        there = [run for names_of_run in wanted if (run := store.find(*names_of_run))]
+        stay = {run.folder for run in there if not run.record.get("unverified")}
         with path.open("rb") as file:
-            sent = (sent for sent in evidence_export.unpack(file) if (sent.host, sent.run_id) in wanted)
-            return [_added(one, *judged[one.host, one.run_id], store) for one in sent]
+            new = (
+                (wanted[sent.host, sent.run_id], evidence_export.evidence_of(sent))
+                for sent in evidence_export.unpack(file)
+                if (sent.host, sent.run_id) in wanted
+            )
+            runs = store.add_all(new, over=[run for run in there if run.folder not in stay])
     except (OSError, ValueError) as error:
         what = f"{path} is not what `provisioner export --evidence` writes: {error}"
         raise ProvisionerError(what, "nothing of it was taken; ask for it again", Exit.BAD_INPUT) from error
+    for run in runs:
+        if run.folder in stay:
+            say(f"run {run.run_id} on {run.host} is here already, and stays as it is")
+    return [Imported(run, None if run.folder in stay else judged[run.host, run.run_id].vouching) for run in runs]
 
 
-def _judged(path: Path, state: Path) -> dict[tuple[str, str], tuple[Record, Vouching | None]]:
+def _judged(path: Path, state: Path) -> dict[tuple[str, str], evidence_export.Judged]:
     """Give what the evidence of each run of a tar proves, by host and id. Raises OSError, ValueError."""
-    if path.stat().st_size > bounds.EXPORT:
-        raise ValueError(f"it has more than {bounds.EXPORT >> 20} MiB; export fewer runs at a time")
     with path.open("rb") as file:
-        judged = {(s.host, s.run_id): evidence_export.judged(s, state) for s in evidence_export.unpack(file)}
+        judged = {(sent.host, sent.run_id): found for sent, found in evidence_export.judge_all(file, state)}
     if not judged:
         raise ValueError("there is no run in it")
     return judged
-
-
-def _added(sent: evidence_export.Sent, record: Record, vouching: Vouching | None, store: Store) -> Imported:
-    """Keep a run. Where the store has it already that stays, unless it came without evidence."""
-    for run in store.list(Selection(hosts=(glob.escape(sent.host),), run_ids=(sent.run_id,))):
-        if not run.record.get("unverified"):
-            say(f"run {sent.run_id} on {sent.host} is here already, and stays as it is")
-            return Imported(run)
-        store.delete(run)
-    return Imported(store.add(record.model_dump(mode="json"), evidence_export.evidence_of(sent)), vouching)
 
 
 def _new(records: list[dict[str, Any]], store: Store, *, verified: bool = False) -> list[dict[str, Any]]:

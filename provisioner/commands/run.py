@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from provisioner import bounds, facts, history, inputs, progress
+from provisioner import bounds, facts, given_variables, history, inputs, progress
 from provisioner.audit.names import LOG
 from provisioner.audit.verdict import reasons, sentence
 from provisioner.commands.common import (
@@ -41,7 +41,7 @@ __all__ = ["main"]
 def main(options: Namespace) -> int:
     """Run the scenario; see the table in cli.py for the options."""
     repeated = _like(options)
-    target = inputs.check(options, (repeated.variables if repeated else {}) | _variables(options))
+    target = inputs.check(options, _variables(options), like=repeated.variables if repeated else None)
     store = Store(target.state)
     store.check()
     jobs: list[Job] = []
@@ -107,15 +107,19 @@ def _like(options: Namespace) -> Like | None:
         return None
     from provisioner import like  # noqa: PLC0415 - most runs are like no other
 
-    found = like.of_text(options.like, Store(state_dir(options.state_dir)))
-    if options.profile not in {None, found.profile}:
+    by_hand = given_variables.of_options(options.extra_vars) | _variables(options)
+    if options.runtime is not None:
+        by_hand["scenario_a_runtime"] = options.runtime
+    found = like.of_text(options.like, Store(state_dir(options.state_dir)), by_hand)
+    profile = options.profile or by_hand.get("provisioner_profile", found.profile)
+    if profile != found.profile:
         raise ProvisionerError(
-            f"--like is of profile {found.profile}, and --profile is {options.profile}", "give one", Exit.BAD_INPUT
+            f"--like is of profile {found.profile}, and --profile is {profile}", "give one", Exit.BAD_INPUT
         )
     options.profile = found.profile
-    say(f"to be repeated: {like.worth(found)}")
-    for difference in found.differences():
-        say(f"may not be the same: {difference}")
+    for line in found.lines():
+        say(line)
+    found.check()
     return found
 
 

@@ -3,7 +3,6 @@
 import ipaddress
 import shlex
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import yaml
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.lab.dress import load
 from provisioner.lab.model import Lab, LabHost
+from provisioner.signatures import ssh
 
 __all__ = [
     "inventory_path",
@@ -130,11 +130,10 @@ def write_inventory(folder: Path, lab: Lab, variables: Mapping[str, Any]) -> Non
 
 
 def _keygen(path: Path, comment: str) -> None:
-    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)]
     try:
-        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
-    except subprocess.CalledProcessError as error:
-        raise ProvisionerError(f"ssh-keygen failed: {error.stderr.strip()}") from error
+        ssh.make_key(path, comment)
+    except ssh.SignatureError as error:
+        raise ProvisionerError(f"{path}: {error}") from error
 
 
 def _quoted(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,13 +28,21 @@ def keys(command: Sequence[str], host: str) -> list[str]:
     wanted = name if port == "22" or "hostkeyalias" in settings else f"[{name}]:{port}"
     found: dict[str, bool] = {}
     for path in (path for kind in ("user", "global") for path in _files(settings.get(f"{kind}knownhostsfile", ""))):
-        for line in _said(["ssh-keygen", "-F", wanted, "-f", str(path)]):
+        for line in _found(wanted, path):
             words = line.split()
             marker = words.pop(0) if words[:1] and words[0].startswith("@") else ""
             key = " ".join(words[1:3])
             if not line.startswith("#") and ssh.PLAIN_KEY.fullmatch(key) and marker in {"", "@revoked"}:
                 found[key] = found.get(key, True) and not marker
     return [key for key, good in found.items() if good]
+
+
+def _found(name: str, path: Path) -> list[str]:
+    """Return the lines that a file of known hosts has of a name; none where nobody can be asked."""
+    with suppress(ssh.UnaskedError):
+        said = ssh.keygen("-F", name, "-f", path)
+        return said.out.splitlines() if said.good else []
+    return []
 
 
 def _files(text: str) -> Iterator[Path]:

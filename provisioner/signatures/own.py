@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from contextlib import suppress
 from pathlib import Path
 
 from provisioner import files
 from provisioner.signatures import ssh
-from provisioner.signatures.ssh import SignatureError
-from provisioner.text import printable
 
 __all__ = ["allowed_signers", "key", "public", "revoked_keys"]
 
@@ -47,7 +44,7 @@ def revoked_keys(state: Path) -> Path | None:
 
 
 def _there(path: Path) -> Path | None:
-    return path if path.is_file() else None
+    return path if path.exists() or path.is_symlink() else None  # what is of no use is told, not passed over
 
 
 def _make(path: Path) -> None:
@@ -55,11 +52,6 @@ def _make(path: Path) -> None:
     part = path.with_name("new")
     for left in (part, part.with_name("new.pub")):
         left.unlink(missing_ok=True)
-    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(part)]
-    try:
-        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=ssh.SECONDS, check=True)
-    except (OSError, subprocess.SubprocessError) as error:
-        said = printable((getattr(error, "stderr", None) or b"").decode(errors="replace"))
-        raise SignatureError(f"ssh-keygen makes no key: {said or printable(error)}") from error
+    ssh.make_key(part)
     part.with_name("new.pub").replace(path.with_name("id_ed25519.pub"))
     part.replace(path)

@@ -14,7 +14,7 @@ from provisioner.evidence import MISSHAPEN
 from provisioner.figures import MANIFEST
 from provisioner.signatures import own, receipt, ssh
 from provisioner.signatures.receipt import Receipt
-from provisioner.signatures.ssh import Signature, SignatureError
+from provisioner.signatures.ssh import Signature, UnaskedError, WrongError
 from provisioner.text import printable
 
 if TYPE_CHECKING:
@@ -38,8 +38,9 @@ State = Literal["good", "none", "unknown", "revoked", "bad"]
 class Signed:
     """What one of the two signatures comes to.
 
-    good: by whom it should be. none: there is none. unknown: by a key of which nobody here knows whose it is. revoked:
-    by a key that is trusted no more. bad: what was signed is not what is here.
+    good: by whom it should be. none: there is none. unknown: by a key of which nobody here knows whose it is, or nobody
+    can tell, since ssh-keygen did not judge it. revoked: by a key that is trusted no more. bad: what was signed is not
+    what is here.
     """
 
     state: State
@@ -129,18 +130,19 @@ def _controller(evidence: Evidence, state: Path) -> tuple[Signed, Receipt | None
 def _receipt_signed(folder: Path, text: bytes, taken: Receipt, state: Path) -> Signed:
     """Return what the signature of a receipt comes to, which names the key that signed it."""
     key = str(taken.controller_key)
+    when = f"{taken.received_at:%Y-%m-%d %H:%M:%S} UTC"
     try:
         signature = Signature(files.read(folder / receipt.SIGNATURE, ssh.LARGEST), text, receipt.NAMESPACE)
         by = signature.by()
-    except (OSError, ValueError, SignatureError) as error:
+        if by != ssh.fingerprint(key):
+            return Signed("bad", f"the controller's receipt is signed by another key than it names, {by}", by)
+        if _is_revoked(signature, key, state):
+            return Signed("revoked", f"received at {when}, and signed by {by}, a key that was revoked", by)
+        name = "this controller" if key == own.public(state) else _name(signature, state)
+    except (OSError, ValueError, WrongError) as error:
         return Signed("bad", f"the controller's signature is not of this receipt: {printable(error)}")
-    found = _by_one_of([key], signature, state)
-    if found is None:
-        return Signed("bad", f"the controller's receipt is signed by another key than it names, {by}", by)
-    when = f"{taken.received_at:%Y-%m-%d %H:%M:%S} UTC"
-    if found == "revoked":
-        return Signed("revoked", f"received at {when}, and signed by {by}, a key that was revoked", by)
-    name = "this controller" if key == own.public(state) else _name(signature, state)
+    except UnaskedError as error:
+        return Signed("unknown", f"received at {when}, and signed; nobody can tell by whom: {printable(error)}")
     if name:
         return Signed("good", f"received by {name} at {when}", by)
     return Signed("unknown", f"received at {when} by a controller that nobody here knows, by its key {by}", by)
@@ -155,21 +157,45 @@ def _host(evidence: Evidence, taken: Receipt | None, controller: Signed, state: 
         return Signed("bad", f"the host's signature is none: {printable(error)}")
     if not contents:
         return Signed("none", "unsigned by the host")
-    signatures = [Signature(content, manifest, HOST_NAMESPACE) for content in contents]
+    first = None
     try:
-        by = {signature.by(): signature for signature in signatures}
-    except SignatureError as error:
+        by = _by([Signature(content, manifest, HOST_NAMESPACE) for content in contents])
+        first = next(iter(by))
+        if whole:
+            return _named(by, state) or _as_received(by, taken, controller, state)
+        return Signed("bad", "the evidence is not as the host signed it: see evidence_is_whole", first)
+    except WrongError as error:
         return Signed("bad", f"the host's signature is not of this manifest: {printable(error)}")
-    if not whole:
-        return Signed("bad", "the evidence is not as the host signed it: see evidence_is_whole", next(iter(by)))
-    return _named(by, state) or _as_received(by, taken, controller, state)
+    except UnaskedError as error:
+        return Signed("unknown", f"signed, and nobody can tell by whom: {printable(error)}", first)
+
+
+def _by(signatures: Iterable[Signature]) -> dict[str, Signature]:
+    """Return a host's signatures by the keys that made them: each alone, since policy here may refuse a kind of key.
+
+    Raise WrongError where one is wrong, UnaskedError where none was judged.
+    """
+    by: dict[str, Signature] = {}
+    unasked = UnaskedError("there is none")
+    for signature in signatures:
+        try:
+            by[signature.by()] = signature
+        except UnaskedError as error:
+            unasked = error
+    if not by:
+        raise unasked
+    return by
 
 
 def _named(by: Mapping[str, Signature], state: Path) -> Signed | None:
     """Return what a host's signatures come to where the user has named one of its keys; None where they have not."""
+    signers, revoked = own.allowed_signers(state), own.revoked_keys(state)
+    if signers is None:
+        return None
     for key, signature in by.items():
-        if name := _name(signature, state):
-            return _host_signed("good", f"unchanged since it left {name}", key, _is_revoked(signature, name, state))
+        for name in signature.names(signers)[:1]:
+            is_revoked = revoked is not None and signature.is_revoked(signers, name, revoked)
+            return _host_signed("good", f"unchanged since it left {printable(name)}", key, is_revoked)
     return None
 
 
@@ -181,43 +207,37 @@ def _as_received(by: Mapping[str, Signature], taken: Receipt | None, controller:
     host = taken.sender.host
     if taken.sender.connection == "local":
         return Signed("none", "unsigned by the host, which was the controller itself", first)
-    for key, signature in by.items():
-        if found := _by_one_of(taken.sender.host_keys, signature, state):
+    for key in taken.sender.host_keys:
+        if signature := by.get(ssh.fingerprint(key)):
             known = controller.state == "good"
             said = f"unchanged since it left {host}" + ("" if known else ", if that controller is to be believed")
-            return _host_signed("good" if known else "unknown", said, key, found == "revoked")
+            is_revoked = _is_revoked(signature, key, state)
+            return _host_signed("good" if known else "unknown", said, ssh.fingerprint(key), is_revoked)
     if not taken.sender.host_keys:
         return Signed("unknown", f"signed by {first}; its controller's known_hosts had no key of {host}", first)
     what = "was known by another key: it was installed anew, or this is another machine"
     return Signed("unknown", f"signed by {first}; {host} {what}", first)
 
 
-def _host_signed(state: State, detail: str, key: str, revoked: bool) -> Signed:
-    if revoked:
+def _host_signed(state: State, detail: str, key: str, is_revoked: bool) -> Signed:
+    if is_revoked:
         return Signed("revoked", f"the host's signature is by {key}, a key that was revoked", key)
     return Signed(state, detail, key)
-
-
-def _by_one_of(keys: Iterable[str], signature: Signature, state: Path) -> Literal["good", "revoked"] | None:
-    """Tell whether one of these public keys made a signature, and whether that has been revoked here."""
-    with ssh.written(ssh.allowed(keys).encode()) as signers:
-        if not signature.is_by(ssh.ONE, signers):
-            return None
-        return "good" if signature.is_by(ssh.ONE, signers, own.revoked_keys(state)) else "revoked"
 
 
 def _name(signature: Signature, state: Path) -> str | None:
     """Return the name that the user has given the key of a signature, for what it is of; None where there is none."""
     signers = own.allowed_signers(state)
-    found = (
-        name for name in (signature.names(signers) if signers else []) if signers and signature.is_by(name, signers)
-    )
-    return next(map(printable, found), None)
+    return next(map(printable, signature.names(signers) if signers else []), None)
 
 
-def _is_revoked(signature: Signature, name: str, state: Path) -> bool:
-    signers, revoked = own.allowed_signers(state), own.revoked_keys(state)
-    return bool(signers and revoked and not signature.is_by(name, signers, revoked))
+def _is_revoked(signature: Signature, key: str, state: Path) -> bool:
+    """Tell whether the public key that made a signature has been revoked here."""
+    revoked = own.revoked_keys(state)
+    if revoked is None:
+        return False
+    with ssh.written(f"{ssh.ONE} {key}\n".encode()) as signers:
+        return signature.is_revoked(signers, ssh.ONE, revoked)
 
 
 def _clocks(evidence: Evidence, taken: Receipt) -> Iterator[str]:

@@ -2,8 +2,8 @@
 
 import shutil
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from provisioner.errors import ProvisionerError
@@ -12,17 +12,31 @@ from provisioner.paths import ensure_state_dir
 __all__ = ["make", "remove"]
 
 
-def make(state: Path, folder: Path, content: Mapping[str, bytes]) -> None:
-    """Make a run's folder, below `state`, with files by their names. Raises ProvisionerError."""
+def make(state: Path, contents: Iterable[tuple[Path, Mapping[str, bytes]]], over: Collection[Path] = ()) -> None:
+    """Make runs' folders, below `state`, with files by their names: all of them or none. Raises ProvisionerError.
+
+    Those of `over` are there and are replaced; what was there goes when all is done.
+    """
     ensure_state_dir(state)
+    folder = state
     try:
-        with tempfile.TemporaryDirectory(dir=state, prefix="incoming-") as made:
-            part = Path(made) / folder.name
-            part.mkdir(mode=0o700)
-            for name, data in content.items():
-                (part / name).write_bytes(data)
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            part.rename(folder)
+        # What is undone is undone before the temporary folder goes.
+        with tempfile.TemporaryDirectory(dir=state, prefix="incoming-") as made, ExitStack() as undo:
+            staged = []
+            for number, (folder, content) in enumerate(contents):
+                part = Path(made, str(number), "new")
+                part.mkdir(mode=0o700, parents=True)
+                for name, data in content.items():
+                    (part / name).write_bytes(data)
+                staged.append((part, folder))
+            for part, folder in staged:
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                if folder in over:
+                    old = folder.rename(part.with_name("old"))
+                    undo.callback(old.rename, folder)
+                part.rename(folder)
+                undo.callback(folder.rename, part)
+            undo.pop_all()
     except OSError as error:
         raise ProvisionerError(
             f"cannot keep run {folder.name}: {error.strerror or error}", f"look at {folder}, or make room"

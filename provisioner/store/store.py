@@ -5,13 +5,13 @@ import glob
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from provisioner import names
+from provisioner import challenge, names
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.selection import EVERYTHING, Selection
 from provisioner.store import database, reading
@@ -78,33 +78,61 @@ class Store:
             return run
         raise ProvisionerError(f"no run {run_id!r}", "`provisioner facts` lists them", Exit.BAD_INPUT)
 
+    def find(self, host: str, run_id: str) -> Run | None:
+        """Give the run of a host; None where there is none."""
+        return next(iter(self.list(Selection(hosts=(glob.escape(host),), run_ids=(run_id,)))), None)
+
     def add(self, record: Mapping[str, Any], evidence: Mapping[str, bytes]) -> Run:
         """Keep a run: its record, and its evidence as files by name. Raises ProvisionerError.
 
         All of it is there at once, by a rename. Where the store has the run already, that one is given back as it is.
         """
+        self._folder(record)  # before anything is made
+        return self.add_all([(record, evidence)])[0]
+
+    def add_all(
+        self, runs: Iterable[tuple[Mapping[str, Any], Mapping[str, bytes]]], over: Collection[Run] = ()
+    ) -> Sequence[Run]:
+        """Keep runs as add() does, all of them or none; those of `over` are replaced. Raises ProvisionerError."""
+        from provisioner.store import folders  # noqa: PLC0415 - those who only ask need none of it
+
+        wanted: dict[Path, tuple[str, str]] = {}
+        replaced = {run.folder for run in over}
+
+        def new() -> Iterator[tuple[Path, Mapping[str, bytes]]]:
+            for record, evidence in runs:
+                folder = self._folder(record)
+                is_here = folder in wanted or ((folder / "record.json").exists() and folder not in replaced)
+                wanted[folder] = record["host"], record["run_id"]
+                if not is_here:
+                    yield folder, {**evidence, "record.json": f"{json.dumps(record, indent=2)}\n".encode()}
+
+        folders.make(self.state, new(), replaced)
+        kept = []
+        for folder, names_of_run in wanted.items():
+            run = self.find(*names_of_run)
+            if run is None:
+                raise ProvisionerError(f"{folder} is there and is no run", "move it away", Exit.BAD_INPUT)
+            kept.append(run)
+        return kept
+
+    def _folder(self, record: Mapping[str, Any]) -> Path:
+        """Give the folder of a run. Raises ProvisionerError (code 2) where its names are none."""
         try:
             names.host(record["host"]), names.run_id(record["run_id"])
-            folder = names.inside(self.state / "runs", f"{record['host']}/{record['run_id']}")
+            return names.inside(self.state / "runs", f"{record['host']}/{record['run_id']}")
         except ValueError as error:
             raise ProvisionerError(f"{error}, and cannot name its folder", "mend the record", Exit.BAD_INPUT) from error
-        where = Selection(hosts=(glob.escape(record["host"]),), run_ids=(record["run_id"],))
-        if not (folder / "record.json").exists():
-            from provisioner.store import folders  # noqa: PLC0415 - those who only ask need none of it
-
-            folders.make(self.state, folder, {**evidence, "record.json": f"{json.dumps(record, indent=2)}\n".encode()})
-        for run in self.list(where):
-            return run
-        raise ProvisionerError(f"{folder} is there and is no run", "move it away", Exit.BAD_INPUT)
 
     def delete(self, run: Run) -> None:
-        """Remove a run's record and evidence from this machine. Raises ProvisionerError.
+        """Remove a run's record and evidence from this machine, and its challenge. Raises ProvisionerError.
 
         It is gone at once, by a rename; what a kill leaves of it after that goes with the next one that is deleted.
         """
         from provisioner.store import folders  # noqa: PLC0415 - as above
 
         folders.remove(self.state, run.folder)
+        challenge.forget(self.state, run.host, run.run_id)
 
     def check(self) -> None:
         """Raise ProvisionerError (code 2) where the index is of a newer version: better now than after an hour."""

@@ -14,7 +14,7 @@ from fuzz import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioner import archive, bounds
+from provisioner import archive, bounds, files
 from provisioner.audit.judge import judge
 from provisioner.evidence import Evidence
 
@@ -35,7 +35,7 @@ def folder(tmp_path):
 def packed(folder, tmp_path):
     """The sample, packed, in a file of its own."""
     path = tmp_path / "sent.tar.xz"
-    archive.write(path, archive.pack(RUN, contents(folder)))
+    files.put(path, archive.pack(RUN, contents(folder)))
     return path
 
 
@@ -89,7 +89,7 @@ def test_an_archive_that_was_sent_is_audited_where_it_is(cli, packed, monkeypatc
 def test_one_that_was_altered_is_rejected(cli, folder, tmp_path):
     (folder / "commit.txt").write_text("0" * 40)
     path = tmp_path / "sent.tar.xz"
-    archive.write(path, archive.pack(RUN, contents(folder)))
+    files.put(path, archive.pack(RUN, contents(folder)))
     code, out, _ = cli("audit", path)
     assert code == 4 and "commit.txt was edited" in out
 
@@ -222,5 +222,5 @@ def test_a_full_disk_leaves_nothing_of_an_archive(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", no_room)
     with pytest.raises(OSError, match="No space"):
-        archive.write(tmp_path / archive.NAME, b"x")
+        files.put(tmp_path / archive.NAME, b"x")
     assert list(tmp_path.iterdir()) == []

@@ -2,8 +2,10 @@
 
 import gzip
 import io
+import os
 import shutil
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -55,10 +57,26 @@ def test_what_another_command_brought_first_stays(tmp_path):
 
 
 def test_what_a_killed_command_left_goes(tmp_path):
-    (tmp_path / ".r.abc").mkdir()
-    (tmp_path / ".other.abc").mkdir()
+    for name in (".r.abc", ".r.at-work", ".other.abc"):
+        (tmp_path / name).mkdir()
+    for name in (".r.abc", ".other.abc"):
+        os.utime(tmp_path / name, (0, time.time() - arrival.STALE - 1))
     arrival.bring_in(archive(result_json="{}"), tmp_path / "r")
-    assert names(tmp_path) == [".other.abc", "r"]
+    assert names(tmp_path) == [".other.abc", ".r.at-work", "r"], "another command's is its own"
+
+
+def test_whoever_is_slower_finds_it_there(tmp_path, monkeypatch):
+    """Also where its temporary folder was swept meanwhile."""
+    folder = tmp_path / "r"
+
+    def quicker(kept):
+        arrival.bring_in(archive(result_json="first"), folder)
+        for path in tmp_path.glob(".r.*"):
+            shutil.rmtree(path)
+        return {}
+
+    arrival.bring_in(archive(result_json="second"), folder, quicker)
+    assert kept(folder) == {"result.json": b"first"}
 
 
 @pytest.mark.parametrize(

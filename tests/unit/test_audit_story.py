@@ -344,6 +344,9 @@ INSIDE_AT_THE_END = ("gpus.txt", "scripts_inside.sha256", "packages.json", "comm
         *((name,) for name in ("container_diff.txt", "container_inspect.json", "container_image.json")),
         *((name,) for name in ("image_inspect.json", "images_after.jsonl", "base_image.json", "machine.json")),
         *((name,) for name in ("scripts_after.sha256", "docker_version.json", "devcontainer_configuration.json")),
+        *((name,) for name in ("base_files.json", "toolchain.json", "built.json", "cpu_before.json", "cpu_after.json")),
+        *((name,) for name in ("base_image_history.jsonl", "image_history.jsonl", "container_image_history.jsonl")),
+        *((name,) for name in ("container_gpus.txt", "host_gpus.txt", "devcontainer_version.txt", "environment.json")),
     ],
     ids=lambda names: names[0],
 )

@@ -1,7 +1,10 @@
 """What the controller chooses before a run: new each time, kept, and held against what arrives."""
 
+import io
 import json
+import os
 import re
+import tarfile
 
 import pytest
 
@@ -30,19 +33,81 @@ def test_a_name_that_leads_elsewhere_is_refused(tmp_path, host, run):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_note_that_is_none_counts_as_none(tmp_path):
+@pytest.mark.parametrize(
+    "note", ["", "0" * 63, "0" * 65, "0" * 1000, "g" * 64, "0" * 63 + "\n", b"\xff" * 64, "folder", "link"]
+)
+def test_a_note_that_is_broken_is_a_fault_and_no_run_without_one(tmp_path, note):
     path = tmp_path / "challenges/host/a"
     path.parent.mkdir(parents=True)
-    path.write_text("0" * 1000)
+    if note == "folder":
+        path.mkdir()
+    elif note == "link":
+        path.symlink_to("nowhere")
+    else:
+        path.write_bytes(note if isinstance(note, bytes) else note.encode())
+    for ask in (challenge.chosen, challenge.choose):
+        with pytest.raises(ValueError, match=r"note of its challenge is broken|goes through a link"):
+            ask(tmp_path, "host", "a")
+    challenge.forget(tmp_path, "host", "a")
+
+
+def test_a_run_that_is_asked_for_again_keeps_its_own(tmp_path):
+    """Where the answer to the first question was lost, the run may be there."""
+    assert challenge.choose(tmp_path, "host", "a") == challenge.choose(tmp_path, "host", "a")
+
+
+def test_a_note_is_there_whole_and_on_the_disk_or_not_at_all(tmp_path, monkeypatch):
+    def no_room(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_room)
+    with pytest.raises(OSError, match="No space"):
+        challenge.choose(tmp_path, "host", "a")
     assert challenge.chosen(tmp_path, "host", "a") is None
+    assert list((tmp_path / "challenges/host").iterdir()) == []
 
 
-def test_a_run_that_arrives_with_another_challenge_is_refused(tmp_path):
-    run = {"run_id": "a", "challenge": "1" * 64}
-    (tmp_path / "run.json").write_text(json.dumps(run))
-    arrival.challenged(tmp_path, "1" * 64)
-    arrival.challenged(tmp_path, None)  # of a run that another controller started
-    for other in (run | {"challenge": "2" * 64}, {"run_id": "a"}):
-        (tmp_path / "run.json").write_text(json.dumps(other))
-        with pytest.raises(ValueError, match="another challenge than this controller chose"):
-            arrival.challenged(tmp_path, "1" * 64)
+def test_it_goes_with_its_run(cli, keep, state):
+    for run_id in ("a", "b", "c"):
+        keep(run_id=run_id)
+        challenge.choose(state, "h1", run_id)
+    assert cli("delete", "a", "--yes")[0] == 0
+    assert cli("prune", "--keep", "1", "--yes")[0] == 0
+    (left,) = (path.name for path in (state / "runs/h1").iterdir())
+    assert [path.name for path in (state / "challenges/h1").iterdir()] == [left]
+
+
+def sent(run):
+    """Evidence as a host sends it."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as tar:
+        for name, text in (("run.json", run), ("result.json", "{}")):
+            member = tarfile.TarInfo(f"a/{name}")
+            member.size = len(text)
+            tar.addfile(member, io.BytesIO(text.encode()))
+    return data.getvalue()
+
+
+MINE = "1" * 64
+OTHERS = [json.dumps({"run_id": "a", "challenge": "2" * 64}), json.dumps({"run_id": "a"}), "[]", "", "{"]
+
+
+@pytest.mark.parametrize("run", OTHERS)
+def test_a_run_that_arrives_with_another_challenge_leaves_nothing_here(tmp_path, run):
+    with pytest.raises(ValueError, match=r"another challenge than this controller chose|came broken"):
+        arrival.bring_in(sent(run), tmp_path / "host/a", challenge=MINE)
+    assert not (tmp_path / "host").exists()
+    arrival.bring_in(sent(run), tmp_path / "host/a")  # of a run that another controller started
+
+
+def test_a_run_with_its_own_arrives(tmp_path):
+    arrival.bring_in(sent(json.dumps({"run_id": "a", "challenge": MINE})), tmp_path / "a", challenge=MINE)
+    assert arrival.is_here(tmp_path / "a")
+
+
+def test_one_that_is_here_with_another_has_no_record(tmp_path):
+    """As an earlier version left it."""
+    arrival.bring_in(sent(OTHERS[0]), tmp_path / "a")
+    with pytest.raises(ValueError, match="another challenge than this controller chose"):
+        arrival.record(tmp_path / "a", "host", challenge=MINE)
+    assert not (tmp_path / "a/record.json").exists()

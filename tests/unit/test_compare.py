@@ -306,7 +306,41 @@ def test_an_exported_file_is_a_side(cli, runs, tmp_path):
     runs("b", 20, 21)
     path = tmp_path / "runs.jsonl"
     cli("export", "--host", "a", path)
-    assert figures(cli, path, "b")["phases"]["compile"]["ratio"] == pytest.approx(20.5 / 10.5)
+    assert "every run of" in refused(cli, path, "b")
+    assert figures(cli, path, "b", "--unverified")["phases"]["compile"]["ratio"] == pytest.approx(20.5 / 10.5)
+
+
+def test_a_file_of_records_does_not_become_verified_as_a_baseline(cli, runs, tmp_path):
+    runs("a", 10, 11)
+    path = tmp_path / "runs.jsonl"
+    cli("export", path)
+    assert cli("compare", path, "--save-baseline", "claimed")[0] == 0
+    assert "every run of claimed came without evidence" in refused(cli, "claimed", "a")
+    assert cli("compare", "a", "--save-baseline", "own")[0] == 0
+    assert figures(cli, "own", "a")["a"]["runs"] == ["a-1-1", "a-1-0"]
+
+
+def test_a_run_that_is_there_twice_counts_once(cli, keep, record, tmp_path):
+    keep(run_id="own")
+    path = tmp_path / "runs.jsonl"
+
+    def sides(*changes):
+        path.write_text("".join(f"{json.dumps(record | change)}\n" for change in changes))
+        code, out, err = cli("compare", path, "own", "--unverified", "--json")
+        assert code == 0, err
+        told = json.loads(out)
+        return told["a"]["runs"], told["phases"]["total"]["a"]["n"], err
+
+    one = {"evidence_sha256": None, "run_id": "a", "host": "h1"}
+    runs_, n, err = sides(one, one, one | {"host": "h2"})
+    assert (runs_, n) == (["a", "a"], 2) and "left out a on h1, which is there twice" in err
+    one |= {"evidence_sha256": "1" * 64}
+    runs_, n, err = sides(
+        one, one, one | {"host": "h2"}, one | {"run_id": "b"}, one | {"host": "h3", "evidence_sha256": "2" * 64}
+    )
+    assert (runs_, n) == (["a", "a"], 2)
+    assert "left out a on h2, which is of the same evidence as a on h1" in err
+    assert "left out b on h1, which is of the same evidence as a on h1" in err
 
 
 def test_what_is_no_side(cli, runs, tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 import evidence_sample
 import pytest
 
-from provisioner import archive, arrival, bounds
+from provisioner import archive, arrival, bounds, evidence_export
 from provisioner.signatures import receipt
 
 SAMPLE = json.loads((evidence_sample.SAMPLE / "run.json").read_text())
@@ -223,6 +223,70 @@ def test_one_that_is_cut_off_or_huge_is_refused(elsewhere, sent, tmp_path):
     assert not (tmp_path / "elsewhere/runs").exists()
 
 
+@pytest.fixture
+def three(packed, cli, state, tmp_path):
+    """An export of three runs with evidence, and what a state directory has of them by host."""
+    run, contents = archive.of_host(packed)
+    for number in (1, 2, 3):
+        folder = state / f"runs/h{number}" / run
+        folder.mkdir(parents=True)
+        # Each is evidence of its own.
+        (folder / archive.NAME).write_bytes(archive.pack(run, contents | {"manifest.sha256": b"%d" % number}))
+        arrival.record(folder, f"h{number}")
+    path = tmp_path / "three.tar"
+    assert cli("export", "--evidence", path)[0] == 0
+    return path
+
+
+def kept(state):
+    return {path.relative_to(state): path.read_bytes() for path in (state / "runs").rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("at", ["write_bytes", "rename"])
+@pytest.mark.parametrize("before", [False, True])
+def test_a_disk_that_is_full_at_the_third_leaves_all_as_it_was(elsewhere, three, tmp_path, monkeypatch, at, before):  # noqa: PLR0917
+    there = tmp_path / "elsewhere"
+    if before:  # one is there, unverified
+        records = tmp_path / "runs.jsonl"
+        record = json.loads(untar(three)[f"h2/{RUN}/record.json"])
+        records.write_text(f"{json.dumps(record)}\n")
+        assert elsewhere("import", records)[0] == 0
+    was = kept(there)
+    real, calls = getattr(Path, at), []
+
+    def no_room(path, *arguments):
+        if "incoming-" in str(path) and (at == "rename" or path.name == archive.NAME):
+            calls.append(path)
+            if len(calls) == 3:
+                raise OSError(28, "No space left on device")
+        return real(path, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, at, no_room)
+        code, out, err = elsewhere("import", three)
+    assert (code, out) == (2, "") and "cannot keep run" in err and len(calls) >= 3
+    assert kept(there) == was and not list(there.glob("incoming-*"))
+    assert elsewhere("import", three)[0] == 4, "not as the manifest says"
+    assert elsewhere("facts", "-q", "length(runs[?!unverified])")[1] == "3\n"
+    assert not list(there.glob("incoming-*"))
+
+
+def test_more_runs_than_anybody_exports_are_refused_before_one_is_judged(cli, elsewhere, three, tmp_path, monkeypatch):
+    monkeypatch.setattr(evidence_export, "judged", lambda *_: pytest.fail("it is judged"))
+    monkeypatch.setattr(bounds, "EXPORT_RUNS", 2)
+    code, out, err = elsewhere("import", three)
+    assert (code, out) == (2, "") and "it has more than 2 runs" in err
+    code, out, err = cli("export", "--evidence", tmp_path / "more.tar")
+    assert (code, out, err.count("\n")) == (1, "", 1) and "these are more than 2 runs or 512 MiB; choose fewer" in err
+
+
+def test_evidence_that_is_too_much_unpacked_is_refused(elsewhere, three, tmp_path, monkeypatch):
+    monkeypatch.setattr(bounds, "EXPORT_UNPACKED", 2**20)
+    code, out, err = elsewhere("import", three)
+    assert (code, out) == (2, "") and "unpacked it has more than 1 MiB" in err
+    assert not (tmp_path / "elsewhere/runs").exists()
+
+
 def test_a_failed_export_leaves_the_file_that_was_there(cli, collected, tmp_path):
     path = tmp_path / "runs.tar"
     path.write_text("before")
@@ -280,9 +344,10 @@ def test_compare_leaves_them_out_unless_told_to(cli, invented):
 
 
 def test_a_file_of_records_says_so(cli, invented, tmp_path):
-    code, out, err = cli("compare", "own", invented, "--json")
-    assert code == 0 and "what they claim is not judged here" in err
-    assert len(json.loads(out)["b"]["runs"]) == 5
+    code, out, err = cli("compare", "own", invented)
+    assert (code, out) == (2, "") and f"every run of {invented} came without evidence" in err and "--unverified" in err
+    code, out, _ = cli("compare", "own", invented, "--unverified", "--json")
+    assert code == 0 and len(json.loads(out)["b"]["runs"]) == 5
 
 
 def test_an_unverified_run_cannot_be_audited(cli, invented):
@@ -295,7 +360,7 @@ def test_compare_takes_the_same_evidence_once(cli, keep):
     keep(run_id="b", evidence_sha256="1" * 64, started_at="2026-11-23T12:00:00Z")
     code, out, err = cli("compare", "h1", "h1", "--json")
     assert code == 0 and json.loads(out)["a"]["runs"] == ["b"]
-    assert "left out a, which is of the same evidence as b" in err
+    assert "left out a on h1, which is of the same evidence as b on h1" in err
     assert "h1 and h1 are of the same evidence in b: that is no repeat of it" in err
 
 

@@ -12,7 +12,8 @@ import evidence_sample
 import pytest
 
 from provisioner import archive, arrival
-from provisioner.signatures import known_hosts, own, receipt
+from provisioner.files import put
+from provisioner.signatures import known_hosts, own, receipt, ssh
 
 SAMPLE = json.loads((evidence_sample.SAMPLE / "run.json").read_text())
 RUN = SAMPLE["run_id"]
@@ -148,7 +149,7 @@ def test_evidence_that_is_not_as_the_manifest_says_is_not_vouched_for(arrive, au
 
 def repack(folder, **files):
     run, contents = archive.read(folder / archive.NAME)
-    archive.write(folder / archive.NAME, archive.pack(run, contents | files))
+    put(folder / archive.NAME, archive.pack(run, contents | files))
 
 
 ALTERED = {
@@ -283,7 +284,98 @@ def test_without_ssh_keygen_evidence_arrives_all_the_same(arrive, audit, monkeyp
     arrive(signed=False)
     code, host, controller = audit()
     assert (code, host["state"], controller["state"]) == (0, "none", "none")
-    assert controller["detail"].startswith("unsigned by the controller: ssh-keygen")
+    assert host["detail"] == "unsigned by the host"
+    assert controller["detail"] == (
+        "unsigned by the controller: ssh-keygen is not installed; OpenSSH 8.2 or later has it"
+    )
+
+
+# ---- ssh-keygen that judges nothing ---------------------------------------------------------------------------------
+
+
+REAL = shutil.which("ssh-keygen")
+UNABLE = {
+    "missing": (None, "ssh-keygen is not installed; OpenSSH 8.2 or later has it"),
+    "no program": ("\0", "ssh-keygen cannot be started: "),
+    "slow": ("#!/bin/sh\nexec sleep 9\n", "ssh-keygen did not answer within "),
+    "old": (
+        "#!/bin/sh\necho unknown option -- Y >&2; exit 1\n",
+        "ssh-keygen is too old; OpenSSH 8.2 or later is needed",
+    ),
+    "of another mind": (
+        "#!/bin/sh\necho Signature verification failed: error in libcrypto >&2; exit 255\n",
+        "ssh-keygen says: Signature verification failed: error in libcrypto",
+    ),
+    "silent": ("#!/bin/sh\nexit 1\n", "ssh-keygen does not say why"),
+}
+
+
+@pytest.fixture
+def put_keygen(monkeypatch, tmp_path):
+    """Have the PATH be a folder with this ssh-keygen, or with none, beside what the scripts call."""
+
+    def put(script):
+        folder = tmp_path / "keygen"
+        folder.mkdir()
+        for name in ("sh", "sleep", "grep"):
+            (folder / name).symlink_to(shutil.which(name))
+        if script is not None:
+            (folder / "ssh-keygen").write_text(script)
+            (folder / "ssh-keygen").chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder))
+        monkeypatch.setattr(ssh, "SECONDS", 2)
+
+    return put
+
+
+@pytest.mark.parametrize(("script", "said"), UNABLE.values(), ids=UNABLE)
+def test_an_ssh_keygen_that_cannot_judge_accuses_nobody(arrive, audit, put_keygen, script, said):
+    arrive()
+    put_keygen(script)
+    code, host, controller = audit()
+    assert (code, host["state"], controller["state"]) == (0, "unknown", "unknown")
+    assert all("nobody can tell by whom: " + said in one["detail"] for one in (host, controller))
+
+
+def test_a_key_that_is_refused_here_by_policy_leaves_the_others(arrive, audit, put_keygen, etc):
+    arrive()
+    put_keygen(
+        f"""#!/bin/sh
+case "$*" in *provisioner-evidence*check*|*check*provisioner-evidence*) ;; *) exec {REAL} "$@" ;; esac
+said=$({REAL} "$@") || exit
+case $said in *ED25519*) echo Signature verification failed: error in libcrypto >&2; exit 255 ;; esac
+echo "$said"
+"""
+    )
+    code, host, controller = audit()
+    assert (code, host["state"], controller["state"]) == (0, "good", "good")
+    assert host["key"] == ssh.fingerprint(etc[1][1])
+
+
+@pytest.mark.parametrize("name", ["revoked_keys", "allowed_signers"])
+@pytest.mark.parametrize("how", ["nonsense", "folder", "loop"])
+def test_a_file_of_keys_that_is_of_no_use_is_named_and_accuses_nobody(  # noqa: PLR0917
+    arrive, audit, tmp_path, state, name, how
+):
+    folder = arrive()
+    other = tmp_path / "other" if name == "allowed_signers" else state
+    (other / "signing").mkdir(parents=True, exist_ok=True)
+    path = other / "signing" / name
+    if how == "folder":
+        path.mkdir()
+    elif how == "loop":
+        path.symlink_to(path)
+    else:
+        path.write_text("nonsense\n")
+    code, host, controller = audit(folder, "--state-dir", other)
+    assert (code, host["state"], controller["state"]) == (0, "unknown", "unknown")
+    assert all(f"{path} cannot be used, mend it" in one["detail"] for one in (host, controller))
+
+
+def test_a_fingerprint_is_ssh_keygen_s(etc):
+    for key, path in zip(etc[1], ("ssh_host_ed25519_key", "ssh_host_ecdsa_key"), strict=True):
+        assert f" {ssh.fingerprint(key)} " in keygen("-l", "-f", etc[0] / f"{path}.pub").decode()
+    assert ssh.fingerprint("ssh-rsa A") == "none"
 
 
 def test_evidence_of_before_has_no_signatures(cli, tmp_path):
@@ -338,7 +430,7 @@ def test_anybody_can_verify_by_hand(arrive, tmp_path, etc, state):
 
 
 @pytest.fixture
-def ssh(tmp_path):
+def asked(tmp_path):
     """Ssh with a known_hosts of the test's own: its path, and the command."""
     path = tmp_path / "known hosts"
     return path, [
@@ -352,8 +444,8 @@ def ssh(tmp_path):
     ]
 
 
-def test_the_keys_are_those_that_ssh_would_look_for(ssh, etc, tmp_path):
-    path, command = ssh
+def test_the_keys_are_those_that_ssh_would_look_for(asked, etc, tmp_path):
+    path, command = asked
     one, other = etc[1]
     revoked, authority = new_key(tmp_path / "r"), new_key(tmp_path / "a")
     lines = (f"gpu-01 {one}", f"[gpu-01]:2222 {other}", f"@revoked gpu-01 {revoked}", f"gpu-01 {revoked}")
@@ -366,8 +458,8 @@ def test_the_keys_are_those_that_ssh_would_look_for(ssh, etc, tmp_path):
     assert known_hosts.keys(command, "gpu-01") == [one], "names may be hashed"
 
 
-def test_where_nobody_can_be_asked_no_key_is_known(ssh):
-    path, command = ssh
+def test_where_nobody_can_be_asked_no_key_is_known(asked):
+    path, command = asked
     assert known_hosts.keys(command, "gpu-01") == []
     path.write_text("gpu-01 nonsense\n\0\n")
     assert known_hosts.keys(command, "gpu-01") == []

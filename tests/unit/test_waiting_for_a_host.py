@@ -37,12 +37,13 @@ def ask():
     """Ask a host that answers as told, with what the attempt before returned."""
 
     def run(answer, before=None, register="found", **options):
+        variables = {"inventory_hostname": "h1"}
         action = object.__new__(Asking)
         action.answer = answer
         action._connection = SimpleNamespace(transport="local")
         arguments = {"run_id": "r1", "timeout": 0} | options
         action._task = SimpleNamespace(args=arguments, register=register, check_mode=False)
-        return action.run(None, {"found": before} if before else {})
+        return action.run(None, variables | ({"found": before} if before else {}))
 
     return run
 
@@ -63,6 +64,30 @@ def test_an_answer_is_given_as_it_is(ask):
     assert ask(finished, patience=60) == finished
     refused = {"failed": True, "msg": "no; mend it"}
     assert ask(refused, patience=60) == refused
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept"),
+    [
+        (RUNNING, True),
+        (LOST, True),
+        ({"failed": True, "msg": "runs of Scenario A: it did not start; run it by hand to see why"}, True),
+        ({"failed": True, "msg": "no", "scenario_a_planned": {"would": "refuse", "detail": "no"}}, False),
+        ({"run_id": "r2", "scenario_a_progress": PROGRESS | {"run_id": "r2", "state": "running"}}, False),
+    ],
+)
+def test_a_challenge_is_kept_unless_the_host_says_that_its_run_did_not_begin(ask, tmp_path, answer, kept):
+    ask(answer, state="started", state_dir=str(tmp_path))
+    assert (tmp_path / "challenges/h1/r1").exists() == kept
+
+
+@pytest.mark.parametrize("how", ["note", "folder", "host"])
+def test_a_challenge_that_cannot_be_noted_is_one_line_and_nothing_is_asked(ask, tmp_path, how):
+    path = tmp_path / "challenges" / ("h1/r1" if how == "note" else "h1" if how == "folder" else "")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("x")
+    with pytest.raises(AnsibleActionFail, match=r"^no challenge for the run in [^\n]+$"):
+        ask(AssertionError(), state="started", state_dir=str(tmp_path))
 
 
 @pytest.mark.parametrize("answer", [{"scenario_a_progress": "x"}, {}, {"run_id": "../x"}])
