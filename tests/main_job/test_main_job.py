@@ -85,7 +85,7 @@ def test_a_failed_phase_is_named_and_leaves_its_evidence(failed, state):
     assert record["failure"]["phase"] == "image_build"
     assert any("provisioner/none" in line for line in record["failure"]["last_lines"])
     assert record["timings"]["compile"] is None
-    (folder,) = state.glob(f"**/{record['run_id']}")
+    (folder,) = state.glob(f"runs/*/{record['run_id']}")
     assert "provisioner/none" in Evidence(folder).text("scenario_a.log")
     assert "image_build" in failed.stderr
     assert "Traceback" not in failed.stderr
