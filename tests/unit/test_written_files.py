@@ -36,7 +36,7 @@ def test_a_pipe_gets_what_is_written_and_stays_a_pipe(pipe):
             break
         except ProvisionerError as error:  # the reader is not there yet
             assert "nobody reads from it" in str(error)
-    reader.join()
+    reader.join(timeout=60)  # where the pipe was replaced, nothing ever comes
     assert came == [b"new"] and stat.S_ISFIFO(path.stat().st_mode)
     assert [each.name for each in path.parent.iterdir() if "pipe" in each.name] == ["pipe"]
 
