@@ -227,6 +227,8 @@ def test_one_that_is_cut_off_or_huge_is_refused(elsewhere, sent, tmp_path):
 def three(packed, cli, state, tmp_path):
     """An export of three runs with evidence, and what a state directory has of them by host."""
     run, contents = archive.of_host(packed)
+    # Without the times of its objects, by which one run is known under another name.
+    contents = {name: content for name, content in contents.items() if not name.endswith("/ninja_log")}
     for number in (1, 2, 3):
         folder = state / f"runs/h{number}" / run
         folder.mkdir(parents=True)
