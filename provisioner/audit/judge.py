@@ -73,8 +73,9 @@ def _check(rule: Rule, evidence: Evidence, made_of: ShippedSet | None, untold: f
         # Files that were superseded when the run began are no way around what is asked since.
         what = f"the files that ran did not make {unmade[0]} yet"
         return _of(rule.name, [Finding(SKIP, what, "files")], "yes" if late else "made_before")
-    if rule.evidence & untold:
-        name = min(rule.evidence & untold)
+    lacking = sorted((rule.evidence | rule.reads) & untold)
+    if lacking:
+        name = lacking[0]
         return _of(rule.name, [Finding(SKIP, f"the host could not tell what {name} would", name)])
     return _of(rule.name, _found(rule.check, evidence))
 

@@ -61,8 +61,8 @@ class Rule:
     """One check: a function whose docstring's first line is the claim.
 
     `since` is the number of the rules that first asked it in this form; `runtimes` and `scenarios` are those it applies
-    to, all where empty; `evidence` is what it reads that not every shipped set makes, or that a host may fail to tell,
-    by the names in shipped.EVIDENCE.
+    to, all where empty; `evidence` is what it reads that not every shipped set makes, and `reads` what else it needs,
+    by the names in shipped.EVIDENCE: a host may fail to tell either.
     """
 
     check: Callable[[Evidence], Findings]
@@ -70,6 +70,7 @@ class Rule:
     scenarios: frozenset[str] = EVERY
     since: int = 1
     evidence: frozenset[str] = frozenset()
+    reads: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -95,19 +96,19 @@ RULES = (
     Rule(configuration.configuration_has_no_shortcut, OF_IMAGES),
     Rule(configuration.configuration_in_force_is_the_one_laid_down, OF_IMAGES),
     Rule(configuration.no_builder_image, OF_IMAGES),
-    Rule(base.base_is_one_import, OF_IMAGES, since=2, evidence=OF_LAYERS),
+    Rule(base.base_is_one_import, OF_IMAGES, since=2, reads=OF_LAYERS),
     Rule(base.base_is_vouched_for, OF_IMAGES, since=2, evidence=frozenset({base.FILES})),
     Rule(base.base_sets_nothing_of_its_own, OF_IMAGES, since=2),
     Rule(base.nothing_was_ready_in_the_base, OF_IMAGES, since=2, evidence=frozenset({base.FILES})),
     Rule(base.settings_are_the_dockerfiles, OF_IMAGES, since=2),
     Rule(image.no_shortcut_image, OF_IMAGES),
     Rule(image.no_cached_layer, OF_IMAGES),
-    Rule(image.layers_are_new, OF_IMAGES, evidence=OF_LAYERS),
-    Rule(image.image_is_of_the_dockerfile, OF_IMAGES, evidence=OF_LAYERS),
+    Rule(image.layers_are_new, OF_IMAGES, reads=OF_LAYERS),
+    Rule(image.image_is_of_the_dockerfile, OF_IMAGES, reads=OF_LAYERS),
     Rule(image.nothing_else_was_pulled, OF_IMAGES),
-    Rule(image.container_is_of_the_image, OF_IMAGES, evidence=OF_LAYERS),
+    Rule(image.container_is_of_the_image, OF_IMAGES, reads=OF_LAYERS),
     Rule(configuration.container_is_as_configured, OF_IMAGES),
-    Rule(container.build_is_in_log_and_events, OF_IMAGES, since=2, evidence=SUMMED_AGAIN | OF_LAYERS),
+    Rule(container.build_is_in_log_and_events, OF_IMAGES, since=2, evidence=SUMMED_AGAIN, reads=OF_LAYERS),
     Rule(container.container_is_what_was_asked_for, OF_IMAGES, since=2, evidence=SUMMED_AGAIN),
     Rule(compile.nothing_was_there_before),
     Rule(compile.compiled_once),
@@ -116,7 +117,7 @@ RULES = (
     Rule(compile.no_compiler_cache),
     Rule(compile.compilers_are_genuine),
     Rule(tools.compilers_are_of_packages, OF_IMAGES, since=2),
-    Rule(tools.tools_are_of_packages, since=2, evidence=frozenset({tools.TOOLS, base.FILES})),
+    Rule(tools.tools_are_of_packages, since=2, evidence=frozenset({tools.TOOLS}), reads=frozenset({base.FILES})),
     Rule(base.wheels_are_those_of_the_bundle, since=2, evidence=frozenset({base.SUMS})),
     Rule(tools.nothing_was_put_before_python, OF_IMAGES, since=2),
     Rule(tools.the_compile_saw_the_images_variables, OF_IMAGES, since=2),

@@ -6,7 +6,7 @@ import re
 
 import evidence_sample
 import pytest
-from test_audit_cheats import appended, both, changed, edit, edited, failed, judge
+from test_audit_cheats import appended, at, both, changed, edit, edited, failed, judge
 
 from provisioner.audit.judge import judge as audit
 from provisioner.evidence import Evidence
@@ -193,6 +193,11 @@ def of_user(folder):
         made[0]["Config"]["Env"] = [*own, *(one for one in made[0]["Config"]["Env"] if "XFORMERS_" not in one)]
 
     changed("container_inspect.json", with_own)(folder)
+    edit(
+        at(folder, "NINJA/environment"),
+        "^XFORMERS_FORK_URL=.*$",
+        "XFORMERS_FORK_URL=https://***@git.example/me/xformers.git\nXFORMERS_REF=my/branch",
+    )
     settings = folder / "files/benchmarking/scenario_a.env"
     for name, value in variables.items():
         edit(settings, f"^{name}=.*$", f"{name}={value}")
@@ -239,11 +244,7 @@ def test_an_honest_source_is_not_accused(folder, name):
 
 
 def test_an_unknown_commit_is_told_as_one(folder):
-    for name in ("commit.txt", CLONED, COMPILED):
-        path = folder / name
-        path.write_text(re.sub(r"^(commit )?7f05920\w*", rf"\g<1>{OTHER}", path.read_text()))
-    for name in ("scenario_a.log", "packages.json", "environment.json"):
-        edit(folder / name, r"(0\.0\.35\+)[0-9a-f]{7}", rf"\g<1>{OTHER[:7]}")
+    unknown_commit(folder)
     evidence_sample.seal(folder)
     check = judge(folder)[1]["source_is_known"]
     assert check.outcome == "pass"

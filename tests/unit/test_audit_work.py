@@ -103,7 +103,7 @@ def unknown_source(folder):
     for name in ("commit.txt", "container/source_after_clone.txt", "container/source_after_compile.txt"):
         path = folder / name
         path.write_text(path.read_text().replace(real, commit))
-    for name in ("scenario_a.log", "packages.json", "environment.json"):
+    for name in ("scenario_a.log", "container/pip.log", "packages.json", "environment.json"):
         log = folder / name
         log.write_text(log.read_text().replace(f"+{real[:7]}", f"+{commit[:7]}"))
     built = folder / "built.json"
