@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from provisioner.audit import laid_down, shipped
 from provisioner.audit.compile import INSTALLED
 from provisioner.audit.finding import Findings, failed, passed, skipped
+from provisioner.audit.image import same_image
 from provisioner.audit.names import CONFIGURATION, DEVCONTAINER, EVENTS, INPUTS, LOG
 from provisioner.audit.whole import HEADING, sums
 from provisioner.evidence import CLOCK_GRAIN
@@ -368,8 +369,11 @@ def engine_tells_the_same_times(evidence: Evidence) -> Findings:
     before = evidence.inspected("base_image_before.json")
     if before and before.get("Id") != base.get("Id"):
         yield failed("the base was another when the run ended", "base_image.json")
-    at_build = {row.get("id") for row in evidence.json_lines("images_at_build.jsonl")}
-    if not before and base.get("Id") in at_build:
+    # The same image may have been there by another name, from another registry.
+    name = str(evidence.run.get("base_image"))
+    names = "digests" if "@" in name else "tags"
+    there = [row for row in evidence.json_lines("images_at_build.jsonl") if row.get("id") == base.get("Id")]
+    if not before and any(same_image(called, name) for row in there for called in row.get(names) or ()):
         yield failed("the base is said to have come with the run, and was there", "base_image_before.json")
     if before and evidence.mapping(INPUTS).get("cold_base"):
         yield failed("the base was to be removed first, and was there", "base_image_before.json")

@@ -334,6 +334,14 @@ def test_a_base_that_came_with_the_run_is_no_cheat(folder):
     assert failed(folder) == set()
 
 
+def test_a_base_that_was_there_by_another_name_is_no_cheat(folder):
+    """As after a run from another registry: by this name it was pulled, and nothing came."""
+    (folder / "base_image_before.json").write_text("[]\n")
+    edit(folder / "images_at_build.jsonl", r"provisioner/cuda:", "mirror.example/provisioner/cuda:")
+    evidence_sample.seal(folder)
+    assert failed(folder) == set()
+
+
 INSIDE_AT_THE_END = ("gpus.txt", "scripts_inside.sha256", "packages.json", "commit.txt", "tree.txt", "environment.json")
 
 
