@@ -78,8 +78,9 @@ use_proxies() {
   if [[ $proxies == *@* ]]; then no_probe=(--default-user-env-probe none); fi
 }
 
-# How the Dev Container CLI builds, both times. With BuildKit and no cache it has the builder ask the registry for the base
-# again, although that is here; one that was made on this host is in none. So the classic builder does it, on every host.
+# How the Dev Container CLI builds, both times: by `docker build`. With its own call of BuildKit and no cache it has the
+# builder ask the registry for the base again, although that is here; one that was made on this host is in none. `docker
+# build` itself is the classic builder, or BuildKit where its plugin is installed (Docker 23 and newer).
 builder=(--buildkit never)
 
 # engine_read: bytes that the engine has read so far, from the network and of what it unpacks; nothing where we may not
