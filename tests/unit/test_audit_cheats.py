@@ -461,6 +461,13 @@ def test_a_cheat_is_caught_by_the_check_that_names_it(folder, check, name):
     assert judge(folder)[0] == "rejected"
 
 
+def test_another_compiler_on_path_that_nobody_calls_is_no_cheat(folder):
+    tools = at(folder, "NINJA/tools")
+    tools.write_text(tools.read_text() + "clang\t/usr/bin/clang\t/usr/lib/llvm-14/bin/clang\n")
+    evidence_sample.seal(folder)
+    assert failed(folder) == []
+
+
 def test_every_check_that_can_fail_has_a_cheat_that_it_catches():
     without = {"run_went_well", "evidence_is_whole"}  # the one never fails, the other is below
     # What came later has its cheats in test_audit_*.py.
