@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -60,3 +61,17 @@ def provisioner() -> Callable[..., Done]:
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, str], Path]:
+    """Give the folder of a run's evidence, unpacked: `unpacked(state, run_id)`."""
+
+    def unpack(state: Path, run_id: str) -> Path:
+        (packed,) = state.glob(f"**/{run_id}/evidence.tar.xz")
+        folder = tmp_path_factory.mktemp("evidence")
+        with tarfile.open(packed) as tar:
+            tar.extractall(folder, filter="data")
+        return folder / run_id
+
+    return unpack

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provisioner.audit import dockerfile
-from provisioner.audit.finding import Findings, failed, passed, skipped, unwritten
+from provisioner.audit.engine import pairs
+from provisioner.audit.finding import Finding, Findings, failed, passed, skipped, unwritten
 from provisioner.audit.names import DEVCONTAINER, DOCKERFILE, LOG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from provisioner.evidence import Evidence
 
 __all__ = [
@@ -71,9 +70,9 @@ VARIABLES = {
 }
 ENTRYPOINTS: tuple[list[str], ...] = ([], ["/opt/nvidia/nvidia_entrypoint.sh"])
 SHELL = re.compile(r"/bin/(?:ba)?sh(?: -o pipefail| -[ceux]+)+")
-# What the distributions' own images have apt do.
 # A site's own certificate authorities, put beside those that pip brings: whom pip believes is no tool.
 AUTHORITIES = re.compile(r"/.*/certifi/cacert\.pem")
+# What the distributions' own images have apt do.
 CLEANS = re.compile(r"rm -f(?: /var/cache/apt/[\w./*]+)+(?: \|\| true)?")
 SIZE = re.compile(r"([\d.]+)([kMGT]?B)")
 UNITS = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
@@ -144,11 +143,8 @@ def _told_otherwise(evidence: Evidence) -> Findings:
 def base_is_vouched_for(evidence: Evidence) -> Findings:
     """The base is the one that its digest, or what made it, says that it is."""
     base, files = _base(evidence), evidence.mapping(FILES)
-    if not evidence.ended("image_build") or not evidence.inspected("image_inspect.json"):
-        yield skipped("the image was not built", FILES)
-        return
-    if not files:
-        yield unwritten(evidence, "what is in the base is not known", FILES)
+    if unseen := _unseen(evidence, files):
+        yield unseen
         return
     if files["image"] != base["Id"]:
         yield failed(f"the files are those of {files['image']}, and the base is {base['Id']}", FILES)
@@ -178,11 +174,18 @@ def base_is_vouched_for(evidence: Evidence) -> Findings:
     yield passed(voucher or f"nothing contradicts it, and nobody vouches for it: {_called(evidence)}", FILES)
 
 
+def _unseen(evidence: Evidence, files: dict[str, Any]) -> Finding | None:
+    """Return what is found where the host did not look into the base; None where it did."""
+    if not evidence.ended("image_build") or not evidence.inspected("image_inspect.json"):
+        return skipped("the image was not built", FILES)
+    return None if files else unwritten(evidence, "what is in the base is not known", FILES)
+
+
 def _not_in_it(base: dict[str, Any], files: dict[str, Any]) -> Findings:
     """Say what a base is told to have that the host did not see in it."""
     if files["files"] < sum(tree["files"] for tree in files["toolkits"].values()) or not files["packages"]:
         yield failed(f"it has {files['files']} files of {files['packages']} packages, fewer than its toolkits", FILES)
-    variables = dict(_pairs((base.get("Config") or {}).get("Env")))
+    variables = dict(pairs((base.get("Config") or {}).get("Env")))
     for name in ("CUDA_HOME", "CUDA_PATH", "CUDA_ROOT"):
         if variables.get(name, LINK) not in {LINK, *files["toolkits"]}:
             yield failed(f"{name} is {variables[name]}, and there is no such toolkit", FILES)
@@ -195,7 +198,7 @@ def base_sets_nothing_of_its_own(evidence: Evidence) -> Findings:
         yield skipped("there is no base image", AFTER)
         return
     config = base.get("Config") or {}
-    for name, value in _pairs(config.get("Env")):
+    for name, value in pairs(config.get("Env")):
         pattern = next((VARIABLES[names] for names in VARIABLES if re.fullmatch(names, name)), None)
         if pattern is None:
             yield failed(f"it sets {name}", AFTER)
@@ -221,15 +224,15 @@ def settings_are_the_dockerfiles(evidence: Evidence) -> Findings:
         yield skipped("the image was not built", where)
         return
     steps = dockerfile.parse(evidence.text(DOCKERFILE))
-    wanted = dict(_pairs((base.get("Config") or {}).get("Env")))
+    wanted = dict(pairs((base.get("Config") or {}).get("Env")))
     for step in steps:
-        wanted |= dict(_pairs(shlex.split(step.arguments) if step.name == "ENV" else ()))
+        wanted |= dict(pairs(shlex.split(step.arguments) if step.name == "ENV" else ()))
     entrypoint = next((json.loads(step.arguments) for step in reversed(steps) if step.name == "ENTRYPOINT"), None)
     for name in (where, "container_image.json"):
         config = evidence.inspected(name).get("Config")
         if config is None:
             continue
-        has = dict(_pairs(config.get("Env")))
+        has = dict(pairs(config.get("Env")))
         for variable in sorted(wanted.keys() | has.keys()):
             if has.get(variable) != wanted.get(variable):
                 yield failed(
@@ -250,11 +253,8 @@ def settings_are_the_dockerfiles(evidence: Evidence) -> Findings:
 def nothing_was_ready_in_the_base(evidence: Evidence) -> Findings:
     """Before the Dockerfile's first step there was no torch, triton, xformers or object, and nothing that meddles."""
     files = evidence.mapping(FILES)
-    if not evidence.ended("image_build") or not evidence.inspected("image_inspect.json"):
-        yield skipped("the image was not built", FILES)
-        return
-    if not files:
-        yield unwritten(evidence, "what is in the base is not known", FILES)
+    if unseen := _unseen(evidence, files):
+        yield unseen
         return
     for key, what in (
         ("ready", "{} was there"),
@@ -426,9 +426,3 @@ def known() -> dict[str, Any]:
     """Return what the rules know of bases: see the file's own words."""
     document: dict[str, Any] = json.loads(KNOWN.read_text(encoding="utf-8"))
     return document
-
-
-def _pairs(environment: Iterable[str] | None) -> Iterator[tuple[str, str]]:
-    for entry in environment or ():
-        name, _, value = entry.partition("=")
-        yield name, value

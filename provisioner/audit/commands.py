@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 
 from provisioner.audit.compile import CACHES
 from provisioner.audit.finding import Findings, failed, passed, skipped
-from provisioner.audit.known_sources import asked_inside, clone_folder, known
+from provisioner.audit.known_sources import clone_folder, known
 from provisioner.audit.names import DEVCONTAINER, LOG, PIP_LOG
-from provisioner.audit.work import compiled_by, linked_file, links, name_of, unfinished
+from provisioner.audit.ninja_file import LOG_BEFORE_1_12
+from provisioner.audit.work import linked_file, links, name_of, of_the_compile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from provisioner.audit.ninja_file import Edge
+    from provisioner.audit.work import Compile
     from provisioner.evidence import Evidence
 
 __all__ = ["commands_are_of_the_compile", "nothing_else_was_run", "the_linker_took_the_objects"]
@@ -44,16 +46,11 @@ RUNS = {
     "compile": re.compile(r"env FORCE_CUDA=1 .*python3 -m pip install .* -e .+"),
     "pre_commit": re.compile(r"python3 -m pip install --no-cache-dir .*pre-commit|pre-commit install"),
 }
-# Before ninja 1.12; later ones hash otherwise.
-HASHED_BY_MURMUR = "# ninja log v5"
 
 
-def commands_are_of_the_compile(evidence: Evidence) -> Findings:
+@of_the_compile(inside=True)
+def commands_are_of_the_compile(evidence: Evidence, compiled: Compile) -> Findings:
     """Each edge calls a compiler that was on PATH, for its own input, with nothing of a place of nobody's."""
-    compiled = compiled_by(evidence)
-    if compiled is None or not asked_inside(evidence):
-        yield unfinished(evidence)
-        return
     where, log = compiled.named("build.ninja"), compiled.named("ninja_log")
     on_path = {found for tool in compiled.call.tools for found in (tool.name, tool.path)}
     source = known(evidence)
@@ -74,7 +71,7 @@ def commands_are_of_the_compile(evidence: Evidence) -> Findings:
                 if target not in edge.command:
                     yield failed(f"{name_of(edge)} was not compiled for {target}", where)
     version = re.match(r"1\.(\d+)", str((evidence.mapping("environment.json").get("versions") or {}).get("ninja")))
-    if version and (int(version[1]) < 12) != evidence.text(log).startswith(HASHED_BY_MURMUR):
+    if version and (int(version[1]) < 12) != evidence.text(log).startswith(LOG_BEFORE_1_12):
         yield failed(f"ninja {version[0]} writes no such log", log)
     hashes = _hashes(evidence.text(log))
     for edge, _ in compiled.edges:
@@ -83,12 +80,9 @@ def commands_are_of_the_compile(evidence: Evidence) -> Findings:
     yield passed(f"{len(compiled.edges)} commands", where)
 
 
-def the_linker_took_the_objects(evidence: Evidence) -> Findings:
+@of_the_compile(inside=True)
+def the_linker_took_the_objects(evidence: Evidence, compiled: Compile) -> Findings:
     """What was linked into an extension are the objects of the compile's edges, by a compiler, and nothing that lay."""
-    compiled = compiled_by(evidence)
-    if compiled is None or not asked_inside(evidence):
-        yield unfinished(evidence)
-        return
     made = {output for edge, _ in compiled.edges for output in edge.outputs}
     folders = {clone_folder(evidence), *(folder for edge, _ in compiled.edges for folder in _folders(edge))}
     count = 0
@@ -158,7 +152,7 @@ def _targets(evidence: Evidence) -> list[str]:
 def _hashes(log: str) -> dict[str, int]:
     """Return the hash of each output's command; none of versions that hash otherwise."""
     lines = log.splitlines()
-    if not lines or lines[0].strip() != HASHED_BY_MURMUR:
+    if not lines or lines[0].strip() != LOG_BEFORE_1_12:
         return {}
     return {fields[3]: int(fields[4], 16) for fields in (line.split("\t") for line in lines[1:]) if len(fields) == 5}
 

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from provisioner.audit import devcontainer_keys as allowed
+from provisioner.audit.engine import pairs
 from provisioner.audit.finding import Findings, failed, match, passed, skipped
 from provisioner.audit.names import BUILDERS, CONFIGURATION, DOCKERFILE, MERGED
 
@@ -84,8 +85,8 @@ def container_is_as_configured(evidence: Evidence) -> Findings:
             yield failed(f"{mount.get('Source') or mount.get('Name')} is mounted", where)
         elif not own and mount.get("RW") and not sources[mount["Source"]]:
             yield failed(f"{mount['Source']} is mounted so that it can be written to", where)
-    known = dict(_pairs(image.get("Config", {}).get("Env")))
-    for name, value in _pairs(container.get("Config", {}).get("Env")):
+    known = dict(pairs(image.get("Config", {}).get("Env")))
+    for name, value in pairs(container.get("Config", {}).get("Env")):
         if name not in allowed.VARIABLES and known.get(name) != value:
             yield failed(f"the variable {name} is set", where)
     yield passed("no mount and no variable beyond Scenario A's", where)
@@ -138,12 +139,6 @@ def _fits(parts: list[str], text: str) -> bool:
             return False
         place = found + len(part)
     return True
-
-
-def _pairs(environment: list[str] | None) -> Iterator[tuple[str, str]]:
-    for entry in environment or ():
-        name, _, value = entry.partition("=")
-        yield name, value
 
 
 def _keys(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:

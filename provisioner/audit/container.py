@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from provisioner.audit import devcontainer_keys as allowed
 from provisioner.audit import dockerfile
+from provisioner.audit.engine import same_image
 from provisioner.audit.finding import Findings, failed, passed, skipped
-from provisioner.audit.image import EMPTY_LAYER, same_image
-from provisioner.audit.names import CONFIGURATION, DOCKERFILE, INPUTS, LOG
+from provisioner.audit.image import EMPTY_LAYER, base_before_build
+from provisioner.audit.names import CONFIGURATION, DOCKERFILE, INPUTS, LOG, LOGIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,6 @@ ENGINE_EVENTS = "docker_events.jsonl"
 EVIDENCE = "/scenario-a-evidence"
 # Where the image keeps software, or a user's programs: a mount is for sources, and none lies over these.
 OF_SOFTWARE = re.compile(r"/|/(?:usr|bin|sbin|lib\w*|etc|root|workspaces)(?:/.*)?|/home(?:/[^/]+(?:/\..*)?)?")
-LOGIN = re.compile(r"://[^/@\s]*@")
 RIGHTS = frozenset({"SYS_PTRACE", "CAP_SYS_PTRACE"})
 # What a log's line has before what was said: the time, and the Dev Container CLI's own where it adds one.
 STAMP = re.compile(r"^\S+ (?:\[\S+\] )?")
@@ -102,7 +102,7 @@ def _variables(evidence: Evidence, container: dict[str, Any], configuration: dic
     inside = dict(entry.split("=", 1) for entry in container["Config"].get("Env") or [])
     for name, value in wanted.items():
         for has in (inside, configuration.get("containerEnv") or {}):
-            if LOGIN.sub("://", str(has.get(name) or "")) != LOGIN.sub("://", str(value or "")):
+            if LOGIN.sub("", str(has.get(name) or "")) != LOGIN.sub("", str(value or "")):
                 yield f"{name} is {has.get(name)}, and the run has {value or 'none'}"
 
 
@@ -139,19 +139,13 @@ def _start(evidence: Evidence, container: dict[str, Any], configuration: dict[st
     told = (config.get("Labels") or {}).get("devcontainer.config_file")
     if told != own_file:
         yield f"its configuration is {told}"
-    name, told_name = (
-        config.get("Hostname"),
-        any(str(config.get("Hostname")) in str(one) for one in _arguments(configuration)),
-    )
+    name = config.get("Hostname")
+    told_name = any(str(name) in str(one) for one in configuration.get("runArgs") or [])
     of_host = evidence.run.get("host") if container["HostConfig"].get("NetworkMode") == "host" else None
     if name not in {container["Id"][:12], of_host} and not told_name:
         yield f"it calls itself {name}"
     if not (container.get("State") or {}).get("Running"):
         yield "it did not run any more when it was asked"
-
-
-def _arguments(configuration: dict[str, Any]) -> list[Any]:
-    return configuration.get("runArgs") or []
 
 
 # ---- the build -------------------------------------------------------------------------------------------------------
@@ -203,8 +197,7 @@ def _during(evidence: Evidence, event: dict[str, Any], window: tuple[float, floa
 
 def _new_layers(evidence: Evidence, image: dict[str, Any], history: str) -> int:
     """Return how many layers with something in them lie above the base, or above the image that was built."""
-    base = evidence.inspected("base_image_before.json") or evidence.inspected("base_image.json")
-    below = base if history.startswith("image_") else evidence.inspected("image_inspect.json")
+    below = base_before_build(evidence) if history.startswith("image_") else evidence.inspected("image_inspect.json")
     layers = (image.get("RootFS") or {}).get("Layers") or []
     known = len((below.get("RootFS") or {}).get("Layers") or [])
     return sum(layer != EMPTY_LAYER for layer in layers[known:])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from provisioner.audit import dockerfile
+from provisioner.audit.engine import moment, same_image
 from provisioner.audit.finding import Findings, failed, passed, skipped
 from provisioner.audit.names import DOCKERFILE, LOG, SHORTCUT
 
@@ -61,7 +61,7 @@ def layers_are_new(evidence: Evidence) -> Findings:
     """Every layer above the base was made within this run's build; none was in any image before it."""
     where = "image_inspect.json"
     layers = _layers(evidence.inspected(where))
-    base = _layers(_base(evidence))
+    base = _layers(base_before_build(evidence))
     if not layers or not base:
         yield skipped("the image was not built", where)
         return
@@ -130,7 +130,7 @@ def container_is_of_the_image(evidence: Evidence) -> Findings:
     if container.get("Image") != evidence.inspected(where).get("Id") or layers[: len(built)] != built:
         yield failed("the container's image does not stand on the one that was built", where)
     window = evidence.window("container_up")
-    if not evidence.within(_moment(container.get("Created")), window):
+    if not evidence.within(moment(container.get("Created")), window):
         yield failed(f"the container is of {container.get('Created')}", "container_inspect.json")
     history = "container_image_history.jsonl"
     rows = evidence.json_lines(history)
@@ -150,7 +150,7 @@ def container_is_of_the_image(evidence: Evidence) -> Findings:
     yield passed("created in this run from the image that it built", where)
 
 
-def _base(evidence: Evidence) -> dict[str, Any]:
+def base_before_build(evidence: Evidence) -> dict[str, Any]:
     """The base as it was before the build, or as the build pulled it."""
     return evidence.inspected("base_image_before.json") or evidence.inspected("base_image.json")
 
@@ -175,20 +175,5 @@ def _acted(event: dict[str, Any]) -> tuple[str, str]:
     return str(event.get("Action") or event.get("status")), str(actor.get("ID") or event.get("id"))
 
 
-def same_image(name: str, base: str) -> bool:
-    """Tell whether a name means the base: with or without its registry, the tag latest, or a digest of it."""
-
-    def short(image: str) -> str:
-        image = image.removeprefix("docker.io/").removeprefix("library/")
-        return image if set(":@") & set(image.rpartition("/")[2]) else f"{image}:latest"
-
-    return short(name) == short(base) or name.partition("@")[0] == base.partition("@")[0].rpartition(":")[0]
-
-
-def _moment(text: Any) -> float:
-    """Seconds since the epoch of a time that the engine wrote; it has nine digits, Python reads six."""
-    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", str(text))).timestamp()
-
-
 def _created(row: dict[str, Any]) -> float:
-    return _moment(row["CreatedAt"])
+    return moment(row["CreatedAt"])

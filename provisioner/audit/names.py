@@ -17,6 +17,8 @@ EVENTS = "events.jsonl"
 # The runtime that has an image and a container.
 DEVCONTAINER = "devcontainer"
 
+# What a URL may have before its host, which is nobody's business.
+LOGIN = re.compile(r"(?<=://)[^/@\s]*@")
 BUILDERS = re.compile(BUILDER_IMAGES)
 # The name of an image, less its tag: the devcontainer's own, and those that its wheels were built in.
 SHORTCUT = re.compile(r"(?:^|/)xformers-(?:devcontainer|dependency-downloader|builder)(?:[:@]|$)")

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Edge", "parse"]
+__all__ = ["LOG_BEFORE_1_12", "Edge", "parse"]
+
+LOG_BEFORE_1_12 = "# ninja log v5"
+"""How the log of ninja before 1.12 begins; later ones hash and note times otherwise."""
 
 # A line that ends in an odd number of `$` goes on in the next, less its indentation.
 CONTINUED = re.compile(r"(?<!\$)((?:\$\$)*)\$\n[ ]*")

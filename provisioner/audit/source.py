@@ -12,7 +12,7 @@ from provisioner.audit import ninja_file
 from provisioner.audit.compile import INSTALLED
 from provisioner.audit.finding import Finding, Findings, failed, passed, skipped
 from provisioner.audit.known_sources import asked_inside, built_facts, clone_folder, load
-from provisioner.audit.names import DEVCONTAINER, LOG, PIP_LOG
+from provisioner.audit.names import DEVCONTAINER, LOG, LOGIN, PIP_LOG
 
 if TYPE_CHECKING:
     from provisioner.evidence import Evidence
@@ -26,7 +26,6 @@ BUILT = "built.json"
 DEFAULT_USERNAME = "alexchesser"
 HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 CLONE = re.compile(r"\+ (git clone .*)$")
-LOGIN = re.compile(r"(?<=://)[^/@\s]*@")
 # xformers' own version names the commit that it was made of: 0.0.35+7f05920.d20261129.
 VERSION = re.compile(r"\+([0-9a-f]{7,40})\.d(\d{8})\b")
 # What is compiled, and what says how. Other tracked files a build may write anew, such as lists of what is installed.

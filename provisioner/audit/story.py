@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from provisioner.audit import laid_down, shipped
 from provisioner.audit.compile import INSTALLED
+from provisioner.audit.engine import moment as time_of
+from provisioner.audit.engine import same_image
 from provisioner.audit.finding import Findings, failed, passed, skipped
-from provisioner.audit.image import same_image
 from provisioner.audit.names import CONFIGURATION, DEVCONTAINER, EVENTS, INPUTS, LOG
 from provisioner.audit.whole import HEADING, sums
 from provisioner.evidence import CLOCK_GRAIN
@@ -293,7 +294,7 @@ def log_tells_the_same_times(evidence: Evidence) -> Findings:
         yield failed("the log's time goes back", f"{LOG}:{backwards[0]}")
     for number, (line, moment) in enumerate(zip(evidence.log, times, strict=True), 1):
         # The Dev Container CLI's own time of a line, which is mostly the same to the second.
-        if line[24:27] == " [2" and line[26:45] != line[:19] and abs(_moment(line[26:50]) - moment) > LAG:
+        if line[24:27] == " [2" and line[26:45] != line[:19] and abs(time_of(line[26:50]) - moment) > LAG:
             yield failed(f"the line is of {line[26:50]}", f"{LOG}:{number}")
     headings = [
         (found[1], times[number], number + 1)
@@ -305,7 +306,7 @@ def log_tells_the_same_times(evidence: Evidence) -> Findings:
         yield failed("the phases are not those that began, in their order", LOG)
         return
     for event, (name, moment, number) in zip(begun, headings, strict=True):
-        if abs(_moment(event["time"]) - moment) > LAG:
+        if abs(time_of(event["time"]) - moment) > LAG:
             yield failed(f"{name} began at {event['time']} by the events", f"{LOG}:{number}")
     begin, end = evidence.window("run") or (0.0, 0.0)
     started = evidence.started.timestamp()
@@ -360,11 +361,11 @@ def engine_tells_the_same_times(evidence: Evidence) -> Findings:
         yield skipped("the run did not get to its end, or the engine did not tell", CONTAINER)
         return
     begun = (container.get("State") or {}).get("StartedAt")
-    if container.get("RestartCount") or not evidence.within(_moment(begun), (up[0], cloned), CLOCK_GRAIN):
+    if container.get("RestartCount") or not evidence.within(time_of(begun), (up[0], cloned), CLOCK_GRAIN):
         yield failed(f"the container was started at {begun}, not once and before the clone", CONTAINER)
-    if not evidence.within(_moment(image.get("Created")), evidence.window("image_build"), SECOND):
+    if not evidence.within(time_of(image.get("Created")), evidence.window("image_build"), SECOND):
         yield failed(f"the image is of {image.get('Created')}", "image_inspect.json")
-    if used.get("Id") != image.get("Id") and not evidence.within(_moment(used.get("Created")), up, SECOND):
+    if used.get("Id") != image.get("Id") and not evidence.within(time_of(used.get("Created")), up, SECOND):
         yield failed(f"the container's image is of {used.get('Created')}", "container_image.json")
     before = evidence.inspected("base_image_before.json")
     if before and before.get("Id") != base.get("Id"):
@@ -395,15 +396,10 @@ def _events_of_another_time(evidence: Evidence, container: dict[str, Any], windo
     for number, (event, moment) in enumerate(zip(events, moments, strict=True), 1):
         actor = event.get("Actor") or {}
         if actor.get("ID") == container.get("Id") and event.get("Action") == "create":
-            if abs(moment - _moment(container.get("Created"))) > LAG:
+            if abs(moment - time_of(container.get("Created"))) > LAG:
                 yield failed(f"the container was created at {container.get('Created')}", f"{where}:{number}")
             if actor.get("Attributes", {}).get("image") != container["Config"].get("Image"):
                 yield failed("the container was created from another image", f"{where}:{number}")
-
-
-def _moment(text: Any) -> float:
-    """Return a time of day as seconds since the epoch; an engine writes nine digits, Python reads six."""
-    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", str(text))).timestamp()
 
 
 # ---- all of it -------------------------------------------------------------------------------------------------------

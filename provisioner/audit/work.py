@@ -10,6 +10,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from datetime import datetime
+from functools import wraps
 from itertools import islice, pairwise
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,10 +22,12 @@ from provisioner.audit.known_sources import architectures, asked_inside, built_f
 from provisioner.audit.names import LOG, PIP_LOG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from provisioner.audit.ninja_file import Edge
     from provisioner.evidence import Evidence, NinjaCall, Step
+
+    OfCompile = Callable[[Evidence, "Compile"], Findings]
 
 BEFORE, BEHIND = "cpu_before.json", "cpu_after.json"
 BUILT = "built.json"
@@ -112,17 +115,34 @@ def unfinished(evidence: Evidence) -> Finding:
     return found("the compile was not finished", "container/events.jsonl")
 
 
+def of_the_compile(*, inside: bool) -> Callable[[OfCompile], Callable[[Evidence], Findings]]:
+    """Make a check of what compiled one of the evidence; where nothing did, it finds that.
+
+    `inside` says that it needs what was asked in the container, or the environment, at the end.
+    """
+
+    def asked(check: OfCompile) -> Callable[[Evidence], Findings]:
+        @wraps(check)
+        def of_evidence(evidence: Evidence) -> Findings:
+            compiled = compiled_by(evidence)
+            if compiled is None or (inside and not asked_inside(evidence)):
+                yield unfinished(evidence)
+            else:
+                yield from check(evidence, compiled)
+
+        return of_evidence
+
+    return asked
+
+
 def name_of(edge: Edge) -> str:
     """Return what an edge is called when it is told of: the name of the file that it makes."""
     return PurePosixPath(edge.outputs[0]).name
 
 
-def every_edge_was_built_once(evidence: Evidence) -> Findings:
+@of_the_compile(inside=False)
+def every_edge_was_built_once(evidence: Evidence, compiled: Compile) -> Findings:
     """Every edge of build.ninja is in ninja's log and in pip's output, by its own command, once; nothing else is."""
-    compiled = compiled_by(evidence)
-    if compiled is None:
-        yield unfinished(evidence)
-        return
     where, log = compiled.named("build.ninja"), compiled.named("ninja_log")
     edges = ninja_file.parse(evidence.text(where))
     wanted = Counter(output for edge in edges for output in edge.outputs)
@@ -147,12 +167,9 @@ def every_edge_was_built_once(evidence: Evidence) -> Findings:
     yield passed(f"{len(edges)} edges, each once, by its own command", where)
 
 
-def log_saw_each_edge(evidence: Evidence) -> Findings:
+@of_the_compile(inside=False)
+def log_saw_each_edge(evidence: Evidence, compiled: Compile) -> Findings:
     """Each step came to the host's log, whose lines the host stamps, when ninja's log says that its edge ended."""
-    compiled = compiled_by(evidence)
-    if compiled is None:
-        yield unfinished(evidence)
-        return
     seen = [found for found in map(LOGGED.match, evidence.log) if found]
     told = [command for _, _, command in STEP.findall(evidence.text(PIP_LOG))]
     if len(seen) != len(told):
@@ -168,8 +185,7 @@ def log_saw_each_edge(evidence: Evidence) -> Findings:
 
 def ptxas_told_of_its_work(evidence: Evidence) -> Findings:
     """Where the commands ask ptxas to tell of its work it does, for the architectures of each command and no other."""
-    compiled = compiled_by(evidence)
-    if compiled is None:
+    if compiled_by(evidence) is None:
         yield unfinished(evidence)
         return
     _, *parts = STEP.split(evidence.text(PIP_LOG))
@@ -186,12 +202,9 @@ def ptxas_told_of_its_work(evidence: Evidence) -> Findings:
     yield passed(f"in {len(blocks) - len(silent)} of {len(blocks)} steps that asked", PIP_LOG)
 
 
-def edges_fit_each_other(evidence: Evidence) -> Findings:
+@of_the_compile(inside=False)
+def edges_fit_each_other(evidence: Evidence, compiled: Compile) -> Findings:
     """Each edge's times fit the others': within ninja's, no more at once than jobs, none idle while others wait."""
-    compiled = compiled_by(evidence)
-    if compiled is None:
-        yield unfinished(evidence)
-        return
     log, began, wall = compiled.named("ninja_log"), compiled.window[0], compiled.wall
     status = evidence.mapping(compiled.named("call.json")).get("status")
     if status != 0:
@@ -247,12 +260,9 @@ def _at_once(steps: list[Step]) -> int:
     return most
 
 
-def samples_cover_the_compile(evidence: Evidence) -> Findings:
+@of_the_compile(inside=False)
+def samples_cover_the_compile(evidence: Evidence, compiled: Compile) -> Findings:
     """The samples cover ninja's whole time, in order, as a sampler takes them, with memory as compilers need it."""
-    compiled = compiled_by(evidence)
-    if compiled is None:
-        yield unfinished(evidence)
-        return
     where, (began, ended), samples = compiled.named("samples"), compiled.window, compiled.call.samples
     times = [sample.uptime for sample in samples]
     gaps = [after - before for before, after in pairwise(times)]
@@ -285,12 +295,9 @@ def samples_cover_the_compile(evidence: Evidence) -> Findings:
     yield passed(f"{len(samples)} samples in {compiled.wall:.0f} s", where)
 
 
-def long_edges_were_sampled(evidence: Evidence) -> Findings:
+@of_the_compile(inside=False)
+def long_edges_were_sampled(evidence: Evidence, compiled: Compile) -> Findings:
     """Every edge longer than two sampling intervals is among the samples, at work as its compiler works."""
-    compiled = compiled_by(evidence)
-    if compiled is None:
-        yield unfinished(evidence)
-        return
     where, samples = compiled.named("samples"), compiled.call.samples
     times = [compiled.window[0], *(sample.uptime for sample in samples), compiled.window[1]]
     longest = 0
@@ -319,12 +326,9 @@ def long_edges_were_sampled(evidence: Evidence) -> Findings:
     yield passed(f"{longest} edges were long enough, and each was seen", where)
 
 
-def cpu_seconds_fit(evidence: Evidence) -> Findings:
+@of_the_compile(inside=False)
+def cpu_seconds_fit(evidence: Evidence, compiled: Compile) -> Findings:
     """The CPU seconds are no more than the machine has, and no less than its edges' times and ptxas' own tell."""
-    compiled = compiled_by(evidence)
-    if compiled is None:
-        yield unfinished(evidence)
-        return
     where, cpu = compiled.named("cpu_seconds"), compiled.call.cpu_seconds
     if cpu is None:
         yield failed("the CPU seconds are not told", where)
@@ -341,12 +345,9 @@ def cpu_seconds_fit(evidence: Evidence) -> Findings:
     yield passed(f"{cpu:.0f} CPU seconds in {compiled.wall:.0f} s", where)
 
 
-def host_saw_the_work(evidence: Evidence) -> Findings:
+@of_the_compile(inside=False)
+def host_saw_the_work(evidence: Evidence, compiled: Compile) -> Findings:
     """The host's kernel counted the work, for the machine and for the container: no less than ninja says, no more."""
-    compiled = compiled_by(evidence)
-    if compiled is None:
-        yield unfinished(evidence)
-        return
     before, after = evidence.mapping(BEFORE), evidence.mapping(BEHIND)
     cpu = compiled.call.cpu_seconds or 0.0
     if not before.get("uptime", LATE * 1e9) <= compiled.window[0] <= compiled.window[1] <= after.get("uptime", 0.0):
@@ -386,12 +387,9 @@ def _processors(evidence: Evidence) -> int:
     return max(own, 2 * physical)
 
 
-def work_is_above_its_floor(evidence: Evidence) -> Findings:
+@of_the_compile(inside=True)
+def work_is_above_its_floor(evidence: Evidence, compiled: Compile) -> Findings:
     """The compile cost no less CPU time than its source, compiler and architectures cost on the fastest machines."""
-    compiled = compiled_by(evidence)
-    if compiled is None or not asked_inside(evidence):
-        yield unfinished(evidence)
-        return
     if not evidence.text(AFTER).strip():
         yield skipped("what is inside could not be told", AFTER)  # nothing_is_missing asks why
         return
@@ -411,16 +409,13 @@ def work_is_above_its_floor(evidence: Evidence) -> Findings:
     yield passed(f"{cpu:.0f} CPU seconds, above {floor:.1f} ({of})", where)
 
 
-def objects_were_linked(evidence: Evidence) -> Findings:
+@of_the_compile(inside=True)
+def objects_were_linked(evidence: Evidence, compiled: Compile) -> Findings:
     """Each object was left by its edge, and linked into the extension in use, which has the GPU code of each."""
-    compiled = compiled_by(evidence)
-    if compiled is None or not asked_inside(evidence):
-        yield unfinished(evidence)
-        return
     where = compiled.named("outputs")
     left = {row[0]: row for row in (line.split("\t") for line in evidence.text(where).splitlines()) if len(row) == 3}
     # Version 5 notes when the output was written, later ones when its edge began.
-    noted = evidence.text(compiled.named("ninja_log")).startswith("# ninja log v5")
+    noted = evidence.text(compiled.named("ninja_log")).startswith(ninja_file.LOG_BEFORE_1_12)
     for edge, step in compiled.edges:
         began = compiled.window[0]
         for output in edge.outputs:
@@ -545,12 +540,9 @@ def linked_file(words: list[str]) -> str:
     return words[words.index("-o") + 1]
 
 
-def extension_is_for_its_architectures(evidence: Evidence) -> Findings:
+@of_the_compile(inside=True)
+def extension_is_for_its_architectures(evidence: Evidence, compiled: Compile) -> Findings:
     """The extension in use is the one that was compiled, by its sums, with GPU code for what was asked for."""
-    compiled = compiled_by(evidence)
-    if compiled is None or not asked_inside(evidence):
-        yield unfinished(evidence)
-        return
     extension = _in_use(evidence)
     if not extension:
         yield _not_seen(evidence)

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import subprocess
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -70,12 +69,8 @@ def record(main_job):
 
 
 @pytest.fixture(scope="module")
-def evidence(state, record, tmp_path_factory):
-    (packed,) = state.glob(f"**/{record['run_id']}/evidence.tar.xz")
-    folder = tmp_path_factory.mktemp("evidence")
-    with tarfile.open(packed) as tar:
-        tar.extractall(folder, filter="data")
-    return folder / record["run_id"]
+def evidence(state, record, unpacked):
+    return unpacked(state, record["run_id"])
 
 
 def test_a_failed_phase_is_named_and_leaves_its_evidence(failed, state):

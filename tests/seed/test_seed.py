@@ -5,7 +5,6 @@ The outside world is the lab's own (docs/lab.md says in what it differs); the re
 
 import json
 import re
-import tarfile
 
 import pytest
 
@@ -28,12 +27,8 @@ def record(done, world):
 
 
 @pytest.fixture(scope="module")
-def evidence(state, record, tmp_path_factory):
-    (packed,) = state.glob(f"**/{record['run_id']}/evidence.tar.xz")
-    folder = tmp_path_factory.mktemp("evidence")
-    with tarfile.open(packed) as tar:
-        tar.extractall(folder, filter="data")
-    return folder / record["run_id"]
+def evidence(state, record, unpacked):
+    return unpacked(state, record["run_id"])
 
 
 def test_a_bare_host_comes_to_its_record(record, evidence):

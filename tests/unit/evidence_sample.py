@@ -125,6 +125,14 @@ def give_gpu(folder: Path, event: str = "end", printed: str = "", **told: object
     log.write_text(found.sub(lambda line: "\n".join(line[1] + text for text in lines), log.read_text()))
 
 
+def copy_with_gpu(target: Path) -> Path:
+    """Copy the sample, as the evidence of a host with a GPU."""
+    copy(target)
+    give_gpu(target)
+    seal(target)
+    return target
+
+
 def cut(text: str) -> str:
     """Keep the lines that a check reads, and what fits of each; of what was installed all."""
     kept = (line for line in text.splitlines() if KEPT.search(line))

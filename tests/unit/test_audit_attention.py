@@ -27,10 +27,7 @@ OTHER = "0" * 64
 
 @pytest.fixture
 def folder(tmp_path):
-    made = evidence_sample.copy(tmp_path / "run")
-    evidence_sample.give_gpu(made)
-    evidence_sample.seal(made)
-    return made
+    return evidence_sample.copy_with_gpu(tmp_path / "run")
 
 
 # ---- ways to alter it ------------------------------------------------------------------------------------------------

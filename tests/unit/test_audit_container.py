@@ -17,10 +17,7 @@ LAYER = "sha256:" + "7" * 64
 
 @pytest.fixture
 def folder(tmp_path):
-    made = evidence_sample.copy(tmp_path / "run")
-    evidence_sample.give_gpu(made)
-    evidence_sample.seal(made)
-    return made
+    return evidence_sample.copy_with_gpu(tmp_path / "run")
 
 
 def made(**what):

@@ -12,9 +12,7 @@ from provisioner.evidence import Evidence
 
 @pytest.fixture
 def folder(tmp_path):
-    made = evidence_sample.copy(tmp_path / "run")
-    evidence_sample.give_gpu(made)
-    evidence_sample.seal(made)
+    made = evidence_sample.copy_with_gpu(tmp_path / "run")
     collect.of_evidence(made, "somehost")
     return made
 

@@ -26,10 +26,7 @@ EPOCH = re.compile(r"(?<![\w.])1[7-9]\d{8}(?:\d{9}|\.\d{9}|\.\d\d?)(?![\w.])")
 
 @pytest.fixture
 def folder(tmp_path):
-    made = evidence_sample.copy(tmp_path / "run")
-    evidence_sample.give_gpu(made)
-    evidence_sample.seal(made)
-    return made
+    return evidence_sample.copy_with_gpu(tmp_path / "run")
 
 
 def failed(folder, rules=RULES):
