@@ -453,11 +453,25 @@ def nothing_is_missing(evidence: Evidence) -> Findings:
 
 
 def untold(evidence: Evidence) -> frozenset[str]:
-    """Return the files that are empty where the log says that a command which gives evidence failed."""
-    if not any(map(GAVE_NOTHING.match, evidence.log)):
+    """Return the files without content that the host could not write.
+
+    The log says so where a command that gives evidence failed. A run that was cut off before it summed its evidence,
+    by a power cut say, came to write only some of it.
+    """
+    if evidence.outcome != "ok" and not sums(evidence.text("manifest.sha256")):
+        names = set(shipped.EVIDENCE)
+    elif any(map(GAVE_NOTHING.match, evidence.log)):
+        names = {name for name, is_file in evidence.entries.items() if is_file}
+    else:
         return frozenset()
-    names = (name for name, is_file in evidence.entries.items() if is_file and name not in MAY_BE_EMPTY)
-    return frozenset(name for name in names if not evidence.content(name).strip())
+    return frozenset(name for name in names - MAY_BE_EMPTY if not _has_content(evidence, name))
+
+
+def _has_content(evidence: Evidence, name: str) -> bool:
+    """Return whether a file has anything in it; a folder has."""
+    if evidence.entries.get(name):
+        return bool(evidence.content(name).strip())
+    return any(entry.startswith(f"{name}/") for entry in evidence.entries)
 
 
 def _not_there(evidence: Evidence, wanted: Iterable[str]) -> tuple[list[str], list[str]]:

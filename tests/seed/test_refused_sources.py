@@ -66,7 +66,7 @@ CERTIFICATES = {
 }
 NOWHERE = {
     "scenario_a_username=nobody-there": ["nobody-there/xformers.git does not exist or is private"],
-    "scenario_a_base_image=nvidia/cuda:0.1": ["answers 404", "there is no such image"],
+    "scenario_a_base_image=nvidia/cuda:12.8.99-devel-ubuntu22.04": ["answers 404", "there is no such image"],
     "devcontainer_cli_nodesource_url=https://deb.nowhere.invalid/x": ["DNS does not find deb.nowhere.invalid"],
     "site_https_proxy=http://127.0.0.1:1": ["Connection refused", "site_https_proxy"],
 }

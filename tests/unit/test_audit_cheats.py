@@ -593,6 +593,50 @@ def test_a_run_that_was_interrupted_anywhere_is_incomplete_and_accused_of_nothin
         assert judge(cut)[0] == "incomplete"
 
 
+# The files that a host writes when its run has ended, in that order; `cut_off` removes them.
+AT_THE_END = (
+    "cpu_after.json",
+    "scripts_after.sha256",
+    "built.json",
+    "host_gpus.txt",
+    "images_after.jsonl",
+    "base_image.json",
+    "base_image_history.jsonl",
+    "image_inspect.json",
+    "image_history.jsonl",
+    "devcontainer_configuration.json",
+    "container_inspect.json",
+    "container_image.json",
+    "container_image_history.jsonl",
+    "container_diff.txt",
+    "gpus.txt",
+    "scripts_inside.sha256",
+    "packages.json",
+    "commit.txt",
+    "tree.txt",
+    "environment.json",
+    "toolchain.json",
+    "base_files.json",
+    "manifest.sha256",
+)
+
+
+@pytest.mark.parametrize("half_written", AT_THE_END)
+def test_a_power_cut_while_the_evidence_is_written_accuses_nobody(folder, half_written):
+    """The file that is being written is empty then, and those after it are not there."""
+    for name in AT_THE_END[AT_THE_END.index(half_written) :]:
+        (folder / name).unlink(missing_ok=True)
+    (folder / half_written).write_text("")
+    (folder / "manifest.sha256").unlink(missing_ok=True)
+    edit(folder / "events.jsonl", '"end","phase":"run"', '"x","phase":"run"')
+    lines = (folder / "events.jsonl").read_text().splitlines()
+    (folder / "events.jsonl").write_text("".join(f"{line}\n" for line in lines if '"x"' not in line))
+    edit_json(folder / "result.json", lambda result: result.clear())
+    edit_json(folder / "result.json", lambda result: result.update(outcome="interrupted", exit_code=None, phase=None))
+    assert failed(folder) == []
+    assert judge(folder)[0] == "incomplete"
+
+
 def test_a_compile_that_failed_is_incomplete_and_accused_of_nothing(folder):
     edit(folder / "container/events.jsonl", '"end","phase":"compile"', '"fail","phase":"compile"')
     lines = (folder / "container/events.jsonl").read_text().splitlines()

@@ -249,12 +249,12 @@ def test_the_same_phases_without_a_container(run, site):
     assert "docker" not in done.stdout
 
 
-def test_the_wheels_that_pip_could_take_and_their_bundles_manifest_are_evidence(run, tmp_path):
+def test_the_wheels_that_pip_could_take_and_their_bundles_manifest_are_evidence(run, site, tmp_path):
     wheels = tmp_path / "bundle/wheels"
     wheels.mkdir(parents=True)
     (wheels / "a b.whl").write_text("a")
     (wheels.parent / "manifest.json").write_text('{"files": {}}')
-    run(SCENARIO_A_WHEELS=str(wheels))
+    run(SCENARIO_A_WHEELS=str(wheels), CUDA_HOME=str(site.cuda))
     assert (run.evidence / "wheels.txt").read_text() == f"{hashlib.sha256(b'a').hexdigest()}  a b.whl\n"
     assert (run.evidence / "bundle.json").read_text() == '{"files": {}}'
     tools = json.loads((run.evidence / "toolchain.json").read_text())["tools"]

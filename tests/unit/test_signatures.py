@@ -5,6 +5,7 @@ import json
 import shutil
 import stat
 import subprocess
+import tarfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -413,9 +414,10 @@ def test_the_receipt_holds_sums_and_keys_and_nothing_of_who_took_it(arrive):
 
 
 def test_anybody_can_verify_by_hand(arrive, tmp_path, etc, state):
-    """As docs/audit.md says."""
+    """As docs/audit.md says, but for tar, which calls xz: not every host has that."""
     folder = arrive()
-    subprocess.run(["tar", "-xf", folder / archive.NAME, "-C", tmp_path], check=True)
+    with tarfile.open(folder / archive.NAME) as packed:
+        packed.extractall(tmp_path, filter="data")
     manifest = tmp_path / RUN / "manifest.sha256"
     signers = tmp_path / "signers"
     signers.write_text(f"gpu-01 {etc[1][0]}\n")
