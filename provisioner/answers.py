@@ -1,7 +1,7 @@
 """The types at the door: what hosts answer, as it must be.
 
 Each function takes what a host's Python answered and returns what is known of it and nothing else, or raises
-WrongAnswerError with a line that says what is wrong with it. The actions in playbooks/action_plugins ask them before
+WrongAnswerError with a line that says what is wrong with it. The actions in plugins/action ask them before
 Ansible sees an answer, so that a wrong one fails its host alone; `events` asks them again. Written by hand, since the
 look of a host that needs nothing must not wait for the import of a library.
 """

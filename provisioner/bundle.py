@@ -200,8 +200,8 @@ def _profiles() -> Path:
 @cache
 def _format() -> Any:
     """The module that hosts check a bundle by: one text for both sides, which Ansible sends to them as it is."""
-    path = ansible_dir() / "playbooks" / "module_utils" / "provisioner_bundle.py"
-    spec = importlib.util.spec_from_file_location("provisioner_bundle", path)
+    path = ansible_dir() / "plugins" / "module_utils" / "bundle.py"
+    spec = importlib.util.spec_from_file_location("bundle_of_hosts", path)
     assert spec and spec.loader  # noqa: S101 - for the type checker
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

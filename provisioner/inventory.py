@@ -240,7 +240,7 @@ def _run(command: list[str], out: BinaryIO, err: BinaryIO) -> tuple[int, int]:
     Raise TimeoutError where it does not come to its end; it ends then, with what it has started.
     """
     with TemporaryDirectory() as folder:
-        environment = ansible_environment().with_file(Path(folder) / "ansible.cfg")
+        environment = ansible_environment().within(Path(folder))
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment, start_new_session=True
         )

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,17 +10,13 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
 import pytest
 
 from provisioner.__main__ import main
 
 DATA = Path(__file__).parent / "data"
-PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
-
-# What runs on a host: there Ansible puts the probes beside its own files, and each module is a program.
-ansible.module_utils.__path__.append(str(PLAYBOOKS / "module_utils"))
-sys.path.append(str(PLAYBOOKS / "library"))
+ROOT = Path(__file__).parents[2]
+MODULES = "ansible_collections.provisioner.gpu_hosts.plugins.modules"
 
 
 @pytest.fixture(autouse=True)
@@ -30,21 +27,15 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-# As Ansible runs a module: with ours beside its own.
-START = f"""
-import runpy, sys, ansible.module_utils
-ansible.module_utils.__path__.append({str(PLAYBOOKS / "module_utils")!r})
-runpy.run_path(sys.argv.pop(1), run_name="__main__")
-"""
-
-
 @pytest.fixture
 def run_module() -> Callable[..., dict[str, Any]]:
-    """Run an Ansible module on this machine: `run_module(path, parameters)` gives what it says; options as Popen's."""
+    """Run a module of ours on this machine: `run_module(name, parameters)` gives what it says; options as Popen's."""
 
-    def run(path: Path, parameters: dict[str, Any], **options: Any) -> dict[str, Any]:
+    def run(name: str, parameters: dict[str, Any], **options: Any) -> dict[str, Any]:
+        environment = {**options.pop("env", os.environ), "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
-            [sys.executable, "-c", START, path],
+            [sys.executable, "-m", f"{MODULES}.{name}"],
+            env=environment,
             input=json.dumps({"ANSIBLE_MODULE_ARGS": parameters}),
             capture_output=True,
             text=True,

@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible.module_utils import provisioner_cuda as cuda
-from ansible.module_utils import provisioner_nvidia as nvidia
+
+from ansible_collections.provisioner.gpu_hosts.plugins.lookup import cuda_misfit
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import cuda, nvidia
 
 ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "playbooks/lookup_plugins"))
-import cuda_misfit  # noqa: E402 - as Ansible finds it
-
 PLAYBOOK = Path(sys.executable).parent / "ansible-playbook"
 SEED = "nvidia/cuda:12.8.0-devel-ubuntu22.04"
 CU128 = [

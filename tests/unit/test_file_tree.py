@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -23,8 +23,7 @@ def lay_down(tmp_path):
     (source / "plain.txt").write_text("{{ not a template }}\n\n")
     (source / "plain.txt").chmod(0o600)
     environment = {
-        "ANSIBLE_LIBRARY": str(PLAYBOOKS / "library"),
-        "ANSIBLE_ACTION_PLUGINS": str(PLAYBOOKS / "action_plugins"),
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT),
         "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
         "ANSIBLE_LOCALHOST_WARNING": "False",
         "LC_ALL": "C.UTF-8",
@@ -35,7 +34,7 @@ def lay_down(tmp_path):
         task = {name: value for name, value in given.items() if value is not None}
         kept = {"content": "{{ done | to_json }}", "dest": str(tmp_path / "done.json"), "mode": "0600"}
         tasks = [
-            {"file_tree": task, "register": "done", "ignore_errors": True, "diff": diff},
+            {"provisioner.gpu_hosts.file_tree": task, "register": "done", "ignore_errors": True, "diff": diff},
             {"ansible.builtin.copy": kept, "check_mode": False},
         ]
         play = tmp_path / "play.yml"

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible.module_utils import provisioner_cuda as cuda
-from ansible.module_utils.provisioner_docker_daemon import BrokenSettingsError
-from ansible.module_utils.provisioner_docker_daemon import parse as daemon_json
 from devcontainers import ACCEPTED, script
 from fuzz import DATA, NASTY, NUMBERS, TEXTS, VALUES, altered, examples, spoilt
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import cuda
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.docker_daemon import BrokenSettingsError
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.docker_daemon import parse as daemon_json
 from provisioner import (
     answers,
     arrival,

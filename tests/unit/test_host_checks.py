@@ -5,27 +5,16 @@ import os
 import shutil
 import subprocess
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ansible.module_utils import provisioner_installation as installation
-from ansible.module_utils.provisioner_apt import lock_holder
-from ansible.module_utils.provisioner_host import Host, RefusalError
 
-PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
-
-
-def loaded(folder):
-    """The module or the action, which has the same name."""
-    spec = spec_from_file_location(f"{folder}_host_checks", PLAYBOOKS / folder / "host_checks.py")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-checks = loaded("library")
+from ansible_collections.provisioner.gpu_hosts.plugins.action import host_checks as action
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import installation
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.apt import lock_holder
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host, RefusalError
+from ansible_collections.provisioner.gpu_hosts.plugins.modules import host_checks as checks
 
 
 class Module:
@@ -136,7 +125,7 @@ def test_the_engine_s_own_folder_is_the_one_that_counts(host, tmp_path):
     ],
 )
 def test_a_clock_is_off_by_what_cannot_be_the_time_that_asking_takes(most, least, outcome, said):
-    found = loaded("action_plugins").clock(most, least)
+    found = action.clock(most, least)
     assert found["outcome"] == outcome and found["detail"].startswith(said)
     assert bool(found["remedy"]) == (outcome == "warn")
 
@@ -314,7 +303,7 @@ def test_of_an_image_that_does_not_say_its_cuda_and_without_one_nothing_is_said(
 def test_before_a_run_what_does_not_go_together_ends_it(run_module, torch, said):
     given = {"profile": {"network": False, "base_image": "nvidia/cuda:12.8.0-devel-ubuntu22.04"}, "sources_only": True}
     given |= {"pip_calls": [[torch]], "gpu_driver": {"force": False}}
-    told = run_module(PLAYBOOKS / "library/host_checks.py", given).get("msg", "")
+    told = run_module("host_checks", given).get("msg", "")
     assert said in told and bool(told) == bool(said)
 
 

@@ -13,11 +13,9 @@ import pytest
 import yaml
 from ansible.template import trust_as_template
 
+from ansible_collections.provisioner.gpu_hosts.plugins.action import look as action
+
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "playbooks" / "action_plugins"))
-
-import look as action  # noqa: E402
-
 NOWHERE = dict.fromkeys(("path", "apt_settings_path", "environment_path"), "/nonexistent")
 NOWHERE |= dict.fromkeys(("bundle", "sha256", "environment_sha256"), "")
 
@@ -30,7 +28,13 @@ def look(tmp_path):
         inventory = {"all": {"vars": {"ansible_connection": "local"}, "hosts": hosts or {"one": {}}}}
         kept = {"content": "{{ looked | to_json }}", "dest": f"{tmp_path}/{{{{ inventory_hostname }}}}.json"}
         keep = {"copy": kept | {"mode": "0600"}, "vars": {"ansible_python_interpreter": sys.executable}}
-        tasks = [{"look": {"roles": roles if isinstance(roles, str) else list(roles)}, "register": "looked"}, keep]
+        tasks = [
+            {
+                "provisioner.gpu_hosts.look": {"roles": roles if isinstance(roles, str) else list(roles)},
+                "register": "looked",
+            },
+            keep,
+        ]
         playbook = [{"hosts": "all", "gather_facts": False, "vars": variables, "tasks": tasks}]
         (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
         (tmp_path / "look.yml").write_text(yaml.safe_dump(playbook))
@@ -190,9 +194,9 @@ def test_what_we_ship_reads_variables_by_their_names_alone():
     assert set(re.findall(r"lookup\('([^']*)'", read)) == {
         "ansible.builtin.env",
         "ansible.builtin.file",
-        "bundle",
-        "lock",
-        "profile",
+        "provisioner.gpu_hosts.bundle",
+        "provisioner.gpu_hosts.lock",
+        "provisioner.gpu_hosts.profile",
     }
 
 

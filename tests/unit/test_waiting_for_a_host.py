@@ -1,18 +1,13 @@
 """The action plugin scenario_a_run: a host that does not answer is waited for, and not for ever."""
 
-import importlib.util
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action.normal import ActionModule as NormalAction
 
-FILE = Path(__file__).parents[2] / "playbooks/action_plugins/scenario_a_run.py"
-spec = importlib.util.spec_from_file_location("action_scenario_a_run", FILE)
-plugin = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(plugin)
+from ansible_collections.provisioner.gpu_hosts.plugins.action import scenario_a_run as plugin
 
 PROGRESS = {"run_id": "r1", "phase": "clone", "elapsed": 2.0, "phase_elapsed": 1.0, "done": None, "total": None}
 RUNNING = {"run_id": "r1", "scenario_a_progress": PROGRESS | {"state": "running"}}

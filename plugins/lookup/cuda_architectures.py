@@ -1,0 +1,17 @@
+"""Lookup `cuda_architectures`: a list of architectures as people write it, with torch's names for them as numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import cuda  # the same file as on hosts
+
+
+class LookupModule(LookupBase):
+    """Gives each list of `terms` in numbers: "Hopper" is 9.0+PTX."""
+
+    def run(self, terms: list[str], *_: Any, **__: Any) -> list[str]:
+        """Replace the names."""
+        return [cuda.numbers(str(text)) for text in terms]

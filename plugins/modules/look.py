@@ -1,0 +1,61 @@
+#!/usr/bin/python
+"""What `ansible-doc look` and the linters read; the action plugin of this name is what runs."""
+
+DOCUMENTATION = r"""
+module: look
+short_description: What is off on a host, for several roles at once
+description:
+  - Asks the probe of each role, C(module_utils/provisioner_ROLE.py), how the host differs from what the role wants,
+    which is the variable C(ROLE_wanted). It holds no secrets.
+  - Changes nothing. It needs no gathered facts, so that a host that needs nothing costs one round trip.
+options:
+  roles:
+    description: Names of the roles, or the name of a variable that has the list of them.
+    type: raw
+    required: true
+  busy:
+    description: >-
+      Whether to ask what the host is busy with too, and what comes of it: C(tell) warns of it, C(refuse) fails.
+    type: str
+    choices: [tell, refuse]
+  log:
+    description: The file on the host that what is changed will be noted in; a warning where something is in its way.
+    type: path
+  fact:
+    description: The file on the host that a record will be published in; refused where something is in its way.
+    type: path
+"""
+
+EXAMPLES = r"""
+- name: See what is off about the engine
+  provisioner.gpu_hosts.look:
+    roles: [site, docker_engine]
+  register: looked
+"""
+
+RETURN = r"""
+looks:
+  description: >-
+    For each role C(changes), a list of what, from and to, empty where there is nothing to do; and what else the role's
+    tasks need.
+  type: dict
+  returned: always
+"off":
+  description: The changes of all of these roles together, each with what, from and to.
+  type: list
+  elements: dict
+  returned: always
+busy:
+  description: What is under way on the host and is not ours, a line for each kind; empty where nothing is.
+  type: list
+  elements: str
+  returned: always
+waiting_for:
+  description: Who has which of apt's locks; empty where they are free or there is no apt.
+  type: str
+  returned: always
+reboot_required:
+  description: Whether the host's packages, or the look of a role, want a restart.
+  type: bool
+  returned: always
+"""

@@ -1,0 +1,254 @@
+#!/usr/bin/python
+"""Start a run of Scenario A, detached, or find the one that serves; wait for it; give its evidence."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: scenario_a_run
+short_description: Start, find, await and collect runs of Scenario A
+description:
+  - A run is one folder under C(runs), made by C(benchmarking/scenario_a.sh), which holds the lock while it works.
+  - The run is detached from Ansible, so that it goes on when the connection or the controller is lost; asking again
+    attaches to it.
+options:
+  root:
+    description: The scenario's folder on the host.
+    type: path
+    required: true
+  state:
+    description:
+      - C(planned) only tells what C(started) would find; in check mode it leaves an interrupted run as it is, too.
+      - C(started) makes sure that a run with these inputs is there, finished well or under way.
+      - C(finished) waits until the run has finished or entered another phase, at most O(timeout) seconds. The action
+        plugin of this name goes on waiting where the host does not answer, at most O(patience) seconds, and fails where
+        the run goes on after O(watch) seconds of all its attempts.
+      - C(listed) tells of the run under way and of each that has ended; changes nothing. With O(run_id) it gives that
+        run's evidence, too, if it has ended.
+      - C(packed) gives the evidence of a run that has ended.
+      - C(collected) remembers that a controller has the evidence of a run.
+    choices: [planned, started, finished, listed, packed, collected]
+    default: started
+    type: str
+  input_hash:
+    description: What makes two runs comparable. A finished run with the same is found again.
+    type: str
+    default: ""
+  fresh:
+    description: Start a run although a finished one is there. One under way is attached to all the same.
+    type: bool
+    default: false
+  run_id:
+    description:
+      - The run to wait for, to pack or to note as collected; with C(finished), the newest without it.
+      - With C(started), the name of a run that is started.
+    type: str
+  challenge:
+    description:
+      - With C(started), 64 hex digits that a run which is started makes its attention test's numbers of. The action
+        plugin of this name chooses them, and notes them below O(state_dir) of the controller; without any the host has
+        its own.
+    type: str
+    default: ""
+  state_dir:
+    description: Where the controller keeps runs; for the action plugin of this name, which keeps challenges there.
+    type: path
+  minimum_free_bytes:
+    description:
+      - A run is not started with less free space than this, in bytes, on O(root) or where the engine keeps its images.
+    type: int
+    default: 0
+  runtime:
+    description: What the run happens in; a native one needs no room of an engine's.
+    choices: [devcontainer, native]
+    default: devcontainer
+    type: str
+  timeout:
+    description: How long C(finished) waits at most, in seconds.
+    type: int
+    default: 10
+  patience:
+    description: How long the host may give no answer while it is waited for, in seconds.
+    type: int
+    default: 0
+  watch:
+    description: How long a run is waited for in all, in seconds; 0 is without end.
+    type: int
+    default: 0
+"""
+
+RETURN = r"""
+run_id:
+  description: The run that was found or started; null where none is there (C(planned)).
+  type: str
+  returned: with C(planned), C(started), C(finished) and C(listed), where it is the newest
+scenario_a_progress:
+  description: Where the run stands. Times in seconds since its start; C(done) of C(total) steps of the compile.
+  type: dict
+  returned: when there is a run; with C(listed), when one is under way
+scenario_a_planned:
+  description: With C(planned), what C(started) would do - C(would) is measure, reuse, attach or refuse - and C(detail).
+  type: dict
+  returned: with C(planned)
+scenario_a_ended:
+  description: Runs that have ended, newest first, each with run_id, started_at, outcome, phase, cause and collected.
+  type: list
+  returned: with C(listed)
+archive:
+  description: The run's evidence, a tar.gz in base64.
+  type: str
+  returned: with C(packed), and with C(listed) where it was asked for and can be had
+"""
+
+import subprocess
+import time
+from contextlib import suppress
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import variables
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.engine import Engine
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.run_start import exposed, start, too_full
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.runs import Runs
+
+
+def await_change(runs: Runs, run: str, timeout: int) -> None:
+    """Return when the run has finished or entered another phase, at the latest after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    before = runs.progress(run)["phase"]
+    while time.monotonic() < deadline:
+        now = runs.progress(run)
+        if now["state"] == "finished" or now["phase"] != before:
+            return
+        time.sleep(1)
+        runs.settle()  # where it was cut short meanwhile
+
+
+def attach(module: AnsibleModule, runs: Runs, run: str) -> str:
+    """Return the run under way where it has the module's inputs; fail where it has others."""
+    if runs.described(run).get("input_hash") != module.params["input_hash"]:
+        refuse(module, f"run {run}, with other inputs, is under way; wait for it, or stop it on the host")
+    return run
+
+
+def refuse(module: AnsibleModule, message: str) -> None:
+    """Fail, also as a plan: a run would be refused."""
+    module.fail_json(msg=message, scenario_a_planned={"would": "refuse", "detail": message})
+
+
+def find_or_start(module: AnsibleModule, runs: Runs) -> tuple[str | None, bool]:
+    """Return the run that serves the module's inputs, and whether one had to be started (in check mode: is missing)."""
+    options = module.params
+    run = runs.under_way()
+    if run is not None:
+        return attach(module, runs, run), False
+    if not options["fresh"]:
+        run = runs.finished_well(options["input_hash"])
+        if run is not None:
+            return run, False
+    folders = [runs.root, *(Engine(Host()).folders if options["runtime"] == "devcontainer" else ())]
+    message = exposed(runs.root) or too_full(folders, options["minimum_free_bytes"])
+    if message:
+        refuse(module, message)
+    if options["state"] == "planned":
+        return None, False
+    if module.check_mode:
+        return None, True
+    started = start(runs, options["run_id"], options["input_hash"], options["challenge"])
+    return attach(module, runs, started), started == options["run_id"]
+
+
+def serve(module: AnsibleModule, runs: Runs) -> dict:
+    """Plan or start a run."""
+    planned = module.params["state"] == "planned"
+    if not (planned and module.check_mode):
+        runs.settle()
+    run, changed = find_or_start(module, runs)
+    result = {"changed": changed, "run_id": run}
+    if run:
+        result["scenario_a_progress"] = runs.progress(run)
+    if planned:
+        finished = run and result["scenario_a_progress"]["state"] == "finished"
+        would = ("reuse" if finished else "attach") if run else "measure"
+        result["scenario_a_planned"] = {"would": would, "detail": run or ""}
+    return result
+
+
+def await_run(module: AnsibleModule, runs: Runs) -> dict:
+    """Wait for a run."""
+    runs.settle()
+    run = module.params["run_id"] or next(iter(runs.newest_first()), None)
+    if run is None:
+        return {"run_id": None}
+    await_change(runs, run, module.params["timeout"])
+    return {"run_id": run, "scenario_a_progress": runs.progress(run)}
+
+
+def listed(runs: Runs, wanted: str | None) -> dict:
+    """Tell of all runs, as they are found, and give the evidence of `wanted` where that has a result."""
+    under_way = runs.under_way()
+    ended = []
+    for run in runs.newest_first():
+        if run != under_way and runs.described(run):
+            result = runs.result(run) or runs.interruption(run)
+            ended.append(
+                {"run_id": run, "started_at": runs.described(run)["started_at"], "collected": runs.is_collected(run)}
+                | {name: result.get(name) for name in ("outcome", "phase", "cause")}
+            )
+    found = {"run_id": next(iter(runs.newest_first()), None), "scenario_a_ended": ended}
+    if wanted and runs.result(wanted):
+        with suppress(OSError):  # asking for it alone tells why
+            found["archive"] = runs.packed(wanted)
+    return found | ({"scenario_a_progress": runs.progress(under_way)} if under_way else {})
+
+
+def packed(runs: Runs, run: str) -> dict:
+    """Give a run's evidence."""
+    runs.settle()
+    return {"run_id": run, "archive": runs.packed(run)}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "root": {"type": "path", "required": True},
+            "state": {
+                "type": "str",
+                "default": "started",
+                "choices": ["planned", "started", "finished", "listed", "packed", "collected"],
+            },
+            "input_hash": {"type": "str", "default": ""},
+            "fresh": {"type": "bool", "default": False},
+            "run_id": {"type": "str"},
+            "challenge": {"type": "str", "default": ""},
+            "state_dir": {"type": "path"},
+            "minimum_free_bytes": {"type": "int", "default": 0},
+            "runtime": {"type": "str", "default": "devcontainer", "choices": ["devcontainer", "native"]},
+            "timeout": {"type": "int", "default": 10},
+            "patience": {"type": "int", "default": 0},
+            "watch": {"type": "int", "default": 0},
+        },
+        required_if=[("state", state, ("run_id",)) for state in ("packed", "collected")],
+        supports_check_mode=True,
+    )
+    variables.take()
+    runs = Runs(module.params["root"])
+    run = module.params["run_id"]
+    answers = {
+        "planned": lambda: serve(module, runs),
+        "started": lambda: serve(module, runs),
+        "finished": lambda: await_run(module, runs),
+        "listed": lambda: listed(runs, run),
+        "packed": lambda: packed(runs, run),
+        "collected": lambda: {"run_id": run, "changed": runs.note_collected(run)},
+    }
+    try:
+        result = answers[module.params["state"]]()
+    except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+        module.fail_json(msg=f"runs of Scenario A: {getattr(error, 'stderr', '') or error}".strip())
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
