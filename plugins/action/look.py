@@ -1,7 +1,8 @@
 """Action `look`: what is not as it is wanted on a host, for several roles in one round trip. See docs/look.md.
 
-The probes travel as they are, in one compressed stream to the host's Python, instead of as a module of Ansible's: no
-temporary file there, no question beforehand which Python there is, and nothing of Ansible's to unpack and import.
+The module of this name asks the same probes. Here they travel as they are, in one compressed stream to the host's
+Python, instead of as a module of Ansible's: no temporary file there, no question beforehand which Python there is, and
+nothing of Ansible's to unpack and import. Where a connection takes no input, the module is run.
 """
 
 from __future__ import annotations
@@ -96,15 +97,14 @@ class ActionModule(ActionBase):
         listed = isinstance(roles, list) and roles and all(isinstance(role, str) for role in roles)
         if not (listed or (isinstance(roles, str) and roles in variables)):
             raise AnsibleActionFail("look needs roles, a list of their names or the name of a variable that has it")
-        if not self._connection.has_pipelining:
-            raise AnsibleActionFail(f"connection {self._connection.transport} takes no input; use ssh or local")
-        program = self._program(roles, variables)
+        asked = self._asked(roles, variables)
+        ask = self._ask if self._connection.has_pipelining else self._ask_by_module
         with asking(self._connection.transport):
-            answer = answers.look(self._ask(program, variables))
+            answer = answers.look(ask(asked, variables))
         return {**result, "changed": False, **answer}
 
-    def _program(self, roles: list[str] | str, variables: dict[str, Any]) -> bytes:
-        """Return what the host's Python is to do; `roles` may name the variable that has them.
+    def _asked(self, roles: list[str] | str, variables: dict[str, Any]) -> bytes:
+        """Return the arguments of `looks`, as JSON; `roles` may name the variable that has them.
 
         Templating takes longer than looking, so hosts share its outcome where it can be no other.
         """
@@ -119,7 +119,8 @@ class ActionModule(ActionBase):
                 known[name] = self._templar.template(variables[name])
                 self._templar.available_variables = {**variables, **known}
             chosen = self._templar.template(variables[roles]) if isinstance(roles, str) else roles
-            return program({role: self._wanted(role, variables) for role in chosen}, **options)
+            wanted = {role: self._wanted(role, variables) for role in chosen}
+            return json.dumps({"wanted": wanted, **options}, default=str).encode()
 
         # Which roles a variable has is not known before it is templated: then all of them count.
         wanted = [name for name in variables if name.endswith("_wanted")] if isinstance(roles, str) else roles
@@ -136,12 +137,20 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"{name} is not set: look needs the variables of the roles that it looks for")
         return self._templar.template(variables[name])
 
-    def _ask(self, program: bytes, variables: dict[str, Any]) -> Any:
-        """Run `program` on the host and give its answer, which may be anything."""
+    def _ask_by_module(self, asked: bytes, variables: dict[str, Any]) -> Any:
+        """Have the module of this name look, and give its answer."""
+        given = json.loads(asked)
+        arguments = {"roles": list(given["wanted"]), "wanted": given["wanted"], "busy": given["when_busy"] or None}
+        arguments |= {name: given[name] or None for name in ("log", "fact")}
+        return self._execute_module("provisioner.gpu_hosts.look", arguments, task_vars=variables)
+
+    def _ask(self, asked: bytes, variables: dict[str, Any]) -> Any:
+        """Have the host's Python look, and give its answer, which may be anything."""
         python = str(self._templar.template(C.config.get_config_value("INTERPRETER_PYTHON", variables=variables)))
         python = "python3" if python.startswith("auto") else python
         words = [self._compute_environment_string(), python, "-ISc", shlex.quote(STARTER)]
-        said = self._low_level_execute_command(" ".join(filter(None, words)), in_data=program)
+        given = marshal.dumps((code(), asked), PLAIN)
+        said = self._low_level_execute_command(" ".join(filter(None, words)), in_data=given)
         lines = [line for line in said["stdout"].splitlines() if line.startswith("{")]
         if said["rc"] == 0 and lines:
             return answers.parse(lines[-1])
@@ -151,11 +160,6 @@ class ActionModule(ActionBase):
         complaint = next(iter([*of_sudo, *reversed(spoken)]), f"code {said['rc']}")
         missing = said["rc"] in {126, 127} and not of_sudo
         raise AnsibleActionFail(NO_PYTHON if missing else f"the look failed: {printable(complaint)}")
-
-
-def program(wanted: dict[str, Any], **options: str) -> bytes:
-    """Return what STARTER reads: the code, the wanted state of each role, and the other arguments of `looks`."""
-    return marshal.dumps((code(), json.dumps({"wanted": wanted, **options}, default=str)), PLAIN)
 
 
 @functools.cache

@@ -2,6 +2,41 @@
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+name: bundle
+short_description: What a bundle on the controller is
+author: The provisioner authors (!UNKNOWN)
+description:
+  - The sum of a bundle, what its manifest says, and the sums that its files may have.
+options:
+  _terms:
+    description: Archives on the controller.
+    type: list
+    elements: path
+    required: true
+  lock:
+    description: The name of the wheels' lock beside the profiles.
+    type: str
+    required: true
+  sdist:
+    description: The sum of the source release that it may have.
+    type: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show it
+  ansible.builtin.debug:
+    msg: "{{ lookup('provisioner.gpu_hosts.bundle', 'bundle.tar', lock='offline-wheels.txt', sdist='') }}"
+"""
+
+RETURN = r"""
+_raw:
+  description: C(sha256), empty where there is no such archive, C(manifest) and C(known), for each archive.
+  type: list
+  elements: dict
+"""
+
 import hashlib
 import json
 import re

@@ -2,6 +2,33 @@
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+name: cuda_architectures
+short_description: GPU architectures in numbers
+author: The provisioner authors (!UNKNOWN)
+description:
+  - A list of architectures as people write it, with torch's names for them as numbers.
+options:
+  _terms:
+    description: Lists of architectures, each a text.
+    type: list
+    elements: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show it
+  ansible.builtin.debug:
+    msg: "{{ lookup('provisioner.gpu_hosts.cuda_architectures', 'Hopper') }}"
+"""
+
+RETURN = r"""
+_raw:
+  description: Each list in numbers, such as 9.0+PTX.
+  type: list
+  elements: str
+"""
+
 from typing import Any
 
 from ansible.plugins.lookup import LookupBase

@@ -2,6 +2,44 @@
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+name: cuda_misfit
+short_description: Why architectures and CUDA do not go together
+author: The provisioner authors (!UNKNOWN)
+description:
+  - Compares architectures with the base image's CUDA and with torch's, by names alone.
+options:
+  _terms:
+    description: Names of base images.
+    type: list
+    elements: str
+    required: true
+  arch_list:
+    description: What is compiled for, as torch takes it; empty for the GPUs' own.
+    type: str
+    required: true
+  pip_calls:
+    description: The arguments of each call of pip.
+    type: list
+    elements: list
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show it
+  ansible.builtin.debug:
+    msg: >-
+      {{ lookup('provisioner.gpu_hosts.cuda_misfit', 'nvidia/cuda:12.8.0-devel-ubuntu22.04', arch_list='9.0',
+                pip_calls=[['torch']]) }}
+"""
+
+RETURN = r"""
+_raw:
+  description: For each image what is wrong, with the remedy; empty where nothing is known to be.
+  type: list
+  elements: str
+"""
+
 from typing import Any
 
 from ansible.plugins.lookup import LookupBase

@@ -2,6 +2,37 @@
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+name: devcontainer_json
+short_description: Whether Scenario A can be made of a devcontainer.json
+author: The provisioner authors (!UNKNOWN)
+description:
+  - Says why a devcontainer.json cannot be used, and what is taken out of it.
+options:
+  _terms:
+    description: Files on the controller.
+    type: list
+    elements: path
+    required: true
+  script:
+    description: The devcontainer_json.py that runs are made with.
+    type: path
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show it
+  ansible.builtin.debug:
+    msg: "{{ lookup('provisioner.gpu_hosts.devcontainer_json', 'devcontainer.json', script=script) }}"
+"""
+
+RETURN = r"""
+_raw:
+  description: C(refusal), empty where the file can be used, and C(taken_out), a line each, for each file.
+  type: list
+  elements: dict
+"""
+
 import importlib.util
 from pathlib import Path
 from typing import Any

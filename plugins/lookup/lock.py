@@ -6,6 +6,43 @@ requirements file with hashes, as `uv pip compile --generate-hashes` writes it; 
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+name: lock
+short_description: What pip or npm may install, by sums
+author: The provisioner authors (!UNKNOWN)
+description:
+  - Reads a lock, and says whether it has what is wanted. A name without a folder is one of playbooks/locks.
+options:
+  _terms:
+    description: Requirements files with hashes, or package-lock.json files.
+    type: list
+    elements: path
+    required: true
+  wanted:
+    description: Packages at versions that it must have.
+    type: list
+    elements: str
+    required: true
+  setting:
+    description: The variable by which a person can name another lock.
+    type: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show it
+  ansible.builtin.debug:
+    msg: >-
+      {{ lookup('provisioner.gpu_hosts.lock', 'finder.txt', wanted=['unearth==0.19.0'], setting='finder_lock') }}
+"""
+
+RETURN = r"""
+_raw:
+  description: C(text) and C(refusal), which is empty where the lock will do, for each file.
+  type: list
+  elements: dict
+"""
+
 import json
 import re
 from collections.abc import Iterator

@@ -5,6 +5,33 @@ In place of `vars_files`, which Ansible reads anew for each task and host, befor
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+name: profile
+short_description: Where things come from
+author: The provisioner authors (!UNKNOWN)
+description:
+  - A profile by its name, which is that of a file in inventory/profiles.
+options:
+  _terms:
+    description: Names of profiles.
+    type: list
+    elements: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show it
+  ansible.builtin.debug:
+    msg: "{{ lookup('provisioner.gpu_hosts.profile', 'registries') }}"
+"""
+
+RETURN = r"""
+_raw:
+  description: The profiles.
+  type: list
+  elements: dict
+"""
+
 from pathlib import Path
 from typing import Any
 

@@ -2,6 +2,30 @@
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+name: uncollectable
+short_description: Why runs cannot be collected on this controller
+author: The provisioner authors (!UNKNOWN)
+description:
+  - Says in one line what is missing; collecting takes the Python package provisioner beside Ansible.
+options:
+  _terms:
+    description: Nothing.
+"""
+
+EXAMPLES = r"""
+- name: Show it
+  ansible.builtin.debug:
+    msg: "{{ lookup('provisioner.gpu_hosts.uncollectable') }}"
+"""
+
+RETURN = r"""
+_raw:
+  description: One line, with the remedy; empty where runs can be collected.
+  type: list
+  elements: str
+"""
+
 from typing import Any
 
 from ansible.plugins.lookup import LookupBase

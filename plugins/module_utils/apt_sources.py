@@ -76,7 +76,7 @@ def place(uri: str) -> str:
 
 def addresses(host: Host, uri: str) -> list[str]:
     """The addresses that a source's `uri` stands for: itself, or those in the file of mirrors that it names."""
-    kind, _, path = uri.partition(":")
+    kind, _unused, path = uri.partition(":")
     if kind != "mirror+file":
         return [uri]
     return [line.split()[0] for line in host.read("/" + path.strip("/")).splitlines() if line.strip()]
@@ -162,7 +162,9 @@ def together(host: Host, text: str, own: str) -> str:
                 (Path(name) / path.name).symlink_to(path)
         # The last, so that what differs from it is the host's own.
         (Path(name) / "zzz-tried.sources").write_text(text, encoding="utf-8")
-        code, _, errors = host.run("apt-get", "indextargets", "-o", f"Dir::Etc::sourceparts={name}/", "--format", "x")
+        code, _unused, errors = host.run(
+            "apt-get", "indextargets", "-o", f"Dir::Etc::sourceparts={name}/", "--format", "x"
+        )
     return errors if code else ""
 
 

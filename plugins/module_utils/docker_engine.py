@@ -277,7 +277,7 @@ def _is_stale(host: Host, pid: int, wanted: dict) -> bool:
     Values are told as their sums: a proxy's URL may hold a password.
     """
     pairs = (entry.partition("=") for entry in host.read(f"/proc/{pid}/environ").split("\0"))
-    has = {name: value for name, _, value in pairs if name in wanted["environment"]}
+    has = {name: value for name, _unused, value in pairs if name in wanted["environment"]}
     if {name: hashlib.sha256(value.encode()).hexdigest() for name, value in has.items()} != wanted["environment"]:
         return True
     if "SSL_CERT_FILE" not in has:

@@ -62,7 +62,7 @@ def addresses(daemon: Daemon, hosts: list[str], activated: list[str]) -> list[st
 
 def same_socket(address: str, path: str) -> bool:
     """Whether `address` is that of the socket at `path`, whichever of its folder's names it uses."""
-    kind, _, place = address.rpartition("://")
+    kind, _unused, place = address.rpartition("://")
     return kind in ("unix", "") and os.path.realpath(place) == os.path.realpath(path)
 
 

@@ -60,7 +60,7 @@ class Engine:
     @property
     def is_here(self) -> bool:
         """Whether it is this host's, as far as its address tells."""
-        kind, _, place = self.elsewhere.partition("://")
+        kind, _unused, place = self.elsewhere.partition("://")
         own = ("localhost", "127.", "0.0.0.0", "[::1]", "[::]", f"{socket.gethostname()}:")  # noqa: S104 - compared
         return kind in ("", "unix") or (kind in ("tcp", "http", "https") and place.startswith(own))
 
@@ -169,7 +169,7 @@ class Engine:
 
     def _said(self, *words: str) -> str | None:
         """What the docker client prints; None where it fails, or takes too long."""
-        code, out, _ = (
+        code, out, _unused = (
             self.host.run("timeout", str(ANSWER_SECONDS), self.client, *words) if self.client else (1, "", "")
         )
         return out.strip() if code == 0 else None
@@ -226,5 +226,5 @@ def _talk(path: str, seconds: float) -> tuple[str, str]:
                     break
     except OSError:
         return "", ""
-    head, _, body = b"".join(parts).decode(errors="replace").partition("\r\n\r\n")
+    head, _unused, body = b"".join(parts).decode(errors="replace").partition("\r\n\r\n")
     return head, body

@@ -194,7 +194,7 @@ def closed_above(path: str | Path) -> str:
 def open_to_all(top: str | Path, check: bool = False) -> bool:
     """Have everybody read what is below `top`, and say whether something changed; links are not followed."""
     changed = False
-    for folder, _, names in os.walk(os.path.realpath(top)):
+    for folder, _unused, names in os.walk(os.path.realpath(top)):
         for path in (Path(folder), *(Path(folder, name) for name in names)):
             mode = path.lstat().st_mode
             if not stat.S_ISLNK(mode) and mode & _needed(mode) != _needed(mode):

@@ -88,7 +88,7 @@ def is_ours(host: Host, wanted: dict, entry: dict, found: dict, installed: str) 
     if not (entry and Path(wanted["modprobe_file"]).exists()) or nvidia.UNINSTALLER.exists():
         return False
     runs = found["version"] or found["loaded"]
-    source, _ = source_of(host, entry)
+    source, _unused = source_of(host, entry)
     if not source:
         return not (runs or installed.startswith("package "))
     return not runs or major(runs) in entry["sources"][source].get("branches", [major(runs)])
@@ -99,7 +99,7 @@ def source_of(host: Host, entry: dict) -> tuple[str, str]:
     versions = {bare(name): version for name, version in {**host.unfinished, **host.packages}.items()}
     # NVIDIA's repository has packages of the distribution's names beside its own.
     for source, data in sorted(entry["sources"].items(), key=lambda item: "repository" not in item[1]):
-        for own, *_ in data["packages"].values():
+        for own, *_unused in data["packages"].values():
             pattern = re.compile(re.escape(own).replace(re.escape("{branch}"), r"(\d+)"))
             for name in sorted(versions, reverse=True):
                 match = pattern.fullmatch(name)

@@ -104,7 +104,7 @@ class Host:
 
     def ask(self, *command: str) -> str:
         """What `command` prints, without the white space around it; '' where it fails."""
-        code, out, _ = self.run(*command)
+        code, out, _unused = self.run(*command)
         return out.strip() if code == 0 else ""
 
     @staticmethod
@@ -195,9 +195,9 @@ class Host:
     def packages(self) -> dict[str, str]:
         """Name and version of each package that is completely installed; dpkg's or rpm's."""
         if self.which("dpkg-query"):
-            return {name: version for _, status, name, version in self._dpkg if status == "installed"}
+            return {name: version for _unused, status, name, version in self._dpkg if status == "installed"}
         lines = self.ask("rpm", "-qa", "--qf", "%{NAME} %{EVR}\n").splitlines()
-        return {name: version for name, _, version in (line.partition(" ") for line in lines)}
+        return {name: version for name, _unused, version in (line.partition(" ") for line in lines)}
 
     @cached_property
     def unfinished(self) -> dict[str, str]:
@@ -205,13 +205,13 @@ class Host:
         if not self.which("dpkg-query"):
             return {}
         done = {"installed", "not-installed", "config-files"}
-        return {name: status for _, status, name, *_ in self._dpkg if status not in done}
+        return {name: status for _unused, status, name, *_unused in self._dpkg if status not in done}
 
     @cached_property
     def held(self) -> set[str]:
         """Packages that stay at their version: dpkg's holds, dnf's versionlocks."""
         if self.which("dpkg-query"):
-            return {name for want, _, name, _ in self._dpkg if want == "hold"}
+            return {name for want, _unused, name, _unused in self._dpkg if want == "hold"}
         return _locked(
             self.read("/etc/dnf/plugins/versionlock.list") or self.read("/etc/yum/pluginconf.d/versionlock.list")
         )
@@ -242,3 +242,8 @@ def _locked(text: str) -> set[str]:
     """Package names in dnf's versionlock.list, whose entries are NAME-[EPOCH:]VERSION-RELEASE.ARCH."""
     entries = (line.strip() for line in text.splitlines())
     return {entry.rsplit("-", 2)[0] for entry in entries if entry and entry[0] not in "#!" and entry.count("-") >= 2}
+
+
+def at_home(path: str) -> str:
+    """Return a path that begins with ~USER with that user's home instead; as it is where there is no such user."""
+    return os.path.expanduser(path)  # noqa: PTH111 - pathlib's raises an error then

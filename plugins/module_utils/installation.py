@@ -161,7 +161,7 @@ def _foresee_apt(host: Host, names: list[str], version: str) -> Outcome:
         return unknown._replace(unknown=complaint(errors, out))
     if code:
         if "Unmet dependencies" in errors:  # of what is there, among which apt lists what is asked for
-            _, out, errors = host.run(*apt("check", "--simulate"))
+            _unused, out, errors = host.run(*apt("check", "--simulate"))
         why = complaint(errors, out)
         held = [name for name in sorted(host.held) if re.search(rf"(?<!\S){re.escape(name)}(?!\S)", why)]
         remedy = f"let go of {held[0]}, which is held ('apt-mark unhold {held[0]}'), and run this again" if held else ""

@@ -129,7 +129,7 @@ def driver(host: Host) -> dict:
         "answers": bool(answers),
         "works": bool(answers) or (missing and bool(loaded and library) and not differs),
         "version": version,
-        "cards": [name for _, name in answers],
+        "cards": [name for _unused, name in answers],
         "loaded": loaded,
         "library": library,
         "kind": ("open" if OPEN_MODULE in about else "proprietary") if about else "",
@@ -141,7 +141,7 @@ def driver(host: Host) -> dict:
 
 def capabilities(host: Host) -> list[str]:
     """Return the GPUs' compute capabilities, each once; none where nvidia-smi does not tell, as old ones do not."""
-    _, out, _ = host.run(_program(host), *CAPABILITIES, patience=PATIENCE)
+    _unused, out, _unused = host.run(_program(host), *CAPABILITIES, patience=PATIENCE)
     return sorted(set(re.findall(r"^\d+\.\d$", out, re.MULTILINE)), key=natural)
 
 

@@ -21,7 +21,7 @@ def dearmored(data: bytes) -> bytes:
         raise ValueError("it is no OpenPGP key")
     packets = b""
     for block in blocks:
-        _, _, body = block.partition("\n\n")  # what is before the empty line are comments
+        _unused, _unused, body = block.partition("\n\n")  # what is before the empty line are comments
         lines = (line.strip() for line in body.splitlines())
         text = "".join(line for line in lines if line and not line.startswith("="))  # the last line is a checksum
         try:
@@ -36,7 +36,7 @@ def crc24(packets: bytes) -> int:
     crc = 0xB704CE
     for byte in packets:
         crc ^= byte << 16
-        for _ in range(8):
+        for _unused in range(8):
             crc <<= 1
             if crc & 0x1000000:
                 crc ^= 0x1864CFB

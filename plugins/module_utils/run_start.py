@@ -72,6 +72,11 @@ def exposed(root: Path) -> str | None:
     return None
 
 
+LEAST_FREE = {"devcontainer": 20_000_000_000, "native": 2_000_000_000}
+"""What a run takes, in bytes, by its runtime: of a devcontainer the image, torch in it and the compile; of a native one
+the clone, the compile and the evidence."""
+
+
 def too_full(paths: list[Path], minimum: int) -> str | None:
     """Return a message where one of the paths has less than `minimum` bytes free."""
     free, there = least_free(paths)

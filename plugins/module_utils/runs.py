@@ -218,7 +218,7 @@ class Runs:
         """
         archive, total = io.BytesIO(), 0
         with tarfile.open(fileobj=archive, mode="w:gz") as tar:
-            for folder, _, names, descriptor in os.fwalk(self.folder / run):
+            for folder, _unused, names, descriptor in os.fwalk(self.folder / run):
                 inside = Path(run, os.path.relpath(folder, self.folder / run))
                 tar.add(folder, arcname=str(inside), recursive=False)
                 for name in sorted(names):

@@ -79,3 +79,10 @@ def run(module: Any, doing: str, command: list[str], remedy: str, **options: Any
         words = [line.strip() for line in (err or out).splitlines() if line.strip()]
         module.fail_json(msg=f"{doing} failed: {words[-1] if words else f'exit code {code}'}; {remedy}", stderr=err)
     return str(out)
+
+
+def piped(reading: list[str], taking: list[str]) -> tuple[int, subprocess.CompletedProcess]:
+    """Give what one command writes to another; return the exit code of the first, and the second as it ended."""
+    with subprocess.Popen(reading, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as first:
+        second = subprocess.run(taking, stdin=first.stdout, capture_output=True, text=True, check=False)
+    return first.returncode, second

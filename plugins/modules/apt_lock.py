@@ -6,9 +6,19 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: apt_lock
 short_description: Whether another program has apt's lock
+author: The provisioner authors (!UNKNOWN)
 description:
   - For a task that is tried again until the lock is free, so that a person is told of the wait. apt itself waits in
     silence.
+"""
+
+EXAMPLES = r"""
+- name: Wait until no other program has apt's lock
+  provisioner.gpu_hosts.apt_lock:
+  register: lock
+  until: lock.waiting_for | length == 0
+  retries: 60
+  delay: 5
 """
 
 RETURN = r"""

@@ -3,19 +3,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-from pathlib import Path
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import variables
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import told
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.workplace import pip_install, run, workplace
-
 DOCUMENTATION = r"""
 module: base_image
 short_description: A CUDA base image from package registries alone
+author: The provisioner authors (!UNKNOWN)
 description:
   - The packages and the mirror are those of the host's own release, and pip runs on the host with the host's own
     settings, so neither pip nor a site's CA bundle is ever in the image.
@@ -46,6 +37,34 @@ options:
   environment: {description: The image's variables., type: dict, default: {}}
 """
 
+EXAMPLES = r"""
+- name: Make the base image from packages
+  provisioner.gpu_hosts.base_image:
+    name: provisioner/cuda:13.0-devel
+    inputs: "{{ inputs }}"
+    label: provisioner.inputs
+    labels: {archive: provisioner.archive, toolkit: provisioner.toolkit, wheels: provisioner.wheels}
+    toolkit: nvidia/cu13
+    work: /var/lib/provisioner/work
+    distribution: Debian
+    release: bookworm
+    keyring: /usr/share/keyrings/debian-archive-keyring.gpg
+    lock: "{{ lookup('ansible.builtin.file', 'cuda.txt') }}"
+    dpkg_options: []
+    hooks: []
+    environment: {CUDA_HOME: /usr/local/cuda}
+"""
+
+import hashlib
+import re
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import variables
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import told
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.workplace import pip_install, run, workplace
+
 LARGEST = 100 * 1024**2
 MIRROR = "run 'apt-get update' on the host, mend what it complains of and run this again"
 ENGINE = "check that the host has free disk and that 'docker info' works there, and run this again"
@@ -54,8 +73,8 @@ ENGINE = "check that the host has free disk and that 'docker info' works there, 
 def present(module: AnsibleModule) -> tuple[str, str]:
     """Id and hash of inputs of the image that is there; empty where there is none."""
     template = '{{.Id}} {{index .Config.Labels "' + module.params["label"] + '"}}'
-    code, out, _ = module.run_command(["docker", "image", "inspect", "--format", template, module.params["name"]])
-    image_id, _, inputs = out.strip().partition(" ") if code == 0 else ("", "", "")
+    code, out, _unused = module.run_command(["docker", "image", "inspect", "--format", template, module.params["name"]])
+    image_id, _unused, inputs = out.strip().partition(" ") if code == 0 else ("", "", "")
     return image_id, inputs
 
 
@@ -100,8 +119,8 @@ def tree_sum(folder: Path) -> str:
     The same as tree_sum() of scenario_a's base_files.py, which sums the toolkit in an image, and none of the largest.
     """
     files = sorted((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*") if path.is_file())
-    sums = (sha256(path) if path.stat().st_size <= LARGEST else "-" for _, path in files)
-    lines = (f"{digest}  {name}\n" for digest, (name, _) in zip(sums, files))  # noqa: B905 (Python 3.9)
+    sums = (sha256(path) if path.stat().st_size <= LARGEST else "-" for _unused, path in files)
+    lines = (f"{digest}  {name}\n" for digest, (name, _unused) in zip(sums, files))  # noqa: B905 (Python 3.9)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

@@ -3,19 +3,23 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
-from ansible.module_utils.basic import AnsibleModule
-
 DOCUMENTATION = r"""
 module: dkms_module
 short_description: NVIDIA's module, built and installed for a kernel
+author: The provisioner authors (!UNKNOWN)
+description:
+  - Does nothing where it is built for that kernel already.
 options:
   kernel:
     description: The kernel's release, as a folder of /lib/modules is called.
     type: str
     required: true
+"""
+
+EXAMPLES = r"""
+- name: Have the module built for the kernel that runs
+  provisioner.gpu_hosts.dkms_module:
+    kernel: 6.1.0-40-amd64
 """
 
 RETURN = r"""
@@ -24,6 +28,11 @@ module:
   type: str
   returned: success
 """
+
+import re
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
 
 
 def package(sources: Path) -> tuple[str, str] | None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: docker_daemon_json
 short_description: Runtimes and features in Docker's daemon.json
+author: The provisioner authors (!UNKNOWN)
 description:
   - What a site has in the file stays, and so do its owner, mode, ACL and encoding, and a link to it. A file that
     dockerd does not read, that cannot be written anew without loss, and settings that dockerd itself refuses, are an
@@ -13,12 +14,19 @@ description:
   - An empty file, with which dockerd before 23.0 does not start, is given an empty object.
 options:
   path: {description: The file., type: path, default: /etc/docker/daemon.json}
-  runtimes: {description: Runtimes by name, with path and more as dockerd takes them., type: dict, default: {}}
-  features: {description: Features by name; one that the site has set, either way, stays., type: dict, default: {}}
+  runtimes: {description: "Runtimes by name, with path and more as dockerd takes them.", type: dict, default: {}}
+  features: {description: "Features by name; one that the site has set, either way, stays.", type: dict, default: {}}
+"""
+
+EXAMPLES = r"""
+- name: Let the engine know of NVIDIA's runtime
+  provisioner.gpu_hosts.docker_daemon_json:
+    runtimes:
+      nvidia: {path: nvidia-container-runtime, args: []}
 """
 
 RETURN = r"""
-path: {description: The file., type: path, returned: always}
+path: {description: The file., type: str, returned: always}
 """
 
 import os

@@ -6,6 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: file_tree
 short_description: Many small text files in one round trip
+author: The provisioner authors (!UNKNOWN)
 description:
   - Each file appears whole or not at all, and belongs to who runs this. Other files in the folder are left alone.
     Modes are as they are given, whatever the umask is; ACLs and other extended attributes of a file stay.
@@ -51,10 +52,15 @@ options:
     elements: str
     default: []
   files:
-    description: What the action makes of O(src) and O(texts), with each byte as a character. Not for playbooks.
+    description: What the action makes of O(src) and O(texts). Not for playbooks.
     type: list
     elements: dict
     default: []
+    suboptions:
+      path: {description: "Where it is, below O(dest).", type: str, required: true}
+      content: {description: "What it holds, each byte as a character.", type: str, required: true}
+      secret: {description: The same where nobody is to see it., type: str}
+      mode: {description: Its mode., type: str, required: true}
 """
 
 EXAMPLES = r"""
@@ -242,6 +248,8 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "dest": {"type": "path", "required": True},
+            "src": {"type": "str"},  # these two are the action's
+            "texts": {"type": "dict"},
             "folders": {"type": "dict", "default": {}},
             "files": {"type": "list", "elements": "dict", "default": [], "options": FILE},
             "copies": {"type": "dict", "default": {}},

@@ -6,10 +6,11 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: host_checks
 short_description: What a host lacks for Scenario A
+author: The provisioner authors (!UNKNOWN)
 description:
   - Runs as whoever logs in, and asks sudo only where a question needs it.
 options:
-  profile: {description: The profile, as its file has it., type: dict, required: true}
+  profile: {description: "The profile, as its file has it.", type: dict, required: true}
   xformers_url: {description: What xformers is cloned from; empty where the profile makes it., type: str, default: ""}
   variables:
     description: Environment variables to look with, as JSON; a text, so that as a whole it is secret.
@@ -41,7 +42,16 @@ options:
         missing or wrong.
     type: bool
     default: false
-  minimum_free_bytes: {description: Free space that a run needs., type: int, default: 20000000000}
+  minimum_free_bytes:
+    description: Free space that a run needs, in bytes; without it what O(runtime) takes.
+    type: int
+"""
+
+EXAMPLES = r"""
+- name: Check the host
+  provisioner.gpu_hosts.host_checks:
+    profile: "{{ lookup('provisioner.gpu_hosts.profile', 'registries') }}"
+  register: checked
 """
 
 RETURN = r"""
@@ -84,11 +94,11 @@ from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.apt_sources 
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.busy import busy as busy_with
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.engine import Engine
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.files import content
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import MACHINES, RefusalError
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import MACHINES, RefusalError, at_home
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host as Probed
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.installation import refuse_mounts, refuse_unfinished
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.installers import NO_CACHE
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.run_start import least_free
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.run_start import LEAST_FREE, least_free
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.sources import questions as sources
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.sources.asking import Asker
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.sources.findings import FAIL, OK, WARN, finding
@@ -167,14 +177,14 @@ class Host:
 
     def of_root(self, path):
         """The text of a file that perhaps only root may read; empty where there is none."""
-        path = os.path.expanduser(path)  # noqa: PTH111 - pathlib's fails where there is no such user
+        path = at_home(path)
         return read(path) or (self.ask("cat", path, root=True) if self.sudo else "")
 
     def say(self, *command):
         """All that a command says, also where it fails; empty where it is not there."""
         if not shutil.which(command[0]):
             return ""
-        _, out, err = self.module.run_command(["timeout", str(TIMEOUT_SECONDS), *command])
+        _unused, out, err = self.module.run_command(["timeout", str(TIMEOUT_SECONDS), *command])
         return (out + err).strip()
 
     def ask(self, *command, root=False):
@@ -186,7 +196,7 @@ class Host:
             return ""
         # An engine that hangs, say, must not hold up the rest.
         words = ["timeout", str(TIMEOUT_SECONDS), *sudo, *command]
-        code, out, _ = self.module.run_command(words, environ_update={"LC_ALL": "C"})
+        code, out, _unused = self.module.run_command(words, environ_update={"LC_ALL": "C"})
         if code == 124:  # it is not waited for again
             self.hung.add(command[0])
         return out.strip() if code == 0 else ""
@@ -271,6 +281,8 @@ def busy(_host):
 def disk(host):
     """Whether there is room for a run, where the engine keeps its images."""
     needed = host.params["minimum_free_bytes"]
+    if needed is None:
+        needed = LEAST_FREE[host.params["runtime"]]
     engine = host.ask("docker", "info", "--format", "{{.DockerRootDir}}", root=True) or "/var/lib"
     free, folder = least_free([Path(engine), Path("/var/lib")])
     detail = f"{free / 1e9:.1f} GB free at {folder}"
@@ -292,7 +304,7 @@ def apt(_host):
         refuse_mounts(probed)
         refuse_unfinished(probed, [])
     except RefusalError as refusal:
-        what, _, remedy = str(refusal).rpartition("; ")
+        what, _unused, remedy = str(refusal).rpartition("; ")
         return finding("apt", FAIL, what, remedy)
     code, out, errors = probed.run(*apt_words("check", "--simulate"))
     if code:
@@ -335,7 +347,7 @@ def gpu(host):
     """Whether there is an NVIDIA GPU whose driver works; what `plan` would refuse is told here first."""
     found = host.driver
     if found["refused"]:
-        what, _, remedy = found["refused"].partition("; ")
+        what, _unused, remedy = found["refused"].partition("; ")
         return finding("gpu", FAIL, what, remedy)
     if found["skipped"]:
         return finding("gpu", WARN, found["skipped"], "none is needed to compile; the attention test will be skipped")
@@ -577,7 +589,7 @@ def main():
             "python": {"type": "str", "default": "python3"},
             "arch_list": {"type": "str", "default": ""},
             "sources_only": {"type": "bool", "default": False},
-            "minimum_free_bytes": {"type": "int", "default": 20000000000},
+            "minimum_free_bytes": {"type": "int"},
         },
         supports_check_mode=True,
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: host_packages
 short_description: Packages that are installed, at a version, held
+author: The provisioner authors (!UNKNOWN)
 description:
   - Installs, upgrades or downgrades with apt or dnf, and holds (dnf, with its plugin versionlock) what is installed.
     Recommended packages are left out.
@@ -15,12 +16,20 @@ options:
   names: {description: The packages' names., type: list, elements: str, required: true}
   version: {description: The version of all of them; empty for whichever is there or is newest., type: str, default: ""}
   hold: {description: Keep upgrades from changing them., type: bool, default: false}
-  upgrade: {description: Bring what is there to the newest version, too., type: bool, default: false}
+  upgrade: {description: "Bring what is there to the newest version, too.", type: bool, default: false}
   remedy: {description: What a person can change where the version does not exist., type: str, default: the version}
 """
 
+EXAMPLES = r"""
+- name: Have Docker's packages at one version, and keep it
+  provisioner.gpu_hosts.host_packages:
+    names: [docker-ce, docker-ce-cli]
+    version: 5:28.3.3-1~debian.12~bookworm
+    hold: true
+"""
+
 RETURN = r"""
-changes: {description: What was changed - what, from, to., type: list, elements: dict, returned: always}
+changes: {description: "What was changed - what, from, to.", type: list, elements: dict, returned: always}
 """
 
 import json
@@ -217,7 +226,9 @@ def attempt(manager, names, version, remedy, stale):
         why = complaint(errors, out)
         before = before if stale != why else ""
         raise RefusalError(f"{' '.join(names)} cannot be installed: {why}{before}; {remedy_of(why)}")
-    note(installed=[name for name, (present, _) in outcome.brings.items() if not present], removed=outcome.removes)
+    note(
+        installed=[name for name, (present, _unused) in outcome.brings.items() if not present], removed=outcome.removes
+    )
 
 
 def note(*, pending=(), installed=(), removed=()):

@@ -3,17 +3,10 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import told
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.workplace import workplace
-
 DOCUMENTATION = r"""
 module: image_of_root
 short_description: A base image of a root file system, a folder's or an archive's
+author: The provisioner authors (!UNKNOWN)
 description:
   - A folder is read as it is, on its own file system alone, so that of what is mounted in it only the empty folder is
     in the image. Nothing of it is written to disk twice.
@@ -27,6 +20,26 @@ options:
   environment: {description: The image's variables., type: dict, default: {}}
   work: {description: A folder whose lock lets one make it at a time., type: path, required: true}
 """
+
+EXAMPLES = r"""
+- name: Make a base image of the host itself
+  provisioner.gpu_hosts.image_of_root:
+    name: site/base:1
+    source: /
+    exclude: [./opt/*]
+    inputs: "{{ inputs }}"
+    label: provisioner.inputs
+    environment: {CUDA_HOME: /usr/local/cuda}
+    work: /var/lib/provisioner/work
+"""
+
+import subprocess
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import told
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.workplace import piped, workplace
 
 ENGINE = "check that the host has free disk and that 'docker info' works there, and run this again"
 # A file that was written to while it was read.
@@ -43,12 +56,9 @@ def make(params: dict) -> str:
         return failed(subprocess.run([*words, source, params["name"]], capture_output=True, text=True, check=False))
     excluded = [f"--exclude={pattern}" for pattern in params["exclude"]]
     tar = ["tar", "--create", "--one-file-system", "--numeric-owner", "--anchored", *excluded, "-C", source, "."]
-    with subprocess.Popen(tar, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as reading:
-        done = subprocess.run(
-            [*words, "-", params["name"]], stdin=reading.stdout, capture_output=True, text=True, check=False
-        )
-    if reading.returncode not in (0, TAR_CHANGED) and not done.returncode:
-        return f"reading {source} failed: tar ended with {reading.returncode}; see what it cannot read, and run again"
+    code, done = piped(tar, [*words, "-", params["name"]])
+    if code not in (0, TAR_CHANGED) and not done.returncode:
+        return f"reading {source} failed: tar ended with {code}; see what it cannot read, and run again"
     return failed(done)
 
 

@@ -1,18 +1,26 @@
 #!/usr/bin/python
-"""What `ansible-doc look` and the linters read; the action plugin of this name is what runs."""
+"""What is off on a host, by the probes of several roles; the action of this name asks the same ones more quickly."""
+
+from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: look
 short_description: What is off on a host, for several roles at once
+author: The provisioner authors (!UNKNOWN)
 description:
-  - Asks the probe of each role, C(module_utils/provisioner_ROLE.py), how the host differs from what the role wants,
+  - Asks the probe of each role, C(plugins/module_utils/ROLE.py), how the host differs from what the role wants,
     which is the variable C(ROLE_wanted). It holds no secrets.
+  - The action plugin of this name sends the probes to the host's Python by themselves. Where the connection takes no
+    input, it runs this module.
   - Changes nothing. It needs no gathered facts, so that a host that needs nothing costs one round trip.
 options:
   roles:
     description: Names of the roles, or the name of a variable that has the list of them.
     type: raw
     required: true
+  wanted:
+    description: What each of the roles wants. The action plugin takes it from their variables.
+    type: dict
   busy:
     description: >-
       Whether to ask what the host is busy with too, and what comes of it: C(tell) warns of it, C(refuse) fails.
@@ -59,3 +67,42 @@ reboot_required:
   type: bool
   returned: always
 """
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import (
+    devcontainer_cli,
+    docker_engine,
+    gpu_driver,
+    local_sources,
+    nvidia_container_toolkit,
+    site,
+)
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.look import looks
+
+PROBES = (devcontainer_cli, docker_engine, gpu_driver, local_sources, nvidia_container_toolkit, site)
+"""What Ansible sends along, since it is imported here; `looks` asks them by their names."""
+
+
+def main():
+    """Look, and give what was found."""
+    module = AnsibleModule(
+        argument_spec={
+            "roles": {"type": "raw", "required": True},
+            "wanted": {"type": "dict"},
+            "busy": {"type": "str", "choices": ["tell", "refuse"]},
+            "log": {"type": "path"},
+            "fact": {"type": "path"},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    options = {"when_busy": given["busy"] or "", "log": given["log"] or "", "fact": given["fact"] or ""}
+    answer = looks(given["wanted"] or {}, **options)
+    if answer.pop("failed", False):
+        module.fail_json(**answer)
+    module.exit_json(**answer)
+
+
+if __name__ == "__main__":
+    main()

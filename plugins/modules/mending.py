@@ -6,6 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mending
 short_description: Begin and end to mend a host
+author: The provisioner authors (!UNKNOWN)
 description:
   - C(begun) takes the host's lock, which one C(prepare) at a time holds; C(ended) gives it back and logs what was
     changed. In check mode neither is done. See C(module_utils/mending.py).
@@ -22,6 +23,16 @@ options:
     default: []
   after: {description: The same afterwards; without it nobody knows what was done., type: list, elements: dict}
   log: {description: "The log, one line a change; empty for none.", type: path, required: true}
+"""
+
+EXAMPLES = r"""
+- name: Take the host's lock
+  provisioner.gpu_hosts.mending:
+    state: begun
+    before: "{{ looked.looks }}"
+    log: /var/log/provisioner/changes.log
+  register: mending
+  until: mending.waiting_for | default('') | length == 0
 """
 
 RETURN = r"""

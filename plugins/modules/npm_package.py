@@ -6,6 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: npm_package
 short_description: One of npm's packages in a folder of its own, at one version
+author: The provisioner authors (!UNKNOWN)
 description:
   - Installs it anew, whatever is left there of another version, or of one that is broken. Everybody may read it.
   - Only what has the sums of the lock; where it cannot be had, what was there stays.
@@ -18,6 +19,16 @@ options:
   version: {description: Its version., type: str, required: true}
   lock: {description: The text of a package-lock.json with its sum., type: str, required: true}
   archives: {description: A folder of archives as C(npm pack) names them; no registry is asked then., type: path}
+"""
+
+EXAMPLES = r"""
+- name: Install the Dev Container CLI
+  provisioner.gpu_hosts.npm_package:
+    npm: [/usr/bin/npm]
+    folder: /opt/provisioner/devcontainer-cli
+    name: "@devcontainers/cli"
+    version: 0.89.0
+    lock: "{{ lookup('ansible.builtin.file', 'package-lock.json') }}"
 """
 
 import json

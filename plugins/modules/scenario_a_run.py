@@ -6,6 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: scenario_a_run
 short_description: Start, find, await and collect runs of Scenario A
+author: The provisioner authors (!UNKNOWN)
 description:
   - A run is one folder under C(runs), made by C(benchmarking/scenario_a.sh), which holds the lock while it works.
   - The run is detached from Ansible, so that it goes on when the connection or the controller is lost; asking again
@@ -55,8 +56,8 @@ options:
   minimum_free_bytes:
     description:
       - A run is not started with less free space than this, in bytes, on O(root) or where the engine keeps its images.
+      - Without it that is what O(runtime) takes.
     type: int
-    default: 0
   runtime:
     description: What the run happens in; a native one needs no room of an engine's.
     choices: [devcontainer, native]
@@ -74,6 +75,16 @@ options:
     description: How long a run is waited for in all, in seconds; 0 is without end.
     type: int
     default: 0
+"""
+
+EXAMPLES = r"""
+- name: Wait for the run
+  provisioner.gpu_hosts.scenario_a_run:
+    root: /var/lib/provisioner/scenario_a
+    state: finished
+    timeout: 10
+  register: finished
+  until: finished is failed or finished.scenario_a_progress.state == "finished"
 """
 
 RETURN = r"""
@@ -108,7 +119,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import variables
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.engine import Engine
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.run_start import exposed, start, too_full
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.run_start import (
+    LEAST_FREE,
+    exposed,
+    start,
+    too_full,
+)
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.runs import Runs
 
 
@@ -147,7 +163,9 @@ def find_or_start(module: AnsibleModule, runs: Runs) -> tuple[str | None, bool]:
         if run is not None:
             return run, False
     folders = [runs.root, *(Engine(Host()).folders if options["runtime"] == "devcontainer" else ())]
-    message = exposed(runs.root) or too_full(folders, options["minimum_free_bytes"])
+    needed = options["minimum_free_bytes"]
+    needed = LEAST_FREE[options["runtime"]] if needed is None else needed
+    message = exposed(runs.root) or too_full(folders, needed)
     if message:
         refuse(module, message)
     if options["state"] == "planned":
@@ -223,7 +241,7 @@ def main() -> None:
             "run_id": {"type": "str"},
             "challenge": {"type": "str", "default": ""},
             "state_dir": {"type": "path"},
-            "minimum_free_bytes": {"type": "int", "default": 0},
+            "minimum_free_bytes": {"type": "int"},
             "runtime": {"type": "str", "default": "devcontainer", "choices": ["devcontainer", "native"]},
             "timeout": {"type": "int", "default": 10},
             "patience": {"type": "int", "default": 0},

@@ -6,6 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: signed_repository
 short_description: A signed package repository with a pinned key
+author: The provisioner authors (!UNKNOWN)
 description:
   - Leaves a host alone that has the repository, whatever file of the site's names it, or the packages from elsewhere.
   - Else fetches the key, refuses any but the pinned one, has apt try the repository by itself and beside the host's own
@@ -26,8 +27,25 @@ options:
     required: true
 """
 
+EXAMPLES = r"""
+- name: Have NodeSource's repository
+  provisioner.gpu_hosts.signed_repository:
+    packages: [nodejs]
+    repositories:
+      debian:
+        name: nodesource
+        kind: deb
+        url: https://deb.nodesource.com/node_22.x
+        suites: nodistro
+        components: main
+        key_url: https://deb.nodesource.com/gpgkey/nodesource-repo.gpg.key
+        fingerprints: [6F71F525282841EEDAF851B42F59B5F99B1BE0B4]
+        keyring: /etc/apt/keyrings/site-nodesource.gpg
+        source: /etc/apt/sources.list.d/site-nodesource.sources
+"""
+
 RETURN = r"""
-changes: {description: What was changed - what, from, to., type: list, elements: dict, returned: always}
+changes: {description: "What was changed - what, from, to.", type: list, elements: dict, returned: always}
 """
 
 import tempfile
@@ -64,7 +82,7 @@ def fetched(repository: dict) -> bytes:
     url = repository["key_url"]
     if not url.startswith(("https://", "http://", "file://")):
         raise ValueError("its address is none that is known; give a https://, http:// or file:// one")
-    with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 - the scheme was looked at
+    with urllib.request.build_opener().open(url, timeout=TIMEOUT_SECONDS) as answer:
         return pinned(answer.read(LARGEST_KEY_BYTES), repository)
 
 

@@ -3,20 +3,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-from pathlib import Path
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import variables
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import told
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.local_sources import repository_inputs
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.workplace import pip_install, put, run, workplace
-
 DOCUMENTATION = r"""
 module: source_repository
 short_description: A bare git repository made from a source release on the host's package index
+author: The provisioner authors (!UNKNOWN)
 description:
   - Author, dates and message are fixed, so the commit's id is the same on every host.
   - The repository appears at once, when it is whole.
@@ -29,9 +19,37 @@ options:
   sha256: {description: Checksum of the release's archive., type: str, required: true}
   archive: {description: "The release's archive on the host, where it need not be fetched.", type: path}
   finder: {description: Requirement of the tool that finds a source release., type: str, required: true}
-  finder_lock: {description: "Text of a requirements file with that, what it depends on and their sums.", type: str}
+  finder_lock:
+    description: Text of a requirements file with that, what it depends on and their sums.
+    type: str
+    default: ""
   commit_environment: {description: git's variables for the commit., type: dict, required: true}
 """
+
+EXAMPLES = r"""
+- name: Make the repository from the source release
+  provisioner.gpu_hosts.source_repository:
+    path: /var/lib/provisioner/sources/xformers.git
+    inputs: "{{ inputs }}"
+    work: /var/lib/provisioner/work
+    package: xformers
+    version: 0.0.35
+    sha256: f7fc183a58e4bf0e2ae339a18fb1b1d4a37854c0f2545b4f360fef001646ab76
+    finder: unearth==0.19.0
+    finder_lock: "{{ lookup('ansible.builtin.file', 'finder.txt') }}"
+    commit_environment: {GIT_AUTHOR_NAME: xformers}
+"""
+
+import hashlib
+import re
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import variables
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import told
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.local_sources import repository_inputs
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.workplace import pip_install, put, run, workplace
 
 NETWORK = "check that the host reaches its package index (site_ca_bundle, site_https_proxy) and run this again"
 DISK = "check that the host has free disk and run this again"

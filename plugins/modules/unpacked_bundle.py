@@ -3,6 +3,30 @@
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+module: unpacked_bundle
+short_description: A bundle unpacked on the host, after every file in it was checked
+author: The provisioner authors (!UNKNOWN)
+description:
+  - The folder appears at once, when it is whole. The archive is removed in the end, whatever came of it.
+options:
+  archive: {description: The archive on the host., type: path, required: true}
+  sha256: {description: Its sum on the controller., type: str, required: true}
+  known: {description: Sums of the only files that are taken., type: list, elements: str, required: true}
+  path: {description: The folder to unpack to., type: path, required: true}
+  work: {description: A folder to unpack it in; removed in the end., type: path, required: true}
+"""
+
+EXAMPLES = r"""
+- name: Check and unpack the bundle
+  provisioner.gpu_hosts.unpacked_bundle:
+    archive: /var/lib/provisioner/sources/bundle.tar
+    sha256: "{{ sum }}"
+    known: "{{ sums }}"
+    path: /var/lib/provisioner/sources/bundle
+    work: /var/lib/provisioner/work
+"""
+
 import hashlib
 import json
 from pathlib import Path
@@ -17,19 +41,6 @@ from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.bundle impor
 )
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import told
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.workplace import put, workplace
-
-DOCUMENTATION = r"""
-module: unpacked_bundle
-short_description: A bundle unpacked on the host, after every file in it was checked
-description:
-  - The folder appears at once, when it is whole. The archive is removed in the end, whatever came of it.
-options:
-  archive: {description: The archive on the host., type: path, required: true}
-  sha256: {description: Its sum on the controller., type: str, required: true}
-  known: {description: Sums of the only files that are taken., type: list, elements: str, required: true}
-  path: {description: The folder to unpack to., type: path, required: true}
-  work: {description: A folder to unpack it in; removed in the end., type: path, required: true}
-"""
 
 
 def unpack(archive: Path, sha256: str, known: list[str], work: Path) -> None:

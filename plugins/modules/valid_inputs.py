@@ -4,6 +4,7 @@
 DOCUMENTATION = r"""
 module: valid_inputs
 short_description: Refuse what a person set, before any host is touched
+author: The provisioner authors (!UNKNOWN)
 description:
   - Fails with the first text of a list that is not empty, and says in its result that the inputs are to blame.
   - Runs on the controller and needs no connection.

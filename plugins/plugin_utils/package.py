@@ -14,6 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+__all__ = ["answers", "asking", "challenge", "missing", "printable", "uncollectable"]
+
 COLLECTION = Path(__file__).resolve().parents[2]
 if (COLLECTION / "provisioner" / "answers.py").is_file():
     sys.path.append(str(COLLECTION))  # a checkout, whose package need not be installed

@@ -181,7 +181,7 @@ def parted(url: str) -> tuple[str, str]:
     parts = re.fullmatch(r"(\w[\w+.-]*://)([^/]*)@(.*)", url, re.DOTALL)
     if not parts:
         return url, ""
-    user, _, password = parts[2].partition(":")
+    user, _unused, password = parts[2].partition(":")
     login = f"{urllib.parse.unquote(user)}:{urllib.parse.unquote(password)}".encode()
     return parts[1] + parts[3], f"Basic {base64.b64encode(login).decode()}"
 
@@ -275,7 +275,7 @@ class _Looks(http.client.HTTPSConnection):
         super().connect()
         alternatives = self.sock.getpeercert().get("subjectAltName", ())
         self.close()
-        raise _SeenError([value for _, value in alternatives])
+        raise _SeenError([value for _unused, value in alternatives])
 
 
 class _Https(urllib.request.HTTPSHandler):

@@ -103,11 +103,11 @@ class Image(NamedTuple):
 
 def named(text: str) -> Image:
     """The image of a name as people write it."""
-    text, _, digest = text.partition("@")
+    text, _unused, digest = text.partition("@")
     first, slash, rest = text.partition("/")
     own = bool(slash) and (bool(set(".:") & set(first)) or first == "localhost")
     path = rest if own else text
-    name, _, tag = path.partition(":")
+    name, _unused, tag = path.partition(":")
     version = digest or tag or "latest"
     if own and first not in ("docker.io", "index.docker.io"):
         return Image(first, name, version)
@@ -140,8 +140,8 @@ class Pull(NamedTuple):
                 return self._good(f"{address} has {self.image}", complaints, image)
             general = asker.remedy(str(answer), answer.url, self._setting(address, image))
             complaints.append((str(answer), REMEDIES.get(answer.status, general), answer.status))
-        _, remedy, status = complaints[-1]
-        said = "; ".join(words for words, *_ in complaints) if image.registry == DOCKER_HUB else complaints[-1][0]
+        _unused, remedy, status = complaints[-1]
+        said = "; ".join(words for words, *_unused in complaints) if image.registry == DOCKER_HUB else complaints[-1][0]
         spared = self._spared(image, status)
         return finding(CHECK, WARN if spared else FAIL, f"{said}; {spared}" if spared else said, remedy)
 

@@ -223,7 +223,7 @@ def pip_call(arguments: list[str], pip: Pip) -> Iterator[Question]:
     told = ""
     words = iter(str(word) for word in arguments)
     for word in words:
-        option, _, value = word.partition("=") if word.startswith("--") else (word, "", "")
+        option, _unused, value = word.partition("=") if word.startswith("--") else (word, "", "")
         if VALUED.fullmatch(option):
             value = value or next(words, "")
         if option in {"-i", "--index-url"}:

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Say in one line why a run failed, and what mends it, where that shows; print nothing where it does not.
 
     failure_cause.py EVIDENCE --runtime NAME --exit-code N [--max-jobs N] [--oom-kills-before N] [--engine-lost]
