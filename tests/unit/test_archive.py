@@ -79,6 +79,13 @@ def test_a_record_lies_beside_the_archive_and_nothing_else_that_does_is_evidence
     assert evidence.text("commit.txt") != "another" and "record.json" not in evidence.entries
 
 
+def test_all_rules_judge_the_same_content(folder):
+    evidence = Evidence(folder)
+    before = evidence.text("commit.txt")
+    (folder / "commit.txt").write_text("another")
+    assert evidence.text("commit.txt") == before and Evidence(folder).text("commit.txt") == "another"
+
+
 def test_an_archive_that_was_sent_is_audited_where_it_is(cli, packed, monkeypatch):
     monkeypatch.chdir(packed.parent)
     for name in (packed, packed.name):
