@@ -4,6 +4,7 @@ Each call is a process of its own all the same, forked from one that has importe
 folder, umask, environment and output, and ends as the command does.
 """
 
+import atexit
 import functools
 import json
 import os
@@ -37,15 +38,17 @@ for line in sys.stdin:
 
 @functools.cache
 def _server(command: str, settings: frozenset[tuple[str, str]]) -> subprocess.Popen[str]:
-    """Start what forks, with these settings of Ansible; it ends with this process, whose pipe it reads."""
+    """Start what forks, with these settings of Ansible; it ends with the tests, whose pipe it reads."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-    return subprocess.Popen(
+    server = subprocess.Popen(
         [sys.executable, "-c", SERVER, command],
         env=others | {"LC_ALL": "C.UTF-8"} | dict(settings),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
+    atexit.register(server.communicate)
+    return server
 
 
 def run(command: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
