@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from provisioner import inventory as inventories
 from provisioner.__main__ import main
+from provisioner.paths import ensure_state_dir
 
 DATA = Path(__file__).parent / "data"
 ROOT = Path(__file__).parents[2]
@@ -67,12 +70,20 @@ def keep(state: Path, record: dict[str, Any]) -> Callable[..., dict[str, Any]]:
     return put
 
 
-@pytest.fixture
-def inventory(tmp_path: Path) -> Path:
-    """An inventory of two hosts that nothing answers at."""
-    path = tmp_path / "inventory.yml"
+@pytest.fixture(scope="session")
+def read_inventory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An inventory of two hosts that nothing answers at; beside it, what Ansible has said of it."""
+    path = tmp_path_factory.mktemp("inventory") / "inventory.yml"
     path.write_text("all:\n  hosts:\n    h1: {}\n    h2: {}\n", encoding="utf-8")
+    inventories.read(str(path), path.parent)
     return path
+
+
+@pytest.fixture
+def inventory(read_inventory: Path, state: Path) -> Path:
+    """That inventory, for a test that leaves it as it is; Ansible's answer is kept, as after a first command."""
+    shutil.copytree(read_inventory.parent / "inventories", ensure_state_dir(state) / "inventories")
+    return read_inventory
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 import json
 import os
 import struct
-import subprocess
 import sys
 from pathlib import Path
 
+import ansible_forked
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,6 @@ def lay_down(tmp_path):
         "ANSIBLE_COLLECTIONS_PATH": str(ROOT),
         "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
         "ANSIBLE_LOCALHOST_WARNING": "False",
-        "LC_ALL": "C.UTF-8",
     }
 
     def run(check=False, diff=True, **arguments):
@@ -39,14 +38,8 @@ def lay_down(tmp_path):
         ]
         play = tmp_path / "play.yml"
         play.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
-        command = [Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", "-c", "local", play]
-        done = subprocess.run(
-            [*command, *(["--check"] if check else [])],
-            env=os.environ | environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        options = ["-i", "localhost,", "-c", "local", *(["--check"] if check else [])]
+        done = ansible_forked.run("playbook", *options, play, **environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads((tmp_path / "done.json").read_text())
 

@@ -63,7 +63,7 @@ GIVEN = st.one_of(TEXTS, st.sampled_from(["pipe", "loop", "zero", "here", "log",
 
 
 @pytest.mark.parametrize(("command", "option"), OPTIONS, ids=[f"{c.name} {o.flags[-1]}" for c, o in OPTIONS])
-@examples(4)
+@examples(2)
 @given(data=st.data())
 def test_an_option(cli_of, tmp_path, command, option, data):
     value = data.draw(GIVEN)

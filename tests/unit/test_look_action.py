@@ -2,13 +2,13 @@
 
 import json
 import marshal
-import os
 import re
 import subprocess
 import sys
 import zlib
 from pathlib import Path
 
+import ansible_forked
 import pytest
 import yaml
 from ansible.template import trust_as_template
@@ -38,13 +38,8 @@ def look(tmp_path):
         playbook = [{"hosts": "all", "gather_facts": False, "vars": variables, "tasks": tasks}]
         (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
         (tmp_path / "look.yml").write_text(yaml.safe_dump(playbook))
-        done = subprocess.run(
-            [Path(sys.executable).parent / "ansible-playbook", "-i", tmp_path / "hosts.yml", tmp_path / "look.yml"],
-            env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "LC_ALL": "C.UTF-8"} | (settings or {}),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        settings = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), **(settings or {})}
+        done = ansible_forked.run("playbook", "-i", tmp_path / "hosts.yml", tmp_path / "look.yml", **settings)
         if done.returncode:
             return done.stdout + done.stderr
         return {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in inventory["all"]["hosts"]}

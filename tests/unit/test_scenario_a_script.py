@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import time
+import uuid
 from datetime import datetime
 from pathlib import Path
 
@@ -52,6 +53,8 @@ def script(tmp_path):
     shutil.copy(ROLE / "devcontainer.json", base / ".devcontainer")
     (base / ".devcontainer/Dockerfile.scenario-a").write_text("FROM some/image:1\n")
     calls, fail, tools = tmp_path / "calls", tmp_path / "fail", tmp_path / "bin"
+    # At its end a run ends every process on the machine that was started by a run of its name.
+    run_id = f"run-{uuid.uuid4().hex[:12]}"
     tools.mkdir()
     calls.touch()
     for name in ("docker", "devcontainer"):
@@ -61,7 +64,7 @@ def script(tmp_path):
     def run(*arguments, gpu=False, background=False, **environment):
         if gpu:
             shutil.copy(tools / "docker", tools / "nvidia-smi")
-        base_environment = {"PATH": f"{tools}:/usr/bin:/bin", "HOME": str(tmp_path), "SCENARIO_A_RUN_ID": "run"}
+        base_environment = {"PATH": f"{tools}:/usr/bin:/bin", "HOME": str(tmp_path), "SCENARIO_A_RUN_ID": run_id}
         command = [base / "benchmarking/scenario_a.sh", *arguments]
         settings = {"env": base_environment | environment, "stdin": subprocess.DEVNULL, "text": True}
         if background:
@@ -75,7 +78,7 @@ def script(tmp_path):
         )
 
     run.root, run.base, run.fail = base.parent, base, fail
-    run.evidence = base.parent / "runs/run"
+    run.id, run.evidence = run_id, base.parent / "runs" / run_id
     run.calls = lambda: calls.read_text().splitlines()
     run.events = lambda: [
         (event["event"], event["phase"])
@@ -291,7 +294,7 @@ def test_a_signal_to_all_of_it_is_an_interruption_and_the_log_says_so(script):
     result = json.loads((script.evidence / "result.json").read_text())
     assert (result["outcome"], result["phase"]) == ("interrupted", "image_build")
     assert "SIGTERM" in result["cause"] and result["cause"] in said
-    assert said.splitlines()[-1].endswith("Scenario A interrupted in image_build (exit code 143): run run")
+    assert said.splitlines()[-1].endswith(f"(exit code 143): run {script.id}")
 
 
 def left_behind(script, *words):
