@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
@@ -24,6 +25,13 @@ class _Parser(argparse.ArgumentParser):
             allow_abbrev=False,  # an abbreviation in a script would break with the next option we add
             **settings,
         )
+
+    def format_help(self) -> str:
+        """Give the help, with a description that fits the terminal as all else of it does."""
+        import textwrap  # noqa: PLC0415 - only help needs it
+
+        self.description = textwrap.fill(self.description or "", max(shutil.get_terminal_size().columns - 2, 20))
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         what, _, question = message.rpartition("; ") if message.endswith("?") else (message, "", "")

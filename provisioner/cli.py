@@ -90,14 +90,18 @@ LAB_NAME = option("--name", values="labs", metavar="NAME", default="lab", help="
 SHELLS = ("bash", "zsh", "fish")
 
 INSTALL_COMPLETION = """\
-to install it, for you alone, once; a new shell then has it:
-  bash   mkdir -p ~/.local/share/bash-completion/completions
-         provisioner completion bash >~/.local/share/bash-completion/completions/provisioner
-  zsh    mkdir -p ~/.zfunc; provisioner completion zsh >~/.zfunc/_provisioner
-         and before `compinit` in ~/.zshrc: fpath+=~/.zfunc
-  fish   mkdir -p ~/.config/fish/completions
-         provisioner completion fish >~/.config/fish/completions/provisioner.fish
-bash without the package bash-completion: . <(provisioner completion bash)"""
+to install it, for you alone; a new shell then has it:
+  bash, with the package bash-completion:
+    d=~/.local/share/bash-completion/completions; mkdir -p $d
+    provisioner completion bash >$d/provisioner
+  bash, without it, in ~/.bashrc:
+    . <(provisioner completion bash)
+  zsh; the last line belongs into ~/.zshrc, before compinit:
+    mkdir -p ~/.zfunc; provisioner completion zsh >~/.zfunc/_provisioner
+    fpath+=~/.zfunc
+  fish:
+    set d ~/.config/fish/completions; mkdir -p $d
+    provisioner completion fish >$d/provisioner.fish"""
 
 COMMANDS = (
     Command(
@@ -148,7 +152,7 @@ COMMANDS = (
     Command(
         "facts",
         "print the records of finished runs",
-        "provisioner facts -o csv -q 'runs[].{host: host, compile: timings.compile}'",
+        "provisioner facts -o csv -q 'runs[].{host: host, s: total_seconds}'",
         "facts",
         (
             *WHICH_RUNS,
@@ -261,7 +265,7 @@ COMMANDS = (
     Command(
         "import",
         "make records of logs of the original shell benchmark, or take in what `export` wrote",
-        "provisioner import benchmarks/20250812_084413_scenario_a.log --host den",
+        "provisioner import 20250812_084413_scenario_a.log --host den",
         "import_files",
         (
             option(

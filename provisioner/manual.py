@@ -22,8 +22,8 @@ def page(table: Table) -> str:
 
 
 def _lines(table: Table) -> Iterator[str]:
-    yield from (".nh", ".ad l")
     yield f'.TH PROVISIONER 1 "" "provisioner {__version__}" "User Commands"'
+    yield from (".nh", ".ad l")  # no word is broken, or set apart
     yield from (
         ".SH NAME",
         rf"provisioner \- {_text(table.description[0].lower() + table.description[1:].rstrip('.'))}",
@@ -82,7 +82,7 @@ def _sentence(text: str) -> str:
 
 
 def _example(text: str) -> Iterator[str]:
-    yield from (".PP", ".RS 4", ".EX", *map(_line, text.splitlines()), ".EE", ".RE")
+    yield from (".PP", ".RS 2", ".EX", *map(_line, text.splitlines()), ".EE", ".RE")
 
 
 def _text(text: str) -> str:

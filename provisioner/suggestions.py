@@ -20,5 +20,7 @@ def did_you_mean(word: str, known: Iterable[str] | Mapping[str, str]) -> str:
 
     told = known if isinstance(known, Mapping) else {}
     names = {name.lower(): told.get(name, name) for name in islice(known, MOST)}
+    if word.lower() in names:  # but for small and large letters
+        return f"did you mean {names[word.lower()]}?"
     close = difflib.get_close_matches(word.lower(), names, n=3) if len(word) <= LONGEST else []
     return f"did you mean {' or '.join(names[name] for name in close)}?" if close else ""
