@@ -179,7 +179,7 @@ def _command(words: list[str], table: Table) -> tuple[Command | None, list[str]]
 
 
 def _no_command(name: str, word: str, known: dict[str, str], where: str) -> ProvisionerError:
-    return _bad(f"{name[:80]!r} is no command", f"{did_you_mean(word, known)} see `{where} --help`".strip())
+    return _bad(f"{name[:80]!r} is no command", f"{did_you_mean(word, known, known)} see `{where} --help`".strip())
 
 
 def _check_options(command: Command, words: list[str], table: Table) -> None:
@@ -208,7 +208,8 @@ def _no_option(word: str, command: str, known: Iterable[str], table: Table) -> P
     flag = _flag(word) or word
     owners = [one.name for one in table.commands if any(flag in option.flags for option in one.options)]
     there = f"{' and '.join(owners[:3])} {'has' if len(owners) == 1 else 'have'} it;" if owners else ""
-    meant = did_you_mean(flag.lstrip("-"), {name.lstrip("-"): name for name in known if name.startswith("--")})
+    long = {name.lstrip("-"): name for name in known if name.startswith("--")}
+    meant = did_you_mean(flag.lstrip("-"), long, long)
     where = f"provisioner {command}".strip()
     said = f"{command or where} has no option {flag[:80]}"
     return _bad(said, f"{there or meant} see `{where} --help`".strip())

@@ -55,7 +55,11 @@ COMMON = (
     option("--state-dir", values="directory", metavar="DIR", help="where runs and evidence are kept on this machine"),
     option("--json", action="store_true", help="the result as JSON on stdout, and nothing else there"),
     option(
-        "-v", "--verbose", action="count", default=0, help="show Ansible's own output and a fault's; -vv shows more"
+        "-v",
+        "--verbose",
+        action="count",
+        default=0,
+        help="show Ansible's own output, and the traceback of a fault; -vv shows more",
     ),
 )
 
@@ -97,7 +101,8 @@ to install it, for you alone; a new shell then has it:
   bash, without it, in ~/.bashrc:
     . <(provisioner completion bash)
   zsh; the last line belongs into ~/.zshrc, before compinit:
-    mkdir -p ~/.zfunc; provisioner completion zsh >~/.zfunc/_provisioner
+    mkdir -p ~/.zfunc
+    provisioner completion zsh >~/.zfunc/_provisioner
     fpath+=~/.zfunc
   fish:
     set d ~/.config/fish/completions; mkdir -p $d

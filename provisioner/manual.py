@@ -23,7 +23,7 @@ def page(table: Table) -> str:
 
 def _lines(table: Table) -> Iterator[str]:
     yield f'.TH PROVISIONER 1 "" "provisioner {__version__}" "User Commands"'
-    yield from (".nh", ".ad l")  # no word is broken, or set apart
+    yield from (".nr HY 0", ".nh", ".ad l")  # no word is broken, or set apart
     yield from (
         ".SH NAME",
         rf"provisioner \- {_text(table.description[0].lower() + table.description[1:].rstrip('.'))}",

@@ -11,15 +11,14 @@ LONGEST = 100
 """Characters of a word that may be a slip of a name."""
 
 
-def did_you_mean(word: str, known: Iterable[str] | Mapping[str, str]) -> str:
+def did_you_mean(word: str, known: Iterable[str], told: Mapping[str, str] | None = None) -> str:
     """Return a remedy that names what is close to `word`; '' where nothing is.
 
-    A mapping has beside each known name what is told in its place.
+    `told` has what is told in the place of a known name.
     """
     import difflib  # noqa: PLC0415 - nothing that goes well needs it
 
-    told = known if isinstance(known, Mapping) else {}
-    names = {name.lower(): told.get(name, name) for name in islice(known, MOST)}
+    names = {name.lower(): (told or {}).get(name, name) for name in islice(known, MOST)}
     if word.lower() in names:  # but for small and large letters
         return f"did you mean {names[word.lower()]}?"
     close = difflib.get_close_matches(word.lower(), names, n=3) if len(word) <= LONGEST else []

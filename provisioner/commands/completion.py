@@ -15,7 +15,7 @@ def main(options: Namespace) -> int:
     """Print the script of a shell, or with --values the values of a kind, one a line."""
     if options.values is not None:
         if options.values not in completion.KINDS:
-            kinds = did_you_mean(options.values, list(completion.KINDS)) or f"there are {', '.join(completion.KINDS)}"
+            kinds = did_you_mean(options.values, completion.KINDS) or f"there are {', '.join(completion.KINDS)}"
             raise ProvisionerError(f"--values {options.values!r} is no kind of values", kinds, Exit.BAD_INPUT)
         for value in completion.values(options.values, state_dir(options.state_dir)):
             print(value)

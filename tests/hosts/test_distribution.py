@@ -48,7 +48,6 @@ def test_man_finds_its_page(installed):
     assert (installed / "share/man/man1/provisioner.1").read_text() == said(installed / "bin/provisioner", "man")
 
 
-def test_it_is_known_by_the_name_that_readme_installs(installed):
+def test_it_is_known_by_the_name_of_the_distribution(installed):
     ask = f"from importlib.metadata import metadata; print(metadata({NAME!r})['Name'])"
     assert said(installed / "bin/python", "-c", ask) == f"{NAME}\n"
-    assert NAME in (ROOT / "README.md").read_text()

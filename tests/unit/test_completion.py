@@ -17,7 +17,7 @@ from provisioner import completion
 ROOT = Path(__file__).parents[2]
 LEARN = {
     "bash": ". <(provisioner completion bash)",
-    "zsh": "mkdir -p ~/.zfunc; provisioner completion zsh >~/.zfunc/_provisioner\nfpath+=~/.zfunc",
+    "zsh": "mkdir -p ~/.zfunc\nprovisioner completion zsh >~/.zfunc/_provisioner\nfpath+=~/.zfunc",
     "fish": "set d ~/.config/fish/completions; mkdir -p $d\nprovisioner completion fish >$d/provisioner.fish",
 }
 """What the help says that installs it, for each shell."""
