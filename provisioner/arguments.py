@@ -45,8 +45,10 @@ def parse(arguments: Sequence[str], table: Table) -> argparse.Namespace:
     words = list(arguments) or ["--help"]
     if words[0] == "help" or (len(words) == 1 and words[0] in table.groups):
         words = [*(word for word in words if word != "help"), "--help"]
-    _check(words, table)
-    options, more = tree(table).parse_known_args(words)
+    command = _check(words, table)
+    # Where it is known which command is meant, the others need no parsers: that is most of the time that this takes.
+    only = table._replace(commands=(command,)) if command else table
+    options, more = tree(only).parse_known_args(words)
     if more:
         raise _bad(f"{options.command} takes no {more[0][:80]!r}", f"see `provisioner {options.command} --help`")
     for option in table.common:
@@ -129,8 +131,11 @@ def _check_text(argument: str) -> None:
         raise _bad(f"{argument[:80]}: -- is no value", "give one; see `provisioner --help`")
 
 
-def _check(arguments: list[str], table: Table) -> None:
-    """Raise ProvisionerError where a command or an option is none, with what was meant; or one means nothing here."""
+def _check(arguments: list[str], table: Table) -> Command | None:
+    """Give the command that is meant; None where the help of several is.
+
+    Raises ProvisionerError where a command or an option is none, with what was meant, or where one means nothing.
+    """
     front = _Parser(prog="provisioner", add_help=False)
     for option in table.common:
         _add_early(front, option)
@@ -141,16 +146,17 @@ def _check(arguments: list[str], table: Table) -> None:
         early = [*(flag for option in table.common for flag in option.flags), *HELP, "--version"]
         raise _no_option(unknown[0], "", early, table)
     if found.told:
-        return
+        return None
     if not found.words:
         raise _bad("no command was given", "see `provisioner --help`")
     command, rest = _command(found.words, table)
     if command is None:
-        return
+        return None
     for option in table.common:
         if getattr(found, _early(option)) is not None and option not in table.common_of(command):
             raise _meaningless(command, option)
     _check_options(command, rest, table)
+    return command
 
 
 def _command(words: list[str], table: Table) -> tuple[Command | None, list[str]]:
