@@ -5,7 +5,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from provisioner.errors import Exit, ProvisionerError
+from provisioner.errors import Exit, ProvisionerError, of_option
 
 __all__ = ["COLLECTION", "ansible_dir", "ensure_state_dir", "given", "state_dir"]
 
@@ -50,9 +50,10 @@ def state_dir(override: str | None = None) -> Path:
     The first of: `override`, $PROVISIONER_STATE_DIR, $XDG_STATE_HOME/provisioner, ~/.local/state/provisioner. Raise
     ProvisionerError (code 2) where it cannot be one.
     """
-    named = override or os.environ.get("PROVISIONER_STATE_DIR")
-    if named:
-        return given(named)
+    for named, where in ((override, "--state-dir"), (os.environ.get("PROVISIONER_STATE_DIR"), "PROVISIONER_STATE_DIR")):
+        if named:
+            with of_option(where):
+                return given(named)
     base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     return given(os.path.join(base, "provisioner"))  # noqa: PTH118 - with its `~`
 

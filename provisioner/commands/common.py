@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from provisioner import bounds, jsontext, retry
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.selection import EVERYTHING, Selection
+from provisioner.suggestions import did_you_mean
 from provisioner.text import printable
 
 if TYPE_CHECKING:  # commands that only read the store need not pay for them
@@ -140,9 +141,10 @@ def say_why_none(store: Store, which: Selection, found: Sized) -> None:
     if found:
         return
     if which.hosts and not store.records(Selection(hosts=which.hosts), fields=()):
-        raise ProvisionerError(
-            f"no run on a host {' or '.join(which.hosts)}", "`provisioner facts` lists those there are", Exit.BAD_INPUT
-        )
+        known = {record["host"] for record in store.records(fields=())}
+        meant = did_you_mean(which.hosts[0], known) or "`provisioner facts` lists those there are"
+        said = f"no run on a host {' or '.join(which.hosts)}"
+        raise ProvisionerError(": ".join(filter(None, (" and ".join(which.named_by), said))), meant, Exit.BAD_INPUT)
     if which == EVERYTHING:
         say(f"no runs in {store.state}; `provisioner run` makes one")
     else:

@@ -15,6 +15,7 @@ from provisioner.paths import state_dir
 from provisioner.phases import PHASES
 from provisioner.sides import Side
 from provisioner.store import Store
+from provisioner.suggestions import did_you_mean
 from provisioner.text import counted, printable, table
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def main(options: Namespace) -> int:
     """Compare; the exit code is 1 where --fail-if-slower was given and B is slower by more than that."""
     share = _share(options.fail_if_slower)
     if options.phase not in {*PHASES, "total"}:
-        raise _bad(f"--phase {options.phase} is no phase", f"there are {', '.join(PHASES)} and total")
+        meant = did_you_mean(options.phase, (*PHASES, "total"))
+        raise _bad(f"--phase {options.phase} is no phase", meant or f"there are {', '.join(PHASES)} and total")
     if options.b is None and (options.save_baseline is None or share is not None):
         raise _bad("there is nothing to set A against", "give B, or --save-baseline NAME alone")
     store = Store(state_dir(options.state_dir))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from provisioner import facts, selection
 from provisioner.commands.common import say, say_why_none
-from provisioner.errors import Exit, ProvisionerError
+from provisioner.errors import Exit, ProvisionerError, of_option
 from provisioner.paths import given, state_dir
 from provisioner.selection import Selection
 from provisioner.store import Store
@@ -24,7 +24,8 @@ def main(options: Namespace) -> int:
     store = Store(state_dir(options.state_dir))
     which = selection.of_options(options)
     if options.trace is not None:
-        return _trace(store, which, given(options.trace))
+        with of_option("--trace"):
+            return _trace(store, which, given(options.trace))
     if options.query is not None:
         return _answer(store, which, options.query, form)
     if form == "table":

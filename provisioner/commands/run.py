@@ -24,7 +24,7 @@ from provisioner.commands.common import (
     say_restarts,
     say_retry,
 )
-from provisioner.errors import Exit, ProvisionerError
+from provisioner.errors import Exit, ProvisionerError, of_option
 from provisioner.inflight import Notes
 from provisioner.job import Job, run_playbook
 from provisioner.paths import state_dir
@@ -110,7 +110,8 @@ def _like(options: Namespace) -> Like | None:
     by_hand = given_variables.of_options(options.extra_vars) | _variables(options)
     if options.runtime is not None:
         by_hand["scenario_a_runtime"] = options.runtime
-    found = like.of_text(options.like, Store(state_dir(options.state_dir)), by_hand)
+    with of_option("--like"):
+        found = like.of_text(options.like, Store(state_dir(options.state_dir)), by_hand)
     profile = options.profile or by_hand.get("provisioner_profile", found.profile)
     if profile != found.profile:
         raise ProvisionerError(

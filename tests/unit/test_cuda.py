@@ -1,7 +1,6 @@
 """Whether architectures, GPUs, driver, the image's CUDA and torch's go together, by names and a table."""
 
 import json
-import sys
 from pathlib import Path
 
 import ansible_forked
