@@ -24,6 +24,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / 
 import made_up  # noqa: E402
 
 from provisioner.events import Progress  # noqa: E402
+from provisioner.fleet import Fleet  # noqa: E402
 from provisioner.history import History  # noqa: E402
 from provisioner.job import TICK  # noqa: E402
 from provisioner.progress import show  # noqa: E402
@@ -54,16 +55,18 @@ def main() -> int:
     written = [0]
     threading.Thread(target=drain, args=(ours, written), daemon=True).start()
     names = [f"gpu-{number:03}.example.org" for number in range(options.hosts)]
-    past = History(made_up.runs(3, 5))
-    with os.fdopen(theirs, "w") as terminal, show(names, stream=terminal, history=past) as view:
+    runs = made_up.runs(3, 5)
+    for run in runs:
+        run.record["inputs"]["input_hash"] = "same"
+    past = History(runs)
+    with os.fdopen(theirs, "w") as terminal, show(Fleet(names, past), stream=terminal) as view:
         wall, cpu = time.monotonic(), time.process_time()
         told = 0
         while (elapsed := time.monotonic() - wall) < options.seconds:
             while told < elapsed * options.hosts / LOOK:
                 done, inside = int(elapsed) % 80, elapsed
-                view.event(
-                    Progress(names[told % options.hosts], "r", "running", "compile", 200 + inside, inside, done, 80)
-                )
+                host = names[told % options.hosts]
+                view.event(Progress(host, "r", "running", "compile", 200 + inside, inside, done, 80, "same"))
                 told += 1
             view.tick()
             time.sleep(TICK)

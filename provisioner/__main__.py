@@ -14,6 +14,7 @@ from provisioner import bounds, cli
 from provisioner.errors import FULL, Exit, ProvisionerError
 from provisioner.paths import ensure_state_dir, state_dir
 from provisioner.text import printable
+from provisioner.view import screen
 
 __all__ = ["main"]
 
@@ -53,7 +54,7 @@ def _system_error(error: OSError, arguments: Sequence[str]) -> int:
 
 def _say(line: str, code: int) -> int:
     with suppress(OSError):  # nobody reads it
-        print(f"provisioner: {printable(line, bounds.LINE)}", file=sys.stderr)
+        print(screen.fold(f"provisioner: {printable(line, bounds.LINE)}", sys.stderr), file=sys.stderr)
     return int(code)
 
 
