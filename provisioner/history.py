@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["History", "Left", "of_store"]
 
-RECENT = 200
+RECENT = 2000
 """So many of the newest runs are looked at."""
 ENOUGH_OBJECTS, ENOUGH_SECONDS = 3, 20.0
 """Before so many objects and seconds of a compile, they say nothing of the others."""

@@ -32,8 +32,8 @@ class Live:
     def __init__(self, stream: TextIO, fleet: Fleet | None = None) -> None:
         self._fleet = fleet or Fleet()
         self._stream = stream
-        self._console = Console(file=stream)
-        self._size = self._console.size
+        self._size = screen.size(stream)
+        self._console = Console(file=stream, width=self._size[0], height=self._size[1])
         self._notes: deque[str] = deque(maxlen=KEPT)
         self._live = self._start()
         self._drawn = 0.0
@@ -63,9 +63,9 @@ class Live:
         now = self._fleet.clock()
         if now - self._drawn >= REFRESH:
             self._drawn = now
-            if self._console.size != self._size:
-                self._begin_anew()
-            lines = picture(self._fleet, *self._console.size)
+            if (size := screen.size(self._stream)) != self._size:
+                self._begin_anew(size)
+            lines = picture(self._fleet, *size)
             self._live.update(Text("\n", no_wrap=True).join(lines), refresh=True)
 
     def close(self) -> None:
@@ -73,13 +73,14 @@ class Live:
         with suppress(OSError):  # of a terminal that is gone
             self._live.stop()
 
-    def _begin_anew(self) -> None:
+    def _begin_anew(self, size: tuple[int, int]) -> None:
         """Clear the screen, whose size has changed: nobody knows where the terminal has moved our lines.
 
         What was said above them is said again.
         """
         self._live.stop()
-        self._size = self._console.size
+        self._size = size
+        self._console = Console(file=self._stream, width=size[0], height=size[1])
         self._console.clear()
         for said in self._notes:
             self._note(said)

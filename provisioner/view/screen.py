@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from typing import TextIO
 
-__all__ = ["fold", "folded", "show", "wide", "width"]
+__all__ = ["fold", "folded", "show", "size", "wide", "width"]
 
-USUAL = 80
-"""Columns of a terminal that does not say how many it has."""
+USUAL = (80, 24)
+"""Columns and lines of a terminal that does not say how many it has."""
+
+
+def size(stream: TextIO) -> tuple[int, int]:
+    """Return how many columns and lines the terminal of `stream` has; where it does not say, COLUMNS and LINES do."""
+    try:
+        found = os.get_terminal_size(stream.fileno())
+    except OSError:  # of a stream that only says that it is one, too
+        found = os.terminal_size((0, 0))
+    usual = shutil.get_terminal_size(USUAL)
+    return found.columns or usual.columns, found.lines or usual.lines
 
 
 def width(stream: TextIO) -> int | None:
     """Return how many columns the terminal of `stream` has; None where it is none."""
-    if not stream.isatty():
-        return None
-    columns = os.environ.get("COLUMNS", "")
-    if columns.isdecimal() and 0 < len(columns) < 6 and int(columns):
-        return int(columns)
-    try:
-        return os.get_terminal_size(stream.fileno()).columns or USUAL
-    except OSError:  # of a stream that only says that it is one, too
-        return USUAL
+    return size(stream)[0] if stream.isatty() else None
 
 
 def wide(stream: TextIO | None = None) -> bool:
