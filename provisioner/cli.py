@@ -79,7 +79,7 @@ COMMON = (
     option("--forks", metavar="N", type=between(1, 1000), default=15, help="hosts at a time (default: 15)"),
     option("--state-dir", metavar="DIR", help="where runs and evidence are kept on this machine"),
     option("--json", action="store_true", help="the result as JSON on stdout, and nothing else there"),
-    option("-v", "--verbose", action="count", default=0, help="show Ansible's own output; -vv shows more"),
+    option("-v", "--verbose", action="count", default=0, help="all of a table, and Ansible's own output; -vv more"),
 )
 
 LISTS = ("inventory", "extra_vars")

@@ -159,8 +159,9 @@ class Standing:
         if self.outcome:
             return ""
         if self.progress is None or self._finished:
-            since = f" for {duration(now - self.task_since)}" if self.task and now - self.task_since >= 1 else ""
-            return f"{self.task}{since}"
+            # Its time comes first: a long name is cut.
+            since = f"for {duration(now - self.task_since)}: " if self.task and now - self.task_since >= 1 else ""
+            return f"{since}{self.task}"
         return "; ".join(part for part in (str(left or ""), self.progress.said) if part)
 
     def remaining(self, history: History, now: float) -> Left | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
+import termios
 from typing import TextIO
 
-__all__ = ["fold", "folded", "show", "size", "wide", "width"]
+__all__ = ["fold", "folded", "is_gone", "show", "size", "wide", "width"]
 
 USUAL = (80, 24)
 """Columns and lines of a terminal that does not say how many it has."""
@@ -31,6 +33,17 @@ def width(stream: TextIO) -> int | None:
 def wide(stream: TextIO | None = None) -> bool:
     """Return whether `stream` (default: stdout) is a terminal, where hosts with the same answer are told as one."""
     return (stream or sys.stdout).isatty()
+
+
+def is_gone() -> bool:
+    """Return whether this process writes to a terminal that was closed."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            termios.tcgetattr(stream.fileno())
+        except termios.error as error:  # a file, say, is merely no terminal
+            if error.args[0] == errno.EIO:
+                return True
+    return False
 
 
 def fold(line: str, stream: TextIO, indent: str = "  ") -> str:

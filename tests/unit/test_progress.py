@@ -89,7 +89,7 @@ def test_before_the_run_the_play_is_told_and_then_the_task(lines, stream, clock)
     lines.tick()
     assert stream.getvalue().splitlines() == [
         "h1: Prepare the hosts",
-        "h1: Prepare the hosts, 31.0s in all; three for 31.0s",
+        "h1: Prepare the hosts, 31.0s in all; for 31.0s: three",
     ]
 
 
@@ -423,9 +423,9 @@ def test_of_what_is_mended_it_is_told_which_part_it_is_and_the_task_s_own_time(l
         "h1: Prepare the hosts",
         "h1: devcontainer_cli, 1 of 2, 8.0s in all",
         "h1: docker_engine, 2 of 2, 12.0s in all",
-        "h1: Prepare the hosts, 26.0s in all; Look again for 10.0s",
-        "h1: Prepare the hosts, 36.0s in all; Look again for 20.0s",
-        "h1: Prepare the hosts, 46.0s in all; Look again for 30.0s",
+        "h1: Prepare the hosts, 26.0s in all; for 10.0s: Look again",
+        "h1: Prepare the hosts, 36.0s in all; for 20.0s: Look again",
+        "h1: Prepare the hosts, 46.0s in all; for 30.0s: Look again",
     ]
 
 

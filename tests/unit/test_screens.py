@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import made_up
@@ -25,9 +26,9 @@ TIME = re.compile(r"^(\d+h)?(\d+m)?[\d.]+s$")
 
 @pytest.fixture(scope="module", params=[2, 500])
 def hosts(request, tmp_path_factory):
-    """A number of hosts, and a state directory with two runs of each."""
+    """A number of hosts, and a state directory with runs of each, two where they are few."""
     state = tmp_path_factory.mktemp("state")
-    Store(state).add_all((run.record, {}) for run in made_up.runs(request.param, 2))
+    Store(state).add_all((run.record, {}) for run in made_up.runs(request.param, 2 if request.param == 2 else 1))
     return request.param, {
         **{name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES", "NO_COLOR"}},
         "PROVISIONER_STATE_DIR": str(state),
@@ -35,12 +36,12 @@ def hosts(request, tmp_path_factory):
     }
 
 
-def shown(hosts, columns, rows):
+def shown(hosts, columns, rows, lines=OF_MANY):
     """What the commands print on such a terminal, without colours: for each command line its lines."""
     count, environment = hosts
     terminal = pexpect.spawn(
         sys.executable,
-        [str(PROGRAM), str(count), *OF_MANY, *(OF_FEW if count == 2 else ())],
+        [str(PROGRAM), str(count), *lines, *(OF_FEW if count == 2 else ())],
         dimensions=(rows, columns),
         env=environment,
         encoding="utf-8",
@@ -102,9 +103,35 @@ def test_a_pipe_gets_a_row_a_line(hosts):
     assert all(re.match(row, line) for line in plan[1:])
     assert doctor[0].split() == ["host", "check", "outcome", "detail", "remedy"]
     assert [line.split()[0] for line in doctor].count("gpu-002.example.org") == 3
-    assert (len(facts), len(every)) == (1 + hosts[0], 1 + 2 * hosts[0])
+    assert (len(facts), len(every)) == (1 + hosts[0], 5 if hosts[0] == 2 else 1 + hosts[0])
     for line in done.stderr.splitlines():
         assert line.startswith(("provisioner: ", "gpu-"))  # a line of a host, or of all
+
+
+def test_a_terminal_that_is_closed_ends_the_command_without_a_word(hosts, tmp_path):
+    code = tmp_path / "code"
+    started = tmp_path / "started"
+    # A shell that goes on without its terminal, as nohup does; the command prints when that is gone.
+    script = f"trap '' HUP; touch {started}; sleep 2; {sys.executable} -m provisioner facts; echo $? > {code}"
+    environment = {**hosts[1], "PYTHONPATH": str(PROGRAM.parents[2])}
+    terminal = pexpect.spawn("bash", ["-c", script], env=environment, ignore_sighup=True)
+    for _ in range(200):
+        time.sleep(0.1)
+        if started.exists():
+            break
+    os.close(terminal.child_fd)
+    for _ in range(600):
+        time.sleep(0.1)
+        if code.exists() and code.read_text():
+            break
+    assert code.read_text() == "141\n"
+    assert not list(Path(hosts[1]["PROVISIONER_STATE_DIR"]).glob("faults/*"))
+
+
+def test_a_dumb_terminal_gets_plain_lines_that_fit(hosts):
+    found = shown((hosts[0], hosts[1] | {"TERM": "dumb"}), 80, 24, ["plan"])["plan"]
+    assert max(map(len, found)) <= 80
+    assert f"provisioner: {hosts[0]} hosts: " in "\n".join(found)
 
 
 def test_what_is_the_same_on_many_hosts_is_told_once(hosts, boundless):
