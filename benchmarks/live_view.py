@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the live view costs: its share of a core while it shows many simulated hosts on a real terminal.
 
-    benchmarks/live_view.py [--hosts 200] [--seconds 30] [--lines 50] [--columns 160]
+    benchmarks/live_view.py [--hosts 500] [--seconds 30] [--lines 50] [--columns 160]
 
 Gives the view the events that so many hosts have in the middle of a run, each host one look in ten seconds, in the
 rhythm in which a job ticks, and writes to a pseudo-terminal that is read. Prints the CPU time over the wall time, of
@@ -43,7 +43,7 @@ def drain(descriptor: int, seen: list[int]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--hosts", type=int, default=200)
+    parser.add_argument("--hosts", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--lines", type=int, default=50)
     parser.add_argument("--columns", type=int, default=160)
