@@ -98,6 +98,8 @@ def progress(answer: Any) -> dict[str, Any]:
         phase_elapsed=seconds,
         done=maybe(count),
         total=maybe(count),
+        input_hash=text,
+        said=text,
     )
 
 

@@ -59,7 +59,7 @@ COMMON = (
         "--verbose",
         action="count",
         default=0,
-        help="show Ansible's own output, and the traceback of a fault; -vv shows more",
+        help="all of a table, Ansible's own output, and the traceback of a fault; -vv shows more",
     ),
 )
 
@@ -84,6 +84,8 @@ WHICH_RUNS = (
     option("--last", metavar="N", type=between(1, MANY), help="only the newest N of them"),
     MIN_RULES,
 )
+
+ALL_RUNS = option("--all", action="store_true", help="in a table every run, not just the newest of each host")
 
 REQUIRE_IDLE = option(
     "--require-idle", action="store_true", help="refuse a host with others' jobs, containers or GPU programs on it"
@@ -151,7 +153,11 @@ COMMANDS = (
         "ask the hosts for runs in flight and runs that nobody has collected; list those kept here",
         "provisioner status -i fleet.yml",
         "status",
-        (option("--offline", action="store_true", help="ask no host: where each run was last seen from here"),),
+        (
+            option("--offline", action="store_true", help="ask no host: where each run was last seen from here"),
+            option("--last", metavar="N", type=between(1, MANY), help="of the runs kept here, the newest N"),
+            ALL_RUNS,
+        ),
         common=("inventory", "limit", "extra_vars", "forks", "state_dir", "json", "verbose"),
     ),
     Command(
@@ -161,6 +167,7 @@ COMMANDS = (
         "facts",
         (
             *WHICH_RUNS,
+            ALL_RUNS,
             option("-q", "--query", metavar="JMESPATH", help="print only what this JMESPath expression selects"),
             option(
                 "-o",

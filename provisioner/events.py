@@ -68,11 +68,12 @@ class Output:
 
 @dataclass(frozen=True)
 class Started:
-    """A host begins a task."""
+    """A host begins a task; `role` is '' where the task is of none."""
 
     host: str
     play: str
     task: str
+    role: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run on a host stands; times in seconds, `done` of `total` objects inside the compile."""
+    """Where a run on a host stands; times in seconds, `done` of `total` objects inside the compile.
+
+    Runs of the same inputs have one `input_hash`; `said` is the last line of its log, where nothing can be counted.
+    """
 
     host: str
     run_id: str
@@ -104,6 +108,8 @@ class Progress:
     phase_elapsed: float
     done: int | None = None
     total: int | None = None
+    input_hash: str = ""
+    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -259,7 +265,7 @@ def translate(raw: Mapping[str, Any]) -> Iterator[Event]:
     if kind == "playbook_on_stats":
         yield Stats(*(data.get(key) or {} for key in ("ok", "changed", "failures", "dark")))
     elif kind == "runner_on_start" and action != INPUT_CHECK:
-        yield Started(host, play, task)
+        yield Started(host, play, task, str(data.get("role") or "").rpartition(".")[2])
     elif kind in {"runner_on_failed", "runner_on_unreachable"} and not data.get("ignore_errors"):
         # Said by the action, here; from a host it would mean nothing.
         invalid = action == INPUT_CHECK and bool(result.get("invalid_inputs"))

@@ -22,6 +22,9 @@ from contextlib import suppress
 from pathlib import Path
 
 NINJA_STEP = re.compile(r"^\s*\[(\d+)/(\d+)\]", re.MULTILINE)
+STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z ")
+"""What scenario_a.sh puts before each line of its log."""
+LONGEST_SAID = 200
 MOST_BYTES = 262144
 """So much is read of a file: of pip's log, where ninja's last step is looked for, its end."""
 LARGEST = 128 * 2**20
@@ -199,6 +202,8 @@ class Runs:
             "phase_elapsed": round(now - begun[phase], 2) if phase else 0.0,
             "done": done,
             "total": total,
+            "input_hash": str(self.described(run).get("input_hash") or ""),
+            "said": "" if finished or total else self.said(run),
         }
 
     def ninja_step(self, run: str) -> tuple[int | None, int | None]:
@@ -208,6 +213,15 @@ class Runs:
         except OSError:
             return None, None
         return (int(steps[-1][0]), int(steps[-1][1])) if steps else (None, None)
+
+    def said(self, run: str) -> str:
+        """Return the last line of the run's log, without its time: what the build, pip or git said just now."""
+        try:
+            lines = self._text(run, "scenario_a.log", end=True, most=8192).splitlines()
+        except OSError:
+            return ""
+        said = (STAMP.sub("", line).strip() for line in reversed(lines))
+        return next((line[:LONGEST_SAID] for line in said if line), "")
 
     # ---- evidence ----------------------------------------------------------------------------------------------------
 
@@ -234,12 +248,12 @@ class Runs:
                         tar.addfile(member, file)
         return base64.b64encode(archive.getvalue()).decode("ascii")
 
-    def _text(self, run: str, name: str, *, end: bool = False) -> str:
+    def _text(self, run: str, name: str, *, end: bool = False, most: int = MOST_BYTES) -> str:
         """Return the beginning of a file, or its `end`, which the container's user may be writing; raises OSError."""
         with _opened(self.folder / run / name) as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - MOST_BYTES) if end else 0)
-            return file.read(MOST_BYTES).decode(errors="replace")
+            file.seek(max(0, size - most) if end else 0)
+            return file.read(most).decode(errors="replace")
 
     def is_collected(self, run: str) -> bool:
         """Say whether a controller has the run's evidence."""

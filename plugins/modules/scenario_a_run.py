@@ -93,7 +93,9 @@ run_id:
   type: str
   returned: with C(planned), C(started), C(finished) and C(listed), where it is the newest
 scenario_a_progress:
-  description: Where the run stands. Times in seconds since its start; C(done) of C(total) steps of the compile.
+  description: >-
+    Where the run stands. Times in seconds since its start; C(done) of C(total) steps of the compile; C(said), the last
+    line of its log, where there are no steps to count; C(input_hash), which runs of the same inputs share.
   type: dict
   returned: when there is a run; with C(listed), when one is under way
 scenario_a_planned:

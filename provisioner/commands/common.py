@@ -10,10 +10,11 @@ from provisioner.errors import Exit, ProvisionerError
 from provisioner.selection import EVERYTHING, Selection
 from provisioner.suggestions import did_you_mean
 from provisioner.text import printable
+from provisioner.view import alike, ranges, screen
 
 if TYPE_CHECKING:  # commands that only read the store need not pay for them
     from argparse import Namespace
-    from collections.abc import Sized
+    from collections.abc import Iterable, Sized
 
     from provisioner.inputs import Target
     from provisioner.job import Job
@@ -26,7 +27,9 @@ __all__ = [
     "raise_if_stopped",
     "remember_failures",
     "say",
+    "say_each",
     "say_looks",
+    "say_plain",
     "say_recovered",
     "say_restarts",
     "say_retry",
@@ -40,8 +43,23 @@ def idle(options: Namespace) -> dict[str, Any]:
 
 
 def say(line: str) -> None:
-    """Tell a person something, on one line: on stderr, where it is in no program's way."""
-    print(f"provisioner: {printable(line, bounds.LINE)}", file=sys.stderr, flush=True)
+    """Tell a person something, on one line: on stderr, where it is in no program's way. A terminal has it folded."""
+    print(screen.fold(f"provisioner: {printable(line, bounds.LINE)}", sys.stderr), file=sys.stderr, flush=True)
+
+
+def say_plain(line: str) -> None:
+    """Tell a person something that belongs to the line before it, as say() does but without the prefix."""
+    print(screen.fold(printable(line, bounds.LINE), sys.stderr), file=sys.stderr)
+
+
+def say_each(said: Iterable[tuple[str, str]]) -> None:
+    """Tell a person what there is to tell of hosts, pairs of host and text; on a terminal what is alike is one line."""
+    if screen.wide(sys.stderr):
+        for text, hosts in alike.lines(said):
+            say(f"{ranges.brief(hosts)}: {text}")
+    else:
+        for host, text in said:
+            say(f"{host}: {text}")
 
 
 def print_json(value: Any) -> None:
@@ -74,15 +92,17 @@ def raise_if_stopped(job: Job) -> None:
 def explain(job: Job, told: frozenset[str] = frozenset()) -> None:
     """Say for each host that failed why it did; not for those in `told`, of which more is known."""
     failed = {name: host for name, host in sorted(job.hosts.items()) if host.failed or host.unreachable}
+    said = []
     for name, host in failed.items():
         if host.failure is None:
-            say(f"{name}: failed")
+            said.append((name, "failed"))
         elif host.unreachable:
-            say(f"{name}: unreachable: {host.failure.message}")
+            said.append((name, f"unreachable: {host.failure.message}"))
             if name in job.running:
-                say(f"{name}: run {job.running[name]} goes on there; the same command attaches to it")
+                said.append((name, f"run {job.running[name]} goes on there; the same command attaches to it"))
         elif name not in told:
-            say(f"{name}: failed in '{host.failure.task}': {host.failure.message}")
+            said.append((name, f"failed in '{host.failure.task}': {host.failure.message}"))
+    say_each(said)
     if failed:
         say(f"Ansible's own output is in {job.log}")
 
@@ -111,24 +131,29 @@ def say_looks(job: Job) -> None:
                 skipped.setdefault(look.skipped, {}).setdefault(name, []).append(look.role)
     for reason, hosts in skipped.items():
         roles = sorted({role for skipping in hosts.values() for role in skipping})
-        say(f"{', '.join(hosts)}: {reason}; skipped: {', '.join(roles)}")
+        who = alike.counted(list(hosts)) if screen.wide(sys.stderr) else ", ".join(hosts)
+        say(f"{who}: {reason}; skipped: {', '.join(roles)}")
 
 
 def say_recovered(job: Job) -> None:
     """Say which earlier runs came along that nobody had collected."""
+    said = []
     for found in job.recovered:
         for run in found.runs:
             where = f" in {run['phase']}" if run.get("phase") else ""
             what = run.get("error") or f"run {run['run_id']} {run['outcome']}{where}: not collected before, kept now"
-            say(f"{found.host}: {what}")
+            said.append((found.host, what))
+    say_each(said)
 
 
 def say_restarts(job: Job, target: Target) -> None:
     """Say which hosts want a restart; provisioner restarts none, least of all the machine that it runs on."""
-    for name, host in sorted(job.hosts.items()):
-        if host.reboot_required:
-            which = "this machine, which provisioner never restarts" if name in target.local else "it"
-            say(f"{name}: its packages or its driver want a restart; restart {which}, then run this again")
+    which = dict.fromkeys(target.local, "this machine, which provisioner never restarts")
+    say_each(
+        (name, f"its packages or its driver want a restart; restart {which.get(name, 'it')}, then run this again")
+        for name, host in sorted(job.hosts.items())
+        if host.reboot_required
+    )
 
 
 def say_why_none(store: Store, which: Selection, found: Sized) -> None:

@@ -16,7 +16,9 @@ from provisioner.phases import PHASES
 from provisioner.sides import Side
 from provisioner.store import Store
 from provisioner.suggestions import did_you_mean
-from provisioner.text import counted, printable, table
+from provisioner.text import counted, printable
+from provisioner.view import screen
+from provisioner.view.tables import table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,7 +96,7 @@ def _compare(
         )
     else:
         for letter, side in (("A", a), ("B", b)):
-            print(f"{letter}: {printable(side.name)}, {counted(len(side.records), 'run')}, {_judged_by(side)}")
+            screen.show(f"{letter}: {printable(side.name)}, {counted(len(side.records), 'run')}, {_judged_by(side)}")
         print(_table(phases))
         for line in (
             *_reproduced(phases),
@@ -102,7 +104,7 @@ def _compare(
             *_few(phases),
             *(f"{name}: {how}" for name, how in compare.METHODS.items()),
         ):
-            print(line)
+            screen.show(line)
         for remark in (*differences, *remarks):
             say(f"not the same: {remark}")
         if unknown:

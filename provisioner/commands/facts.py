@@ -29,12 +29,20 @@ def main(options: Namespace) -> int:
     if options.query is not None:
         return _answer(store, which, options.query, form)
     if form == "table":
-        records = store.records(which, facts.TABLE_FIELDS)
-        say_why_none(store, which, records)
-        if records:
-            print(facts.runs_table(records))
-        return Exit.DONE
+        return _table(store, which, every=options.all)
     return _list(store, which, form)
+
+
+def _table(store: Store, which: Selection, *, every: bool) -> int:
+    """Print a row for each host, of its newest run; where a number of runs or every one was asked for, for each run."""
+    records = store.records(which, facts.TABLE_FIELDS)
+    say_why_none(store, which, records)
+    shown = records if every or which.last is not None else facts.newest(records)
+    if shown:
+        print(facts.runs_table(shown))
+    if len(shown) < len(records):
+        say(f"the newest run of each host; --all shows {len(records) - len(shown)} more, --last N the newest N")
+    return Exit.DONE
 
 
 def _trace(store: Store, which: Selection, path: Path) -> int:

@@ -354,9 +354,10 @@ def test_a_plan_is_5_where_there_is_drift_and_its_document_names_the_role(cli, j
     code, out, err = cli("plan", "-i", inventory)
     assert code == 5
     assert [line.split() for line in out.splitlines()] == [
-        ["host", "role", "what", "from", "to"],
-        ["h1", "docker_engine", "docker.service", "disabled", "enabled"],
+        ["host", "role", "change", "what", "from", "to"],
+        ["h1", "docker_engine", "~", "change", "docker.service", "disabled", "enabled"],
     ]
+    assert "provisioner: h1: mind it\n" in err and err.endswith("provisioner: 1 host: 1 would change: 1 to change\n")
     assert "h1: `run` would measure" in err
 
 

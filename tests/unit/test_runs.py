@@ -94,6 +94,22 @@ def test_who_holds_the_lock_without_a_run_under_way_is_waited_for_and_then_named
         runs.under_way(patience=0)
 
 
+def test_what_the_build_says_just_now_is_told_where_nothing_can_be_counted(runs, keep, held):
+    folder = keep("mine", *IN_COMPILE[:2])
+    held("mine")
+    assert runs.progress("mine")["said"] == "", "it has no log yet"
+    log = folder / "scenario_a.log"
+    log.write_text(f"{'x' * 10**6}\n2026-11-23T14:21:52.666Z Step 3/9 : RUN pip install {'y' * 300}\n\n", "utf-8")
+    assert runs.progress("mine")["said"] == f"Step 3/9 : RUN pip install {'y' * 300}"[:200]
+    assert runs.progress("mine")["input_hash"] == "h"
+    (folder / "container").mkdir()
+    (folder / "container/pip.log").write_text("  [3/13] nvcc\n")
+    begun = {"event": "begin", "phase": "compile", "uptime": UPTIME - 5}
+    (folder / "container/events.jsonl").write_text(json.dumps(begun) + "\n")
+    told = runs.progress("mine")
+    assert (told["done"], told["total"], told["said"]) == (3, 13, "")
+
+
 def test_a_run_without_an_end_and_without_the_lock_was_cut_short(runs, keep):
     keep("r", *IN_COMPILE)
     runs.settle()
