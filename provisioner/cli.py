@@ -145,6 +145,17 @@ COMMANDS = (
         (option("--offline", action="store_true", help="ask no host: where each run was last seen from here"),),
     ),
     Command(
+        "cancel",
+        "stop runs under way on their hosts, whoever began them; their evidence is kept",
+        "provisioner cancel -i fleet.yml -l gpu-07",
+        "cancel",
+        (
+            option(
+                "run", metavar="RUN", nargs="?", help="only the run of this whole id; `status` shows it (default: all)"
+            ),
+        ),
+    ),
+    Command(
         "facts",
         "print the records of finished runs",
         "provisioner facts -o csv -q 'runs[].{host: host, compile: timings.compile}'",

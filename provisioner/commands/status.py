@@ -120,6 +120,7 @@ def _show(flying: list[dict[str, Any]], waiting: list[dict[str, Any]], answers: 
             for note in flying
         ]
         print(table(["host", "phase", "objects", "elapsed", "last seen", "run in flight"], rows), end="\n\n")
+        say("`provisioner cancel` stops a run in flight; its evidence is kept")
     if waiting:
         rows = [[run["host"], run["started_at"], run["outcome"], run["phase"], run["run_id"]] for run in waiting]
         print(table(["host", "started", "outcome", "phase", "run not collected yet"], rows), end="\n\n")

@@ -228,7 +228,7 @@ scripts_after() { (cd "$work" && sh -c "$scripts_sums"); }
 exec 9>>"$root/lock"
 chmod 0600 "$root/lock" # who can open it can hold it
 if ! flock --wait 10 9; then
-  echo "scenario_a.sh: another run is under way in $root: $(cat "$root/lock"); wait for it" >&2
+  echo "scenario_a.sh: another run is under way in $root: $(cat "$root/lock"); wait for it, or stop it by \`provisioner cancel\`" >&2
   exit 75 # EX_TEMPFAIL
 fi
 if [ "${1-}" = --clean ]; then
