@@ -218,7 +218,7 @@ def _show_failure(run: Run, tell: Callable[[str], None]) -> None:
     failure = run.record.get("failure") or {}
     phase = failure.get("phase") or "unknown"
     if (failure.get("cause") or "").startswith(person.CANCELLED):
-        say(f"{run.host}: run {run.run_id} in phase {phase}: {failure['cause']}")
+        say(f"{run.host}: run {run.run_id} interrupted in {phase}: {failure['cause']}")
         return  # nothing in its log says more
     say(f"{run.host}: the run {run.record['outcome']} in phase {phase}; see {_log(run)}")
     if failure.get("cause"):

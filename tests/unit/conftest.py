@@ -11,8 +11,11 @@ from typing import Any
 
 import ansible.module_utils
 import pytest
+from by_hand import script
 
 from provisioner.__main__ import main
+
+__all__ = ["script"]  # a fixture
 
 DATA = Path(__file__).parent / "data"
 PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
