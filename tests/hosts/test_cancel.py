@@ -83,7 +83,7 @@ def is_cancelled(crasher, begun, phase):
 
 @pytest.mark.parametrize("phase", chosen(os.environ.get("CANCEL", ""), list(HOLD), TODAY, SAMPLE))
 def test_in_each_phase_by_another_controller_and_then_once_more(crasher, run, cancel, phase):
-    begun = run(f"cancel-{phase}")
+    begun = run(f"cancel-{phase.replace('_', '-')}")
     held_in(crasher, phase)
     code, document, err = ended(cancel())
     record = is_cancelled(crasher, begun, phase)

@@ -17,6 +17,7 @@ MODULE = Path(__file__).parents[2] / "playbooks/library/scenario_a_run.py"
 WHO = "alice@desk"
 CAUSE = f"{person.CANCELLED}: {WHO}; run again, which measures anew"
 SLOW = "sleep 60"
+BEGIN_COMPILE = '{"event":"begin","phase":"compile","uptime":1}'
 DEAF = "trap '' TERM; while :; do sleep 0.1; done"
 """It ignores who asks it to end."""
 
@@ -67,6 +68,7 @@ def is_sealed(script):
     [
         ("image_build", "devcontainer", "build", {}),
         ("container_up", "devcontainer", "up --workspace", {}),
+        ("compile", "devcontainer", "up --workspace", {}),
         ("attention_test", "devcontainer", "attention_test.py", {"gpu": True}),
         ("container_up", "python", "native_checks.py", {"SCENARIO_A_RUNTIME": "native"}),
     ],
@@ -77,12 +79,18 @@ def test_in_each_phase_it_ends_is_sealed_and_leaves_nothing(*, script, runs, beg
         python.write_text('#!/bin/sh\ncase "$(basename "$0") $*" in esac\nexec python3 "$@"\n')
         python.chmod(0o755)
         settings |= {"SCENARIO_A_PYTHON": str(python)}
-    process = begin(words, SLOW, phase, tool=tool, **settings)
-    assert runs.under_way() == "run"
+    does, begun = SLOW, phase
+    if phase == "compile":  # it is cut off there, and cannot say so
+        does = f"""echo '{BEGIN_COMPILE}' >>{script.evidence}/container/events.jsonl; {SLOW}"""
+        begun = "container_up"
+    process = begin(words, does, begun, tool=tool, **settings)
+    while runs.progress("run")["phase"] != phase:
+        time.sleep(0.05)
     provisioner_run_stop.stop(runs, "run", WHO, 60)
     assert process.wait(timeout=10) == 143
     found = result(script)
     assert (found["outcome"], found["phase"], found["cause"]) == ("interrupted", phase, CAUSE)
+    assert script.events()[-1] == ("fail", phase if phase == "compile" else "run")
     assert is_sealed(script) and CAUSE in (script.evidence / "scenario_a.log").read_text()
     assert provisioner_run_stop._started_by("run") == provisioner_run_stop._of_the_script(runs) == set()
     assert runs.under_way() is None and not (script.root / "tmp").exists()

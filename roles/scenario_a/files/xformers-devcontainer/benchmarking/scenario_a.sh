@@ -324,7 +324,7 @@ close_log() {
 }
 
 finish() {
-  local code=$? outcome=ok failed_in cause='' lost=()
+  local code=$? outcome=ok how failed_in cause='' lost=()
   trap - EXIT
   trap '' INT TERM HUP PIPE # once is enough: what is left takes seconds
   set +e
@@ -335,9 +335,14 @@ finish() {
     *) outcome=failed; event fail "${phase:-run}"; event fail run ;;
   esac
   take_back
-  # What ran within `devcontainer up` says more than that did.
-  failed_in=$(sed -n 's/^{"event":"fail","phase":"\([a-z_]*\)".*/\1/p' "$evidence/container/events.jsonl" 2>/dev/null | tail -n 1)
-  failed_in=${failed_in:-$phase}
+  # What ran within `devcontainer up` says more than that did; where it was cut off, it is said here in its place.
+  read -r how failed_in < <(sed -nE 's/^\{"event":"([a-z]+)","phase":"(clone|compile|pre_commit)".*/\1 \2/p' \
+    "$evidence/container/events.jsonl" 2>/dev/null | tail -n 1)
+  case $outcome:$how in
+    *:fail) ;;
+    failed:begin | interrupted:begin) event fail "$failed_in" ;;
+    *) failed_in=$phase ;;
+  esac
   printf '\n=== evidence ===\n'
   if runtime_lost; then lost=(--engine-lost); fi
   unwatch
