@@ -17,7 +17,7 @@ MODULE = Path(__file__).parents[2] / "playbooks/library/scenario_a_run.py"
 WHO = "alice@desk"
 CAUSE = f"{person.CANCELLED}: {WHO}; run again, which measures anew"
 SLOW = "sleep 60"
-BEGIN_COMPILE = '{"event":"begin","phase":"compile","uptime":1}'
+BEGIN_COMPILE = """printf '{"event":"begin","phase":"compile","uptime":%s}\\n' $(cut -d ' ' -f 1 /proc/uptime)"""
 DEAF = "trap '' TERM; while :; do sleep 0.1; done"
 """It ignores who asks it to end."""
 
@@ -81,7 +81,7 @@ def test_in_each_phase_it_ends_is_sealed_and_leaves_nothing(*, script, runs, beg
         settings |= {"SCENARIO_A_PYTHON": str(python)}
     does, begun = SLOW, phase
     if phase == "compile":  # it is cut off there, and cannot say so
-        does = f"""echo '{BEGIN_COMPILE}' >>{script.evidence}/container/events.jsonl; {SLOW}"""
+        does = f"{BEGIN_COMPILE} >>{script.evidence}/container/events.jsonl; {SLOW}"
         begun = "container_up"
     process = begin(words, does, begun, tool=tool, **settings)
     while runs.progress("run")["phase"] != phase:
