@@ -39,6 +39,8 @@ def main(options: Namespace) -> int:
     """Cancel the runs, or only the one that is named."""
     wanted = _named(options.run)
     target = inputs.check(options, {"ansible_ssh_timeout": SECONDS_TO_ANSWER})
+    if wanted in target.hosts:
+        raise ProvisionerError(f"{wanted} is a host, and no run", f"give -l {wanted}", Exit.BAD_INPUT)
     answers = _Answers()
     with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
         watchers = (view, inflight.Notes(target.state), answers)

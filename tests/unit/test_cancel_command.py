@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from provisioner import answers, events, inflight, person
-from provisioner.commands import cancel, run
+from provisioner.commands import cancel, plan, run
 from provisioner.events import Cancelled, Failure, Progress
 from provisioner.job import Host, Job
 
+ROOT = Path(__file__).parents[2]
 RUN = "20261123T090807Z-a1b2c3"
 CAUSE = f"{person.CANCELLED}: alice@desk; run again, which measures anew"
 FAILURE = {"phase": "compile", "cause": CAUSE, "first_error": None, "last_lines": ["+ pip install"]}
@@ -112,6 +114,12 @@ def test_a_name_that_no_run_has_is_refused_before_any_host_is_asked(cli, answer,
     assert err.startswith("provisioner: ") and err.count("\n") == 1
 
 
+def test_a_host_in_place_of_a_run_is_told_how_it_is_given(cli, answer, inventory):
+    asked = answer()
+    code, _, err = cli("cancel", "-i", inventory, "h2")
+    assert (code, asked, err) == (2, [], "provisioner: h2 is a host, and no run; give -l h2\n")
+
+
 def test_of_many_hosts_without_a_run_their_number_is_told(cli, answer, inventory):
     hosts = [f"h{number}" for number in range(500)]
     answer(*(Cancelled(host, "none", None) for host in hosts), **{host: Host() for host in hosts})
@@ -183,3 +191,27 @@ def test_who_it_is_is_what_the_system_knows(monkeypatch):
     assert name != "somebody-else" and machine
     monkeypatch.setattr("os.getuid", lambda: 2**31 - 7)
     assert person.at_this_machine() == f"{2**31 - 7}@{machine}"
+
+
+@pytest.mark.parametrize("given", ["interrupted", "unreachable"])
+def test_who_leaves_a_run_under_way_is_told_how_it_is_stopped(cli, monkeypatch, inventory, given):
+    job = Job(Path("/nonexistent"), hosts={"h1": away("h1")}, running={"h1": RUN}, interrupted=given == "interrupted")
+    monkeypatch.setattr(run, "run_playbook", lambda *_, **__: job)
+    assert "`provisioner cancel` stops it" in cli("run", "-i", inventory)[2]
+
+
+def test_who_finds_a_run_under_way_is_told_how_it_is_stopped(cli, monkeypatch, inventory, state):
+    state.mkdir()
+    inflight.Notes(state).event(Progress("h1", RUN, "running", "compile", 60.0, 30.0))
+    assert "`provisioner cancel` stops a run in flight" in cli("status", "--offline")[2]
+    job = Job(Path("/nonexistent"), hosts={"h1": Host()})
+    job.looks["h1"] = {}
+    job.planned["h1"] = events.Planned("h1", "attach", RUN)
+    monkeypatch.setattr(plan, "run_playbook", lambda *_, **__: job)
+    assert "`provisioner cancel` stops it" in cli("plan", "-i", inventory)[2]
+    (refusal,) = [
+        task["ansible.builtin.fail"]["msg"]
+        for task in yaml.safe_load((ROOT / "roles/scenario_a/tasks/clean.yml").read_text())
+        if "ansible.builtin.fail" in task
+    ]
+    assert "under way" in refusal and "`provisioner cancel`" in refusal

@@ -191,6 +191,8 @@ def test_the_module_tells_what_became_of_it(script, begin, run_module):
     process = begin("build", SLOW, "image_build", tool="devcontainer")
     other = cancel("other")
     assert told(other) == (False, None, "another") and other["scenario_a_cancelled"]["run_id"] == "run"
+    refused = run_module(MODULE, {"root": str(script.root), "state": "started", "input_hash": "other", "run_id": "x"})
+    assert refused["failed"] and "stop it by `provisioner cancel`" in refused["msg"]
     assert cancel(_ansible_check_mode=True)["changed"] and process.poll() is None
     done = cancel(by=WHO)
     assert told(done) == (True, "run", "cancelled")

@@ -365,7 +365,7 @@ def test_a_second_run_beside_the_first_is_refused(script):
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = script()
     assert done.returncode == 75
-    assert "another run is under way" in done.stderr
+    assert "another run is under way" in done.stderr and "`provisioner cancel`" in done.stderr
     assert not script.calls()
 
 
