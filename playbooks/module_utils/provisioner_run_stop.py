@@ -32,7 +32,7 @@ def stop(runs: Runs, run: str, by: str, timeout: float) -> None:
     began = time.monotonic()
     asked: set[int] = set()
     if not runs.phases_over(run):
-        _send(signal.SIGTERM, _of_the_script(runs))
+        _send(signal.SIGTERM, _of_the_script(runs, run))
     while time.monotonic() - began < timeout:
         if _ended(runs, run):
             return
@@ -42,7 +42,7 @@ def stop(runs: Runs, run: str, by: str, timeout: float) -> None:
             _send(*((signal.SIGKILL, started) if deaf else (signal.SIGTERM, started - asked)))
             asked |= started
         time.sleep(0.2)
-    _send(signal.SIGKILL, _of_the_script(runs) | _started_by(run))
+    _send(signal.SIGKILL, _of_the_script(runs, run) | _started_by(run))
     while not _ended(runs, run):
         if time.monotonic() - began > timeout + LAST_SECONDS:
             raise RuntimeError(
@@ -57,8 +57,13 @@ def _ended(runs: Runs, run: str) -> bool:
     return runs.result(run) is not None and runs.holder() != run
 
 
-def _of_the_script(runs: Runs) -> set[int]:
-    """Return the script that holds the lock, and its parts: they have it open to write, and who only looks to read."""
+def _of_the_script(runs: Runs, run: str) -> set[int]:
+    """Return the run's script and its parts: they have the lock open to write, and who only looks at it to read.
+
+    None where another run has the lock by now.
+    """
+    if runs.holder() != run:
+        return set()
     lock = str((runs.root / "lock").resolve())
     found = set()
     for process in _processes():
