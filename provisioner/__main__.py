@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ProvisionerError as error:
         return _say(str(error), error.code)
     except KeyboardInterrupt:
-        return _say("interrupted; a run that is on a host goes on there: see `provisioner status`", Exit.INTERRUPTED)
+        said = "interrupted; a run that is on a host goes on there: see `provisioner status` and `provisioner cancel`"
+        return _say(said, Exit.INTERRUPTED)
     except OSError as error:
         return _system_error(error, arguments)
     except Exception as error:  # the last resort: a fault of ours is still one line

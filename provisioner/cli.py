@@ -161,6 +161,17 @@ COMMANDS = (
         common=("inventory", "limit", "extra_vars", "forks", "state_dir", "json", "verbose"),
     ),
     Command(
+        "cancel",
+        "stop runs under way on their hosts, whoever began them; their evidence is kept",
+        "provisioner cancel -i fleet.yml -l gpu-07",
+        "cancel",
+        (
+            option(
+                "run", metavar="RUN", nargs="?", help="only the run of this whole id; `status` shows it (default: all)"
+            ),
+        ),
+    ),
+    Command(
         "facts",
         "print the records of finished runs",
         "provisioner facts -o csv -q 'runs[].{host: host, s: total_seconds}'",

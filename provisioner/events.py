@@ -10,6 +10,7 @@ from provisioner.text import printable
 
 __all__ = [
     "Busy",
+    "Cancelled",
     "Ended",
     "Event",
     "Failure",
@@ -131,6 +132,21 @@ class Ended:
 
 
 @dataclass(frozen=True)
+class Cancelled:
+    """What became of a run that was to be cancelled on a host.
+
+    `state` is cancelled, ended (it was over), another (that one is under way, and was left alone) or none.
+    """
+
+    host: str
+    state: str
+    run_id: str | None
+    by: str = ""
+    outcome: str | None = None
+    phase: str | None = None
+
+
+@dataclass(frozen=True)
 class Recovered:
     """Earlier runs of a host that nobody had collected: run_id, and outcome and phase, or error, of each."""
 
@@ -235,6 +251,7 @@ Event = (
     | Progress
     | Silent
     | Ended
+    | Cancelled
     | Recovered
     | RecordFound
     | Finding
@@ -287,6 +304,8 @@ def _run(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
     """Give what is told of a host's runs."""
     if "scenario_a_ended" in result:
         yield Ended(host, tuple(answers.ended(result["scenario_a_ended"])))
+    if "scenario_a_cancelled" in result:
+        yield Cancelled(host, **answers.cancelled(result["scenario_a_cancelled"]))
     if "scenario_a_silent" in result:
         silent = answers.silent(result["scenario_a_silent"])
         yield Silent(host, silent["run_id"] or "", silent["seconds"], silent["message"])

@@ -1,8 +1,9 @@
-"""The module scenario_a_run, which goes on waiting for a run while its host does not answer, and is told a challenge.
+"""The module scenario_a_run, which goes on waiting for a run while its host does not answer.
 
 Ansible gives a host up at the first connection that fails. A run goes on without us, so here a host that restarts, or
 a network that is away for minutes, is told as `scenario_a_silent` instead, and the task's `until` asks again.
-A run that is started gets a challenge that is chosen here, and known below `state_dir` before the run is there.
+A run that is started gets a challenge that is chosen here, and known below `state_dir` before the run is there; one
+that is cancelled is told by whom.
 """
 
 from __future__ import annotations
@@ -14,7 +15,13 @@ from typing import Any
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action.normal import ActionModule as NormalAction
 
-from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.package import answers, asking, challenge, printable
+from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.package import (
+    answers,
+    asking,
+    challenge,
+    person,
+    printable,
+)
 
 
 class ActionModule(NormalAction):
@@ -41,7 +48,10 @@ class ActionModule(NormalAction):
             if not patience or not (result.get("failed") and "module_stdout" in result):
                 if (result.get("scenario_a_progress") or {}).get("state") == "running":
                     # Read where the task's attempts are used up, as well.
-                    result["msg"] = f"run {result.get('run_id')} goes on there; the same command attaches to it"
+                    result["msg"] = (
+                        f"run {result.get('run_id')} goes on there; the same command attaches to it again, and "
+                        "`provisioner cancel` stops it"
+                    )
                     if watch and time.monotonic() - watched["scenario_a_watched_since"] >= watch:
                         result["failed"] = True
                 return result
@@ -66,6 +76,8 @@ class ActionModule(NormalAction):
         arguments = self._task.args
         state, run_id = arguments.get("state", "started"), arguments.get("run_id") or ""
         noted = None
+        if state == "cancelled" and person:
+            arguments["by"] = person.at_this_machine()
         if state == "started" and run_id and arguments.get("state_dir") and not self._task.check_mode:
             noted = Path(arguments["state_dir"]).expanduser(), str((task_vars or {})["inventory_hostname"]), run_id
             try:

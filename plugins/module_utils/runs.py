@@ -29,6 +29,8 @@ MOST_BYTES = 262144
 """So much is read of a file: of pip's log, where ninja's last step is looked for, its end."""
 LARGEST = 128 * 2**20
 """Bytes of a run's evidence; an honest one has a few million."""
+LONGEST_NAME = 200
+"""Characters of who cancelled a run."""
 
 
 class Runs:
@@ -118,15 +120,18 @@ class Runs:
     def interruption(self, run: str) -> dict:
         """Return the result of a run that ended without one."""
         open_phases = list(self._open(run))
+        by = self.cancelled_by(run)
+        if by is not None:
+            cause = f"{f'cancelled by a person: {by}'.rstrip(': ')}; run again, which measures anew"
+        elif self.host_restarted(run):
+            cause = "the host restarted or lost its power during the run; run again, which cleans up and measures anew"
+        else:
+            cause = "the run was killed on its host; run again, which cleans up and measures anew"
         return {
             "outcome": "interrupted",
             "exit_code": None,
             "phase": open_phases[-1] if open_phases else None,
-            "cause": (
-                "the host restarted or lost its power during the run; run again, which cleans up and measures anew"
-                if self.host_restarted(run)
-                else "the run was killed on its host; run again, which cleans up and measures anew"
-            ),
+            "cause": cause,
         }
 
     def host_restarted(self, run: str) -> bool:
@@ -152,24 +157,53 @@ class Runs:
             if ids:
                 subprocess.run(["docker", "container", "kill", *ids], capture_output=True, timeout=8, check=False)
 
+    # ---- runs that a person cancelled --------------------------------------------------------------------------------
+
+    def note_cancelled(self, run: str, by: str) -> None:
+        """Remember who cancels a run, for its result; who was first stays.
+
+        A host without room for that can have its run cancelled all the same: then it does not tell by whom.
+        """
+        with suppress(OSError), self._cancelled(run).open("x") as note:
+            note.write(f"{by}\n")
+
+    def cancelled_by(self, run: str) -> str | None:
+        """Return who cancelled a run; empty where that is not known, None where nobody did."""
+        try:
+            with _opened(self._cancelled(run)) as note:
+                said = note.read(MOST_BYTES).decode(errors="replace").strip()
+        except OSError:
+            return None
+        return "".join(char if char.isprintable() else "?" for char in said[:LONGEST_NAME])
+
+    def _cancelled(self, run: str) -> Path:
+        # Beside the folder, as `_collected` is; failure_cause.py reads it.
+        return self.folder / f"{run}.cancelled"
+
     # ---- where one stands --------------------------------------------------------------------------------------------
 
     def events(self, run: str) -> list[dict]:
         """Return the events so far, of the host and of the container, in order."""
-        events = []
-        for name in ("events.jsonl", "container/events.jsonl"):
-            try:
-                lines = self._text(run, name).splitlines()
-            except OSError:
-                continue
-            for line in lines:
-                try:
-                    event = json.loads(line)
-                except (ValueError, RecursionError):
-                    continue  # a line being written
-                if _is_event(event):
-                    events.append(event)
+        events = self._events_in(run, "events.jsonl") + self._events_in(run, "container/events.jsonl")
         return sorted(events, key=lambda event: event["uptime"])
+
+    def phases_over(self, run: str) -> bool:
+        """Say whether the run is past its phases, and only keeps its evidence; the container has no say in that."""
+        return any(
+            event["phase"] == "run" and event["event"] != "begin" for event in self._events_in(run, "events.jsonl")
+        )
+
+    def _events_in(self, run: str, name: str) -> list[dict]:
+        """Return the events in one of the run's files; none where it is not there."""
+        try:
+            lines = self._text(run, name).splitlines()
+        except OSError:
+            return []
+        events = []
+        for line in lines:
+            with suppress(ValueError, RecursionError):  # a line being written
+                events.append(json.loads(line))
+        return [event for event in events if _is_event(event)]
 
     def _open(self, run: str) -> dict[str, float]:
         """Return when each phase began that has not ended, in that order; seconds since the host booted."""

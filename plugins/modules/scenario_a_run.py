@@ -25,9 +25,11 @@ options:
         the run goes on after O(watch) seconds of all its attempts.
       - C(listed) tells of the run under way and of each that has ended; changes nothing. With O(run_id) it gives that
         run's evidence, too, if it has ended.
+      - C(cancelled) ends the run under way, with O(run_id) only if it is that one, and returns when it has ended, after
+        O(timeout) seconds and some at most.
       - C(packed) gives the evidence of a run that has ended.
       - C(collected) remembers that a controller has the evidence of a run.
-    choices: [planned, started, finished, listed, packed, collected]
+    choices: [planned, started, finished, listed, cancelled, packed, collected]
     default: started
     type: str
   input_hash:
@@ -43,6 +45,10 @@ options:
       - The run to wait for, to pack or to note as collected; with C(finished), the newest without it.
       - With C(started), the name of a run that is started.
     type: str
+  by:
+    description: With C(cancelled), who wishes it, for the run's result; the action plugin of this name tells.
+    type: str
+    default: ""
   challenge:
     description:
       - With C(started), 64 hex digits that a run which is started makes its attention test's numbers of. The action
@@ -64,7 +70,7 @@ options:
     default: devcontainer
     type: str
   timeout:
-    description: How long C(finished) waits at most, in seconds.
+    description: How long C(finished) waits at most, in seconds; with C(cancelled), how long a run has to end by itself.
     type: int
     default: 10
   patience:
@@ -91,7 +97,9 @@ RETURN = r"""
 run_id:
   description: The run that was found or started; null where none is there (C(planned)).
   type: str
-  returned: with C(planned), C(started), C(finished) and C(listed), where it is the newest
+  returned:
+    - with C(planned), C(started) and C(finished); with C(listed), where it is the newest
+    - with C(cancelled), where it has ended
 scenario_a_progress:
   description: >-
     Where the run stands. Times in seconds since its start; C(done) of C(total) steps of the compile; C(said), the last
@@ -102,6 +110,13 @@ scenario_a_planned:
   description: With C(planned), what C(started) would do - C(would) is measure, reuse, attach or refuse - and C(detail).
   type: dict
   returned: with C(planned)
+scenario_a_cancelled:
+  description:
+    - With C(cancelled), what became of it. C(state) is cancelled; ended, where the run was past its phases; another,
+      where O(run_id) is not the run under way; none, where there is none.
+    - C(run_id) is the run that this is said of, C(by) who cancelled it, C(outcome) and C(phase) how and where it ended.
+  type: dict
+  returned: with C(cancelled)
 scenario_a_ended:
   description: Runs that have ended, newest first, each with run_id, started_at, outcome, phase, cause and collected.
   type: list
@@ -127,6 +142,7 @@ from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.run_start im
     start,
     too_full,
 )
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.run_stop import stop
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.runs import Runs
 
 
@@ -145,7 +161,7 @@ def await_change(runs: Runs, run: str, timeout: int) -> None:
 def attach(module: AnsibleModule, runs: Runs, run: str) -> str:
     """Return the run under way where it has the module's inputs; fail where it has others."""
     if runs.described(run).get("input_hash") != module.params["input_hash"]:
-        refuse(module, f"run {run}, with other inputs, is under way; wait for it, or stop it on the host")
+        refuse(module, f"run {run}, with other inputs, is under way; wait for it, or stop it by `provisioner cancel`")
     return run
 
 
@@ -222,6 +238,32 @@ def listed(runs: Runs, wanted: str | None) -> dict:
     return found | ({"scenario_a_progress": runs.progress(under_way)} if under_way else {})
 
 
+def cancel(module: AnsibleModule, runs: Runs) -> dict:
+    """End the run under way, or only the one that is named."""
+    wanted = module.params["run_id"]
+    if not module.check_mode:
+        runs.settle()
+    run = runs.under_way()
+    if wanted and run != wanted:
+        if runs.result(wanted):
+            return ending(runs, wanted, changed=False)
+        of = {"run_id": run, "state": "another" if run else "none"}
+        return {"run_id": None, "scenario_a_cancelled": of}
+    if run is None or module.check_mode:
+        return {"changed": run is not None, "run_id": None, "scenario_a_cancelled": {"run_id": run, "state": "none"}}
+    stop(runs, run, module.params["by"], module.params["timeout"])
+    return ending(runs, run, changed=True)
+
+
+def ending(runs: Runs, run: str, *, changed: bool) -> dict:
+    """Tell how a run ended: by being cancelled just now, or otherwise."""
+    result, by = runs.result(run) or {}, runs.cancelled_by(run)
+    cancelled = changed and by is not None and result.get("outcome") == "interrupted"
+    told = {"run_id": run, "state": "cancelled" if cancelled else "ended", "by": by}
+    told |= {name: result.get(name) for name in ("outcome", "phase")}
+    return {"changed": changed, "run_id": run, "scenario_a_cancelled": told}
+
+
 def packed(runs: Runs, run: str) -> dict:
     """Give a run's evidence."""
     runs.settle()
@@ -236,11 +278,12 @@ def main() -> None:
             "state": {
                 "type": "str",
                 "default": "started",
-                "choices": ["planned", "started", "finished", "listed", "packed", "collected"],
+                "choices": ["planned", "started", "finished", "listed", "cancelled", "packed", "collected"],
             },
             "input_hash": {"type": "str", "default": ""},
             "fresh": {"type": "bool", "default": False},
             "run_id": {"type": "str"},
+            "by": {"type": "str", "default": ""},
             "challenge": {"type": "str", "default": ""},
             "state_dir": {"type": "path"},
             "minimum_free_bytes": {"type": "int"},
@@ -260,6 +303,7 @@ def main() -> None:
         "started": lambda: serve(module, runs),
         "finished": lambda: await_run(module, runs),
         "listed": lambda: listed(runs, run),
+        "cancelled": lambda: cancel(module, runs),
         "packed": lambda: packed(runs, run),
         "collected": lambda: {"run_id": run, "changed": runs.note_collected(run)},
     }

@@ -37,6 +37,10 @@ __all__ = [
 ]
 
 
+ATTACHES = "the same command attaches to it again, and `provisioner cancel` stops it"
+"""What is said of a run that goes on without its command."""
+
+
 def idle(options: Namespace) -> dict[str, Any]:
     """Give --require-idle as the variable that it is to Ansible; nothing where it was not given."""
     return {"provisioner_require_idle": True} if options.require_idle else {}
@@ -74,13 +78,13 @@ def raise_if_stopped(job: Job) -> None:
             where = ", ".join(f"{host} (run {run_id})" for host, run_id in sorted(job.running.items()))
             raise ProvisionerError(
                 f"interrupted; the run goes on detached on {where}",
-                "the same command attaches to it again",
+                ATTACHES,
                 Exit.INTERRUPTED,
             )
         # Which runs are there nobody knows of a host that was not asked yet.
         raise ProvisionerError(
             "interrupted; no run was seen to begin",
-            "one that was there before goes on: see `provisioner status`",
+            "one that was there before goes on: see `provisioner status`, or stop it by `provisioner cancel`",
             Exit.INTERRUPTED,
         )
     if job.invalid:
@@ -99,7 +103,7 @@ def explain(job: Job, told: frozenset[str] = frozenset()) -> None:
         elif host.unreachable:
             said.append((name, f"unreachable: {host.failure.message}"))
             if name in job.running:
-                said.append((name, f"run {job.running[name]} goes on there; the same command attaches to it"))
+                said.append((name, f"run {job.running[name]} goes on there; {ATTACHES}"))
         elif name not in told:
             said.append((name, f"failed in '{host.failure.task}': {host.failure.message}"))
     say_each(said)

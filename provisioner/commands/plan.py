@@ -18,7 +18,7 @@ __all__ = ["main"]
 WOULD = {
     "measure": "`run` would measure: no finished run with these inputs is there",
     "reuse": "`run` would give run {} back as it is",
-    "attach": "`run` would attach to run {}, which is under way",
+    "attach": "`run` would attach to run {}, which is under way; `provisioner cancel` stops it",
     "refuse": "`run` would refuse: {}",
 }
 OF_MANY = {

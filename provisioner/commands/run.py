@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from provisioner import facts, given_variables, history, inputs, progress
+from provisioner import facts, given_variables, history, inputs, person, progress
 from provisioner.audit.names import LOG
 from provisioner.audit.verdict import reasons, sentence
 from provisioner.commands.common import (
@@ -220,6 +220,9 @@ def _log(run: Run) -> str:
 def _show_failure(run: Run, tell: Callable[[str], None]) -> None:
     failure = run.record.get("failure") or {}
     phase = failure.get("phase") or "unknown"
+    if (failure.get("cause") or "").startswith(person.CANCELLED):
+        say(f"{run.host}: run {run.run_id} interrupted in {phase}: {failure['cause']}")
+        return  # nothing in its log says more
     say(f"{run.host}: the run {run.record['outcome']} in phase {phase}; see {_log(run)}")
     if failure.get("cause"):
         say(f"{run.host}: {failure['cause']}")

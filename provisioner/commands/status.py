@@ -117,6 +117,7 @@ def _show(
     together = screen.wide() and not options.verbose
     if flying:
         print(runs.in_flight(flying, answers.in_flight, together=together), end="\n\n")
+        say("`provisioner cancel` stops a run in flight; its evidence is kept")
     if waiting:
         print(runs.uncollected(waiting, together=together), end="\n\n")
         say("`provisioner run` or `provisioner clean` collects what is not collected yet")

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from by_hand import script
 
 from provisioner import inventory as inventories
 from provisioner.__main__ import main
 from provisioner.paths import ensure_state_dir
+
+__all__ = ["script"]  # a fixture
 
 DATA = Path(__file__).parent / "data"
 ROOT = Path(__file__).parents[2]

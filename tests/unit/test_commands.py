@@ -286,7 +286,7 @@ def test_an_interrupt_says_what_goes_on_where(cli, job, inventory):
     code, _, err = cli("run", "-i", inventory)
     assert code == 130 and err == (
         "provisioner: interrupted; no run was seen to begin; "
-        "one that was there before goes on: see `provisioner status`\n"
+        "one that was there before goes on: see `provisioner status`, or stop it by `provisioner cancel`\n"
     )
 
 

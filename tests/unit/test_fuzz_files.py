@@ -172,6 +172,7 @@ ASKED = {
     "progress": {"run_id": "r", "state": "running", "phase": "compile", "elapsed": 1.5, "phase_elapsed": 1, "done": 1},
     "ended": [{"run_id": "r", "started_at": "x", "collected": False, "outcome": "ok", "phase": None, "cause": None}],
     "recovered": [{"run_id": "r", "outcome": "ok", "phase": None}],
+    "cancelled": {"run_id": "r", "state": "cancelled", "by": "me@here", "outcome": "interrupted", "phase": "compile"},
     "planned": {"would": "measure", "detail": ""},
     "findings": [{"check": "a", "outcome": "ok", "detail": "", "remedy": ""}],
     "module": {"changed": True, "msg": "x"},
@@ -185,6 +186,7 @@ TOLD = {
     "scenario_a_ended": ASKED["ended"],
     "scenario_a_recovered": ASKED["recovered"],
     "scenario_a_planned": ASKED["planned"],
+    "scenario_a_cancelled": ASKED["cancelled"],
     "host_findings": ASKED["findings"],
     **ASKED["look"],
 }

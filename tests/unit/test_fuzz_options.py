@@ -43,7 +43,7 @@ def nothing_is_done(monkeypatch, tmp_path):
     def begin(*_args, **_kwargs):
         raise ProvisionerError("begun", "in earnest", 100)
 
-    for module in ("clean", "doctor", "plan", "prepare", "run", "status"):
+    for module in ("cancel", "clean", "doctor", "plan", "prepare", "run", "status"):
         monkeypatch.setattr(f"provisioner.commands.{module}.run_playbook", begin)
     monkeypatch.setattr(bundle, "_pip", begin)
     monkeypatch.setattr(workflow, "engine", begin)

@@ -132,3 +132,11 @@ def test_without_patience_it_is_as_ever(ask):
     with pytest.raises(AnsibleConnectionFailure):
         ask(AnsibleConnectionFailure("no route to host"))
     assert ask(LOST) == LOST
+
+
+def test_the_host_is_told_who_cancels_its_run_by_the_controller_alone(ask, monkeypatch):
+    given = {}
+    monkeypatch.setattr(plugin.person, "at_this_machine", lambda: "alice@desk")
+    monkeypatch.setattr(Told, "run", lambda action, *_: given.update(action._task.args) or dict(action.answer))
+    ask({"run_id": None, "scenario_a_cancelled": {"run_id": None, "state": "none"}}, state="cancelled", by="bob@lab")
+    assert given["by"] == "alice@desk"
