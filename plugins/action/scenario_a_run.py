@@ -66,7 +66,8 @@ class ActionModule(NormalAction):
         arguments = self._task.args
         state, run_id = arguments.get("state", "started"), arguments.get("run_id") or ""
         noted = None
-        if state == "started" and run_id and arguments.get("state_dir") and not self._task.check_mode:
+        noting = challenge is not None and state == "started" and not self._task.check_mode
+        if noting and run_id and arguments.get("state_dir"):
             noted = Path(arguments["state_dir"]).expanduser(), str((task_vars or {})["inventory_hostname"]), run_id
             try:
                 arguments["challenge"] = challenge.choose(*noted)
