@@ -140,8 +140,9 @@ class ActionModule(ActionBase):
     def _ask_by_module(self, asked: bytes, variables: dict[str, Any]) -> Any:
         """Have the module of this name look, and give its answer."""
         given = json.loads(asked)
-        arguments = {"roles": list(given["wanted"]), "wanted": given["wanted"], "busy": given["when_busy"] or None}
-        arguments |= {name: given[name] or None for name in ("log", "fact")}
+        options = {"busy": given["when_busy"], "log": given["log"], "fact": given["fact"]}
+        arguments = {"roles": list(given["wanted"]), "wanted": given["wanted"]}
+        arguments |= {name: value for name, value in options.items() if value}
         return self._execute_module("provisioner.gpu_hosts.look", arguments, task_vars=variables)
 
     def _ask(self, asked: bytes, variables: dict[str, Any]) -> Any:
