@@ -14,7 +14,7 @@ ROLE = ROOT / "roles/scenario_a"
 def render(tmp_path, profile, **variables):
     """The Dockerfile with the role's own defaults and a site without a CA, unless told otherwise."""
     out = tmp_path / "Dockerfile"
-    files = [ROOT / f"inventory/profiles/{profile}.yml", ROLE / "defaults/main.yml", ROLE / "vars/main.yml"]
+    files = [ROLE / "defaults/main.yml", ROOT / f"inventory/profiles/{profile}.yml", ROLE / "vars/main.yml"]
     done = subprocess.run(
         [Path(sys.executable).with_name("ansible"), "localhost", "-c", "local", "-m", "ansible.builtin.template"]
         + ["-a", f"src={ROLE}/templates/Dockerfile.scenario-a.j2 dest={out}"]
