@@ -18,6 +18,11 @@ options:
       Whether to ask what the host is busy with too, and what comes of it: C(tell) warns of it, C(refuse) fails.
     type: str
     choices: [tell, refuse]
+  run:
+    description: >-
+      The name of a variable with the inputs of a run, C(root), C(input_hash), C(fresh), C(minimum_free_bytes) and
+      C(runtime) as of module C(scenario_a_run): what a run would do is told, too.
+    type: str
   log:
     description: The file on the host that what is changed will be noted in; a warning where something is in its way.
     type: path
@@ -54,6 +59,10 @@ waiting_for:
   description: Who has which of apt's locks; empty where they are free or there is no apt.
   type: str
   returned: always
+scenario_a_planned:
+  description: What a run would do, C(would) and C(detail) as of module C(scenario_a_run).
+  type: dict
+  returned: with C(run)
 reboot_required:
   description: Whether the host's packages, or the look of a role, want a restart.
   type: bool

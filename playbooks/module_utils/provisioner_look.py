@@ -22,11 +22,12 @@ def answer(_again: object, **question: object) -> dict:
     return looks(**question)
 
 
-def looks(wanted: dict, when_busy: str = "", log: str = "", fact: str = "") -> dict:
+def looks(wanted: dict, when_busy: str = "", log: str = "", fact: str = "", run: dict | None = None) -> dict:
     """The result of action `look`; `wanted` is each role's wanted state. Never raises: a failure is told in it.
 
     `when_busy` is what comes of work under way on the host that is not ours: "tell", "refuse", or "" not to ask for it.
-    `log` is the file that what is changed is noted in, `fact` the one that a run's record is published in.
+    `log` is the file that what is changed is noted in, `fact` the one that a run's record is published in. `run` are the
+    inputs of a run, for which it is told what `run` would do.
     """
     machine = os.uname().machine
     if machine not in MACHINES:
@@ -58,7 +59,15 @@ def looks(wanted: dict, when_busy: str = "", log: str = "", fact: str = "") -> d
     if why:
         return {"failed": True, "msg": why}
     waiting = waiting_for(host)
-    return {"busy": work, "looks": found, "waiting_for": waiting, "warnings": warnings, "reboot_required": restart}
+    answer = {"busy": work, "looks": found, "waiting_for": waiting, "warnings": warnings, "reboot_required": restart}
+    return answer | ({"scenario_a_planned": _planned(host, run)} if run else {})
+
+
+def _planned(host: Host, run: dict) -> dict[str, str]:
+    from ansible.module_utils import provisioner_run_plan, provisioner_variables  # noqa: PLC0415 - not for `prepare`
+
+    provisioner_variables.take()
+    return provisioner_run_plan.planned(host, run)
 
 
 def in_the_way(off: list[dict[str, str]]) -> str:

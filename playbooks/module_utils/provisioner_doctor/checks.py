@@ -87,6 +87,10 @@ APT_PATIENCE = {
 }
 
 
+# apt's own caches are of its own lists.
+NO_CACHES = {"Dir::Cache::pkgcache": "", "Dir::Cache::srcpkgcache": ""}
+
+
 class Host:
     """How the checks ask the host; whatever is not there answers with an empty text."""
 
@@ -384,7 +388,7 @@ def apt_sources(host):
         return []
     with tempfile.TemporaryDirectory(prefix="provisioner-") as name:
         folder = Path(name)
-        settings = {**NO_INDEXES, **APT_PATIENCE, "Dir::State::lists": name, "Dir::Cache::pkgcache": ""}
+        settings = {**NO_INDEXES, **APT_PATIENCE, "Dir::State::lists": name, **NO_CACHES}
         (folder / "partial").mkdir()
         folder.chmod(0o755)  # apt fetches as a user of its own
         if host.params["ca_pem"]:
