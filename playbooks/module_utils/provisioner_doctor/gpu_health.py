@@ -37,6 +37,12 @@ SOFTWARE = "have a look at the program that ran then; if it comes with others to
 # --- what nvidia-smi tells ---
 
 
+def number_of(text: str) -> int:
+    """Return the number that a text begins with (16 of 16x), 0 where it begins with none or with too long a one."""
+    found = re.match(r"\d{1,12}(?!\d)", text)
+    return int(found[0]) if found else 0
+
+
 def total(values: list[str], least: int = 1) -> str:
     """Return the sum of the numbers in `values` where it is at least so much, else ''."""
     number = sum(map(number_of, values))
@@ -284,7 +290,7 @@ XIDS = {
     140: (FAIL, "an uncorrectable memory error", RESET),
     154: (WARN, "what the driver asks for has changed: see gpu state", RESET),
 }
-XID = re.compile(r"NVRM: Xid \((?:PCI:)?([0-9A-Fa-f:.]{5,20})[^)]*\): (\d{1,4})\b")
+XID = re.compile(r"NVRM: Xid \((?:PCI:)?([0-9A-Fa-f]{1,8}(?::[0-9A-Fa-f]{2}){1,2}(?:\.\d)?)\): (\d{1,4})\b")
 ASKING_THE_LOG = (
     ("journalctl", "--dmesg", "--boot", "--quiet", "--no-pager", "--output=cat", f"--lines={LINES}", "--grep=NVRM: Xid"),
     ("dmesg",),
