@@ -123,7 +123,8 @@ def run(
 ) -> tuple[float, float, int]:
     """Wall seconds, CPU seconds and, where watched, peak memory in bytes of a command with all that it starts.
 
-    `given` is its input, `ends` are the exit codes that are no failure of it. It runs in a folder that has no ansible.cfg, lest one checkout reads another's.
+    `given` is its input, `ends` are the exit codes that are no failure of it. It runs in a folder that has no
+    ansible.cfg, lest one checkout reads another's.
     """
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as file:

@@ -7,13 +7,12 @@ beforehand which Python there is, and nothing of Ansible's to unpack and import.
 from __future__ import annotations
 
 import functools
-import json
 import marshal
 import shlex
 import zlib
 from importlib.machinery import SourceFileLoader
 from importlib.util import MAGIC_NUMBER
-from typing import Any
+from typing import Any, cast
 
 from ansible import constants as C  # noqa: N812 - as everywhere in Ansible
 from ansible.errors import AnsibleActionFail
@@ -34,7 +33,9 @@ STARTER = (
 PLAIN = 2
 """The version of marshal's format that every Python 3 reads: of texts, bytes and containers of them."""
 
-START = f"STARTER = {STARTER!r}" + '''
+START = (
+    f"STARTER = {STARTER!r}"
+    + '''
 import gc, importlib.util, json, os
 
 if sys.version_info < (3, 9):
@@ -84,11 +85,12 @@ program = importlib.import_module("ansible.module_utils." + question.pop("progra
 print("\\n" + json.dumps(program.answer(again, **question)), flush=True)
 os._exit(0)  # without taking to pieces, one by one, what goes with the process
 '''
+)
 
 NO_PYTHON = "no Python 3 on the host; install it there (apt-get install python3), or set ansible_python_interpreter"
 
 
-class AskingAction(ActionBase):
+class AskingAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """An action that asks the host by a program of ours."""
 
     TRANSFERS_FILES = False
@@ -124,8 +126,10 @@ class AskingAction(ActionBase):
         roles = self._task.args.get("roles")
         listed = isinstance(roles, list) and roles and all(isinstance(role, str) for role in roles)
         if roles is None or listed or (isinstance(roles, str) and roles in variables):
-            return roles
-        raise AnsibleActionFail(f"{self._task.action} needs roles, a list of their names or the name of a variable that has it")
+            return cast("list[str] | str | None", roles)
+        raise AnsibleActionFail(
+            f"{self._task.action} needs roles, a list of their names or the name of a variable that has it"
+        )
 
     def refuse_silent_connection(self) -> None:
         """Raise AnsibleActionFail where the connection takes no input."""
@@ -163,7 +167,9 @@ def code(*folders: str) -> bytes:
     probes = ansible_dir() / "playbooks/module_utils"
     paths = [*probes.glob("provisioner_*.py"), *(path for each in folders for path in (probes / each).glob("*.py"))]
     names = {
-        ".".join(["ansible.module_utils", *path.relative_to(probes).with_suffix("").parts]).removesuffix(".__init__"): path
+        ".".join(["ansible.module_utils", *path.relative_to(probes).with_suffix("").parts]).removesuffix(
+            ".__init__"
+        ): path
         for path in paths
     }
     compiled = {name: SourceFileLoader(name, str(path)).get_code(name) for name, path in names.items()}

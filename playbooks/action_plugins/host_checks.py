@@ -1,4 +1,4 @@
-"""Action `host_checks`: what a host lacks, in one round trip, with a finding on its clock, which takes two clocks to see."""
+"""Action `host_checks`: what a host lacks, in one round trip; and a finding on its clock, which takes two to see."""
 
 from __future__ import annotations
 

@@ -28,7 +28,9 @@ class ActionModule(AskingAction):
         if roles is None:
             raise AnsibleActionFail("look needs roles, a list of their names or the name of a variable that has it")
         self.refuse_silent_connection()
-        options = {name: str(given.get(of) or "") for name, of in (("when_busy", "busy"), ("log", "log"), ("fact", "fact"))}
+        options = {
+            name: str(given.get(of) or "") for name, of in (("when_busy", "busy"), ("log", "log"), ("fact", "fact"))
+        }
         of = {"run": given["run"]} if given.get("run") else {}
         question = self.question(variables, roles, of, program="provisioner_look", **options)
         with asking(self._connection.transport):

@@ -6,7 +6,7 @@ module: host_checks
 short_description: What a host lacks for Scenario A
 description:
   - Runs as whoever logs in, and asks sudo only where a question needs it. Changes nothing.
-  - What is asked is in C(module_utils/provisioner_doctor), and goes to the host in one round trip, as of module C(look).
+  - What is asked is in C(module_utils/provisioner_doctor). It goes to the host in one round trip, as of module C(look).
 options:
   wanted:
     description: >-
@@ -17,8 +17,8 @@ options:
     required: true
   roles:
     description: >-
-      Names of roles, or the name of a variable that has the list of them: it is told as well why C(prepare) would refuse
-      the host, and what these roles have to tell, where we can be root there.
+      Names of roles, or the name of a variable that has the list of them. It is told as well why C(prepare) would
+      refuse the host, and what these roles have to tell, where we can be root there.
     type: raw
   sources_only:
     description:

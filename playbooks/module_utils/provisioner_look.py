@@ -26,8 +26,8 @@ def looks(wanted: dict, when_busy: str = "", log: str = "", fact: str = "", run:
     """The result of action `look`; `wanted` is each role's wanted state. Never raises: a failure is told in it.
 
     `when_busy` is what comes of work under way on the host that is not ours: "tell", "refuse", or "" not to ask for it.
-    `log` is the file that what is changed is noted in, `fact` the one that a run's record is published in. `run` are the
-    inputs of a run, for which it is told what `run` would do.
+    `log` is the file that what is changed is noted in, `fact` the one that a run's record is published in. `run` are
+    the inputs of a run, for which it is told what `run` would do.
     """
     machine = os.uname().machine
     if machine not in MACHINES:

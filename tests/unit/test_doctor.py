@@ -7,7 +7,7 @@ import pytest
 
 from provisioner import doctor, environment
 from provisioner.commands.doctor import exit_code
-from provisioner.events import NO_PYTHON, Failure, Finding, Looked
+from provisioner.events import NO_PYTHON, Failure, Finding
 from provisioner.inputs import Target
 from provisioner.job import Host, Job
 

@@ -1,4 +1,4 @@
-"""What `doctor` finds of GPUs that are ill. There is no GPU here: see gpu_reports.py for what its words are made after."""
+"""What `doctor` finds of GPUs that are ill. There is no GPU here: gpu_reports.py says what its words are made after."""
 
 import pytest
 from ansible.module_utils import provisioner_nvidia as nvidia
@@ -35,8 +35,10 @@ ILL = {
         ("gpu ecc", "fail", "2 uncorrectable errors since the driver was loaded", "--gpu-reset"),
     ),
     "errors by their newer names": (
-        {"volatile": "<sram_uncorrectable_parity>1</sram_uncorrectable_parity>"
-         "<sram_uncorrectable_secded>2</sram_uncorrectable_secded><dram_uncorrectable>0</dram_uncorrectable>"},
+        {
+            "volatile": "<sram_uncorrectable_parity>1</sram_uncorrectable_parity>"
+            "<sram_uncorrectable_secded>2</sram_uncorrectable_secded><dram_uncorrectable>0</dram_uncorrectable>"
+        },
         ("gpu ecc", "fail", "3 uncorrectable", "--gpu-reset"),
     ),
     "errors of its life": (
@@ -76,8 +78,10 @@ ILL = {
         ("gpu pcie", "warn", "8 of 16 lanes", "seated"),
     ),
     "a slot of an older generation": (
-        {"pcie_gen": "<max_link_gen>4</max_link_gen><current_link_gen>1</current_link_gen>"
-         "<max_device_link_gen>5</max_device_link_gen>"},
+        {
+            "pcie_gen": "<max_link_gen>4</max_link_gen><current_link_gen>1</current_link_gen>"
+            "<max_device_link_gen>5</max_device_link_gen>"
+        },
         ("gpu pcie", "warn", "generation 4 of 5", "slot"),
     ),
     "heat": (
@@ -126,7 +130,9 @@ def test_clocks_that_are_lower_for_no_fault_are_no_trouble(reason):
 )
 def test_what_a_driver_does_not_tell_is_no_trouble(said):
     nothing = {"volatile": f"<sram_uncorrectable>{said}</sram_uncorrectable>", "remapped_rows": said}
-    nothing |= {"link_widths": f"<max_link_width>{said}</max_link_width><current_link_width>{said}</current_link_width>"}
+    nothing |= {
+        "link_widths": f"<max_link_width>{said}</max_link_width><current_link_width>{said}</current_link_width>"
+    }
     nothing |= {"aggregate": "", "persistence_mode": said, "gpu_recovery_action": said}
     found = of_smi(report(gpu(**nothing)))
     assert {each["outcome"] for each in found.values()} == {"ok"}
@@ -224,7 +230,11 @@ def test_a_gpu_that_fell_off_the_bus_by_the_kernel_s_log_with_its_number_where_t
         (XID.format(119, "Timeout after 6s of waiting for RPC response from GPU0 GSP!"), "warn", "driver"),
         (XID.format(999, ""), "warn", "Xid 999, see NVIDIA's list"),
         (XID.format(31, "") + FALLEN + XID.format(154, ""), "fail", "Xid 79"),
-        ("NVRM: Xid (PCI:" + "0" * 5000 + "): 79, x\nNVRM: Xid (): 79\nNVRM: Xid (PCI:0000:5d:00): lots\n", "ok", "none"),
+        (
+            "NVRM: Xid (PCI:" + "0" * 5000 + "): 79, x\nNVRM: Xid (): 79\nNVRM: Xid (PCI:0000:5d:00): lots\n",
+            "ok",
+            "none",
+        ),
     ],
 )
 def test_the_driver_s_errors_in_the_kernel_s_log(log, outcome, said):
@@ -270,7 +280,11 @@ def test_who_is_asked_for_the_kernel_s_log(answers, log):
         ((1, diagnostic("Fail", '"GPU 0 has a pending row"'), ""), "fail", "Page Retirement/Row Remap: fail: GPU 0"),
         ((0, diagnostic("Warn", '[{"error_id": 1, "warning": "slow"}]'), ""), "warn", "Remap: warn: slow"),
         ((0, diagnostic("Fail", "[[]]"), ""), "fail", "Remap: fail"),
-        ((255, "", "Error: unable to establish a connection to the specified host: localhost"), "ok", "not asked: Error"),
+        (
+            (255, "", "Error: unable to establish a connection to the specified host: localhost"),
+            "ok",
+            "not asked: Error",
+        ),
         ((124, "", "timeout did not answer within 125 s"), "ok", "not asked: timeout did not answer"),
         ((0, "{" * 100_000, ""), "ok", "not asked"),
         ((0, "[1]", ""), "ok", "not asked"),

@@ -347,7 +347,10 @@ REFUSAL = "installing a would remove b; remove it by hand, and run this again"
             {"failed": True, "msg": REFUSAL},
             [("fail", "installing a would remove b", "remove it by hand, and run this again")],
         ),
-        ({"warnings": ["it is old; restart it", "plain"]}, [("warn", "it is old", "restart it"), ("warn", "plain", "")]),
+        (
+            {"warnings": ["it is old; restart it", "plain"]},
+            [("warn", "it is old", "restart it"), ("warn", "plain", "")],
+        ),
         ({"warnings": []}, []),
     ],
 )

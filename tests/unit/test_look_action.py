@@ -24,7 +24,7 @@ NOWHERE |= dict.fromkeys(("bundle", "sha256", "environment_sha256"), "")
 def look(tmp_path):
     """Look at hosts that all are this machine: {host: result}, or what Ansible said where it failed."""
 
-    def run(variables, hosts=None, settings=None, roles=("site",), action="look", more=None):
+    def run(variables, hosts=None, settings=None, *, roles=("site",), action="look", more=None):
         inventory = {"all": {"vars": {"ansible_connection": "local"}, "hosts": hosts or {"one": {}}}}
         kept = {"content": "{{ looked | to_json }}", "dest": f"{tmp_path}/{{{{ inventory_hostname }}}}.json"}
         keep = {"copy": kept | {"mode": "0600"}, "vars": {"ansible_python_interpreter": sys.executable}}
@@ -158,13 +158,14 @@ def test_hosts_that_differ_in_nothing_that_is_read_share_their_wanted_state(vari
     same = same_for_hosts.all_that_is_read(NAMES, variables)
     assert same and "registries" in same
     assert (
-        same_for_hosts.all_that_is_read(NAMES, variables | {"inventory_hostname": "two", "ansible_host": "192.0.2.2"}) == same
+        same_for_hosts.all_that_is_read(NAMES, variables | {"inventory_hostname": "two", "ansible_host": "192.0.2.2"})
+        == same
     )
     assert same_for_hosts.all_that_is_read(NAMES, variables | {"provisioner_profile": "seed"}) not in {same, None}
     assert same_for_hosts.all_that_is_read(NAMES, variables | {"ansible_connection": "local"}) not in {same, None}
-    assert same_for_hosts.all_that_is_read(NAMES, variables | {"site_no_proxy": {1: "a"}}) != same_for_hosts.all_that_is_read(
-        NAMES, variables | {"site_no_proxy": {"1": "a"}}
-    )
+    assert same_for_hosts.all_that_is_read(
+        NAMES, variables | {"site_no_proxy": {1: "a"}}
+    ) != same_for_hosts.all_that_is_read(NAMES, variables | {"site_no_proxy": {"1": "a"}})
 
 
 @pytest.mark.parametrize(
@@ -306,13 +307,15 @@ def test_another_question_is_asked_of_the_same_python_by_the_words_that_are_befo
 def answer(again, words):
     return again(*words, program="provisioner_look", wanted={}) if words else {"warnings": []}
 """
-    start, magic, _, sources = unpacked()
+    start, _, _, sources = unpacked()
     sources["ansible.module_utils.asks"] = (False, program)
     parts = [start, b"of another version", b"", sources]
     packed = zlib.compress(marshal.dumps(parts, host_program.PLAIN))
     for words, said in ((["env"], "reboot_required"), (["sh", "-c", "echo sick >&2; exit 3"], "the look failed: sick")):
         given = host_program.stream(packed, json.dumps({"program": "asks"}), json.dumps({"words": words}))
-        done = subprocess.run([sys.executable, "-ISc", host_program.STARTER], input=given, capture_output=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-ISc", host_program.STARTER], input=given, capture_output=True, check=True
+        )
         assert said in done.stdout.decode()
 
 

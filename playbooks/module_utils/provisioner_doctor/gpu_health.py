@@ -1,7 +1,7 @@
 """How healthy a host's NVIDIA GPUs are, by nvidia-smi, the kernel's log and, where it is installed, DCGM. Reads only.
 
-What is asked is data: SYMPTOMS are of what `nvidia-smi -q -x` tells, XIDS of the driver's errors in the kernel's log. What
-a driver does not tell ("N/A", "Not Supported", an element that its version does not have) is no trouble.
+What is asked is data: SYMPTOMS are of what `nvidia-smi -q -x` tells, XIDS of the driver's errors in the kernel's log.
+What a driver does not tell ("N/A", "Not Supported", an element that its version does not have) is no trouble.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 from ansible.module_utils import provisioner_nvidia as nvidia
@@ -28,7 +27,9 @@ RESET = "restart the host, or with nothing running on it reset that GPU: `nvidia
 REPLACE = "have that GPU replaced: run NVIDIA's field diagnostic, and give its log to the vendor"
 COOL = "see to the host's cooling: fans, filters, the air at its intake"
 POWER = "see to the host's power supplies and the GPU's power cables"
-SLOT = "have the GPU seated anew, in a slot with all the lanes and the generation that it has; see the firmware's setting"
+SLOT = (
+    "have the GPU seated anew, in a slot with all the lanes and the generation that it has; see the firmware's setting"
+)
 PERSIST = "enable nvidia-persistenced.service, or `nvidia-smi -pm 1` until the next start"
 BUS = "restart the host, by its power where that does not do; if it comes again: cables, slot, power, then the GPU"
 SOFTWARE = "have a look at the program that ran then; if it comes with others too, at the GPU"
@@ -111,13 +112,22 @@ SYMPTOMS = (
     Symptom(ECC, FAIL, _uncorrectable("volatile"), total, "{} uncorrectable errors since the driver was loaded", RESET),
     Symptom(ECC, FAIL, ("ecc_errors/aggregate/sram_threshold_exceeded",), said, "too many errors in SRAM", REPLACE),
     Symptom(
-        ECC, WARN, _uncorrectable("aggregate"), total, "{} uncorrectable errors in its life", "watch it: more want a reset"
+        ECC,
+        WARN,
+        _uncorrectable("aggregate"),
+        total,
+        "{} uncorrectable errors in its life",
+        "watch it: more want a reset",
     ),
     Symptom(PAGES, FAIL, RETIRED, many, "{} pages are retired", REPLACE),
     Symptom(PAGES, WARN, PENDING, said, "a page is to be retired, which is pending", RESET),
-    Symptom(PAGES, WARN, RETIRED[1:], total, "{} pages are retired for uncorrectable errors", "watch it: 60 are too many"),
+    Symptom(
+        PAGES, WARN, RETIRED[1:], total, "{} pages are retired for uncorrectable errors", "watch it: 60 are too many"
+    ),
     Symptom(ROWS, FAIL, ("remapped_rows/remapped_row_failure",), said, "remapping a row has failed", REPLACE),
-    Symptom(ROWS, WARN, ("remapped_rows/remapped_row_pending",), said, "a row is to be remapped, which is pending", RESET),
+    Symptom(
+        ROWS, WARN, ("remapped_rows/remapped_row_pending",), said, "a row is to be remapped, which is pending", RESET
+    ),
     Symptom(
         ROWS,
         WARN,
@@ -131,13 +141,22 @@ SYMPTOMS = (
     ),
     # An idle GPU lowers its generation by itself: what slot and card can reach is compared, not what is now.
     Symptom(
-        PCIE, WARN, (f"{GENERATION}max_link_gen", f"{GENERATION}max_device_link_gen"), below, "generation {} in reach", SLOT
+        PCIE,
+        WARN,
+        (f"{GENERATION}max_link_gen", f"{GENERATION}max_device_link_gen"),
+        below,
+        "generation {} in reach",
+        SLOT,
     ),
     Symptom(THROTTLING, WARN, _throttled(HEAT), said, "the hardware halves its clocks for heat", COOL),
     Symptom(THROTTLING, WARN, _throttled(BRAKE), said, "the power supply has its clocks halved", POWER),
     Symptom(
-        THROTTLING, WARN, _throttled("hw_slowdown", HEAT, BRAKE), lambda values: alone([said(values[:2]), *values[2:]]),
-        "the hardware lowers its clocks, for heat or power", f"{COOL}; {POWER}",
+        THROTTLING,
+        WARN,
+        _throttled("hw_slowdown", HEAT, BRAKE),
+        lambda values: alone([said(values[:2]), *values[2:]]),
+        "the hardware lowers its clocks, for heat or power",
+        f"{COOL}; {POWER}",
     ),
     Symptom(THROTTLING, WARN, _throttled("sw_thermal_slowdown"), said, "the driver lowers its clocks for heat", COOL),
     Symptom(PERSISTENCE, WARN, ("persistence_mode",), said, "it is off", PERSIST),
@@ -192,9 +211,13 @@ def of_smi(code: int, out: str, err: str, known: int) -> list[dict[str, str]]:
     elif reset := [f"GPU {gpu.number} requires a reset" for gpu in gpus if _states(gpu, RESET_FIRST)]:
         troubled = [finding(STATE, FAIL, "; ".join(reset), RESET)]
     elif not gpus:
-        return [finding(STATE, WARN, f"nvidia-smi tells nothing: {(lines or [f'exit code {code}'])[0]}", "see check gpu")]
+        return [
+            finding(STATE, WARN, f"nvidia-smi tells nothing: {(lines or [f'exit code {code}'])[0]}", "see check gpu")
+        ]
     elif len(gpus) < known:
-        troubled = [finding(STATE, FAIL, f"nvidia-smi tells of {len(gpus)} of the {known} GPUs that the driver has", BUS)]
+        troubled = [
+            finding(STATE, FAIL, f"nvidia-smi tells of {len(gpus)} of the {known} GPUs that the driver has", BUS)
+        ]
     else:
         troubled = []
     checks = [check for check in FINE if check != STATE or not troubled]
@@ -244,8 +267,8 @@ def summed(check: str, troubles: list[Trouble], number: int) -> dict[str, str] |
     for trouble in sorted(troubles, key=lambda one: one.outcome != FAIL):
         groups.setdefault(trouble[:3], []).append(trouble.gpu)
     details = []
-    for (_, says, _), which in groups.items():
-        which = list(dict.fromkeys(which))
+    for (_, says, _), told in groups.items():
+        which = list(dict.fromkeys(told))
         name = f"all {number} GPUs" if len(which) == number > 1 else f"GPU {', '.join(which)}"
         details.append(f"{name}: {says}")
     outcome, _, remedy = next(iter(groups))
@@ -262,8 +285,8 @@ def _states(gpu: Gpu, pattern: re.Pattern) -> list[str]:
 
 PROGRAM = (OK, "a program's own fault", "")
 DRIVER = (WARN, "a fault of the driver or the GPU", f"bring the driver to its branch's newest version; {RESET}")
-# The driver's errors, by number: how bad one since the host's start is, what it means, and what mends it. What is not here
-# is told, with a warning.
+# The driver's errors, by number: how bad one since the host's start is, what it means, and what mends it. What is not
+# here is told, with a warning.
 XIDS = {
     8: PROGRAM,
     13: PROGRAM,
@@ -292,7 +315,16 @@ XIDS = {
 }
 XID = re.compile(r"NVRM: Xid \((?:PCI:)?([0-9A-Fa-f]{1,8}(?::[0-9A-Fa-f]{2}){1,2}(?:\.\d)?)\): (\d{1,4})\b")
 ASKING_THE_LOG = (
-    ("journalctl", "--dmesg", "--boot", "--quiet", "--no-pager", "--output=cat", f"--lines={LINES}", "--grep=NVRM: Xid"),
+    (
+        "journalctl",
+        "--dmesg",
+        "--boot",
+        "--quiet",
+        "--no-pager",
+        "--output=cat",
+        f"--lines={LINES}",
+        "--grep=NVRM: Xid",
+    ),
     ("dmesg",),
 )
 
@@ -341,14 +373,14 @@ def of_dcgm(code: int, out: str, err: str) -> dict[str, str]:
     check = "gpu dcgm"
     start = out.find("{")
     try:
-        answer = json.loads(out[start : out.rfind("}") + 1]) if 0 <= start and len(out) <= LARGEST else None
+        answer = json.loads(out[start : out.rfind("}") + 1]) if start >= 0 and len(out) <= LARGEST else None
     except (ValueError, RecursionError):
         answer = None
     results = list(_results(answer)) if answer else []
-    bad = [(name, status) for name, status, _ in results if status in {"fail", "warn"}]
+    bad = [one for one in results if one[1] in {"fail", "warn"}]
     if bad:
-        outcome = FAIL if "fail" in dict((status, name) for name, status in bad) else WARN
-        told = [f"{name}: {status}{': ' if why else ''}{why}" for name, status, why in results if status in {"fail", "warn"}]
+        outcome = FAIL if any(status == "fail" for _, status, _ in bad) else WARN
+        told = [f"{name}: {status}{': ' if why else ''}{why}" for name, status, why in bad]
         return finding(check, outcome, "; ".join(dict.fromkeys(told)), "see `dcgmi diag -r 1` on the host")
     if results:
         passed = len({name for name, status, _ in results if status == "pass"})
