@@ -18,7 +18,8 @@ def main(options: Namespace) -> int:
     target = inputs.check(options, root=False)
     findings = doctor.controller(target)
     with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
-        job = run_playbook("doctor.yml", target, (view,))
+        # Hosts take seconds to ask their sources: to look more often whether they have would be what costs most.
+        job = run_playbook("doctor.yml", target, (view,), measured=True)
     raise_if_stopped(job)
     findings += doctor.of_job(job)
     if options.json:
