@@ -101,14 +101,9 @@ def as_it_comes(work: Path) -> dict[str, str]:
     """The environment in which ansible-playbook, with no setting of ours, finds the roles and modules here."""
     configuration = work / "defaults.cfg"
     configuration.touch()
-    playbooks = ROOT / "playbooks"
     return {
         "ANSIBLE_CONFIG": str(configuration),
-        "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
-        "ANSIBLE_LIBRARY": str(playbooks / "library"),
-        "ANSIBLE_MODULE_UTILS": str(playbooks / "module_utils"),
-        "ANSIBLE_ACTION_PLUGINS": str(playbooks / "action_plugins"),
-        "ANSIBLE_LOOKUP_PLUGINS": str(playbooks / "lookup_plugins"),
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT),
         "ANSIBLE_PYTHON_INTERPRETER": "auto_silent",
     }
 
@@ -168,10 +163,15 @@ def wanted_state(inventory: Path, work: Path) -> dict[str, Any]:
         "hosts": "all",
         "gather_facts": False,
         "vars_files": [str(ROOT / "inventory/profiles/registries.yml"), str(ROOT / "playbooks/group_vars/all.yml")],
-        "roles": ["wanted"],
+        "roles": ["provisioner.gpu_hosts.wanted"],
         "tasks": [
             {"run_once": True, "setup": {"gather_subset": ["!all", "min"]}},
-            {"run_once": True, "become": True, "look": {"roles": ["devcontainer_cli"]}, "register": "looked"},
+            {
+                "run_once": True,
+                "become": True,
+                "provisioner.gpu_hosts.look": {"roles": ["devcontainer_cli"]},
+                "register": "looked",
+            },
             {
                 "run_once": True,
                 "delegate_to": "localhost",

@@ -1,6 +1,7 @@
 """Starts `provisioner` and turns whatever goes wrong into one line and an exit code."""
 
 import atexit
+import errno
 import gc
 import io
 import os
@@ -14,6 +15,7 @@ from provisioner import bounds, cli
 from provisioner.errors import FULL, Exit, ProvisionerError
 from provisioner.paths import ensure_state_dir, state_dir
 from provisioner.text import printable
+from provisioner.view import screen
 
 __all__ = ["main"]
 
@@ -31,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ProvisionerError as error:
         return _say(str(error), error.code)
     except KeyboardInterrupt:
-        return _say("interrupted; a run that is on a host goes on there: see `provisioner status`", Exit.INTERRUPTED)
+        said = "interrupted; a run that is on a host goes on there: see `provisioner status` and `provisioner cancel`"
+        return _say(said, Exit.INTERRUPTED)
     except OSError as error:
         return _system_error(error, arguments)
     except Exception as error:  # the last resort: a fault of ours is still one line
@@ -40,12 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _system_error(error: OSError, arguments: Sequence[str]) -> int:
-    if not isinstance(error, BrokenPipeError) and error.errno not in FULL:
+    unread = isinstance(error, BrokenPipeError) or (error.errno == errno.EIO and screen.is_gone())
+    if not unread and error.errno not in FULL:
         return _unexpected(error, arguments)
     # Python would try once more, when it ends, to write what could not be written.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if isinstance(error, BrokenPipeError):
-        # The reader of our output has seen enough (`| head`): nothing to say, and nobody to say it to.
+    if unread:
+        # The reader of our output has seen enough (`| head`), or the terminal was closed: nobody to say anything to.
         return Exit.UNREAD
     where = error.filename or "what this was to be written to"
     return _say(f"{where}: {error.strerror}; make room and give the command again", Exit.FAILED)
@@ -53,7 +57,7 @@ def _system_error(error: OSError, arguments: Sequence[str]) -> int:
 
 def _say(line: str, code: int) -> int:
     with suppress(OSError):  # nobody reads it
-        print(f"provisioner: {printable(line, bounds.LINE)}", file=sys.stderr)
+        print(screen.fold(f"provisioner: {printable(line, bounds.LINE)}", sys.stderr), file=sys.stderr)
     return int(code)
 
 

@@ -1,7 +1,7 @@
 """The types at the door: what hosts answer, as it must be.
 
 Each function takes what a host's Python answered and returns what is known of it and nothing else, or raises
-WrongAnswerError with a line that says what is wrong with it. The actions in playbooks/action_plugins ask them before
+WrongAnswerError with a line that says what is wrong with it. The actions in plugins/action ask them before
 Ansible sees an answer, so that a wrong one fails its host alone; `events` asks them again. Written by hand, since the
 look of a host that needs nothing must not wait for the import of a library.
 """
@@ -18,6 +18,7 @@ from provisioner.text import printable
 
 __all__ = [
     "WrongAnswerError",
+    "cancelled",
     "checks",
     "ended",
     "findings",
@@ -39,6 +40,7 @@ MUST_TELL = {
     "started": ("run_id",),
     "finished": ("run_id",),
     "listed": ("run_id", "scenario_a_ended"),
+    "cancelled": ("scenario_a_cancelled",),
     "packed": ("archive",),
     "collected": (),
 }
@@ -46,6 +48,8 @@ MUST_TELL = {
 OF_THE_RUN = ("finished", "packed", "collected")
 """What it is asked for of one run, by its id; `finished` may be without one."""
 OUTCOMES = ("ok", "failed", "interrupted")
+CANCELLED = ("cancelled", "ended", "another", "none")
+"""What became of a run that was to be cancelled: it, or its end before; that another is under way, or none."""
 LONGEST_TIME = 1e9
 """Seconds: thirty years."""
 LARGEST = 1e15
@@ -102,6 +106,8 @@ def progress(answer: Any) -> dict[str, Any]:
         phase_elapsed=seconds,
         done=maybe(count),
         total=maybe(count),
+        input_hash=text,
+        said=text,
     )
 
 
@@ -118,6 +124,20 @@ def ended(answer: Any) -> list[dict[str, Any]]:
             phase=phase,
             cause=maybe(text),
         ),
+    )
+
+
+def cancelled(answer: Any) -> dict[str, Any]:
+    """Return what became of a run that was to be cancelled."""
+    state = one_of(*CANCELLED)(_object(answer).get("state"))
+    return _fields(
+        answer,
+        state=str,
+        # Where none is under way, it is of none.
+        run_id=maybe(names.run_id) if state == "none" else names.run_id,
+        by=text,
+        outcome=one_of(*OUTCOMES) if state in {"cancelled", "ended"} else maybe(one_of(*OUTCOMES)),
+        phase=phase,
     )
 
 
@@ -160,6 +180,7 @@ def run(answer: Any, state: str, run_id: str = "", *, check_mode: bool = False) 
         scenario_a_progress=progress,
         scenario_a_planned=planned,
         scenario_a_ended=ended,
+        scenario_a_cancelled=cancelled,
         archive=_archive,
     )
     if found.get("failed"):

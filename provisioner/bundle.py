@@ -24,8 +24,9 @@ import yaml
 
 from provisioner.environment import pip_index
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.inputs import profile_data
+from provisioner.inputs import RUNTIMES, profile_data
 from provisioner.paths import ansible_dir
+from provisioner.suggestions import did_you_mean
 
 __all__ = ["DEFAULT_PLATFORM", "PROFILE", "check", "default_path", "make", "misfit"]
 
@@ -53,8 +54,9 @@ def make(out: Path, python: str, platform: str, runtime: str | None, say: Callab
         raise ProvisionerError(f"{out} is there and is no file", "name another file with -o", Exit.BAD_INPUT)
     profile = profile_data(PROFILE)
     runtime = runtime or profile["runtime"]
-    if runtime not in ("native", "devcontainer"):
-        raise ProvisionerError(f"--runtime {runtime!r} is no runtime", "try devcontainer or native", Exit.BAD_INPUT)
+    if runtime not in RUNTIMES:
+        remedy = did_you_mean(runtime, RUNTIMES) or f"try {' or '.join(RUNTIMES)}"
+        raise ProvisionerError(f"--runtime {runtime!r} is no runtime", remedy, Exit.BAD_INPUT)
     with tempfile.TemporaryDirectory(prefix="provisioner-bundle-") as temporary:
         work = Path(temporary)
         say(f"fetching wheels for Python {python} on {platform}")
@@ -200,8 +202,8 @@ def _profiles() -> Path:
 @cache
 def _format() -> Any:
     """The module that hosts check a bundle by: one text for both sides, which Ansible sends to them as it is."""
-    path = ansible_dir() / "playbooks" / "module_utils" / "provisioner_bundle.py"
-    spec = importlib.util.spec_from_file_location("provisioner_bundle", path)
+    path = ansible_dir() / "plugins" / "module_utils" / "bundle.py"
+    spec = importlib.util.spec_from_file_location("bundle_of_hosts", path)
     assert spec and spec.loader  # noqa: S101 - for the type checker
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -5,50 +5,13 @@ Nothing here imports what a command needs, so `provisioner --help` stays quick.
 
 import argparse
 import importlib
-import re
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, NoReturn, cast
+from collections.abc import Sequence
+from typing import cast
 
-from provisioner import __version__
-from provisioner.errors import Exit, ProvisionerError
+from provisioner import arguments as command_line
+from provisioner.command_table import Command, Option, Table, between, one_of, option
 
-__all__ = ["COMMANDS", "COMMON", "Command", "Option", "parse", "run"]
-
-
-class Option(NamedTuple):
-    """One option or argument: the words it is given by, and what argparse is told of it."""
-
-    flags: tuple[str, ...]
-    settings: dict[str, Any]
-
-
-class Command(NamedTuple):
-    """One command: `name` may be two words; `module` of provisioner.commands has `main(options) -> int`."""
-
-    name: str
-    summary: str
-    example: str
-    module: str
-    options: tuple[Option, ...] = ()
-
-
-def option(*flags: str, **settings: Any) -> Option:
-    """Give an Option; written as a call so that the tables below read like argparse."""
-    return Option(flags, settings)
-
-
-def between(least: int, most: int) -> Callable[[str], int]:
-    """Give what reads a whole number of a command line: argparse's `type`."""
-
-    def number(text: str) -> int:
-        # No number that is meant is longer, and Python does not read one of any length.
-        if not re.fullmatch(r"-?[0-9]{1,18}", text) or not least <= int(text) <= most:
-            shown = repr(text if len(text) <= 80 else f"{text[:77]}...")
-            raise argparse.ArgumentTypeError(f"{shown} is not a whole number from {least} to {most}")
-        return int(text)
-
-    return number
-
+__all__ = ["COMMANDS", "COMMON", "TABLE", "Command", "Option", "parse", "run"]
 
 MANY = 10**9
 """More than there is of anything that an option counts."""
@@ -57,6 +20,7 @@ COMMON = (
     option(
         "-i",
         "--inventory",
+        values="file",
         metavar="PATH",
         action="append",
         help="an Ansible inventory, or hosts with commas (default: this machine); may be given again",
@@ -64,11 +28,22 @@ COMMON = (
     option(
         "-l",
         "--limit",
+        values="hosts",
         metavar="PATTERN",
         help="only these hosts of the inventory; @failed: those that failed last time",
     ),
-    option("--profile", metavar="NAME", help="where things come from: seed (default), registries or offline"),
-    option("--runtime", metavar="NAME", help="what a run happens in: devcontainer or native (default: the profile's)"),
+    option(
+        "--profile",
+        values="profiles",
+        metavar="NAME",
+        help="where things come from: seed (default), registries or offline",
+    ),
+    option(
+        "--runtime",
+        values="runtimes",
+        metavar="NAME",
+        help="what a run happens in: devcontainer or native (default: the profile's)",
+    ),
     option(
         "-e",
         "--extra-vars",
@@ -77,30 +52,63 @@ COMMON = (
         help="set an Ansible variable, those of a JSON or YAML object, or those in a file; may be given again",
     ),
     option("--forks", metavar="N", type=between(1, 1000), default=12, help="hosts at a time (default: 12)"),
-    option("--state-dir", metavar="DIR", help="where runs and evidence are kept on this machine"),
+    option("--state-dir", values="directory", metavar="DIR", help="where runs and evidence are kept on this machine"),
     option("--json", action="store_true", help="the result as JSON on stdout, and nothing else there"),
-    option("-v", "--verbose", action="count", default=0, help="show Ansible's own output; -vv shows more"),
+    option(
+        "-v",
+        "--verbose",
+        action="count",
+        default=0,
+        help="all of a table, Ansible's own output, and the traceback of a fault; -vv shows more",
+    ),
 )
 
-LISTS = ("inventory", "extra_vars")
-"""Those that may be given again."""
+OF_RUNS = ("inventory", "limit", "state_dir", "json", "verbose")
+"""The common options of a command that chooses, by their hosts, runs that are kept here."""
+OF_HERE = ("state_dir", "json", "verbose")
+"""Those of a command that works on this machine alone."""
 
 MIN_RULES = option(
     "--min-rules", metavar="N", type=between(0, MANY), help="only runs that rules N of the audit or later judged"
 )
 
 WHICH_RUNS = (
-    option("--host", metavar="PATTERN", action="append", help="only runs on these hosts; with -i, a group of it too"),
+    option(
+        "--host",
+        values="hosts",
+        metavar="PATTERN",
+        action="append",
+        help="only runs on these hosts; with -i, a group of it too",
+    ),
     option("--since", metavar="TIME", help="only runs since then: 12h, 7d, or a date such as 2026-11-23 (UTC)"),
     option("--last", metavar="N", type=between(1, MANY), help="only the newest N of them"),
     MIN_RULES,
 )
 
+ALL_RUNS = option("--all", action="store_true", help="in a table every run, not just the newest of each host")
+
 REQUIRE_IDLE = option(
     "--require-idle", action="store_true", help="refuse a host with others' jobs, containers or GPU programs on it"
 )
 
-LAB_NAME = option("--name", metavar="NAME", default="lab", help="which lab (default: lab)")
+LAB_NAME = option("--name", values="labs", metavar="NAME", default="lab", help="which lab (default: lab)")
+
+SHELLS = ("bash", "zsh", "fish")
+
+INSTALL_COMPLETION = """\
+to install it, for you alone; a new shell then has it:
+  bash, with the package bash-completion:
+    d=~/.local/share/bash-completion/completions; mkdir -p $d
+    provisioner completion bash >$d/provisioner
+  bash, without it, in ~/.bashrc:
+    . <(provisioner completion bash)
+  zsh; the last line belongs into ~/.zshrc, before compinit:
+    mkdir -p ~/.zfunc
+    provisioner completion zsh >~/.zfunc/_provisioner
+    fpath+=~/.zfunc
+  fish:
+    set d ~/.config/fish/completions; mkdir -p $d
+    provisioner completion fish >$d/provisioner.fish"""
 
 COMMANDS = (
     Command(
@@ -115,7 +123,10 @@ COMMANDS = (
             option("--arch-list", metavar="LIST", help="GPU architectures, such as '8.0;9.0a' or Hopper, or auto"),
             option("--max-jobs", metavar="N", help="compile jobs at a time, or auto"),
             option(
-                "--like", metavar="RUN|FILE", help="repeat this run, of the store or that somebody sent, as it was told"
+                "--like",
+                values="runs",
+                metavar="RUN|FILE",
+                help="repeat this run, of the store or that somebody sent, as it was told",
             ),
             option("--require-gpu", action="store_true", help="a host without a GPU is a failure"),
             option("--fresh", action="store_true", help="measure anew where a finished run is there already"),
@@ -142,24 +153,48 @@ COMMANDS = (
         "ask the hosts for runs in flight and runs that nobody has collected; list those kept here",
         "provisioner status -i fleet.yml",
         "status",
-        (option("--offline", action="store_true", help="ask no host: where each run was last seen from here"),),
+        (
+            option("--offline", action="store_true", help="ask no host: where each run was last seen from here"),
+            option("--last", metavar="N", type=between(1, MANY), help="of the runs kept here, the newest N"),
+            ALL_RUNS,
+        ),
+        common=("inventory", "limit", "extra_vars", "forks", "state_dir", "json", "verbose"),
+    ),
+    Command(
+        "cancel",
+        "stop runs under way on their hosts, whoever began them; their evidence is kept",
+        "provisioner cancel -i fleet.yml -l gpu-07",
+        "cancel",
+        (
+            option(
+                "run", metavar="RUN", nargs="?", help="only the run of this whole id; `status` shows it (default: all)"
+            ),
+        ),
     ),
     Command(
         "facts",
         "print the records of finished runs",
-        "provisioner facts -o csv -q 'runs[].{host: host, compile: timings.compile}'",
+        "provisioner facts -o csv -q 'runs[].{host: host, s: total_seconds}'",
         "facts",
         (
             *WHICH_RUNS,
+            ALL_RUNS,
             option("-q", "--query", metavar="JMESPATH", help="print only what this JMESPath expression selects"),
             option(
                 "-o",
                 "--output",
+                type=one_of("table", "json", "yaml", "csv"),
                 choices=("table", "json", "yaml", "csv"),
                 help="how to print it (default: table)",
             ),
-            option("--trace", metavar="FILE", help="write phases and objects as a Chrome trace, for Perfetto"),
+            option(
+                "--trace",
+                values="file",
+                metavar="FILE",
+                help="write phases and objects as a Chrome trace, for Perfetto",
+            ),
         ),
+        common=OF_RUNS,
     ),
     Command(
         "report",
@@ -167,12 +202,23 @@ COMMANDS = (
         "provisioner report --html report.html --since 30d",
         "report",
         (
-            option("--html", metavar="FILE", help="one HTML page, which opens offline"),
-            option("--markdown", metavar="FILE", help="Markdown; without any of these it is printed"),
-            option("--junit", metavar="FILE", help="JUnit XML: a test case for each check of each run's audit"),
-            option("--openmetrics", metavar="FILE", help="the newest run of each host, for a textfile collector"),
+            option("--html", values="file", metavar="FILE", help="one HTML page, which opens offline"),
+            option("--markdown", values="file", metavar="FILE", help="Markdown; without any of these it is printed"),
+            option(
+                "--junit",
+                values="file",
+                metavar="FILE",
+                help="JUnit XML: a test case for each check of each run's audit",
+            ),
+            option(
+                "--openmetrics",
+                values="file",
+                metavar="FILE",
+                help="the newest run of each host, for a textfile collector",
+            ),
             *WHICH_RUNS,
         ),
+        common=OF_RUNS,
     ),
     Command(
         "audit",
@@ -181,9 +227,13 @@ COMMANDS = (
         "audit",
         (
             option(
-                "run", metavar="RUN|DIR|FILE", help="the run_id, or as much of its beginning as is unique; or evidence"
+                "run",
+                values="runs",
+                metavar="RUN|DIR|FILE",
+                help="the run_id, or as much of its beginning as is unique; or evidence",
             ),
         ),
+        common=OF_HERE,
     ),
     Command(
         "compare",
@@ -191,12 +241,29 @@ COMMANDS = (
         "provisioner compare gpu-01@14d..7d gpu-01@7d.. --fail-if-slower 10%",
         "compare",
         (
-            option("a", metavar="A", help="a run, host, group (-i), SINCE..UNTIL, HOST@SINCE..UNTIL, baseline or file"),
-            option("b", metavar="B", nargs="?", help="the same, to be set against A; may be left out to save A"),
+            option(
+                "a",
+                values="sides",
+                metavar="A",
+                help="a run, host, group (-i), SINCE..UNTIL, HOST@SINCE..UNTIL, baseline or file",
+            ),
+            option(
+                "b",
+                values="sides",
+                metavar="B",
+                nargs="?",
+                help="the same, to be set against A; may be left out to save A",
+            ),
             option("--save-baseline", metavar="NAME", help="keep A's runs under this name"),
             option("--fail-if-slower", metavar="SHARE", help="exit 1 where B is slower than A by more, such as 10%%"),
             MIN_RULES,
-            option("--phase", metavar="NAME", default="total", help="what --fail-if-slower looks at (default: total)"),
+            option(
+                "--phase",
+                values="phases",
+                metavar="NAME",
+                default="total",
+                help="what --fail-if-slower looks at (default: total)",
+            ),
             option("--unverified", action="store_true", help="compare runs that came without evidence, too"),
             option(
                 "--allow-different",
@@ -204,6 +271,7 @@ COMMANDS = (
                 help="compare although inputs differ, and rejected runs too",
             ),
         ),
+        common=OF_RUNS,
     ),
     Command(
         "export",
@@ -213,18 +281,26 @@ COMMANDS = (
         (
             *WHICH_RUNS,
             option("--evidence", action="store_true", help="write a tar of evidence and signatures, to be judged anew"),
-            option("file", metavar="FILE", help="where to; - is stdout"),
+            option("file", values="file", metavar="FILE", help="where to; - is stdout"),
         ),
+        common=OF_RUNS,
     ),
     Command(
         "import",
         "make records of logs of the original shell benchmark, or take in what `export` wrote",
-        "provisioner import benchmarks/20250812_084413_scenario_a.log --host den",
+        "provisioner import 20250812_084413_scenario_a.log --host den",
         "import_files",
         (
-            option("file", metavar="FILE", nargs="+", help="a log of scenario_runner.sh, or what `export` wrote"),
+            option(
+                "file",
+                values="file",
+                metavar="FILE",
+                nargs="+",
+                help="a log of scenario_runner.sh, or what `export` wrote",
+            ),
             option("--host", metavar="NAME", default="upstream", help="a log's host, which it does not name"),
         ),
+        common=OF_HERE,
     ),
     Command(
         "delete",
@@ -232,9 +308,16 @@ COMMANDS = (
         "provisioner delete 20261123T090807Z-a1b2c3 --yes",
         "delete",
         (
-            option("run", metavar="RUN", nargs="+", help="a run_id, or as much of its beginning as is unique"),
+            option(
+                "run",
+                values="runs",
+                metavar="RUN",
+                nargs="+",
+                help="a run_id, or as much of its beginning as is unique",
+            ),
             option("--yes", action="store_true", help="do not ask"),
         ),
+        common=OF_HERE,
     ),
     Command(
         "prune",
@@ -250,9 +333,10 @@ COMMANDS = (
                 help="what stays: 10 (the newest of each host), 30d, 12w or a date; may be given again. The last "
                 "accepted run of a host always stays",
             ),
-            option("--host", metavar="PATTERN", action="append", help="only runs on these hosts"),
+            option("--host", values="hosts", metavar="PATTERN", action="append", help="only runs on these hosts"),
             option("--yes", action="store_true", help="do it"),
         ),
+        common=OF_RUNS,
     ),
     Command(
         "bundle",
@@ -260,7 +344,13 @@ COMMANDS = (
         "provisioner bundle --python 3.12 --runtime devcontainer -o bundle.tar",
         "bundle",
         (
-            option("-o", "--output", metavar="FILE", help="where to (default: where the profile looks for it)"),
+            option(
+                "-o",
+                "--output",
+                values="file",
+                metavar="FILE",
+                help="where to (default: where the profile looks for it)",
+            ),
             option("--python", metavar="X.Y", help="the hosts' Python (default: this machine's)"),
             option(
                 "--platform",
@@ -269,6 +359,7 @@ COMMANDS = (
                 help="the hosts' platform, as wheels name it (default: manylinux_2_28_x86_64)",
             ),
         ),
+        common=("runtime", *OF_HERE),
     ),
     Command(
         "doctor",
@@ -297,6 +388,7 @@ COMMANDS = (
             ),
             option(
                 "--as",
+                values="dresses",
                 metavar="DRESS",
                 dest="dresses",
                 nargs="+",
@@ -304,7 +396,13 @@ COMMANDS = (
                 default=[],
                 help="a host for each of these, made to be as a site's was in a report; see `provisioner lab dresses`",
             ),
-            option("--debian", type=int, choices=(12, 13), help="which Debian (default: 12, or what the dress fits)"),
+            option(
+                "--debian",
+                values="releases",
+                metavar="N",
+                type=between(12, 13),
+                help="which Debian, 12 or 13 (default: 12, or what the dress fits)",
+            ),
             option("--user", metavar="NAME", default="root", help="log in as this user (default: root)"),
             option(
                 "--stand-ins",
@@ -313,14 +411,32 @@ COMMANDS = (
             ),
             LAB_NAME,
         ),
+        common=OF_HERE,
+    ),
+    Command(
+        "lab ssh",
+        "log in to a host of a lab, or run a command there; exit with its code, or ssh's 255",
+        "provisioner lab ssh lab-1 -- systemctl --failed",
+        "lab_ssh",
+        (
+            option("host", values="lab_hosts", metavar="NAME", help="a host of any lab of this machine"),
+            option(
+                "remote",
+                metavar="-- COMMAND",
+                nargs=argparse.REMAINDER,
+                help="what to run there, as ssh takes it (default: a shell)",
+            ),
+        ),
+        common=("state_dir", "verbose"),
     ),
     Command(
         "lab dresses",
         "list what a lab host can be dressed as: sites' hosts, as reports describe them",
         "provisioner lab dresses",
         "lab_dresses",
+        common=("json", "verbose"),
     ),
-    Command("lab status", "list the labs on this machine", "provisioner lab status", "lab_status"),
+    Command("lab status", "list the labs on this machine", "provisioner lab status", "lab_status", common=OF_HERE),
     Command(
         "lab down",
         "remove a lab and all that belongs to it",
@@ -330,54 +446,56 @@ COMMANDS = (
             LAB_NAME,
             option("--images", action="store_true", help="remove the images that made it quick as well"),
         ),
+        common=("state_dir", "verbose"),
+    ),
+    Command(
+        "completion",
+        "print what makes a shell complete commands, options and values",
+        "provisioner completion bash",
+        "completion",
+        (
+            option("shell", metavar="SHELL", nargs="?", type=one_of(*SHELLS), choices=SHELLS, help=" or ".join(SHELLS)),
+            option("--values", metavar="KIND", help="print values of a kind instead, such as runs: what a shell asks"),
+        ),
+        common=("state_dir", "verbose"),
+        notes=INSTALL_COMPLETION,
+    ),
+    Command(
+        "man",
+        "print the manual page, which is of all commands",
+        "provisioner man",
+        "man",
+        common=("verbose",),
+        notes="to read it:\n  provisioner man | man -l -",
     ),
 )
 
 GROUPS = {"lab": "throwaway hosts on this machine, to try things on"}
 
-EXIT_CODES = """\
-exit codes:
-  0    done
-  1    failed on at least one host
-  2    bad usage or input; no host was touched
-  3    a host was unreachable, and nothing worse happened
-  4    the audit rejected a run, and nothing worse happened
-  5    the plan found drift
-  130  interrupted
-  141  whoever read the output stopped before its end
-"""
+EXIT_CODES = {
+    0: "done",
+    1: "failed on at least one host",
+    2: "bad usage or input; no host was touched",
+    3: "a host was unreachable, and nothing worse happened",
+    4: "the audit rejected a run, and nothing worse happened",
+    5: "the plan found drift",
+    130: "interrupted",
+    141: "whoever read the output stopped before its end",
+}
 
-
-class _Parser(argparse.ArgumentParser):
-    """argparse, but an error is one line with its remedy, and examples keep their line breaks."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,  # an abbreviation in a script would break with the next option we add
-            **settings,
-        )
-
-    def error(self, message: str) -> NoReturn:
-        raise ProvisionerError(message, f"see `{self.prog} --help`", Exit.BAD_INPUT)
+TABLE = Table(
+    description="Turns bare GPU machines into hosts that can be benchmarked, and brings timings back.",
+    commands=COMMANDS,
+    groups=GROUPS,
+    common=COMMON,
+    example="provisioner run --profile registries",
+    exit_codes=EXIT_CODES,
+)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Turn a command line into options; raises ProvisionerError (code 2), or SystemExit for --help."""
-    for argument in arguments:
-        if not argument.isascii() and re.search("[\ud800-\udfff]", argument):  # bytes that are no text
-            raise ProvisionerError(
-                f"{argument[:80]} is not UTF-8", "give it in that encoding; see `provisioner --help`", Exit.BAD_INPUT
-            )
-        if re.fullmatch(r"(--[^=]+=|-\w=?)--", argument):  # argparse takes it for the end of the options, and gives []
-            raise ProvisionerError(
-                f"{argument[:80]}: -- is no value", "give one; see `provisioner --help`", Exit.BAD_INPUT
-            )
-    options = _parser().parse_args(arguments)
-    for name in LISTS:
-        early, late = getattr(options, f"early_{name}"), getattr(options, name, None)
-        setattr(options, name, [*(early or []), *(late or [])])
-    return options
+    return command_line.parse(arguments, TABLE)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -388,43 +506,3 @@ def run(arguments: Sequence[str]) -> int:
         return cast(int, leave.code or 0)
     command = importlib.import_module(f"provisioner.commands.{options.module}")
     return cast(int, command.main(options))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="provisioner",
-        description="Turns bare GPU machines into hosts that can be benchmarked, and brings timings back.",
-        epilog=f"example:\n  provisioner run --profile registries\n\n{EXIT_CODES}",
-    )
-    parser.add_argument("--version", action="version", version=f"provisioner {__version__}")
-    for flags, settings in COMMON:
-        # A list given before the command would be replaced by one given after it: keep the two apart.
-        name = flags[-1].lstrip("-").replace("-", "_")
-        early = {"dest": f"early_{name}"} if name in LISTS else {}
-        parser.add_argument(*flags, **{**settings, **early})
-
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
-    groups: dict[str, Any] = {}
-    for command in COMMANDS:
-        group, _, name = command.name.rpartition(" ")
-        if group and group not in groups:
-            inner = commands.add_parser(group, help=GROUPS[group], description=GROUPS[group])
-            groups[group] = inner.add_subparsers(metavar="COMMAND", required=True, title="commands")
-        _add(groups[group] if group else commands, name, command)
-    return parser
-
-
-def _add(parent: Any, name: str, command: Command) -> None:
-    parser = parent.add_parser(
-        name,
-        help=command.summary,
-        description=command.summary[0].upper() + command.summary[1:] + ".",
-        epilog=f"example:\n  {command.example}",
-    )
-    parser.set_defaults(module=command.module, command=command.name)
-    for flags, settings in command.options:
-        parser.add_argument(*flags, **settings)
-    common = parser.add_argument_group("common options")
-    for flags, settings in COMMON:
-        # Without a default here, what was given before the command stays.
-        common.add_argument(*flags, **{**settings, "default": argparse.SUPPRESS})

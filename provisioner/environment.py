@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner import passwords, site_settings
-from provisioner.paths import ansible_dir
+from provisioner.paths import COLLECTION, ansible_dir
 
 __all__ = ["AnsibleEnvironment", "ansible_environment", "pip_index", "program_path"]
 
@@ -56,13 +56,27 @@ class AnsibleEnvironment:
     variables: dict[str, str]
     configuration: str
     """The content of ansible.cfg."""
+    collections: str
+    """Where the site has its collections, as `collections_path` has it."""
 
-    def with_file(self, path: Path) -> dict[str, str]:
-        """Write the configuration to `path` and return the variables, with that one which names it."""
-        path.parent.mkdir(mode=0o700, exist_ok=True)
+    def within(self, folder: Path) -> dict[str, str]:
+        """Write the configuration below `folder` and return the variables, with where it and our collection are.
+
+        Its collections/ has our collection and no other: it comes first, whichever version of it the site has, and
+        takes the place of none of the site's.
+        """
+        path = folder / "env" / "ansible.cfg"
+        collections = folder / "collections"
+        link = collections / "ansible_collections" / COLLECTION.replace(".", "/")
+        path.parent.mkdir(mode=0o700)
         path.touch(mode=0o600)
         path.write_text(self.configuration, encoding="utf-8")
-        return self.variables | {"ANSIBLE_CONFIG": str(path)}
+        link.parent.mkdir(parents=True)
+        link.symlink_to(ansible_dir())
+        return self.variables | {
+            "ANSIBLE_CONFIG": str(path),
+            "ANSIBLE_COLLECTIONS_PATH": f"{collections}:{self.collections}",
+        }
 
 
 def ansible_environment(pause: float = 0.02, *, job: bool = False) -> AnsibleEnvironment:
@@ -79,7 +93,7 @@ def ansible_environment(pause: float = 0.02, *, job: bool = False) -> AnsibleEnv
         "PATH": program_path(site.variables.get("PATH", os.defpath)),
         "LC_ALL": "C.UTF-8",  # Ansible refuses to start in any other encoding
     }
-    return AnsibleEnvironment(variables, _configuration(site, _ours(pause)))
+    return AnsibleEnvironment(variables, _configuration(site, _ours(pause)), _collections(site))
 
 
 def program_path(path: str | None = None) -> str:
@@ -90,8 +104,6 @@ def program_path(path: str | None = None) -> str:
 def _ours(pause: float) -> dict[str, str]:
     """Return what our jobs rely on, by section and key; what is not here is as Ansible has it by itself."""
     return {
-        "defaults.roles_path": str(ansible_dir() / "roles"),
-        "defaults.module_utils": str(ansible_dir() / "playbooks" / "module_utils"),
         "defaults.gathering": "smart",
         "defaults.task_timeout": "7200",
         # Else what hosts return would outrank the inventory (docs/security.md).
@@ -130,6 +142,14 @@ def _carried(site: site_settings.Site) -> dict[str, str]:
         if said:
             found[variable] = said[0]
     return found
+
+
+def _collections(site: site_settings.Site) -> str:
+    """Return where the site has its collections, or Ansible looks for them by itself."""
+    if "COLLECTIONS_PATHS" in site.given:
+        return site.given["COLLECTIONS_PATHS"].value
+    home = site.given["ANSIBLE_HOME"].value if "ANSIBLE_HOME" in site.given else "~/.ansible"
+    return f"{home}/collections:/usr/share/ansible/collections"
 
 
 def pip_index() -> str:

@@ -1,11 +1,13 @@
 """The one exception that a user sees, and the exit codes, in one place."""
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 from provisioner.text import printable
 
-__all__ = ["FULL", "Exit", "ProvisionerError"]
+__all__ = ["FULL", "Exit", "ProvisionerError", "of_option"]
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """The numbers of an OSError that means: no room is left."""
@@ -42,3 +44,14 @@ class ProvisionerError(Exception):
     def __str__(self) -> str:
         """Give the one line: what; how to mend it."""
         return "; ".join(printable(" ".join(part.split()), LONGEST) for part in (self.message, self.remedy) if part)
+
+
+@contextmanager
+def of_option(flag: str) -> Iterator[None]:
+    """Have an error of what is done here begin with the option that it came of, unless it names that itself."""
+    try:
+        yield
+    except ProvisionerError as error:
+        if flag in f"{error}":
+            raise
+        raise ProvisionerError(f"{flag}: {error.message}", error.remedy, error.code) from error

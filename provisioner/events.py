@@ -10,6 +10,7 @@ from provisioner.text import printable
 
 __all__ = [
     "Busy",
+    "Cancelled",
     "Ended",
     "Event",
     "Failure",
@@ -68,11 +69,12 @@ class Output:
 
 @dataclass(frozen=True)
 class Started:
-    """A host begins a task."""
+    """A host begins a task; `role` is '' where the task is of none."""
 
     host: str
     play: str
     task: str
+    role: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run on a host stands; times in seconds, `done` of `total` objects inside the compile."""
+    """Where a run on a host stands; times in seconds, `done` of `total` objects inside the compile.
+
+    Runs of the same inputs have one `input_hash`; `said` is the last line of its log, where nothing can be counted.
+    """
 
     host: str
     run_id: str
@@ -104,6 +109,8 @@ class Progress:
     phase_elapsed: float
     done: int | None = None
     total: int | None = None
+    input_hash: str = ""
+    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,6 +129,21 @@ class Ended:
 
     host: str
     runs: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """What became of a run that was to be cancelled on a host.
+
+    `state` is cancelled, ended (it was over), another (that one is under way, and was left alone) or none.
+    """
+
+    host: str
+    state: str
+    run_id: str | None
+    by: str = ""
+    outcome: str | None = None
+    phase: str | None = None
 
 
 @dataclass(frozen=True)
@@ -229,6 +251,7 @@ Event = (
     | Progress
     | Silent
     | Ended
+    | Cancelled
     | Recovered
     | RecordFound
     | Finding
@@ -259,7 +282,7 @@ def translate(raw: Mapping[str, Any]) -> Iterator[Event]:
     if kind == "playbook_on_stats":
         yield Stats(*(data.get(key) or {} for key in ("ok", "changed", "failures", "dark")))
     elif kind == "runner_on_start" and action != INPUT_CHECK:
-        yield Started(host, play, task)
+        yield Started(host, play, task, str(data.get("role") or "").rpartition(".")[2])
     elif kind in {"runner_on_failed", "runner_on_unreachable"} and not data.get("ignore_errors"):
         # Said by the action, here; from a host it would mean nothing.
         invalid = action == INPUT_CHECK and bool(result.get("invalid_inputs"))
@@ -281,6 +304,8 @@ def _run(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
     """Give what is told of a host's runs."""
     if "scenario_a_ended" in result:
         yield Ended(host, tuple(answers.ended(result["scenario_a_ended"])))
+    if "scenario_a_cancelled" in result:
+        yield Cancelled(host, **answers.cancelled(result["scenario_a_cancelled"]))
     if "scenario_a_silent" in result:
         silent = answers.silent(result["scenario_a_silent"])
         yield Silent(host, silent["run_id"] or "", silent["seconds"], silent["message"])

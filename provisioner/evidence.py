@@ -115,13 +115,16 @@ class Evidence:
     def content(self, name: str, most: int = bounds.FILE) -> bytes:
         """Return a file's content; empty where there is no regular file. Raise ValueError where it has more bytes."""
         beside = name == RECORD and self.archive != self.folder  # one that is in the archive is nobody's
-        if self._packed is not None and name in self._packed and not beside:
-            content = self._packed[name]
+        if self._packed is not None and not beside:
+            content = self._packed.get(name, b"")
             if len(content) > most:
                 raise ValueError(f"{printable(name)} has more than {most >> 20} MiB")
             return content
-        if self._packed is not None and not beside:
-            return b""
+        if (name, most) not in self._read:
+            self._read[name, most] = self._content_in_folder(name, most)
+        return self._read[name, most]
+
+    def _content_in_folder(self, name: str, most: int) -> bytes:
         path = self.folder / name
         try:
             if path.parent.resolve() == (self._root / name).parent:  # no folder on the way is a link
@@ -129,6 +132,11 @@ class Evidence:
         except (OSError, RuntimeError):
             pass
         return b""
+
+    @cached_property
+    def _read(self) -> dict[tuple[str, int], bytes]:
+        """What was read of the folder: dozens of rules ask for the same files, and all judge the same content."""
+        return {}
 
     @cached_property
     def entries(self) -> dict[str, bool]:

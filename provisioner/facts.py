@@ -5,16 +5,19 @@ What a format or a query needs is imported there: most uses need none of it, and
 # ruff: noqa: PLC0415
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from provisioner import bounds, bulk, jsontext
 from provisioner.audit.verdict import shown
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.phases import PHASES
-from provisioner.text import printable, table
+from provisioner.text import printable
+from provisioner.view import screen
+from provisioner.view.tables import table
 
-__all__ = ["FORMATS", "TABLE_FIELDS", "csv_cells", "document", "fields_of", "flatten", "runs_table", "search"]
+__all__ = ["FORMATS", "TABLE_FIELDS", "csv_cells", "document", "fields_of", "flatten", "newest", "runs_table", "search"]
 
 TABLE_FIELDS = (
     "host",
@@ -89,10 +92,18 @@ def search(expression: str, value: Any) -> Any:
     return found
 
 
-def runs_table(records: Iterable[Mapping[str, Any]]) -> str:
-    """Give records as a table for people, a line each; phases and total in seconds."""
+def newest(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Give each host's newest of records that come newest first."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for record in records:
+        found.setdefault(record["host"], record)
+    return list(found.values())
+
+
+def runs_table(records: Iterable[Mapping[str, Any]], stream: TextIO | None = None) -> str:
+    """Give records as a table for people, for `stream` (default: stdout); phases and total in seconds."""
     header = ["host", "started", "outcome", "verdict", "rules", "total", *PHASES, "run"]
-    return table(header, [_summary(record) for record in records])
+    return table(header, [_summary(record) for record in records], stream, below=PHASES)
 
 
 def as_json(value: Any) -> str:
@@ -121,7 +132,8 @@ def as_table(value: Any) -> str:
     header, rows = _rows(value)
     if header:
         return table(header, [[_short(cell) for cell in row] for row in rows])
-    return "\n".join("  ".join("-" if cell is None else _shown(_short(cell)) for cell in row) for row in rows)
+    lines = ("  ".join("-" if cell is None else _shown(_short(cell)) for cell in row) for row in rows)
+    return "\n".join(screen.fold(line, sys.stdout) for line in lines)
 
 
 def as_csv(value: Any) -> str:

@@ -7,17 +7,21 @@ import shutil
 import subprocess
 import threading
 from argparse import Namespace
+from collections.abc import Collection
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from provisioner import environment, given_variables, inventory, passwords, retry, site_settings
-from provisioner.errors import Exit, ProvisionerError
+from provisioner.errors import Exit, ProvisionerError, of_option
 from provisioner.paths import ansible_dir, ensure_state_dir, state_dir
+from provisioner.suggestions import did_you_mean
 
-__all__ = ["AUTO", "Target", "check", "profile", "profile_data", "settings"]
+__all__ = ["AUTO", "RUNTIMES", "Target", "check", "profile", "profile_data", "settings"]
 
 DEFAULT_PROFILE = "seed"
+RUNTIMES = ("devcontainer", "native")
 AUTO = ("scenario_a_arch_list", "scenario_a_max_jobs")
 """Settings that the host can choose by itself."""
 
@@ -58,10 +62,13 @@ def check(
     if options.profile is not None:
         variables["provisioner_profile"] = options.profile
     if "provisioner_profile" in variables:
-        profile(variables["provisioner_profile"])
+        with of_option("--profile") if options.profile is not None else nullcontext():
+            profile(variables["provisioner_profile"])
+    by_option = set(extra_vars or ())
     if options.runtime is not None:
         variables["scenario_a_runtime"] = options.runtime
-    variables = settings(variables)
+        by_option.add("scenario_a_runtime")
+    variables = settings(variables, by_option)
     # The job needs it next, and it takes a while to import: in that while Ansible reads the inventory.
     threading.Thread(target=importlib.import_module, args=["ansible_runner"]).start()
     found = inventory.read(options.inventory or [str(ansible_dir() / "inventory" / "localhost.yml")], state)
@@ -97,7 +104,8 @@ def profile(value: str) -> str:
     """Give the profile's name where there is such a profile."""
     known = sorted(path.stem for path in (ansible_dir() / "inventory" / "profiles").glob("*.yml"))
     if value not in known:
-        raise _bad(f"no profile named {_shown(value)}", f"there are {' and '.join(known)}")
+        remedy = did_you_mean(value, known) or f"there are {' and '.join(known)}"
+        raise _bad(f"no profile named {_shown(value)}", remedy)
     return value
 
 
@@ -109,17 +117,20 @@ def profile_data(name: str) -> dict[str, Any]:
     return cast(dict[str, Any], yaml.safe_load(path.read_text(encoding="utf-8"))["profile"])
 
 
-def settings(variables: dict[str, Any]) -> dict[str, Any]:
+def settings(variables: dict[str, Any], by_option: Collection[str] = ()) -> dict[str, Any]:
     """Give the variables, checked by the rules of role scenario_a; 'auto' becomes '', by which the host chooses.
 
-    The rules are data of the role, so that plain ansible-playbook checks the same. Raises ProvisionerError (code 2).
+    The rules are data of the role, so that plain ansible-playbook checks the same. Those in `by_option` are called
+    what the command's option is. Raises ProvisionerError (code 2).
     """
     checked = {name: "" if name in AUTO and value == "auto" else value for name, value in variables.items()}
     for rule in _rules() if any(name.startswith("scenario_a_") for name in checked) else ():
         name = rule["name"]
         if isinstance(checked.get(name), str) and not re.match(rule["pattern"], checked[name]):
             shown = re.sub(r"//[^/@]*@", "//", checked[name])  # a URL's password is nobody's business
-            raise _bad(f"{name.removeprefix('scenario_a_')} is {_shown(shown)}", f"give {rule['wanted']}")
+            called = f"--{name.removeprefix('scenario_a_').replace('_', '-')}" if name in by_option else name
+            meant = did_you_mean(shown, RUNTIMES) if name == "scenario_a_runtime" else ""
+            raise _bad(f"{called} is {_shown(shown)}", meant or f"give {rule['wanted']}")
     return checked
 
 

@@ -26,6 +26,7 @@ from provisioner import ansible_inventory, bounds, given_variables, inventory_ca
 from provisioner.environment import ansible_environment
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.paths import given
+from provisioner.suggestions import did_you_mean
 from provisioner.text import printable
 
 __all__ = ["Inventory", "label", "read", "select"]
@@ -125,7 +126,8 @@ def select(inventory: Inventory, limit: str | None) -> tuple[str, ...]:
     if not chosen:
         known = list(inventory.hosts)
         shown = ", ".join(known[:5]) + (", …" if len(known) > 5 else "")
-        raise _bad(f"--limit {printable(limit)} matches no host", f"the inventory has {shown}")
+        meant = did_you_mean(limit, [*known, *inventory.groups])
+        raise _bad(f"--limit {printable(limit)} matches no host", meant or f"the inventory has {shown}")
     return tuple(name for name in inventory.hosts if name in chosen)
 
 
@@ -240,7 +242,7 @@ def _run(command: list[str], out: BinaryIO, err: BinaryIO) -> tuple[int, int]:
     Raise TimeoutError where it does not come to its end; it ends then, with what it has started.
     """
     with TemporaryDirectory() as folder:
-        environment = ansible_environment().with_file(Path(folder) / "ansible.cfg")
+        environment = ansible_environment().within(Path(folder))
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment, start_new_session=True
         )

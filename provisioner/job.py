@@ -185,7 +185,7 @@ def run_playbook(
     with _job_folder(target.state) as folder:
         job = Job(folder)
         environment = ansible_environment(PAUSE_MEASURED if measured else PAUSE, job=True)
-        variables = passwords.for_job(environment.with_file(folder / "env" / "ansible.cfg"), folder / "env")
+        variables = passwords.for_job(environment.within(folder), folder / "env")
         with _environment(variables), _signals_interrupt():
             runner = _Runner(path, target, folder, {**target.extra_vars, **(extra_vars or {})})
             _follow(job, runner, list(watchers))

@@ -5,21 +5,24 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from provisioner.errors import Exit, ProvisionerError
+from provisioner.errors import Exit, ProvisionerError, of_option
 
-__all__ = ["ansible_dir", "ensure_state_dir", "given", "state_dir"]
+__all__ = ["COLLECTION", "ansible_dir", "ensure_state_dir", "given", "state_dir"]
+
+COLLECTION = "provisioner.gpu_hosts"
+"""The name of the collection that the package brings."""
 
 
 def ansible_dir() -> Path:
-    """Give the folder that holds playbooks/, roles/ and inventory/, of a wheel or of a checkout.
+    """Return the folder of the collection: playbooks/, roles/, plugins/ and inventory/.
 
-    Raises ProvisionerError where neither is there.
+    A wheel brings it beside the package; in a checkout a link there leads to the checkout itself. Raise
+    ProvisionerError where it is not there.
     """
-    package = Path(__file__).resolve().parent
-    for candidate in (package / "ansible", package.parent):
-        if (candidate / "playbooks").is_dir() and (candidate / "roles").is_dir():
-            return candidate
-    raise ProvisionerError(f"no playbooks beside {package}", "install the package again")
+    collection = Path(__file__).resolve().parents[1] / "ansible_collections" / COLLECTION.replace(".", "/")
+    if not (collection / "playbooks").is_dir():
+        raise ProvisionerError(f"the collection {COLLECTION} is not at {collection}", "install the package again")
+    return collection.resolve()
 
 
 def given(text: str) -> Path:
@@ -47,9 +50,10 @@ def state_dir(override: str | None = None) -> Path:
     The first of: `override`, $PROVISIONER_STATE_DIR, $XDG_STATE_HOME/provisioner, ~/.local/state/provisioner. Raise
     ProvisionerError (code 2) where it cannot be one.
     """
-    named = override or os.environ.get("PROVISIONER_STATE_DIR")
-    if named:
-        return given(named)
+    for named, where in ((override, "--state-dir"), (os.environ.get("PROVISIONER_STATE_DIR"), "PROVISIONER_STATE_DIR")):
+        if named:
+            with of_option(where):
+                return given(named)
     base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     return given(os.path.join(base, "provisioner"))  # noqa: PTH118 - with its `~`
 

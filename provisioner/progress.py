@@ -6,21 +6,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from provisioner import bounds, events, jsontext
 from provisioner.fleet import Fleet, Standing
 from provisioner.job import Watcher
 from provisioner.text import printable
-
-if TYPE_CHECKING:
-    from provisioner.history import History
+from provisioner.view import screen
 
 __all__ = ["JsonLines", "Lines", "show"]
 
 DUMB = {"dumb", "unknown"}
 """Values of TERM of terminals on which nothing can be drawn anew."""
-INTERVAL = 30.0
+INTERVAL = 10.0
 """Seconds between two plain lines of a host that is still doing the same."""
 MANY = 20
 """With more hosts than so many, one line for all of them takes the place of one for each that is still at it."""
@@ -28,23 +26,21 @@ MANY = 20
 
 @contextmanager
 def show(
-    hosts: Iterable[str] = (),
+    hosts: Iterable[str] | Fleet = (),
     *,
     verbosity: int = 0,
     as_json: bool = False,
-    history: "History | None" = None,
     stream: TextIO | None = None,
 ) -> Iterator[Watcher]:
     """Give the view of a job on `hosts` that suits `stream` (default: stderr), for as long as the context lasts.
 
-    `verbosity` above 0 shows Ansible's own output, which a live view would tear: then lines are plain. `history` is for
-    runs, whose end it foretells.
+    `verbosity` above 0 shows Ansible's own output, which a live view would tear: then lines are plain.
     """
     stream = stream or sys.stderr
     if as_json:
         yield JsonLines(stream)
         return
-    fleet = Fleet(hosts, history)
+    fleet = hosts if isinstance(hosts, Fleet) else Fleet(hosts)
     if verbosity or not stream.isatty() or os.environ.get("TERM") in DUMB:
         yield Lines(stream, fleet, verbose=bool(verbosity))
         return
@@ -65,7 +61,7 @@ class Lines:
         self._verbose = verbose
         self._fleet = fleet or Fleet()
         self._told: dict[str, float] = {}
-        self._summed_up = self._fleet.clock()
+        self._printed = self._summed_up = self._fleet.clock()
 
     def event(self, event: events.Event) -> None:
         """Take note of `event`."""
@@ -84,28 +80,30 @@ class Lines:
             self._tell(taken[0])
 
     def tick(self) -> None:
-        """Tell of the hosts that have been silent for long; of many hosts, how they are all in all."""
-        now = self._fleet.clock()
-        if len(self._fleet.hosts) > MANY:
-            if now - self._summed_up >= INTERVAL:
-                self._summed_up = now
-                self._print(self._fleet.summary())
-            return
-        for name, told in self._told.items():
-            host = self._fleet.hosts[name]
-            if not host.over and now - told >= INTERVAL:
-                self._tell(host)
+        """Tell of the hosts that have been silent for long; of many hosts, or before any, how they are all in all."""
+        now, hosts = self._fleet.clock(), self._fleet.hosts
+        many = len(hosts) > MANY
+        for name, told in () if many else list(self._told.items()):
+            if not hosts[name].over and now - told >= INTERVAL:
+                self._tell(hosts[name])
+        since = self._summed_up if many else self._printed
+        if now - since >= INTERVAL and not all(host.over for host in hosts.values()):
+            self._summed_up = now
+            self._print(self._fleet.summary())
 
     def _tell(self, host: Standing) -> None:
         now = self._fleet.clock()
         told = self._told.get(host.name)
-        doing = f" ({host.task})" if host.progress is None and told is not None and now - told >= INTERVAL else ""
-        since = host.clock(now)
+        # What a host begins is told by its name alone, lest each line tell it twice.
+        again = told is not None and now - told >= INTERVAL
+        detail = host.detail(now, self._fleet.remaining(host)) if again and not host.over else ""
+        doing = ", ".join(part for part in (host.what(now), host.clock(now)) if part)
         self._told[host.name] = now
-        self._print(f"{host.name}: {host.what()}{doing}{', ' + since if since else ''}")
+        self._print(f"{host.name}: {doing}{f'; {detail}' if detail else ''}")
 
     def _print(self, line: str) -> None:
-        print(printable(line, bounds.LINE), file=self._stream, flush=True)
+        self._printed = self._fleet.clock()
+        print(screen.fold(printable(line, bounds.LINE), self._stream), file=self._stream, flush=True)
 
 
 class JsonLines:

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from provisioner.errors import Exit, ProvisionerError
 if TYPE_CHECKING:
     from provisioner.inventory import Inventory
 
-__all__ = ["EVERYTHING", "Selection", "group", "hosts", "instant", "of_options"]
+__all__ = ["EVERYTHING", "Selection", "group", "hosts", "instant", "of_hosts", "of_options"]
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -36,6 +36,8 @@ class Selection:
     """Judged by the audit's rules of this number or a later one."""
     last: int | None = None
     """Of those that fit, only so many: the newest."""
+    named_by: tuple[str, ...] = field(default=(), compare=False)
+    """The options that named the hosts."""
 
 
 EVERYTHING = Selection()
@@ -47,11 +49,14 @@ def of_options(options: Namespace) -> Selection:
     Raises ProvisionerError (code 2).
     """
     since = instant(options.since, "--since") if options.since is not None else None
+    return replace(of_hosts(options), since=since, min_rules=options.min_rules, last=options.last)
+
+
+def of_hosts(options: Namespace) -> Selection:
+    """Give what --host and --limit say, as of_options does."""
     return Selection(
         hosts=hosts([*(options.host or ()), options.limit or ""], options.inventory),
-        since=since,
-        min_rules=options.min_rules,
-        last=options.last,
+        named_by=tuple(flag for flag, value in (("--host", options.host), ("--limit", options.limit)) if value),
     )
 
 

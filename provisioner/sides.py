@@ -15,6 +15,7 @@ from provisioner.errors import Exit, ProvisionerError
 from provisioner.paths import ensure_state_dir, given
 from provisioner.selection import Selection
 from provisioner.store import Store
+from provisioner.suggestions import did_you_mean
 
 __all__ = ["Side", "of_text", "save_baseline"]
 
@@ -92,7 +93,9 @@ def _meant(text: str, store: Store, options: Namespace) -> Selection | Path:
         return meant
     if "run" in kinds and any(record["run_id"].startswith(name) for record in store.records(fields=())):
         return Selection(run_ids=(store.get(name).run_id,))
-    raise _bad(f"there is no {' or '.join(kinds)} {name!r}", "`provisioner facts` lists runs and hosts")
+    there = [record[key] for key in ("host", "run_id") for record in store.records(fields=())]
+    remedy = did_you_mean(name, set(there)) or "`provisioner facts` lists runs and hosts"
+    raise _bad(f"there is no {' or '.join(kinds)} {name!r}", remedy)
 
 
 def _find_baseline(name: str, store: Store, _options: Namespace) -> Path | None:

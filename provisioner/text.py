@@ -1,11 +1,10 @@
-"""How texts, numbers and rows look to a person."""
+"""How texts and numbers look to a person."""
 
 import re
-from collections.abc import Sequence
 
 from provisioner import bounds
 
-__all__ = ["counted", "duration", "printable", "table"]
+__all__ = ["about", "counted", "duration", "printable"]
 
 _BREAK = re.compile(r"[^\S ]+")
 """Whitespace that is no plain blank: tabs, ends of lines of every kind."""
@@ -40,27 +39,10 @@ def duration(seconds: float) -> str:
     return f"{hours}h{minutes:02}m{rest:02}s" if hours else f"{minutes}m{rest:02}s"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Give rows under a header in columns, numbers to the right; None shows as a dash.
-
-    The lines are as long as they need to be: a terminal wraps them, and a program finds the columns. A
-    cell is one line.
-    """
-    columns = list(zip(*rows, strict=True)) or [()] * len(header)
-    lines = zip(*map(_column, header, columns), strict=True)
-    return "\n".join("  ".join(cells).rstrip() for cells in lines)
-
-
-def _column(title: str, values: Sequence[object]) -> list[str]:
-    """Give the title and the values as texts of one width."""
-    texts = [printable(title), *map(_cell, values)]
-    width = max(map(len, texts))
-    numbers = values and set(map(type, values)) <= {int, float, bool, type(None)}
-    justify = str.rjust if numbers else str.ljust
-    return [justify(text, width) for text in texts]
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.1f}" if isinstance(value, float) else printable(value)
+def about(seconds: float) -> str:
+    """Give a length of time that is no more than an estimate, as 20s, 4m or 1h10m: as exact as it may be taken for."""
+    if seconds < 55:
+        return f"{max(10, round(seconds, -1)):.0f}s"
+    minutes = max(1, round(seconds / 60))
+    hours, minutes = divmod(minutes if minutes < 60 else round(minutes, -1), 60)
+    return (f"{hours}h{minutes:02}m" if minutes else f"{hours}h") if hours else f"{minutes}m"

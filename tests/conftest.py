@@ -18,6 +18,24 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Their tests get along beside each other; those of the other folders share one machine's Docker engine.
+PARALLEL = (ROOT / "tests/unit", ROOT / "tests/static")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run whole folders of quick tests on all cores; for a file or two, starting workers takes longer than it saves.
+
+    What the command line says of it, as `-n 0`, holds.
+    """
+    if hasattr(config, "workerinput") or config.option.numprocesses is not None or config.option.capture == "no":
+        return
+    paths = [(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args]
+    quick = all(any(path.is_relative_to(folder) for folder in PARALLEL) for path in paths)
+    if quick and any(path.is_dir() for path in paths):
+        config.option.numprocesses, config.option.dist = "auto", "worksteal"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Quick tests first, the main job last: what is wrong is known as soon as it can be."""
     slow = ("browser", "hosts", "dresses", "seed", "main_job")

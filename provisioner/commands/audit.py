@@ -14,7 +14,9 @@ from provisioner.record import Audit, Check, Place
 from provisioner.signatures import vouching as signatures
 from provisioner.signatures.vouching import Vouching
 from provisioner.store import Store
-from provisioner.text import printable, table
+from provisioner.text import printable
+from provisioner.view import screen
+from provisioner.view.tables import table
 
 __all__ = ["main"]
 
@@ -33,7 +35,7 @@ def main(options: Namespace) -> int:
     if options.json:
         print_json(document | ({"signatures": vouching.document()} if vouching else {}))
     else:
-        print(printable(f"{run_id}: {sentence(document)}", bounds.LINE))
+        screen.show(printable(f"{run_id}: {sentence(document)}", bounds.LINE))
         rows = [row for check in result.checks for row in _rows(check)]
         print(table(["outcome", "check", "detail", "evidence"], sorted(rows, key=lambda row: ORDER.index(row[0]))))
         for line in vouching.lines() if vouching else ():

@@ -6,13 +6,15 @@ from hashlib import sha256
 
 from provisioner import bundle, paths
 from provisioner.commands.common import print_json, say
+from provisioner.errors import of_option
 
 __all__ = ["main"]
 
 
 def main(options: Namespace) -> int:
     """Make the bundle and say where it is."""
-    chosen = paths.given(options.output) if options.output else None
+    with of_option("--output"):
+        chosen = paths.given(options.output) if options.output else None
     out = chosen or bundle.default_path(paths.ensure_state_dir(paths.state_dir(options.state_dir)))
     python = options.python or ".".join(platform.python_version_tuple()[:2])
     manifest = bundle.make(out, python, options.platform, options.runtime, say)

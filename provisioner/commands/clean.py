@@ -3,7 +3,7 @@
 from argparse import Namespace
 
 from provisioner import inputs, progress
-from provisioner.commands.common import explain, print_json, raise_if_stopped, say, say_recovered
+from provisioner.commands.common import explain, print_json, raise_if_stopped, say_each, say_recovered
 from provisioner.job import run_playbook
 
 __all__ = ["main"]
@@ -22,8 +22,10 @@ def main(options: Namespace) -> int:
         }
         print_json({"hosts": hosts})
     say_recovered(job)
-    for name, host in sorted(job.hosts.items()):
-        if not host.failed and not host.unreachable:
-            say(f"{name}: {'cleaned' if host.changed else 'nothing to clean'}")
+    say_each(
+        (name, "cleaned" if host.changed else "nothing to clean")
+        for name, host in sorted(job.hosts.items())
+        if not host.failed and not host.unreachable
+    )
     explain(job)
     return job.code

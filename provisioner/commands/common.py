@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from provisioner import bounds, jsontext, retry
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.selection import EVERYTHING, Selection
+from provisioner.suggestions import did_you_mean
 from provisioner.text import printable
+from provisioner.view import alike, ranges, screen
 
 if TYPE_CHECKING:  # commands that only read the store need not pay for them
     from argparse import Namespace
-    from collections.abc import Sized
+    from collections.abc import Iterable, Sized
 
     from provisioner.inputs import Target
     from provisioner.job import Job
@@ -25,12 +27,18 @@ __all__ = [
     "raise_if_stopped",
     "remember_failures",
     "say",
+    "say_each",
     "say_looks",
+    "say_plain",
     "say_recovered",
     "say_restarts",
     "say_retry",
     "say_why_none",
 ]
+
+
+ATTACHES = "the same command attaches to it again, and `provisioner cancel` stops it"
+"""What is said of a run that goes on without its command."""
 
 
 def idle(options: Namespace) -> dict[str, Any]:
@@ -39,8 +47,23 @@ def idle(options: Namespace) -> dict[str, Any]:
 
 
 def say(line: str) -> None:
-    """Tell a person something, on one line: on stderr, where it is in no program's way."""
-    print(f"provisioner: {printable(line, bounds.LINE)}", file=sys.stderr, flush=True)
+    """Tell a person something, on one line: on stderr, where it is in no program's way. A terminal has it folded."""
+    print(screen.fold(f"provisioner: {printable(line, bounds.LINE)}", sys.stderr), file=sys.stderr, flush=True)
+
+
+def say_plain(line: str) -> None:
+    """Tell a person something that belongs to the line before it, as say() does but without the prefix."""
+    print(screen.fold(printable(line, bounds.LINE), sys.stderr), file=sys.stderr)
+
+
+def say_each(said: Iterable[tuple[str, str]]) -> None:
+    """Tell a person what there is to tell of hosts, pairs of host and text; on a terminal what is alike is one line."""
+    if screen.wide(sys.stderr):
+        for text, hosts in alike.lines(said):
+            say(f"{ranges.brief(hosts)}: {text}")
+    else:
+        for host, text in said:
+            say(f"{host}: {text}")
 
 
 def print_json(value: Any) -> None:
@@ -55,13 +78,13 @@ def raise_if_stopped(job: Job) -> None:
             where = ", ".join(f"{host} (run {run_id})" for host, run_id in sorted(job.running.items()))
             raise ProvisionerError(
                 f"interrupted; the run goes on detached on {where}",
-                "the same command attaches to it again",
+                ATTACHES,
                 Exit.INTERRUPTED,
             )
         # Which runs are there nobody knows of a host that was not asked yet.
         raise ProvisionerError(
             "interrupted; no run was seen to begin",
-            "one that was there before goes on: see `provisioner status`",
+            "one that was there before goes on: see `provisioner status`, or stop it by `provisioner cancel`",
             Exit.INTERRUPTED,
         )
     if job.invalid:
@@ -73,15 +96,17 @@ def raise_if_stopped(job: Job) -> None:
 def explain(job: Job, told: frozenset[str] = frozenset()) -> None:
     """Say for each host that failed why it did; not for those in `told`, of which more is known."""
     failed = {name: host for name, host in sorted(job.hosts.items()) if host.failed or host.unreachable}
+    said = []
     for name, host in failed.items():
         if host.failure is None:
-            say(f"{name}: failed")
+            said.append((name, "failed"))
         elif host.unreachable:
-            say(f"{name}: unreachable: {host.failure.message}")
+            said.append((name, f"unreachable: {host.failure.message}"))
             if name in job.running:
-                say(f"{name}: run {job.running[name]} goes on there; the same command attaches to it")
+                said.append((name, f"run {job.running[name]} goes on there; {ATTACHES}"))
         elif name not in told:
-            say(f"{name}: failed in '{host.failure.task}': {host.failure.message}")
+            said.append((name, f"failed in '{host.failure.task}': {host.failure.message}"))
+    say_each(said)
     if failed:
         say(f"Ansible's own output is in {job.log}")
 
@@ -110,24 +135,29 @@ def say_looks(job: Job) -> None:
                 skipped.setdefault(look.skipped, {}).setdefault(name, []).append(look.role)
     for reason, hosts in skipped.items():
         roles = sorted({role for skipping in hosts.values() for role in skipping})
-        say(f"{', '.join(hosts)}: {reason}; skipped: {', '.join(roles)}")
+        who = alike.counted(list(hosts)) if screen.wide(sys.stderr) else ", ".join(hosts)
+        say(f"{who}: {reason}; skipped: {', '.join(roles)}")
 
 
 def say_recovered(job: Job) -> None:
     """Say which earlier runs came along that nobody had collected."""
+    said = []
     for found in job.recovered:
         for run in found.runs:
             where = f" in {run['phase']}" if run.get("phase") else ""
             what = run.get("error") or f"run {run['run_id']} {run['outcome']}{where}: not collected before, kept now"
-            say(f"{found.host}: {what}")
+            said.append((found.host, what))
+    say_each(said)
 
 
 def say_restarts(job: Job, target: Target) -> None:
     """Say which hosts want a restart; provisioner restarts none, least of all the machine that it runs on."""
-    for name, host in sorted(job.hosts.items()):
-        if host.reboot_required:
-            which = "this machine, which provisioner never restarts" if name in target.local else "it"
-            say(f"{name}: its packages or its driver want a restart; restart {which}, then run this again")
+    which = dict.fromkeys(target.local, "this machine, which provisioner never restarts")
+    say_each(
+        (name, f"its packages or its driver want a restart; restart {which.get(name, 'it')}, then run this again")
+        for name, host in sorted(job.hosts.items())
+        if host.reboot_required
+    )
 
 
 def say_why_none(store: Store, which: Selection, found: Sized) -> None:
@@ -140,9 +170,10 @@ def say_why_none(store: Store, which: Selection, found: Sized) -> None:
     if found:
         return
     if which.hosts and not store.records(Selection(hosts=which.hosts), fields=()):
-        raise ProvisionerError(
-            f"no run on a host {' or '.join(which.hosts)}", "`provisioner facts` lists those there are", Exit.BAD_INPUT
-        )
+        known = {record["host"] for record in store.records(fields=())}
+        meant = did_you_mean(which.hosts[0], known) or "`provisioner facts` lists those there are"
+        said = f"no run on a host {' or '.join(which.hosts)}"
+        raise ProvisionerError(": ".join(filter(None, (" and ".join(which.named_by), said))), meant, Exit.BAD_INPUT)
     if which == EVERYTHING:
         say(f"no runs in {store.state}; `provisioner run` makes one")
     else:

@@ -15,7 +15,10 @@ from provisioner.paths import state_dir
 from provisioner.phases import PHASES
 from provisioner.sides import Side
 from provisioner.store import Store
-from provisioner.text import counted, printable, table
+from provisioner.suggestions import did_you_mean
+from provisioner.text import counted, printable
+from provisioner.view import screen
+from provisioner.view.tables import table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +32,8 @@ def main(options: Namespace) -> int:
     """Compare; the exit code is 1 where --fail-if-slower was given and B is slower by more than that."""
     share = _share(options.fail_if_slower)
     if options.phase not in {*PHASES, "total"}:
-        raise _bad(f"--phase {options.phase} is no phase", f"there are {', '.join(PHASES)} and total")
+        meant = did_you_mean(options.phase, (*PHASES, "total"))
+        raise _bad(f"--phase {options.phase} is no phase", meant or f"there are {', '.join(PHASES)} and total")
     if options.b is None and (options.save_baseline is None or share is not None):
         raise _bad("there is nothing to set A against", "give B, or --save-baseline NAME alone")
     store = Store(state_dir(options.state_dir))
@@ -92,7 +96,7 @@ def _compare(
         )
     else:
         for letter, side in (("A", a), ("B", b)):
-            print(f"{letter}: {printable(side.name)}, {counted(len(side.records), 'run')}, {_judged_by(side)}")
+            screen.show(f"{letter}: {printable(side.name)}, {counted(len(side.records), 'run')}, {_judged_by(side)}")
         print(_table(phases))
         for line in (
             *_reproduced(phases),
@@ -100,7 +104,7 @@ def _compare(
             *_few(phases),
             *(f"{name}: {how}" for name, how in compare.METHODS.items()),
         ):
-            print(line)
+            screen.show(line)
         for remark in (*differences, *remarks):
             say(f"not the same: {remark}")
         if unknown:

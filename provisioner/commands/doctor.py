@@ -1,23 +1,30 @@
 """`provisioner doctor`: says what is missing on the controller and the hosts, each with its remedy."""
 
 from argparse import Namespace
+from collections import Counter
 from dataclasses import asdict
 
 from provisioner import doctor, inputs, progress
-from provisioner.commands.common import print_json, raise_if_stopped
+from provisioner.commands.common import print_json, raise_if_stopped, say
 from provisioner.errors import Exit
 from provisioner.events import Finding
+from provisioner.fleet import Fleet
 from provisioner.job import Job, run_playbook
-from provisioner.text import table
+from provisioner.text import counted
+from provisioner.view import alike, ranges, screen
+from provisioner.view.tables import table
 
 __all__ = ["main"]
 
+WORST_FIRST = ("fail", "warn", "ok")
+
 
 def main(options: Namespace) -> int:
-    """Look at everything, change nothing, and print what was found."""
+    """Look at everything, change nothing, and print what was found, problems first."""
     target = inputs.check(options, root=False)
     findings = doctor.controller(target)
-    with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
+    fleet = Fleet(target.hosts, notes=False)
+    with progress.show(fleet, verbosity=options.verbose, as_json=options.json) as view:
         # Hosts take seconds to ask their sources: to look more often whether they have would be what costs most.
         job = run_playbook("doctor.yml", target, (view,), measured=True)
     raise_if_stopped(job)
@@ -26,8 +33,7 @@ def main(options: Namespace) -> int:
         ok = all(finding.outcome != "fail" for finding in findings)
         print_json({"ok": ok, "findings": [asdict(finding) for finding in findings]})
     else:
-        rows = [[f.host, f.check, f.outcome, f.detail, f.remedy] for f in findings]
-        print(table(["host", "check", "outcome", "detail", "remedy"], rows))
+        _show(findings, whole=bool(options.verbose))
     return exit_code(job, findings)
 
 
@@ -37,3 +43,39 @@ def exit_code(job: Job, findings: list[Finding]) -> int:
     if any(finding.outcome == "fail" and finding.host not in unreachable for finding in findings):
         return Exit.FAILED
     return Exit.UNREACHABLE if unreachable else Exit.DONE
+
+
+def _show(findings: list[Finding], *, whole: bool) -> None:
+    """Print the findings; on a terminal, unless the whole is wanted, only what is off, hosts with the same together."""
+    ordered = sorted(findings, key=lambda finding: WORST_FIRST.index(finding.outcome))
+    if whole or not screen.wide():
+        rows = [[f.host, f.check, f.outcome, f.detail, f.remedy] for f in ordered]
+        print(table(["host", "check", "outcome", "detail", "remedy"], rows))
+    elif rows := _grouped([finding for finding in ordered if finding.outcome != "ok"]):
+        print(table(["outcome", "hosts", "check", "detail", "remedy"], rows))
+    say(_total(findings))
+
+
+def _grouped(findings: list[Finding]) -> list[list[str]]:
+    """Give a row for each outcome, check and remedy whose details are alike, with all hosts that it was found on."""
+    kinds: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
+    for found in findings:
+        kinds.setdefault((found.outcome, found.check, found.remedy), []).append((found.host, found.detail))
+    return [
+        [outcome, ranges.brief(hosts), check, detail, remedy]
+        for (outcome, check, remedy), said in kinds.items()
+        for detail, hosts in alike.lines(said)
+    ]
+
+
+def _total(findings: list[Finding]) -> str:
+    """Say how many hosts have a problem, how many a warning only, and how many neither."""
+    worst: dict[str, str] = {}
+    for found in sorted(findings, key=lambda finding: WORST_FIRST.index(finding.outcome)):
+        worst.setdefault(found.host, found.outcome)
+    here = {"fail": "has a problem", "warn": "has a warning", "ok": "is well"}[worst.pop(doctor.CONTROLLER, "ok")]
+    counts = Counter(worst.values())
+    words = {"fail": "with a problem", "warn": "with a warning", "ok": "well"}
+    parts = [f"{counts[outcome]} {words[outcome]}" for outcome in WORST_FIRST if counts[outcome]]
+    hosts = f"{counted(len(worst), 'host')}: {', '.join(parts) or 'none looked at'}"
+    return f"{hosts}; the controller {here} (-v tells all {len(findings)} findings)"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from provisioner import facts, selection
 from provisioner.commands.common import say, say_why_none
-from provisioner.errors import Exit, ProvisionerError
+from provisioner.errors import Exit, ProvisionerError, of_option
 from provisioner.paths import given, state_dir
 from provisioner.selection import Selection
 from provisioner.store import Store
@@ -24,16 +24,25 @@ def main(options: Namespace) -> int:
     store = Store(state_dir(options.state_dir))
     which = selection.of_options(options)
     if options.trace is not None:
-        return _trace(store, which, given(options.trace))
+        with of_option("--trace"):
+            return _trace(store, which, given(options.trace))
     if options.query is not None:
         return _answer(store, which, options.query, form)
     if form == "table":
-        records = store.records(which, facts.TABLE_FIELDS)
-        say_why_none(store, which, records)
-        if records:
-            print(facts.runs_table(records))
-        return Exit.DONE
+        return _table(store, which, every=options.all)
     return _list(store, which, form)
+
+
+def _table(store: Store, which: Selection, *, every: bool) -> int:
+    """Print a row for each host, of its newest run; where a number of runs or every one was asked for, for each run."""
+    records = store.records(which, facts.TABLE_FIELDS)
+    say_why_none(store, which, records)
+    shown = records if every or which.last is not None else facts.newest(records)
+    if shown:
+        print(facts.runs_table(shown))
+    if len(shown) < len(records):
+        say(f"the newest run of each host; --all shows {len(records) - len(shown)} more, --last N the newest N")
+    return Exit.DONE
 
 
 def _trace(store: Store, which: Selection, path: Path) -> int:

@@ -1,20 +1,19 @@
 """`provisioner import FILE…`: what `export` wrote, and logs of the shell benchmark, become runs of the store."""
 
 import json
-import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from provisioner import bounds, evidence_export, exported, facts, names, upstream
-from provisioner.commands.common import print_json, say
+from provisioner import evidence_export, exported, facts, names, upstream
+from provisioner.commands.common import print_json, say, say_plain
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.files import read
 from provisioner.paths import given, state_dir
 from provisioner.signatures.vouching import Vouching
 from provisioner.store import Run, Store
-from provisioner.text import counted, printable
+from provisioner.text import counted
 
 __all__ = ["main"]
 
@@ -53,9 +52,9 @@ def main(options: Namespace) -> int:
     elif records:
         print(facts.runs_table(records))
     for run, vouching in imported:
-        print(printable(f"evidence of {run.run_id} on {run.host}: {run.folder}", bounds.LINE), file=sys.stderr)
+        say_plain(f"evidence of {run.run_id} on {run.host}: {run.folder}")
         for line in vouching.lines() if vouching else ():
-            print(printable(f"  {line}", bounds.LINE), file=sys.stderr)
+            say_plain(f"  {line}")
     if refused:
         return Exit.BAD_INPUT
     return Exit.REJECTED if any(map(_is_rejected, imported)) else Exit.DONE

@@ -5,7 +5,7 @@ from argparse import Namespace
 from provisioner.commands.common import print_json
 from provisioner.errors import Exit
 from provisioner.lab import dress
-from provisioner.text import table
+from provisioner.view.tables import table
 
 __all__ = ["main"]
 

@@ -6,7 +6,8 @@ from provisioner import lab
 from provisioner.commands.common import print_json, say
 from provisioner.errors import Exit
 from provisioner.paths import state_dir
-from provisioner.text import table
+from provisioner.view import screen
+from provisioner.view.tables import table
 
 __all__ = ["main"]
 
@@ -29,7 +30,7 @@ def main(options: Namespace) -> int:
             ]
             for host in (*one.hosts, *([one.outside] if one.outside else []))
         ]
-        print(f"lab {one.name}: {one.inventory}")
+        screen.show(f"lab {one.name}: {one.inventory}")
         print(table(["host", "address", "user", "debian", "state", "dress"], rows))
     if not labs:
         say("no lab; `provisioner lab up` makes one")

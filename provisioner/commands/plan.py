@@ -1,38 +1,57 @@
 """`provisioner plan`: says what `prepare` and `run` would change on each host, and changes nothing."""
 
 from argparse import Namespace
+from collections import Counter
 from typing import Any
 
 from provisioner import inputs, progress
-from provisioner.commands.common import explain, print_json, raise_if_stopped, say, say_looks, say_restarts
+from provisioner.commands.common import explain, print_json, raise_if_stopped, say, say_each, say_looks, say_restarts
 from provisioner.errors import Exit
+from provisioner.fleet import Fleet
 from provisioner.job import Job, run_playbook
-from provisioner.text import table
+from provisioner.text import counted, printable
+from provisioner.view import alike, ranges, screen
+from provisioner.view.tables import table
 
 __all__ = ["main"]
 
 WOULD = {
     "measure": "`run` would measure: no finished run with these inputs is there",
     "reuse": "`run` would give run {} back as it is",
-    "attach": "`run` would attach to run {}, which is under way",
+    "attach": "`run` would attach to run {}, which is under way; `provisioner cancel` stops it",
     "refuse": "`run` would refuse: {}",
 }
+OF_MANY = {
+    "reuse": "`run` would give each its finished run back as it is",
+    "attach": "`run` would attach to the run that is under way on each",
+}
+"""Where hosts are told together, whose runs have other names."""
+
+INSTALL, CHANGE, REMOVE = "+ install", "~ change", "- remove"
+NOT_THERE = {"absent", "not there"}
+GONE = {"absent", "removed"}
+PLAIN = {"present", "installed", "as wanted"}
+"""What says no more of a thing than that it is there."""
 
 
 def main(options: Namespace) -> int:
     """Look at the hosts and print what is off: the change that `prepare` would make of it is in the last column."""
     target = inputs.check(options)
-    with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
+    fleet = Fleet(target.hosts, notes=False)
+    with progress.show(fleet, verbosity=options.verbose, as_json=options.json) as view:
         job = run_playbook("plan.yml", target, (view,))
     raise_if_stopped(job)
     hosts = document(job)
+    explain(job)
     if options.json:
         print_json({"hosts": hosts})
     else:
-        _show(hosts)
+        _say_notes(job, hosts)
+        _show(hosts) if options.verbose or not screen.wide() else _show_together(hosts)
     say_looks(job)
     say_restarts(job, target)
-    explain(job)
+    if not options.json:
+        say(_total(job, hosts))
     return exit_code(job, hosts)
 
 
@@ -64,16 +83,70 @@ def exit_code(job: Job, hosts: dict[str, Any]) -> int:
     return Exit.DRIFT if any(host["changes"] for host in hosts.values()) else Exit.DONE
 
 
+def _say_notes(job: Job, hosts: dict[str, Any]) -> None:
+    """Say what a person should read of the hosts before anything is changed there."""
+    looks = ((name, look) for name, of_host in sorted(job.looks.items()) for look in of_host.values())
+    say_each((name, note) for name, look in looks for note in look.notes)
+    say_each((name, f"the host is busy: {'; '.join(host['busy'])}") for name, host in hosts.items() if host["busy"])
+
+
+def _kind(change: dict[str, str]) -> str:
+    """Give what is done to a thing: it is installed, changed or removed."""
+    if str(change["from"]) in NOT_THERE:
+        return INSTALL
+    return REMOVE if str(change["to"]) in GONE else CHANGE
+
+
 def _show(hosts: dict[str, Any]) -> None:
+    """Print a row for each change of each host."""
     rows = [
-        [name, *(change[key] for key in ("role", "what", "from", "to"))]
+        [name, change["role"], _kind(change), *(change[key] for key in ("what", "from", "to"))]
         for name, host in hosts.items()
         for change in host["changes"]
     ]
     if rows:
-        print(table(["host", "role", "what", "from", "to"], rows))
-    for name, host in hosts.items():
-        if not host["changes"]:
-            say(f"{name}: `prepare` would change nothing")
-        if host["run"]:
-            say(f"{name}: {WOULD[host['run']['would']].format(host['run']['detail'])}")
+        print(table(["host", "role", "change", "what", "from", "to"], rows))
+    say_each((name, "`prepare` would change nothing") for name, host in hosts.items() if not host["changes"])
+    say_each(
+        (name, WOULD[host["run"]["would"]].format(host["run"]["detail"])) for name, host in hosts.items() if host["run"]
+    )
+
+
+def _show_together(hosts: dict[str, Any]) -> None:
+    """Print each set of changes once, with all the hosts that want it, and what `run` would do in the same way."""
+    lines = {name: tuple(_line(change) for change in host["changes"]) for name, host in hosts.items()}
+    by_changes = sorted(alike.groups(lines), key=lambda group: not group[0])
+    for changes, names in by_changes:
+        screen.show(f"{ranges.brief(names)}:" if changes else f"{alike.counted(names)}: nothing to change")
+        for change in changes:
+            screen.show(f"  {change}", indent=" " * 11)
+    would = {name: host["run"]["would"] for name, host in hosts.items() if host["run"]}
+    for kind, names in alike.groups(would):
+        if kind == "refuse":
+            say_each((name, WOULD[kind].format(hosts[name]["run"]["detail"])) for name in names)
+        else:
+            said = OF_MANY.get(kind) if len(names) > 1 else None
+            say(f"{alike.counted(names)}: {said or WOULD[kind].format(hosts[names[0]]['run']['detail'])}")
+
+
+def _line(change: dict[str, str]) -> str:
+    """Give a change for a person: with versions, where they are known."""
+    kind, what, before, after = _kind(change), *(printable(change[key]) for key in ("what", "from", "to"))
+    said = {
+        INSTALL: what if after in PLAIN else f"{what}: {after}",
+        CHANGE: f"{what}: {before} -> {after}",
+        REMOVE: what if before in PLAIN else f"{what}: {before}",
+    }
+    return f"{kind:<9} {said[kind]}"
+
+
+def _total(job: Job, hosts: dict[str, Any]) -> str:
+    """Say how many hosts would be changed and by what, and how many not."""
+    counts = Counter(_kind(change) for host in hosts.values() for change in host["changes"])
+    words = {INSTALL: "to install", CHANGE: "to change", REMOVE: "to remove"}
+    what = ", ".join(f"{counts[kind]} {word}" for kind, word in words.items() if counts[kind])
+    changed = sum(bool(host["changes"]) for host in hosts.values())
+    told = [f"{changed} would change: {what}"] if changed else []
+    told += [f"{len(hosts) - changed} with nothing to change"] if changed < len(hosts) else []
+    told += [f"{missed} could not be looked at"] if (missed := len(job.hosts.keys() - hosts.keys())) else []
+    return f"{counted(len(job.hosts.keys() | hosts.keys()), 'host')}: {'; '.join(told)}"

@@ -6,7 +6,6 @@ from provisioner import facts, retention, selection
 from provisioner.commands.common import print_json, say, say_why_none
 from provisioner.errors import Exit
 from provisioner.paths import state_dir
-from provisioner.selection import Selection
 from provisioner.store import Store
 from provisioner.text import counted
 
@@ -17,9 +16,9 @@ def main(options: Namespace) -> int:
     """Say which runs would go; with --yes they go."""
     rules = [retention.rule(text) for text in options.keep]
     store = Store(state_dir(options.state_dir))
-    hosts = selection.hosts([*(options.host or ()), options.limit or ""], options.inventory)
-    runs = store.list(Selection(hosts=hosts), fields=(*facts.TABLE_FIELDS, *retention.FIELDS))
-    say_why_none(store, Selection(hosts=hosts), runs)
+    which = selection.of_hosts(options)
+    runs = store.list(which, fields=(*facts.TABLE_FIELDS, *retention.FIELDS))
+    say_why_none(store, which, runs)
     gone = retention.to_forget(runs, rules)
     ids = [run.run_id for run in gone]
     if gone and not options.json:

@@ -4,7 +4,7 @@ import importlib
 from argparse import Namespace
 
 from provisioner.commands.common import print_json, say_why_none
-from provisioner.errors import Exit, ProvisionerError
+from provisioner.errors import Exit, ProvisionerError, of_option
 from provisioner.files import write
 from provisioner.paths import given, state_dir
 from provisioner.report import FORMATS, model
@@ -23,7 +23,8 @@ def main(options: Namespace) -> int:
     report = model.build(store.list(which))
     say_why_none(store, which, report.samples)
     for name, path in asked.items():
-        write(given(path), _render(name, report))
+        with of_option(f"--{name}"):
+            write(given(path), _render(name, report))
     if options.json:
         print_json({"hosts": len(report.by_host), "runs": len(report.samples), "files": asked})
     elif not asked:
@@ -32,7 +33,10 @@ def main(options: Namespace) -> int:
 
 
 def _check(asked: dict[str, str]) -> None:
-    paths = [given(path) for path in asked.values()]
+    paths = []
+    for name, path in asked.items():
+        with of_option(f"--{name}"):
+            paths.append(given(path))
     twice = next((path for path in paths if paths.count(path) > 1), None)
     if twice:
         raise ProvisionerError(f"{twice} is named for two formats", "give each a file of its own", Exit.BAD_INPUT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shlex
 import sys
 from argparse import Namespace
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from provisioner import bounds, facts, given_variables, history, inputs, progress
+from provisioner import facts, given_variables, history, inputs, person, progress
 from provisioner.audit.names import LOG
 from provisioner.audit.verdict import reasons, sentence
 from provisioner.commands.common import (
@@ -20,17 +21,18 @@ from provisioner.commands.common import (
     remember_failures,
     say,
     say_looks,
+    say_plain,
     say_recovered,
     say_restarts,
     say_retry,
 )
-from provisioner.errors import Exit, ProvisionerError
+from provisioner.errors import Exit, ProvisionerError, of_option
+from provisioner.fleet import Fleet
 from provisioner.inflight import Notes
 from provisioner.job import Job, run_playbook
 from provisioner.paths import state_dir
 from provisioner.selection import Selection
 from provisioner.store import Run, Store
-from provisioner.text import printable
 
 if TYPE_CHECKING:
     from provisioner.like import Like
@@ -45,9 +47,9 @@ def main(options: Namespace) -> int:
     store = Store(target.state)
     store.check()
     jobs: list[Job] = []
-    past = history.of_store(store)
+    fleet = Fleet(target.hosts, history.of_store(store))
     limit = target.limit
-    with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json, history=past) as view:
+    with progress.show(fleet, verbosity=options.verbose, as_json=options.json) as view:
         for _ in range(options.repeat):
             once = replace(target, limit=limit)
             jobs.append(run_playbook("site.yml", once, (view, Notes(target.state)), measured=True))
@@ -60,7 +62,7 @@ def main(options: Namespace) -> int:
     runs = _runs(store, jobs)
     failed = [run for run in runs if run.record["outcome"] != "ok"]
     # Where stderr has events for a program, whatever else is there must not be taken for one.
-    tell = say if options.json else _print
+    tell = say if options.json else say_plain
     _show(runs, tell)
     for run in failed:
         _show_failure(run, tell)
@@ -110,7 +112,8 @@ def _like(options: Namespace) -> Like | None:
     by_hand = given_variables.of_options(options.extra_vars) | _variables(options)
     if options.runtime is not None:
         by_hand["scenario_a_runtime"] = options.runtime
-    found = like.of_text(options.like, Store(state_dir(options.state_dir)), by_hand)
+    with of_option("--like"):
+        found = like.of_text(options.like, Store(state_dir(options.state_dir)), by_hand)
     profile = options.profile or by_hand.get("provisioner_profile", found.profile)
     if profile != found.profile:
         raise ProvisionerError(
@@ -155,15 +158,15 @@ def _runs(store: Store, jobs: list[Job]) -> list[Run]:
     return runs
 
 
-def _print(line: str) -> None:
-    print(printable(line, bounds.LINE), file=sys.stderr)
-
-
 def _show(runs: list[Run], tell: Callable[[str], None]) -> None:
     if not runs:
         return
-    for line in facts.runs_table([run.record for run in runs]).splitlines():
-        tell(line)
+    records = [run.record for run in runs]
+    if tell is say:
+        for line in facts.runs_table(records, io.StringIO()).splitlines():
+            say(line)
+    else:
+        print(facts.runs_table(records, sys.stderr), file=sys.stderr)
     for run in runs:
         tell(f"evidence of {run.run_id} on {run.host}: {run.folder}")
         if again := _tried_again(run.record):
@@ -217,6 +220,9 @@ def _log(run: Run) -> str:
 def _show_failure(run: Run, tell: Callable[[str], None]) -> None:
     failure = run.record.get("failure") or {}
     phase = failure.get("phase") or "unknown"
+    if (failure.get("cause") or "").startswith(person.CANCELLED):
+        say(f"{run.host}: run {run.run_id} interrupted in {phase}: {failure['cause']}")
+        return  # nothing in its log says more
     say(f"{run.host}: the run {run.record['outcome']} in phase {phase}; see {_log(run)}")
     if failure.get("cause"):
         say(f"{run.host}: {failure['cause']}")

@@ -2,18 +2,20 @@
 
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from provisioner import events, facts, inflight, inputs, jsontext
+from provisioner import events, facts, inflight, inputs, jsontext, progress
 from provisioner.commands.common import explain, print_json, raise_if_stopped, say
 from provisioner.errors import Exit
 from provisioner.job import Job, run_playbook
 from provisioner.paths import state_dir
 from provisioner.store import Store, Text
-from provisioner.text import duration, table
+from provisioner.text import counted
+from provisioner.view import runs, screen
 
 __all__ = ["main"]
 
@@ -64,20 +66,18 @@ def main(options: Namespace) -> int:
         if not run["collected"] and (host, run["run_id"]) not in kept
     ]
     unanswered = {name: host.failure.message if host.failure else "" for name, host in _silent(job)}
+    if job is not None:
+        explain(job)
     if options.json:
         noted = [note | {"answered": note["host"] in answers.in_flight} for note in flying]
         told = {"in_flight": noted, "uncollected": waiting, "unanswered": unanswered}
-        _show_json(told, texts)
+        _show_json(told, texts[: options.last])
+    elif flying or waiting or records:
+        _show(options, flying, waiting, answers, records)
+        say(_total(flying, waiting, records, unanswered))
     else:
-        _show(flying, waiting, answers)
-        if records:
-            print(facts.runs_table(records))
-        elif not flying and not waiting:
-            say(f"no runs in {state}; `provisioner run` makes one")
-    if job is None:
-        return Exit.DONE
-    explain(job)
-    return job.code
+        say(f"no runs in {state}; `provisioner run` makes one")
+    return Exit.DONE if job is None else job.code
 
 
 def _show_json(told: dict[str, Any], texts: Sequence[Text]) -> None:
@@ -94,7 +94,8 @@ def _show_json(told: dict[str, Any], texts: Sequence[Text]) -> None:
 def _ask(options: Namespace, answers: _Answers) -> Job:
     """Ask all hosts at once, for a bounded time."""
     target = inputs.check(options, {"ansible_ssh_timeout": SECONDS_TO_ANSWER}, root=False)
-    job = run_playbook("status.yml", target, (inflight.Notes(target.state), answers))
+    with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
+        job = run_playbook("status.yml", target, (view, inflight.Notes(target.state), answers))
     raise_if_stopped(job)
     return job
 
@@ -105,22 +106,35 @@ def _silent(job: Job | None) -> list[tuple[str, Any]]:
     return [(name, host) for name, host in hosts if host.unreachable or host.failed]
 
 
-def _show(flying: list[dict[str, Any]], waiting: list[dict[str, Any]], answers: _Answers) -> None:
-    """Print the runs that are not kept here."""
+def _show(
+    options: Namespace,
+    flying: list[dict[str, Any]],
+    waiting: list[dict[str, Any]],
+    answers: _Answers,
+    records: Sequence[Mapping[str, Any]],
+) -> None:
+    """Print the runs that are not kept here, and those that are; on a terminal, those that stand alike together."""
+    together = screen.wide() and not options.verbose
     if flying:
-        rows = [
-            [
-                note["host"],
-                note["phase"],
-                f"{note['done']}/{note['total']}" if note.get("total") else None,
-                duration(note["elapsed"]),
-                "now" if note["host"] in answers.in_flight else note["seen_at"],
-                note["run_id"],
-            ]
-            for note in flying
-        ]
-        print(table(["host", "phase", "objects", "elapsed", "last seen", "run in flight"], rows), end="\n\n")
+        print(runs.in_flight(flying, answers.in_flight, together=together), end="\n\n")
+        say("`provisioner cancel` stops a run in flight; its evidence is kept")
     if waiting:
-        rows = [[run["host"], run["started_at"], run["outcome"], run["phase"], run["run_id"]] for run in waiting]
-        print(table(["host", "started", "outcome", "phase", "run not collected yet"], rows), end="\n\n")
+        print(runs.uncollected(waiting, together=together), end="\n\n")
         say("`provisioner run` or `provisioner clean` collects what is not collected yet")
+    if options.all or options.last is not None:
+        print(facts.runs_table(records[: options.last]))
+    elif records:
+        newest = facts.newest(records)
+        print(runs.kept(newest) if together else facts.runs_table(newest))
+
+
+def _total(
+    flying: Collection[Any], waiting: Collection[Any], records: Iterable[Mapping[str, Any]], unanswered: Collection[Any]
+) -> str:
+    kept = Counter(record["host"] for record in records)
+    parts = [f"{len(unanswered)} did not answer"] if unanswered else []
+    parts += [f"{len(flying)} in flight"] if flying else []
+    parts += [f"{len(waiting)} not collected yet"] if waiting else []
+    parts.append(f"{counted(kept.total(), 'run')} of {counted(len(kept), 'host')} kept here")
+    older = " (--all shows each)" if kept.total() > len(kept) else ""
+    return f"{', '.join(parts)}{older}"

@@ -4,6 +4,6 @@ What is running is read from the engine's labels each time; only the keys and th
 """
 
 from provisioner.lab.model import Lab, LabHost
-from provisioner.lab.workflow import down, status, up
+from provisioner.lab.workflow import down, login, status, up
 
-__all__ = ["Lab", "LabHost", "down", "status", "up"]
+__all__ = ["Lab", "LabHost", "down", "login", "status", "up"]

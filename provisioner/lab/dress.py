@@ -1,6 +1,5 @@
 """Dresses: scripts that make a lab host what a site's host was in a report, each one file in `dresses/`."""
 
-import difflib
 import re
 from collections.abc import Iterable
 from functools import cache
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.lab.model import CODENAMES
+from provisioner.suggestions import did_you_mean
 
 __all__ = ["Dress", "Expectation", "load", "names", "parse", "pick"]
 
@@ -77,8 +77,7 @@ def load(name: str) -> Dress:
     """Return the dress of this name. Raise ProvisionerError (code 2) where there is none or its file is wrong."""
     known = names()
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=3)
-        remedy = f"did you mean {' or '.join(close)}?" if close else "`provisioner lab dresses` lists them"
+        remedy = did_you_mean(name, known) or "`provisioner lab dresses` lists them"
         raise ProvisionerError(f"there is no dress {name!r}", remedy, Exit.BAD_INPUT)
     return parse(name, (_folder() / f"{name}.yml").read_text(encoding="utf-8"))
 

@@ -51,7 +51,7 @@ def check_name(name: str) -> None:
     """Raise ProvisionerError (code 2) where `name` cannot be a lab's: it becomes part of host names."""
     if not re.fullmatch(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?", name):
         raise ProvisionerError(
-            f"{name!r} cannot be the name of a lab",
+            f"--name: {name!r} cannot be the name of a lab",
             "use at most 32 small letters, digits and dashes, such as 'lab' or 'gpu-2'",
             Exit.BAD_INPUT,
         )
@@ -67,7 +67,7 @@ def check_request(name: str, count: int, debian: int, user: str, dressed: int = 
         raise ProvisionerError(f"no lab hosts with Debian {debian}", f"choose {known}", Exit.BAD_INPUT)
     if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", user):
         raise ProvisionerError(
-            f"{user!r} is not a user name",
+            f"--user: {user!r} is not a user name",
             "use at most 32 small letters, digits, dashes and underscores, a letter first",
             Exit.BAD_INPUT,
         )

@@ -11,7 +11,7 @@ from typing import TypeVar
 from docker import DockerClient
 from docker.models.containers import Container
 
-from provisioner.errors import Exit, ProvisionerError
+from provisioner.errors import Exit, ProvisionerError, of_option
 from provisioner.lab import access, network, outside
 from provisioner.lab.dress import Dress, pick
 from provisioner.lab.engine import engine
@@ -22,8 +22,9 @@ from provisioner.lab.model import DEFAULT_DEBIAN, Lab, LabHost, Report, check_na
 from provisioner.lab.ready import wait_until_ready
 from provisioner.lab.room import require_room
 from provisioner.lab.wear import put_on
+from provisioner.suggestions import did_you_mean
 
-__all__ = ["down", "status", "up"]
+__all__ = ["down", "login", "status", "up"]
 
 AT_ONCE = 8  # requests to the engine
 
@@ -58,7 +59,8 @@ def up(  # noqa: PLR0913, PLR0917 (all that a lab is; each is one option of the 
     would get from the outside world. `state` is the state directory; `report` is told what is being done, a line at a
     time. When this fails or is interrupted, what it made is removed again. Raises ProvisionerError.
     """
-    dressed = pick(dresses, debian)
+    with of_option("--as"):
+        dressed = pick(dresses, debian)
     check_request(name, count, debian or DEFAULT_DEBIAN, user, len(dressed))
     wanted = [
         *(_Wanted(f"{name}-{number}", debian or DEFAULT_DEBIAN) for number in range(1, count + 1)),
@@ -103,7 +105,28 @@ def up(  # noqa: PLR0913, PLR0917 (all that a lab is; each is one option of the 
 def status(state: Path) -> list[Lab]:
     """Give the labs of a state directory, as the engine has them now. Raises ProvisionerError."""
     with engine() as client:
-        return [_Site(client, name, state).lab() for name in network.labs_of(client, state)]
+        return _labs(client, state)
+
+
+def login(host: str, state: Path) -> list[str]:
+    """Give the command that logs in to a host of any lab of a state directory; what is to be run there is added to it.
+
+    Raises ProvisionerError (code 2) where there is no such host, or it does not run.
+    """
+    access.require_ssh()
+    labs = status(state)
+    found = {one.name: (lab, one) for lab in labs for one in (*lab.hosts, *([lab.outside] if lab.outside else []))}
+    if not found:
+        raise ProvisionerError("there is no lab", "`provisioner lab up` makes one", Exit.BAD_INPUT)
+    if host not in found:
+        remedy = did_you_mean(host, found) or "`provisioner lab status` lists them"
+        raise ProvisionerError(f"no lab has a host {host!r}", remedy, Exit.BAD_INPUT)
+    lab, meant = found[host]
+    if meant.state != "running":
+        raise ProvisionerError(
+            f"{host} is {meant.state}", f"`provisioner lab up --name {lab.name}` starts it", Exit.BAD_INPUT
+        )
+    return access.ssh_command(lab.inventory.parent, meant)
 
 
 def down(name: str, state: Path, images: bool = False, *, report: Report) -> None:
@@ -120,7 +143,9 @@ def down(name: str, state: Path, images: bool = False, *, report: Report) -> Non
             site.remove()
             report(f"removed the lab {name!r} and its {count} hosts")
         else:
-            report(f"there is no lab {name!r}")
+            known = [lab.name for lab in _labs(client, state)]
+            meant = did_you_mean(name, known)
+            report(f"there is no lab {name!r}{meant and f'; {meant}'}")
         if images:
             remove_images(client, report)
 
@@ -232,6 +257,10 @@ class _Site:
         shutil.rmtree(self.folder, ignore_errors=True)
         if bridge := network.find_network(self.client, self.name):
             bridge.remove()
+
+
+def _labs(client: DockerClient, state: Path) -> list[Lab]:
+    return [_Site(client, name, state).lab() for name in network.labs_of(client, state)]
 
 
 def _folder(state: Path) -> Path:

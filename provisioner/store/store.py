@@ -18,6 +18,7 @@ from provisioner.store import database, reading
 from provisioner.store.index import bring_up_to_date
 from provisioner.store.reading import Text
 from provisioner.store.run import Run
+from provisioner.suggestions import did_you_mean
 
 __all__ = ["Store"]
 
@@ -76,7 +77,8 @@ class Store:
             raise ProvisionerError(f"{run_id!r} is there more than once, as {folders}", "move one away", Exit.BAD_INPUT)
         for run in runs:
             return run
-        raise ProvisionerError(f"no run {run_id!r}", "`provisioner facts` lists them", Exit.BAD_INPUT)
+        meant = did_you_mean(run_id, (record["run_id"] for record in self.records(fields=())))
+        raise ProvisionerError(f"no run {run_id!r}", meant or "`provisioner facts` lists them", Exit.BAD_INPUT)
 
     def find(self, host: str, run_id: str) -> Run | None:
         """Give the run of a host; None where there is none."""

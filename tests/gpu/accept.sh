@@ -31,7 +31,7 @@ is_wanted() { [[ " ${steps[*]} " == *" all "* || " ${steps[*]} " == *" $1 "* ]];
 
 if is_wanted site; then
   tell 0 /usr/bin/python3 -m venv "$state/venv"
-  tell 0 "$state/venv/bin/pip" install --quiet --no-index --find-links "$here/wheelhouse" provisioner
+  tell 0 "$state/venv/bin/pip" install --quiet --no-index --find-links "$here/wheelhouse" gpu-host-provisioner
   tell 0 "$here/site.sh" "$state"
 fi
 if is_wanted prepare; then
@@ -61,7 +61,7 @@ if is_wanted killed; then
   sleep 10
   kill -KILL -- "-$command"
   echo "[killed 10 s after the compile began, with all that it had started here]"
-  tell 0 "$provisioner" status "${in_container[@]}"
+  tell 0 "$provisioner" status --state-dir "$state" -e "@$state/site.yml"
   tell 0 "$provisioner" run --require-gpu "${in_container[@]}"
 fi
 if is_wanted turns; then

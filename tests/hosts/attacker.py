@@ -22,7 +22,7 @@ STATE = re.compile(rb"state[^a-z]{1,12}(planned|started|finished|listed|packed|c
 def asked(sent):
     """What is asked for, the most exact name last."""
     if "-ISc" in sys.argv:  # what is asked is no part of what is compressed
-        return ["host_checks"] if b"provisioner_doctor.checks" in sent else ["look"]
+        return ["host_checks"] if b"doctor.checks" in sent else ["look"]
     names = [name for name in MODULES if name.encode() in sent]
     state = STATE.search(sent)
     return [*names, *([state[1].decode()] if state and "scenario_a_run" in names else [])]

@@ -9,10 +9,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+import crash
 import docker
 import pytest
+import short
 import yaml
 from lab_hosts import PLAIN, engine, lab_name, passing_labs
 
@@ -77,6 +79,33 @@ def ask() -> Ask:
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def crasher(
+    engine: docker.DockerClient, lab_name: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[crash.Crasher]:
+    """A host with what makes runs of the short workload short, and one such run behind it."""
+    with passing_labs(lab_name, tmp_path_factory.mktemp("state")) as make:
+        yield crash.prepared(make("short"), tmp_path_factory.mktemp("short"), seed=4)
+
+
+@pytest.fixture
+def run(crasher: crash.Crasher, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Begin `provisioner run` there with inputs of its own: `run(label, state, **variables)`."""
+
+    def start(label: str, state: Path | None = None, **variables: Any) -> subprocess.Popen[str]:
+        inventory = tmp_path / f"{label}.yml"
+        hosts = yaml.safe_load(crasher.inventory.read_text())
+        hosts["all"]["vars"] |= variables
+        inventory.write_text(yaml.safe_dump(hosts))
+        command = [crash.ROOT / "bin/provisioner", "run", "--json", "-i", inventory, *short.OPTIONS]
+        command += ["--username", label, "--state-dir", state or tmp_path / "state"]
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    return start
 
 
 # A lock as apt takes it.

@@ -14,7 +14,7 @@ PLAY = """
   gather_facts: false
   vars: {profile: {}}
   environment: "{{ site_environment }}"
-  roles: [site, docker_engine]
+  roles: [provisioner.gpu_hosts.site, provisioner.gpu_hosts.docker_engine]
 """
 SOURCE = "/etc/apt/sources.list.d/provisioner-docker.sources"
 KEYRING = "/etc/apt/keyrings/provisioner-docker.gpg"

@@ -27,7 +27,7 @@ PLAY = """
   gather_facts: false
   vars_files: ["{root}/inventory/profiles/registries.yml"]
   environment: "{{{{ site_environment }}}}"
-  roles: [gpu_driver]
+  roles: [provisioner.gpu_hosts.gpu_driver]
   post_tasks:
     - ansible.builtin.debug:
         msg: "restart required: {{{{ gpu_driver_look.reboot_required | default(false) }}}}"

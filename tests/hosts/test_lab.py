@@ -95,6 +95,20 @@ def test_a_host_is_bare(lab: Lab, ask: Ask) -> None:
     assert ask(lab, lab.hosts[0].name, "command -v docker node nvidia-smi devcontainer", check=False).stdout == ""
 
 
+def test_lab_ssh_runs_a_command_with_its_exit_code_and_its_streams(lab: Lab) -> None:
+    def ssh(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "provisioner", "lab", "ssh", "--state-dir", str(lab.inventory.parents[2])]
+        return subprocess.run([*command, *words], cwd=ROOT, input=given, capture_output=True, text=True, check=False)
+
+    host = lab.hosts[1].name
+    done = ssh(host, "--", "hostname; cat; echo told >&2; exit 7", given="given")
+    assert (done.returncode, done.stdout, done.stderr) == (7, f"{host}\ngiven", "told\n")
+    assert ssh(host, "echo", "-n", "--", "--help", "$((1+2))").stdout == "-- --help 3"  # another program's options
+    assert ssh(host, given="hostname\nexit 5\n").returncode == 5
+    wrong = ssh(host.replace("-", "_"))
+    assert wrong.returncode == 2 and "no lab has a host" in wrong.stderr and "did you mean" in wrong.stderr
+
+
 def test_passwords_and_other_keys_are_refused(lab: Lab, ask: Ask, tmp_path: Path) -> None:
     host = lab.hosts[0].name
     password = ask(lab, host, "true", "-o", "PreferredAuthentications=password", check=False)

@@ -245,16 +245,6 @@ def honest(done, name):
     assert (record["compile"]["count"], record["compile"]["objects"]) == (1, short.OBJECTS)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [("--max-jobs", "1"), ("--arch-list", "8.0;9.0"), ("--arch-list", "12.0"), ("-e", "site_ca_bundle=")],
-    ids=["one job", "two architectures", "another architecture", "no CA bundle"],
-)
-def test_no_false_alarm(warm, host, state, provisioner, options):
-    _, name, _ = host
-    honest(provisioner("run", "--fresh", "-i", warm, *short.OPTIONS, *options, "--state-dir", state, "--json"), name)
-
-
 def test_no_false_alarm_behind_a_proxy_whose_password_nobody_sees_and_no_trace_of_it_afterwards(  # noqa: PLR0917
     warm, host, state, provisioner, proxy, command_lines
 ):

@@ -21,8 +21,6 @@ FILES = subprocess.run(
 ).stdout.split("\0")[:-1]
 
 FOREIGN = ("ansible", "ansible_runner", "pexpect", "ptyprocess", "pip")
-# Ours, though Ansible puts them beside its own.
-OURS = "ansible.module_utils.provisioner_"
 PRIVATE = re.compile(r"_(?!_)")
 IN_TEXT = re.compile(rf"\b({'|'.join(FOREIGN)})(\.\w+)*\._[a-z]\w*")
 """A private module's name in a text: of a program that is given to another Python, or of what is patched."""
@@ -30,7 +28,7 @@ PATCHES = {"setattr", "delattr", "patch", "object", "setitem", "delitem"}
 
 
 def is_foreign(name: str) -> bool:
-    return name.partition(".")[0] in FOREIGN and not name.startswith(OURS)
+    return name.partition(".")[0] in FOREIGN
 
 
 class Insides(ast.NodeVisitor):
@@ -125,7 +123,7 @@ def test_what_is_meant(source):
     "source",
     [
         "from ansible.plugins.action import ActionBase\nclass A(ActionBase):\n    x = self._templar",
-        "from ansible.module_utils import provisioner_engine as e; monkeypatch.setattr(e, '_talk', None)",
+        "from ansible_collections.provisioner.gpu_hosts import x; monkeypatch.setattr(x, '_talk', None)",
         "from provisioner import job; job._job_folder",
     ],
 )

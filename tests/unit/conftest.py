@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,17 +11,18 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
 import pytest
+from by_hand import script
 
+from provisioner import inventory as inventories
 from provisioner.__main__ import main
+from provisioner.paths import ensure_state_dir
+
+__all__ = ["script"]  # a fixture
 
 DATA = Path(__file__).parent / "data"
-PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
-
-# What runs on a host: there Ansible puts the probes beside its own files, and each module is a program.
-ansible.module_utils.__path__.append(str(PLAYBOOKS / "module_utils"))
-sys.path.append(str(PLAYBOOKS / "library"))
+ROOT = Path(__file__).parents[2]
+MODULES = "ansible_collections.provisioner.gpu_hosts.plugins.modules"
 
 
 @pytest.fixture(autouse=True)
@@ -30,21 +33,15 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-# As Ansible runs a module: with ours beside its own.
-START = f"""
-import runpy, sys, ansible.module_utils
-ansible.module_utils.__path__.append({str(PLAYBOOKS / "module_utils")!r})
-runpy.run_path(sys.argv.pop(1), run_name="__main__")
-"""
-
-
 @pytest.fixture
 def run_module() -> Callable[..., dict[str, Any]]:
-    """Run an Ansible module on this machine: `run_module(path, parameters)` gives what it says; options as Popen's."""
+    """Run a module of ours on this machine: `run_module(name, parameters)` gives what it says; options as Popen's."""
 
-    def run(path: Path, parameters: dict[str, Any], **options: Any) -> dict[str, Any]:
+    def run(name: str, parameters: dict[str, Any], **options: Any) -> dict[str, Any]:
+        environment = {**options.pop("env", os.environ), "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
-            [sys.executable, "-c", START, path],
+            [sys.executable, "-m", f"{MODULES}.{name}"],
+            env=environment,
             input=json.dumps({"ANSIBLE_MODULE_ARGS": parameters}),
             capture_output=True,
             text=True,
@@ -76,12 +73,20 @@ def keep(state: Path, record: dict[str, Any]) -> Callable[..., dict[str, Any]]:
     return put
 
 
-@pytest.fixture
-def inventory(tmp_path: Path) -> Path:
-    """An inventory of two hosts that nothing answers at."""
-    path = tmp_path / "inventory.yml"
+@pytest.fixture(scope="session")
+def read_inventory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An inventory of two hosts that nothing answers at; beside it, what Ansible has said of it."""
+    path = tmp_path_factory.mktemp("inventory") / "inventory.yml"
     path.write_text("all:\n  hosts:\n    h1: {}\n    h2: {}\n", encoding="utf-8")
+    inventories.read(str(path), path.parent)
     return path
+
+
+@pytest.fixture
+def inventory(read_inventory: Path, state: Path) -> Path:
+    """That inventory, for a test that leaves it as it is; Ansible's answer is kept, as after a first command."""
+    shutil.copytree(read_inventory.parent / "inventories", ensure_state_dir(state) / "inventories")
+    return read_inventory
 
 
 @pytest.fixture

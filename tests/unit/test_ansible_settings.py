@@ -164,7 +164,9 @@ def test_paths_are_meant_from_the_file_they_are_in(tmp_path, monkeypatch, ask_co
         "vault_password_file = pass ; a comment\nremote_tmp = ~/tmp\nlog_path = a%b.log\n"
     )
     monkeypatch.setenv("ANSIBLE_CONFIG", str(site / "ansible.cfg"))
-    jobs = environment.ansible_environment().with_file(tmp_path / "job" / "ansible.cfg")["ANSIBLE_CONFIG"]
+    job = tmp_path / "job"
+    job.mkdir()
+    jobs = environment.ansible_environment().within(job)["ANSIBLE_CONFIG"]
     asked = [
         {entry["name"]: entry["value"] for entry in ask_config("dump", ANSIBLE_CONFIG=path) if "value" in entry}
         for path in (str(site / "ansible.cfg"), jobs)

@@ -5,8 +5,9 @@
 from types import SimpleNamespace
 
 import pytest
-from ansible.module_utils import provisioner_apt_sources as sources
-from ansible.module_utils.provisioner_host import Host, RefusalError
+
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import apt_sources as sources
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host, RefusalError
 
 DOCKER = {"name": "docker", "url": "https://download.docker.com/linux/debian", "components": "stable"}
 TOOLKIT = {"name": "toolkit", "url": "https://nvidia.github.io/libnvidia-container/stable/deb/$(ARCH)"}

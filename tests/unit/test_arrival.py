@@ -90,6 +90,7 @@ def test_whoever_is_slower_finds_it_there(tmp_path, monkeypatch):
         archive("r/../..", result_json="{}"),
         archive("/tmp/r", result_json="{}"),
     ],
+    ids=["empty", "nonsense", "cut off", "no result", "of another run", "upwards", "elsewhere"],
 )
 def test_what_is_broken_does_not_arrive(tmp_path, broken):
     with pytest.raises(ValueError, match="evidence came"):

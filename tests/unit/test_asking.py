@@ -7,9 +7,10 @@ from contextlib import suppress
 from threading import Thread
 
 import pytest
-from ansible.module_utils.provisioner_sources import asking
-from ansible.module_utils.provisioner_sources.asking import Asker, UnreachedError
 from stand_in import Authority, serving
+
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.sources import asking
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.sources.asking import Asker, UnreachedError
 
 
 @pytest.fixture(autouse=True)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.provisioner.gpu_hosts.plugins.modules import base_image
 from provisioner.audit import base
 
 SCRIPT = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/benchmarking/base_files.py"
-MODULE = Path(__file__).parents[2] / "roles/local_sources/library/base_image.py"
 LOCK = Path(__file__).parents[2] / "playbooks/locks/cuda.txt"
 INFO = "var/lib/dpkg/info"
 SITE = "usr/local/lib/python3.11/dist-packages"
@@ -166,7 +166,7 @@ def test_whoever_makes_the_image_sums_the_toolkit_as_the_audit_does(tmp_path, mo
     for name, text in {"bin/nvcc": "nvcc", "nvvm/bin/cicc": "cicc", "lib/large": "x" * 11}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    text = MODULE.read_text(encoding="utf-8")
+    text = Path(base_image.__file__).read_text(encoding="utf-8")
     # The module itself imports what Ansible sends along with it.
     functions = text[text.index("def sha256(") : text.index("def make(")]
     names = {"hashlib": hashlib, "Path": Path, "LARGEST": 10}

@@ -4,33 +4,20 @@ What is fetched is put down by a stand-in here; tests/hosts/test_native.py makes
 """
 
 import hashlib
-import importlib.util
 import io
 import json
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import bundle as checks
 from provisioner import bundle, doctor
 from provisioner.errors import ProvisionerError
 from provisioner.inputs import Target, profile_data
 
 ROOT = Path(__file__).parents[2]
-UTILS = ROOT / "playbooks/module_utils"
 FILES = {"sdist/xformers-0.0.35.tar.gz": b"source", "wheels/a-1-py3-none-any.whl": b"a wheel"}
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, UTILS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-checks = load("provisioner_bundle")
 
 
 def sums(files):
@@ -118,13 +105,8 @@ def test_what_is_no_archive_or_cut_off(write, tmp_path):
 
 
 @pytest.fixture
-def host(tmp_path):
+def host(run_module, tmp_path):
     """The module on a host, run as Ansible runs it, in folders of the test's own."""
-    package = tmp_path / "python/ansible"
-    (package / "module_utils").mkdir(parents=True)
-    for folder in (UTILS, ROOT / "roles/local_sources/module_utils"):
-        for path in folder.glob("*.py"):
-            (package / "module_utils" / path.name).write_text(path.read_text())
 
     def run(archive, sha256=None):
         brought = tmp_path / "brought.tar"
@@ -133,21 +115,9 @@ def host(tmp_path):
             **{"archive": str(brought), "sha256": sha256 or hashlib.sha256(brought.read_bytes()).hexdigest()},
             **{"known": sorted(KNOWN), "path": str(tmp_path / "there"), "work": str(tmp_path / "work")},
         }
-        code = (
-            "import ansible, sys; ansible.__path__.insert(0, sys.argv[1]); import ansible.module_utils as utils;"
-            "utils.__path__.insert(0, sys.argv[1] + '/module_utils'); import runpy;"
-            "sys.argv = [sys.argv[2]]; runpy.run_path(sys.argv[0], run_name='__main__')"
-        )
-        module = ROOT / "roles/local_sources/library/unpacked_bundle.py"
-        done = subprocess.run(
-            [sys.executable, "-c", code, package, module],
-            input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        said = run_module("unpacked_bundle", arguments)
         assert not brought.exists() and not (tmp_path / "work").exists(), "something was left behind"
-        return json.loads(done.stdout)
+        return said
 
     run.folder = tmp_path / "there"
     return run

@@ -1,17 +1,13 @@
 """What a host is busy with: a table of processes that is made up, as each kind of work looks in it."""
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "playbooks" / "module_utils"))
-
-from ansible.module_utils import provisioner_busy as probe  # noqa: E402
-from ansible.module_utils import provisioner_look as look  # noqa: E402
-from ansible.module_utils.provisioner_host import Host  # noqa: E402
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import busy as probe
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import look
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host
 
 SHIM = "/usr/bin/containerd-shim-runc-v2 -namespace {} -id {} -address /run/containerd/containerd.sock"
 WEB, OURS = "a" * 64, "b" * 64

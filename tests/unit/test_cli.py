@@ -17,12 +17,14 @@ ROOT = Path(__file__).parents[2]
 NAMES = [command.name for command in command_line.COMMANDS]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_each_command_has_help_with_its_example_and_the_common_options(cli, name):
-    code, out, err = cli(*name.split(), "--help")
+@pytest.mark.parametrize("command", command_line.COMMANDS, ids=NAMES)
+def test_each_command_has_help_with_its_example_and_the_common_options_that_it_takes(cli, command):
+    code, out, err = cli(*command.name.split(), "--help")
     assert (code, err) == (0, "")
-    assert f"example:\n  provisioner {name}" in out
-    assert "--state-dir" in out
+    assert f"example:\n  provisioner {command.name}" in out
+    common = out.partition("common options:")[2]
+    for option in command_line.COMMON:
+        assert (f"{option.flags[-1]} " in common.replace("\n", " ")) == (option.name in command.common), option.name
 
 
 @pytest.mark.parametrize("command", command_line.COMMANDS, ids=NAMES)
@@ -32,12 +34,23 @@ def test_each_example_parses_and_its_module_is_there(command):
     assert (ROOT / "provisioner" / "commands" / f"{command.module}.py").is_file()
 
 
+@pytest.mark.parametrize("name", ["", "lab", *NAMES])
+def test_help_fits_a_terminal_of_80_columns(cli, monkeypatch, name):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert [line for line in cli(*name.split(), "--help")[1].splitlines() if len(line) > 80] == []
+
+
 def test_common_options_may_stand_before_or_after_the_command():
     before = command_line.parse(["-i", "x.yml", "-e", "a=1", "--json", "--forks", "3", "-vv", "run"])
     after = command_line.parse(["run", "-i", "x.yml", "-e", "a=1", "--json", "--forks", "3", "-vv"])
     for options in (before, after):
         assert (options.inventory, options.extra_vars, options.json) == (["x.yml"], ["a=1"], True)
         assert (options.forks, options.verbose) == (3, 2)
+
+
+def test_what_is_given_before_and_after_the_command_counts_once_more_or_last():
+    options = command_line.parse(["-v", "--forks", "3", "run", "-v", "--forks", "4"])
+    assert (options.verbose, options.forks) == (2, 4)
 
 
 def test_variables_before_and_after_the_command_are_all_taken():
@@ -52,7 +65,8 @@ def test_defaults_are_the_same_wherever_the_options_stand():
 @pytest.mark.parametrize(
     "arguments",
     [
-        *([], ["nonsense"], ["run", "--forks", "many"], ["lab"], ["facts", "-o", "xml"], ["audit"]),
+        *(["nonsense"], ["run", "--forks", "many"], ["-v", "lab"], ["facts", "-o", "xml"], ["audit"], ["--json"]),
+        *(["lab", "nonsense"], ["lab", "--json", "up"], ["--nonsense"], ["run", "--nonsense"], ["facts", "nonsense"]),
         *(
             ["facts", "--last=--"],
             ["facts", "--since=--"],
@@ -72,7 +86,7 @@ def test_bad_usage_is_one_line_that_names_the_help(cli, arguments):
 def test_help_is_quick_and_imports_nothing_heavy():
     program = (
         "import sys; from provisioner.__main__ import main; main(['--help']);"
-        "heavy = {'pydantic', 'rich', 'ansible_runner', 'docker', 'jmespath', 'yaml', 'ansible'};"
+        "heavy = {'shtab', 'difflib', 'pydantic', 'rich', 'ansible_runner', 'docker', 'jmespath', 'yaml', 'ansible'};"
         "sys.exit(','.join(sorted(heavy & set(sys.modules))) or None)"
     )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -92,6 +106,7 @@ NEEDS = {
     "audit": {"pydantic"},
     "import_files": {"pydantic"},
     "lab_dresses": {"docker", "pydantic"},
+    "lab_ssh": {"docker", "pydantic"},
     "lab_up": {"docker", "pydantic"},
     "lab_status": {"docker", "pydantic"},
     "lab_down": {"docker", "pydantic"},
@@ -105,7 +120,19 @@ def test_a_command_brings_in_only_what_it_needs():
         "importlib.import_module('provisioner.commands.' + sys.argv[1]);"
         "print(json.dumps(sorted(sys.modules)))"
     )
-    heavy = {"pydantic", "rich", "ansible_runner", "ansible", "docker", "jinja2", "numpy", "scipy", "jmespath", "lxml"}
+    heavy = {
+        "shtab",
+        "pydantic",
+        "rich",
+        "ansible_runner",
+        "ansible",
+        "docker",
+        "jinja2",
+        "numpy",
+        "scipy",
+        "jmespath",
+        "lxml",
+    }
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for module in {command.module for command in command_line.COMMANDS}:
         answer = subprocess.check_output([sys.executable, "-c", program, module], env=environment)

@@ -289,7 +289,7 @@ def test_an_interrupt_says_what_goes_on_where(cli, job, inventory):
     code, _, err = cli("run", "-i", inventory)
     assert code == 130 and err == (
         "provisioner: interrupted; no run was seen to begin; "
-        "one that was there before goes on: see `provisioner status`\n"
+        "one that was there before goes on: see `provisioner status`, or stop it by `provisioner cancel`\n"
     )
 
 
@@ -357,9 +357,10 @@ def test_a_plan_is_5_where_there_is_drift_and_its_document_names_the_role(cli, j
     code, out, err = cli("plan", "-i", inventory)
     assert code == 5
     assert [line.split() for line in out.splitlines()] == [
-        ["host", "role", "what", "from", "to"],
-        ["h1", "docker_engine", "docker.service", "disabled", "enabled"],
+        ["host", "role", "change", "what", "from", "to"],
+        ["h1", "docker_engine", "~", "change", "docker.service", "disabled", "enabled"],
     ]
+    assert "provisioner: h1: mind it\n" in err and err.endswith("provisioner: 1 host: 1 would change: 1 to change\n")
     assert "h1: `run` would measure" in err
 
 

@@ -28,7 +28,9 @@ class Host:
 
 @pytest.mark.parametrize("url", ["ftp://x/key", "/etc/key", "data:text/plain,x"])
 def test_an_address_of_a_kind_that_is_not_known(url):
-    repositories = importlib.import_module("signed_repository")
+    repositories = importlib.import_module(
+        "ansible_collections.provisioner.gpu_hosts.plugins.modules.signed_repository"
+    )
     with pytest.raises(ValueError, match="https://"):
         repositories.fetched({"key_url": url, "fingerprints": []})
 
@@ -43,7 +45,7 @@ def test_an_address_of_a_kind_that_is_not_known(url):
     ],
 )
 def test_what_dockerd_says_of_settings(answer, said):
-    daemon = importlib.import_module("ansible.module_utils.provisioner_docker_daemon")
+    daemon = importlib.import_module("ansible_collections.provisioner.gpu_hosts.plugins.module_utils.docker_daemon")
     assert daemon.complaint(Host(answers={"dockerd --validate": answer}), "/x") == said
 
 
@@ -57,7 +59,7 @@ class Module:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the file becomes another user's")
 def test_a_daemon_json_that_is_written_anew_is_alike_in_all_else(tmp_path):
-    module = importlib.import_module("docker_daemon_json")
+    module = importlib.import_module("ansible_collections.provisioner.gpu_hosts.plugins.modules.docker_daemon_json")
     path = tmp_path / "daemon.json"
     path.write_bytes(b"{}")
     path.chmod(0o640)

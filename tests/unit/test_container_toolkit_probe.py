@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def of(name):
-    return importlib.import_module(f"ansible.module_utils.provisioner_{name}")
+    return importlib.import_module(f"ansible_collections.provisioner.gpu_hosts.plugins.module_utils.{name}")
 
 
 # --- daemon.json ---

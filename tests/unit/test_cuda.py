@@ -1,21 +1,16 @@
 """Whether architectures, GPUs, driver, the image's CUDA and torch's go together, by names and a table."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import ansible_forked
 import pytest
 import yaml
-from ansible.module_utils import provisioner_cuda as cuda
-from ansible.module_utils import provisioner_nvidia as nvidia
+
+from ansible_collections.provisioner.gpu_hosts.plugins.lookup import cuda_misfit
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import cuda, nvidia
 
 ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "playbooks/lookup_plugins"))
-import cuda_misfit  # noqa: E402 - as Ansible finds it
-
-PLAYBOOK = Path(sys.executable).parent / "ansible-playbook"
 SEED = "nvidia/cuda:12.8.0-devel-ubuntu22.04"
 CU128 = [
     ["--upgrade", "pip"],
@@ -255,14 +250,9 @@ def test_the_lookup_says_the_first_that_cannot_go_well():
 def validated(tmp_path, **variables):
     """What the playbook says that `run` begins with, '' where it refuses nothing."""
     variables = {"scenario_a_arch_list": "", "provisioner_state_dir": str(tmp_path), **variables}
-    done = subprocess.run(
-        [PLAYBOOK, "-i", "localhost,", "-c", "local", "-e", json.dumps(variables), ROOT / "playbooks/validate.yml"],
-        env=os.environ
-        | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    options = ["-i", "localhost,", "-c", "local", "-e", json.dumps(variables)]
+    site = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"}
+    done = ansible_forked.run("playbook", *options, ROOT / "playbooks/validate.yml", **site)
     assert ("invalid_inputs: true" in done.stdout) == bool(done.returncode), done.stdout + done.stderr
     return done.stdout if done.returncode else ""
 

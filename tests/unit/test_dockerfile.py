@@ -1,8 +1,10 @@
 """Dockerfile.scenario-a as each profile renders it, by Ansible itself."""
 
+import functools
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,21 +13,23 @@ ROOT = Path(__file__).parents[2]
 ROLE = ROOT / "roles/scenario_a"
 
 
-def render(tmp_path, profile, **variables):
+@functools.cache
+def render(profile, ca_bundle=""):
     """The Dockerfile with the role's own defaults and a site without a CA, unless told otherwise."""
-    out = tmp_path / "Dockerfile"
     files = [ROOT / f"inventory/profiles/{profile}.yml", ROLE / "defaults/main.yml", ROLE / "vars/main.yml"]
-    done = subprocess.run(
-        [Path(sys.executable).with_name("ansible"), "localhost", "-c", "local", "-m", "ansible.builtin.template"]
-        + ["-a", f"src={ROLE}/templates/Dockerfile.scenario-a.j2 dest={out}"]
-        + [argument for file in files for argument in ("-e", f"@{file}")]
-        + ["-e", json.dumps({"scenario_a_ca_bundle": ""} | variables)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return out.read_text()
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "Dockerfile"
+        done = subprocess.run(
+            [Path(sys.executable).with_name("ansible"), "localhost", "-c", "local", "-m", "ansible.builtin.template"]
+            + ["-a", f"src={ROLE}/templates/Dockerfile.scenario-a.j2 dest={out}"]
+            + [argument for file in files for argument in ("-e", f"@{file}")]
+            + ["-e", json.dumps({"scenario_a_ca_bundle": ca_bundle})],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return out.read_text()
 
 
 def instructions(text):
@@ -34,8 +38,8 @@ def instructions(text):
     return [" ".join(line.split()) for line in joined.splitlines()]
 
 
-def test_the_seed_profile_is_the_seeds_dockerfile(tmp_path):
-    assert instructions(render(tmp_path, "seed")) == [
+def test_the_seed_profile_is_the_seeds_dockerfile():
+    assert instructions(render("seed")) == [
         "FROM nvidia/cuda:12.8.0-devel-ubuntu22.04",
         "ENV DEBIAN_FRONTEND=noninteractive FORCE_CUDA=1",
         "RUN apt-get update && apt-get install -y python3-pip python3-dev build-essential git cmake ninja-build rsync"
@@ -50,8 +54,8 @@ def test_the_seed_profile_is_the_seeds_dockerfile(tmp_path):
     ]
 
 
-def test_the_registries_profile_differs_in_its_data_only(tmp_path):
-    seed, registries = (instructions(render(tmp_path, profile)) for profile in ("seed", "registries"))
+def test_the_registries_profile_differs_in_its_data_only():
+    seed, registries = (instructions(render(profile)) for profile in ("seed", "registries"))
     different = [index for index, (one, other) in enumerate(zip(seed, registries, strict=True)) if one != other]
     assert different == [0, 3]
     assert "torch==" in registries[3]
@@ -59,14 +63,14 @@ def test_the_registries_profile_differs_in_its_data_only(tmp_path):
 
 
 @pytest.mark.parametrize("profile", ["seed", "registries"])
-def test_it_holds_nothing_of_xformers_and_no_cache(tmp_path, profile):
-    text = "\n".join(instructions(render(tmp_path, profile)))
+def test_it_holds_nothing_of_xformers_and_no_cache(profile):
+    text = "\n".join(instructions(render(profile)))
     for forbidden in ("xformers", "COPY", "--mount", "pip download", "pip wheel"):
         assert forbidden not in text
 
 
-def test_a_site_ca_is_in_before_anything_is_fetched(tmp_path):
-    lines = instructions(render(tmp_path, "seed", scenario_a_ca_bundle="/etc/provisioner/site-ca.crt"))
+def test_a_site_ca_is_in_before_anything_is_fetched():
+    lines = instructions(render("seed", ca_bundle="/etc/provisioner/site-ca.crt"))
     fetch = next(index for index, line in enumerate(lines) if "apt-get update" in line)
     assert any(line.startswith("COPY site-ca.crt") for line in lines[:fetch])
     names = next(line for line in lines[:fetch] if line.startswith("ENV SSL_CERT_FILE"))

@@ -82,7 +82,7 @@ def test_csv_has_every_field_as_a_column(cli, three):
 
 
 def test_the_table_has_a_line_for_each_run(cli, three):
-    header, *lines = cli("facts")[1].splitlines()
+    header, *lines = cli("facts", "--all")[1].splitlines()
     assert header.split()[:5] == ["host", "started", "outcome", "verdict", "rules"]
     assert header.split()[-1] == "run"
     assert lines[0].split()[:3] == ["h1", "2026-11-23", "12:00:00"]
@@ -92,12 +92,26 @@ def test_the_table_has_a_line_for_each_run(cli, three):
     assert [line.split()[-1] for line in lines] == ["new", "other", "old"]
 
 
+def test_the_table_is_of_the_newest_run_of_each_host_unless_more_is_asked_for(cli, three):
+    def told(*options):
+        code, out, err = cli("facts", *options)
+        assert code == 0
+        return [line.split()[-1] for line in out.splitlines()[1:]], err
+
+    assert told()[0] == ["new", "other"] and "--all shows 1 more" in told()[1]
+    assert told("--host", "h2") == (["other"], "")
+    assert told("--all") == (["new", "other", "old"], "")
+    assert told("--last", "3") == (["new", "other", "old"], "")
+    assert told("--last", "1") == (["new"], "")
+    assert told("--since", "2026-11-23T11:00:00") == (["new", "other"], "")
+
+
 def test_runs_that_older_rules_judged_can_be_left_out(cli, keep, record):
     keep(run_id="older", started_at="2026-11-21T00:00:00Z")
     for number in (1, 2):
         judged = {**record["audit"], "rules": number}
         keep(run_id=f"by{number}", started_at=f"2026-11-2{number + 1}T00:00:00Z", audit=judged)
-    header, *lines = cli("facts")[1].splitlines()
+    header, *lines = cli("facts", "--all")[1].splitlines()
     at = header.index("rules") + len("rules") - 1
     assert [line[at] for line in lines] == ["2", "1", "-"]
     for number, kept in ((1, ["by2", "by1"]), (2, ["by2"])):

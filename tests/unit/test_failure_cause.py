@@ -73,6 +73,16 @@ def test_a_signal_to_the_run():
     assert "SIGTERM" in cause(exit_code=143, full=("full",))
 
 
+def test_who_cancelled_it_is_told_in_place_of_the_signal_and_only_where_one_came(tmp_path):
+    evidence = tmp_path / "run"
+    assert failure_cause.cancelled_by(evidence) is None
+    (tmp_path / "run.cancelled").write_text("alice@desk\n")
+    by = failure_cause.cancelled_by(evidence)
+    assert cause(exit_code=143, cancelled_by=by).startswith("cancelled by a person: alice@desk; ")
+    assert cause(exit_code=143, cancelled_by="").startswith("cancelled by a person; ")
+    assert cause(exit_code=1, cancelled_by=by) is None, "it had failed before"
+
+
 def test_little_room_is_seen(tmp_path, monkeypatch):
     assert failure_cause.full(tmp_path) == ""
     monkeypatch.setattr(failure_cause, "LITTLE", 1 << 62)

@@ -3,13 +3,13 @@
 import json
 import os
 import struct
-import subprocess
 import sys
 from pathlib import Path
 
+import ansible_forked
 import pytest
 
-PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -23,11 +23,9 @@ def lay_down(tmp_path):
     (source / "plain.txt").write_text("{{ not a template }}\n\n")
     (source / "plain.txt").chmod(0o600)
     environment = {
-        "ANSIBLE_LIBRARY": str(PLAYBOOKS / "library"),
-        "ANSIBLE_ACTION_PLUGINS": str(PLAYBOOKS / "action_plugins"),
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT),
         "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
         "ANSIBLE_LOCALHOST_WARNING": "False",
-        "LC_ALL": "C.UTF-8",
     }
 
     def run(check=False, diff=True, **arguments):
@@ -35,19 +33,13 @@ def lay_down(tmp_path):
         task = {name: value for name, value in given.items() if value is not None}
         kept = {"content": "{{ done | to_json }}", "dest": str(tmp_path / "done.json"), "mode": "0600"}
         tasks = [
-            {"file_tree": task, "register": "done", "ignore_errors": True, "diff": diff},
+            {"provisioner.gpu_hosts.file_tree": task, "register": "done", "ignore_errors": True, "diff": diff},
             {"ansible.builtin.copy": kept, "check_mode": False},
         ]
         play = tmp_path / "play.yml"
         play.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
-        command = [Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", "-c", "local", play]
-        done = subprocess.run(
-            [*command, *(["--check"] if check else [])],
-            env=os.environ | environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        options = ["-i", "localhost,", "-c", "local", *(["--check"] if check else [])]
+        done = ansible_forked.run("playbook", *options, play, **environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads((tmp_path / "done.json").read_text())
 

@@ -10,20 +10,19 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import signed_repository
-from ansible.module_utils import (
-    provisioner_docker_daemon,
-    provisioner_installation,
-    provisioner_look,
-    provisioner_mending,
-    provisioner_site,
-)
-from ansible.module_utils import provisioner_files as files
-from ansible.module_utils.provisioner_host import Host, RefusalError
-from ansible.module_utils.provisioner_local_sources import closed_in_image, kept_in
-from ansible.module_utils.provisioner_write import write
 
-PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import (
+    docker_daemon,
+    files,
+    installation,
+    look,
+    mending,
+    site,
+)
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host, RefusalError
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.local_sources import closed_in_image, kept_in
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.write import write
+from ansible_collections.provisioner.gpu_hosts.plugins.modules import signed_repository
 
 
 @pytest.fixture
@@ -124,20 +123,20 @@ def test_a_site_without_a_bundle_keeps_what_is_no_file_of_ours(top):
     (top / "environment").write_text("ours")
     paths = {"path": str(top / "ca.crt"), "apt_settings_path": str(top / "settings")}
     paths |= {"environment_path": str(top / "environment")}
-    looked = provisioner_site.look(Host(), {**paths, **dict.fromkeys(("bundle", "sha256", "environment_sha256"), "")})
+    looked = site.look(Host(), {**paths, **dict.fromkeys(("bundle", "sha256", "environment_sha256"), "")})
     assert [change["what"] for change in looked["changes"]] == [str(top / "settings"), str(top / "environment")]
 
 
 def test_a_host_that_cannot_be_mended_at_all_is_refused_only_where_something_is_off(top, monkeypatch):
     (top / "state").symlink_to("/nonexistent")
-    monkeypatch.setattr(provisioner_look, "STATE", str(top / "state"))
+    monkeypatch.setattr(look, "STATE", str(top / "state"))
     off = [{"what": "package git", "from": "absent", "to": "installed"}]
-    assert provisioner_look.in_the_way([]) == ""
-    assert "which is not there; mend or remove it" in provisioner_look.in_the_way(off)
-    monkeypatch.setattr(provisioner_look, "STATE", str(top))
-    monkeypatch.setattr(provisioner_look, "locked", lambda path: "read-only" if path == "/usr" else "")
-    assert provisioner_look.in_the_way(off) == "read-only"
-    assert provisioner_look.in_the_way([{**off[0], "what": "a file"}]) == ""
+    assert look.in_the_way([]) == ""
+    assert "which is not there; mend or remove it" in look.in_the_way(off)
+    monkeypatch.setattr(look, "STATE", str(top))
+    monkeypatch.setattr(look, "locked", lambda path: "read-only" if path == "/usr" else "")
+    assert look.in_the_way(off) == "read-only"
+    assert look.in_the_way([{**off[0], "what": "a file"}]) == ""
 
 
 # --- what is no file, and disks that are full ---
@@ -193,10 +192,10 @@ def test_a_daemon_json_that_is_no_file_is_refused_and_dockerd_is_not_asked(top):
     host.run = lambda *_, **__: pytest.fail("dockerd is asked")
     for path in not_files(top):
         if path.name == "loop":  # to dockerd, too, as if none were there
-            assert provisioner_docker_daemon.settings(host, str(path)).values == {}
+            assert docker_daemon.settings(host, str(path)).values == {}
         else:
             with pytest.raises(RefusalError, match=f"^{path} is a .*, and a file is to be there; it stays as it is"):
-                provisioner_docker_daemon.settings(host, str(path))
+                docker_daemon.settings(host, str(path))
 
 
 @pytest.mark.parametrize("name", ["folder", "pipe", "socket", "loop", "to-pipe"])
@@ -208,13 +207,13 @@ def test_no_module_waits_for_a_pipe_and_all_name_what_is_in_the_way(run_module, 
         ("docker_daemon_json", {"path": str(path), "features": {"cdi": True}}),
         ("file_tree", {"dest": str(top), "files": [{"path": name, "content": "a", "mode": "0644"}]}),
     ):
-        said = run_module(PLAYBOOKS / f"library/{module}.py", given, timeout=60)
+        said = run_module(module, given, timeout=60)
         assert said["failed"] and re.search(told, said["msg"]), said
     for lock in (f"{top}/venv.lock", f"{top}/venv"):
         Path(lock).unlink(missing_ok=True)
         Path(lock).symlink_to(path)
         given = {"folder": f"{top}/venv", "name": "a", "version": "1", "lock": ""}
-        said = run_module(PLAYBOOKS / "library/python_venv.py", given, timeout=60)
+        said = run_module("python_venv", given, timeout=60)
         if (name, lock) != ("folder", f"{top}/venv"):
             assert said["failed"] and f"{lock} is a " in said["msg"], said
         Path(lock).unlink()
@@ -223,29 +222,27 @@ def test_no_module_waits_for_a_pipe_and_all_name_what_is_in_the_way(run_module, 
 
 def test_what_a_host_is_mended_with_is_looked_at_first(top, monkeypatch):
     change = [{"what": "package x", "from": "absent", "to": "1"}]
-    monkeypatch.setattr(provisioner_look, "STATE", str(top))
-    for module, name in ((provisioner_mending, "LOCK"), (provisioner_installation, "RECORD")):
+    monkeypatch.setattr(look, "STATE", str(top))
+    for module, name in ((mending, "LOCK"), (installation, "RECORD")):
         os.mkfifo(top / name)
         monkeypatch.setattr(module, name, top / name)
-        assert provisioner_look.in_the_way(change).startswith(f"{top / name} is a device, a pipe or a socket")
-        assert provisioner_look.in_the_way([]) == ""
+        assert look.in_the_way(change).startswith(f"{top / name} is a device, a pipe or a socket")
+        assert look.in_the_way([]) == ""
         (top / name).unlink()
     (top / "facts.d").touch()
     fact = f"{top}/facts.d/scenario_a.fact"
-    assert provisioner_look.looks({}, fact=fact)["msg"].startswith(
-        f"{top}/facts.d is a file, and a folder is to be there"
-    )
-    assert "failed" not in provisioner_look.looks({})
+    assert look.looks({}, fact=fact)["msg"].startswith(f"{top}/facts.d is a file, and a folder is to be there")
+    assert "failed" not in look.looks({})
 
 
 def test_a_log_that_is_no_file_is_told_before_and_not_waited_for(top, monkeypatch):
     os.mkfifo(top / "log")
     change = {"role": "r", "what": "w", "from": "a", "to": "b"}
     with pytest.raises(OSError, match="it is no file"):
-        provisioner_mending.append(f"{top}/log", "me", [change])
-    monkeypatch.setattr(provisioner_look, "in_the_way", lambda _: "")
-    monkeypatch.setattr(provisioner_site, "look", lambda *_: {"changes": [change]})
-    found = provisioner_look.looks({"site": {}}, log=f"{top}/log")
+        mending.append(f"{top}/log", "me", [change])
+    monkeypatch.setattr(look, "in_the_way", lambda _: "")
+    monkeypatch.setattr(site, "look", lambda *_: {"changes": [change]})
+    found = look.looks({"site": {}}, log=f"{top}/log")
     (note,) = found["warnings"]
     assert found["looks"]["site"]["notes"] == [note]
     assert note.startswith(f"what is changed will not be in the log: {top}/log is a device, a pipe or a socket")
@@ -257,7 +254,7 @@ def test_a_full_disk_is_named_with_what_is_free_and_what_mends_it(small, run_mod
         ("file_tree", {"dest": str(small), "files": [{"path": "a/b", "content": content, "mode": "0644"}]}),
         ("docker_daemon_json", {"path": f"{small}/daemon.json", "runtimes": {"x": {"path": content}}}),
     ):
-        said = run_module(PLAYBOOKS / f"library/{module}.py", given)
+        said = run_module(module, given)
         wanted = rf"no space was left at {small} \(\d MB are free there now\); make room there and run this again"
         assert said["failed"] and re.fullmatch(wanted, said["msg"]), said["msg"][:500]
         assert [each for each in small.rglob("*") if each.is_file()] == []

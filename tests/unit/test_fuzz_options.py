@@ -43,7 +43,7 @@ def nothing_is_done(monkeypatch, tmp_path):
     def begin(*_args, **_kwargs):
         raise ProvisionerError("begun", "in earnest", 100)
 
-    for module in ("clean", "doctor", "plan", "prepare", "run", "status"):
+    for module in ("cancel", "clean", "doctor", "plan", "prepare", "run", "status"):
         monkeypatch.setattr(f"provisioner.commands.{module}.run_playbook", begin)
     monkeypatch.setattr(bundle, "_pip", begin)
     monkeypatch.setattr(workflow, "engine", begin)
@@ -63,7 +63,7 @@ GIVEN = st.one_of(TEXTS, st.sampled_from(["pipe", "loop", "zero", "here", "log",
 
 
 @pytest.mark.parametrize(("command", "option"), OPTIONS, ids=[f"{c.name} {o.flags[-1]}" for c, o in OPTIONS])
-@examples(4)
+@examples(2)
 @given(data=st.data())
 def test_an_option(cli_of, tmp_path, command, option, data):
     value = data.draw(GIVEN)

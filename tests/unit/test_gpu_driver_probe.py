@@ -1,6 +1,5 @@
 """The driver's probe and the role's data: each state that a host can be in, made up here, and what is said of it."""
 
-import importlib.util
 import json
 import os
 import re
@@ -10,17 +9,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ansible.module_utils import provisioner_gpu_driver as probe
-from ansible.module_utils import provisioner_nvidia as nvidia
-from ansible.module_utils import provisioner_signed_repository as signed
-from ansible.module_utils.provisioner_host import Host, RefusalError
-from ansible.module_utils.provisioner_installation import Outcome
+
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import gpu_driver as probe
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import nvidia
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import signed_repository as signed
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host, RefusalError
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.installation import Outcome
+from ansible_collections.provisioner.gpu_hosts.plugins.modules import dkms_module as dkms
 
 ROOT = Path(__file__).parents[2]
-spec = importlib.util.spec_from_file_location("dkms_module", ROOT / "roles/gpu_driver/library/dkms_module.py")
-dkms = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(dkms)
-
 KEY = (Path(__file__).parent / "data" / "gpu_driver" / "key.asc").read_text()
 FINGERPRINT = "6E8C4A4018ED8DA70A91E4B21B70CAE588C3A08E"
 
@@ -28,7 +25,7 @@ DUMP = """
 - hosts: localhost
   gather_facts: false
   vars_files: ["{root}/inventory/profiles/registries.yml"]
-  roles: [{{role: gpu_driver, tags: never}}]
+  roles: [{{role: provisioner.gpu_hosts.gpu_driver, tags: never}}]
   tasks:
     - ansible.builtin.copy: {{content: "{{{{ gpu_driver_wanted | to_json }}}}", dest: "{to}", mode: "0600"}}
 """
@@ -90,7 +87,7 @@ def data(tmp_path_factory):
             *(Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", "-c", "local"),
             *("-e", f"ansible_python_interpreter={sys.executable}", folder / "play.yml"),
         ],
-        env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_ROLES_PATH": str(ROOT / "roles")},
+        env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
         capture_output=True,
         text=True,
         check=False,

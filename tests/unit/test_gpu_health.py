@@ -1,11 +1,12 @@
 """What `doctor` finds of GPUs that are ill. There is no GPU here: gpu_reports.py says what its words are made after."""
 
 import pytest
-from ansible.module_utils import provisioner_nvidia as nvidia
-from ansible.module_utils.provisioner_doctor import checks
-from ansible.module_utils.provisioner_doctor import gpu_health as health
-from ansible.module_utils.provisioner_host import Host
 from gpu_reports import FALLEN, LOST, NO_PAGES, NO_ROWS, OLD, XID, ZERO, diagnostic, eight, gpu, reasons, report
+
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import nvidia
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.doctor import checks
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.doctor import gpu_health as health
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host
 
 BILLION_LAUGHS = '<!DOCTYPE a [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]>'
 

@@ -4,26 +4,18 @@ import fcntl
 import os
 import shutil
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ansible.module_utils import provisioner_installation as installation
-from ansible.module_utils.provisioner_apt import lock_holder
-from ansible.module_utils.provisioner_doctor import checks
-from ansible.module_utils.provisioner_host import Host, RefusalError
 
-PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
+from ansible_collections.provisioner.gpu_hosts.plugins.action import host_checks as action
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import installation
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.apt import lock_holder
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.doctor import checks
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host, RefusalError
+
 GIVEN = {"minimum_free_bytes": 0, "daemon_json": "/nowhere/daemon.json", "gpu_driver": {"force": False}}
-
-
-def action():
-    """The action of the same name."""
-    spec = spec_from_file_location("action_host_checks", PLAYBOOKS / "action_plugins/host_checks.py")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Answering(Host):
@@ -127,7 +119,7 @@ def test_the_engine_s_own_folder_is_the_one_that_counts(host, tmp_path):
     ],
 )
 def test_a_clock_is_off_by_what_cannot_be_the_time_that_asking_takes(most, least, outcome, said):
-    found = action().clock(most, least)
+    found = action.clock(most, least)
     assert found["outcome"] == outcome and found["detail"].startswith(said)
     assert bool(found["remedy"]) == (outcome == "warn")
 
@@ -362,13 +354,13 @@ def test_what_prepare_would_refuse_and_what_its_roles_tell_are_findings(host, mo
         asked.append((words, question))
         return answer
 
-    monkeypatch.setattr(checks.provisioner_look, "looks", lambda wanted: answer | {"wanted": wanted})
+    monkeypatch.setattr(checks.look, "looks", lambda wanted: answer | {"wanted": wanted})
     for user, sudo in ((0, {}), (1000, {"sudo -n id -u": "0"}), (1000, {})):
         monkeypatch.setattr(os, "geteuid", lambda user=user: user)
         told = checks.prepare(host(sudo), again, {"site": {}})
         told = [(each["check"], each["outcome"], each["detail"], each["remedy"]) for each in told]
         assert told == ([("prepare", *one) for one in found] if not user or sudo else [])
-    assert asked == [(("sudo", "-n"), {"program": "provisioner_look", "wanted": {"site": {}}})]
+    assert asked == [(("sudo", "-n"), {"program": "look", "wanted": {"site": {}}})]
 
 
 # --- where packages come from ---

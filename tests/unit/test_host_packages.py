@@ -1,16 +1,14 @@
 """Module host_packages: what it runs, in which order, and what it writes down; the packages are made up."""
 
-import importlib
 import json
 import os
 
 import pytest
-from ansible.module_utils import provisioner_apt as apt
-from ansible.module_utils import provisioner_installation as installation
-from ansible.module_utils.provisioner_host import Host, RefusalError
-from ansible.module_utils.provisioner_installation import Outcome
 
-modules = importlib.import_module("host_packages")
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import apt, installation
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host, RefusalError
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.installation import Outcome
+from ansible_collections.provisioner.gpu_hosts.plugins.modules import host_packages as modules
 
 MADISON = "a | 2-1 | http://mirror Packages\na | 1-1 | http://mirror Packages\n"
 

@@ -2,17 +2,9 @@
 
 import os
 import tarfile
-from pathlib import Path
 
 import pytest
 
-ROLE = Path(__file__).parents[2] / "roles/local_sources"
-# The role's own module_utils are where Ansible would have them.
-START = f"""
-import runpy, ansible.module_utils
-ansible.module_utils.__path__.append({str(ROLE / "module_utils")!r})
-runpy.run_path({str(ROLE / "library/image_of_root.py")!r}, run_name="__main__")
-"""
 DOCKER = """#!/bin/sh
 echo "$@" > {folder}/calls
 [ ! -e {folder}/fails ] || {{ echo 'Error response from daemon: no space' >&2; exit 1; }}
@@ -25,13 +17,12 @@ def call(run_module, tmp_path):
     """Call the module for a folder or an archive; it gives what the module says."""
     (tmp_path / "docker").write_text(DOCKER.format(folder=tmp_path))
     (tmp_path / "docker").chmod(0o755)
-    (tmp_path / "start.py").write_text(START)
 
     def run(source):
         given = {"name": "site/base:1", "source": str(source), "exclude": ["./tmp/*", "./secret"], "inputs": "abc"}
         given |= {"label": "l", "environment": {"A": "b"}, "work": str(tmp_path / "work")}
         path = f"{tmp_path}:{os.environ['PATH']}"
-        return run_module(tmp_path / "start.py", given, env={**os.environ, "PATH": path})
+        return run_module("image_of_root", given, env={**os.environ, "PATH": path})
 
     return run
 

@@ -126,7 +126,8 @@ def test_a_good_number_of_jobs(value, taken):
 @pytest.mark.parametrize("value", ["nonsense", "../seed", "", "seed.yml"])
 def test_an_unknown_profile(cli, inventory, value):
     err = refused(cli, "run", "-i", inventory, "--profile", value)
-    assert "registries and seed" in err
+    assert err.startswith(f"provisioner: --profile: no profile named {value!r}; ")
+    assert ("did you mean seed?" if "seed" in value else "registries and seed") in err
     refused(cli, "run", "-i", inventory, "-e", f"provisioner_profile={value}")
 
 

@@ -6,12 +6,10 @@ import re
 from types import SimpleNamespace
 
 import pytest
-from ansible.module_utils import provisioner_apt as apt
-from ansible.module_utils import provisioner_files as files
-from ansible.module_utils import provisioner_installation as installation
-from ansible.module_utils import provisioner_packages as packages
-from ansible.module_utils.provisioner_host import Host, RefusalError
-from ansible.module_utils.provisioner_installation import Outcome
+
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import apt, files, installation, packages
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host, RefusalError
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.installation import Outcome
 
 # Of apt 2.6 and 3.0; kubelet and containerd.io were there.
 CONFLICT = """Reading package lists...

@@ -4,13 +4,12 @@ What is held against it is Ansible's own command, as a person gives it in the sa
 """
 
 import json
-import os
-import subprocess
 from pathlib import Path
 
+import ansible_forked
 import pytest
 
-from provisioner import environment, inventory, selection, site_settings
+from provisioner import inventory, selection, site_settings
 from provisioner.errors import ProvisionerError
 
 INI = """\
@@ -151,9 +150,9 @@ def written(form):
 
 def asked(sources, *more):
     """Return what `ansible-inventory --list` says by itself."""
-    command = ["ansible-inventory", *(f"--inventory={source}" for source in sources), "--list", *more]
-    variables = os.environ | {"PATH": environment.program_path(), "LC_ALL": "C.UTF-8"}
-    return json.loads(subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout)
+    done = ansible_forked.run("inventory", *(f"--inventory={source}" for source in sources), "--list", *more)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def hosts_of(document):

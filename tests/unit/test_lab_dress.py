@@ -79,7 +79,7 @@ def wardrobe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_an_unknown_dress_is_refused_with_what_there_is(wardrobe: Path, tmp_path: Path) -> None:
-    with pytest.raises(ProvisionerError, match=r"^there is no dress 'engine-tcp'; did you mean engine-on-tcp\?$"):
+    with pytest.raises(ProvisionerError, match=r"^--as: there is no dress 'engine-tcp'; did you mean engine-on-tcp\?$"):
         labs.up("lab", 0, None, "root", tmp_path / "state", print, ["engine-tcp"])
     with pytest.raises(ProvisionerError, match=r"'nothing-like-it'; `provisioner lab dresses` lists them$"):
         dress.pick(["nothing-like-it"], None)

@@ -55,14 +55,14 @@ def test_of_a_list_of_mirrors_the_first_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"name": "A lab"}, "'A lab' cannot be the name of a lab; use at most 32"),
+        ({"name": "A lab"}, "--name: 'A lab' cannot be the name of a lab; use at most 32"),
         ({"name": "../lab"}, "cannot be the name"),
         ({"name": "lab-"}, "cannot be the name"),
         ({"name": ""}, "cannot be the name"),
         ({"count": 0}, "a lab of 0 hosts; ask for 1 to 200"),
         ({"count": 201}, "a lab of 201 hosts"),
         ({"debian": 11}, "no lab hosts with Debian 11; choose 12 or 13"),
-        ({"user": "fred;reboot"}, "'fred;reboot' is not a user name"),
+        ({"user": "fred;reboot"}, "--user: 'fred;reboot' is not a user name"),
         ({"user": "-oProxyCommand=x"}, "is not a user name"),
     ],
 )

@@ -1,16 +1,14 @@
 """Lookup `lock`, and the locks that come along."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "playbooks/lookup_plugins"))
-import lock  # noqa: E402 - as Ansible finds it
+from ansible_collections.provisioner.gpu_hosts.plugins.lookup import lock
 
+ROOT = Path(__file__).parents[2]
 PROFILES = {path.stem: yaml.safe_load(path.read_text())["profile"] for path in ROOT.glob("inventory/profiles/*.yml")}
 
 

@@ -1,16 +1,12 @@
 """What probes stand on: the host as asked."""
 
 import os
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "playbooks" / "module_utils"))
-
-from provisioner_host import Host, RefusalError, change  # noqa: E402
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host, RefusalError, change
 
 
 class Fake(Host):

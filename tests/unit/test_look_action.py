@@ -2,18 +2,19 @@
 
 import json
 import marshal
-import os
 import re
 import subprocess
 import sys
 import zlib
 from pathlib import Path
 
+import ansible_forked
 import pytest
 import yaml
 from ansible.template import trust_as_template
 
-from provisioner import host_program, same_for_hosts
+from ansible_collections.provisioner.gpu_hosts.plugins.modules import host_checks
+from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils import host_program, same_for_hosts
 
 ROOT = Path(__file__).parents[2]
 NOWHERE = dict.fromkeys(("path", "apt_settings_path", "environment_path"), "/nonexistent")
@@ -29,17 +30,12 @@ def look(tmp_path):
         kept = {"content": "{{ looked | to_json }}", "dest": f"{tmp_path}/{{{{ inventory_hostname }}}}.json"}
         keep = {"copy": kept | {"mode": "0600"}, "vars": {"ansible_python_interpreter": sys.executable}}
         options = {"roles": roles if isinstance(roles, str) else list(roles), **(more or {})}
-        tasks = [{action: options, "register": "looked"}, keep]
+        tasks = [{f"provisioner.gpu_hosts.{action}": options, "register": "looked"}, keep]
         playbook = [{"hosts": "all", "gather_facts": False, "vars": variables, "tasks": tasks}]
         (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
         (tmp_path / "look.yml").write_text(yaml.safe_dump(playbook))
-        done = subprocess.run(
-            [Path(sys.executable).parent / "ansible-playbook", "-i", tmp_path / "hosts.yml", tmp_path / "look.yml"],
-            env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "LC_ALL": "C.UTF-8"} | (settings or {}),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        settings = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), **(settings or {})}
+        done = ansible_forked.run("playbook", "-i", tmp_path / "hosts.yml", tmp_path / "look.yml", **settings)
         if done.returncode:
             return done.stdout + done.stderr
         return {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in inventory["all"]["hosts"]}
@@ -190,12 +186,12 @@ def test_what_we_ship_reads_variables_by_their_names_alone():
     assert set(re.findall(r"lookup\('([^']*)'", read)) == {
         "ansible.builtin.env",
         "ansible.builtin.file",
-        "bundle",
-        "cuda_architectures",
-        "cuda_misfit",
-        "devcontainer_json",
-        "lock",
-        "profile",
+        "provisioner.gpu_hosts.bundle",
+        "provisioner.gpu_hosts.cuda_architectures",
+        "provisioner.gpu_hosts.cuda_misfit",
+        "provisioner.gpu_hosts.devcontainer_json",
+        "provisioner.gpu_hosts.lock",
+        "provisioner.gpu_hosts.profile",
     }
 
 
@@ -301,14 +297,54 @@ def test_the_doctor_is_told_what_to_ask_by_the_name_of_a_variable(look, wanted):
     assert "host_checks needs wanted" in look({"site_wanted": NOWHERE}, action="host_checks", more=more)
 
 
+DEAF = """
+from ansible.plugins.connection.local import Connection as Local
+
+DOCUMENTATION = "name: deaf\\nshort_description: local, without input\\noptions: {}"
+
+
+class Connection(Local):
+    transport = "deaf"
+    has_pipelining = False
+"""
+
+
+def test_where_a_connection_takes_no_input_the_modules_ask_the_same(look, tmp_path):
+    (tmp_path / "connection_plugins").mkdir()
+    (tmp_path / "connection_plugins/deaf.py").write_text(DEAF)
+    variables = {"site_wanted": NOWHERE | {"bundle": "/nowhere.pem"}, "asked": CHECKED}
+    hosts = {
+        name: {"ansible_connection": name, "ansible_python_interpreter": sys.executable} for name in ("local", "deaf")
+    }
+    found = look(variables, hosts, action="host_checks", more={"wanted": "asked"})
+    told = {
+        name: [each for each in answer["host_findings"] if each["check"] not in {"busy", "clock", "disk"}]
+        for name, answer in found.items()
+    }
+    assert told["deaf"] == told["local"] and "prepare" in {each["check"] for each in told["deaf"]}
+    more = {"wanted": "asked", "sources_only": True}
+    said = look(variables, {"deaf": hosts["deaf"]}, action="host_checks", more=more)
+    assert "no /nonexistent on PATH; install Python" in said and "host_findings" not in said
+    looked = look({"site_wanted": NOWHERE, "a_run": RUN}, hosts, more={"run": "a_run"})
+    for name in ("looks", "scenario_a_planned", "off"):
+        assert looked["deaf"][name] == looked["local"][name]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(["env"], "reboot_required"), (["sh", "-c", "echo sick >&2; exit 3"], "the look failed: sick")]
+)
+def test_the_module_asks_again_as_another_user_too(words, said):
+    assert said in str(host_checks.again(*words, program="look", wanted={}))
+
+
 def test_another_question_is_asked_of_the_same_python_by_the_words_that_are_before_it(tmp_path):
     """As sudo would: here env, and a program that ends in a failure."""
     program = """
 def answer(again, words):
-    return again(*words, program="provisioner_look", wanted={}) if words else {"warnings": []}
+    return again(*words, program="look", wanted={}) if words else {"warnings": []}
 """
     start, _, _, sources = unpacked()
-    sources["ansible.module_utils.asks"] = (False, program)
+    sources[f"{host_program.PACKAGE}.asks"] = (False, program)
     parts = [start, b"of another version", b"", sources]
     packed = zlib.compress(marshal.dumps(parts, host_program.PLAIN))
     for words, said in ((["env"], "reboot_required"), (["sh", "-c", "echo sick >&2; exit 3"], "the look failed: sick")):
@@ -339,7 +375,7 @@ def test_a_python_like_this_one_is_spared_the_compiling_and_another_reads_the_so
     else:
         magic, compiled = b"of another version", b"and so is this"
     code = zlib.compress(marshal.dumps([start, magic, compiled, sources], host_program.PLAIN))
-    question = json.dumps({"program": "provisioner_look", "wanted": {"site": NOWHERE}})
+    question = json.dumps({"program": "look", "wanted": {"site": NOWHERE}})
     given = host_program.stream(code, question)
     done = subprocess.run([sys.executable, "-ISc", host_program.STARTER], input=given, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()

@@ -8,17 +8,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ansible.module_utils import (
-    provisioner_devcontainer_cli,
-    provisioner_docker_engine,
-    provisioner_docker_processes,
-    provisioner_engine,
-    provisioner_local_sources,
-    provisioner_packages,
-    provisioner_signed_repository,
+
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import (
+    devcontainer_cli,
+    docker_engine,
+    docker_processes,
+    engine,
+    local_sources,
+    packages,
+    signed_repository,
 )
-from ansible.module_utils.provisioner_host import Host, RefusalError
-from ansible.module_utils.provisioner_installation import Outcome
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host, RefusalError
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.installation import Outcome
 
 
 class Fake(Host):
@@ -46,8 +47,8 @@ class Fake(Host):
 @pytest.fixture(autouse=True)
 def own_place(tmp_path, monkeypatch):
     """The tests' own machine has engines of its own: neither its socket nor its processes are looked at."""
-    monkeypatch.setattr(provisioner_engine, "SOCKET", str(tmp_path / "docker.sock"))
-    monkeypatch.setattr(provisioner_docker_processes, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(engine, "SOCKET", str(tmp_path / "docker.sock"))
+    monkeypatch.setattr(docker_processes, "PROC", tmp_path / "proc")
     (tmp_path / "proc").mkdir()
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.delenv("DOCKER_HOST", raising=False)
@@ -56,9 +57,9 @@ def own_place(tmp_path, monkeypatch):
 @pytest.fixture(autouse=True)
 def lists(monkeypatch):
     """The host's lists of packages are of today and have nothing of what is missing; the repository is not there."""
-    monkeypatch.setattr(provisioner_packages, "foresee", lambda *_: Outcome({}, [], [], [], "Unable to locate package"))
-    monkeypatch.setattr(provisioner_packages, "lists_are_new", lambda: True)
-    monkeypatch.setattr(provisioner_signed_repository, "configured", lambda *_: "")
+    monkeypatch.setattr(packages, "foresee", lambda *_: Outcome({}, [], [], [], "Unable to locate package"))
+    monkeypatch.setattr(packages, "lists_are_new", lambda: True)
+    monkeypatch.setattr(signed_repository, "configured", lambda *_: "")
 
 
 def engine_wanted(tmp_path, **changes):
@@ -85,7 +86,7 @@ def engine_wanted(tmp_path, **changes):
 
 
 def says(version, containers=()):
-    """An engine that runs `containers`, in place of `provisioner_engine._talk`."""
+    """An engine that runs `containers`, in place of `engine._talk`."""
     return lambda path, seconds: (f"HTTP/1.0 200 OK\r\nServer: Docker/{version} (linux)", json.dumps(list(containers)))
 
 
@@ -99,12 +100,12 @@ def says(version, containers=()):
     ],
 )
 def test_an_engine_s_version_is_in_the_head_of_any_answer_or_it_is_asked_for_it(monkeypatch, head, version):
-    monkeypatch.setattr(provisioner_engine, "_talk", lambda path, seconds: (head, '{"Version": "27.1"}'))
-    assert provisioner_engine.Engine(Fake()).version == version
+    monkeypatch.setattr(engine, "_talk", lambda path, seconds: (head, '{"Version": "27.1"}'))
+    assert engine.Engine(Fake()).version == version
 
 
 def test_a_host_without_an_engine_gets_its_distribution_s_packages(tmp_path):
-    found = provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path))
+    found = docker_engine.look(Fake(), engine_wanted(tmp_path))
     assert found["packages"] == ["docker.io", "iptables"] and found["run"] and not found["restart"]
     assert [change["to"] for change in found["changes"]] == ["newest", "newest", "answers"]
 
@@ -112,10 +113,10 @@ def test_a_host_without_an_engine_gets_its_distribution_s_packages(tmp_path):
 def test_a_distribution_without_a_known_engine_is_refused_only_where_one_is_missing(tmp_path, monkeypatch):
     host = Fake("ID=strange\nVERSION_ID=1\n")
     with pytest.raises(RefusalError, match="no engine is known for strange1; set docker_engine_source to docker"):
-        provisioner_docker_engine.look(host, engine_wanted(tmp_path))
-    monkeypatch.setattr(provisioner_engine, "_talk", says("27.1"))
+        docker_engine.look(host, engine_wanted(tmp_path))
+    monkeypatch.setattr(engine, "_talk", says("27.1"))
     there = Fake("ID=strange\nVERSION_ID=1\n", answers={"docker": "", "dockerd": ""})
-    assert provisioner_docker_engine.look(there, engine_wanted(tmp_path))["changes"] == []
+    assert docker_engine.look(there, engine_wanted(tmp_path))["changes"] == []
 
 
 REPOSITORY = {
@@ -133,66 +134,66 @@ def test_docker_s_repository_is_looked_at_where_something_comes_from_it(tmp_path
         tmp_path, source="docker", packages={"debian": ["docker-ce"]}, repositories={"debian": {**REPOSITORY, **files}}
     )
     host = Fake("ID=ubuntu\nVERSION_ID=24.04\nID_LIKE=debian\n")
-    found = provisioner_docker_engine.look(host, wanted)
+    found = docker_engine.look(host, wanted)
     assert found["install"] and found["packages"] == ["docker-ce"]
     assert {"signing key of docker", "source list of docker", "package docker-ce"} <= {
         c["what"] for c in found["changes"]
     }
 
     # An engine that is there is kept, whoever brought it, and so is the repository that it came from.
-    monkeypatch.setattr(provisioner_engine, "_talk", says("27.1"))
+    monkeypatch.setattr(engine, "_talk", says("27.1"))
     for package in ("docker.io", "docker-ce"):
         there = Fake("ID=debian\nVERSION_ID=12\n", [package], answers={"docker": "", "dockerd": ""})
-        found = provisioner_docker_engine.look(there, wanted)
+        found = docker_engine.look(there, wanted)
         assert (found["changes"], found["install"]) == ([], False)
 
     # What we have set up is kept as it is wanted.
     Path(files["source"]).touch()
-    found = provisioner_docker_engine.look(there, wanted)
+    found = docker_engine.look(there, wanted)
     assert found["install"] and "signing key of docker" in {change["what"] for change in found["changes"]}
 
 
 def test_a_source_that_is_not_known_is_refused(tmp_path):
     with pytest.raises(RefusalError, match="docker_engine_source is 'snap'; set it to distribution or docker"):
-        provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path, source="snap", packages={}))
+        docker_engine.look(Fake(), engine_wanted(tmp_path, source="snap", packages={}))
 
 
 def test_its_users_are_in_its_group(tmp_path, monkeypatch):
     passwd = namedtuple("passwd", "pw_gid")
-    monkeypatch.setattr(provisioner_docker_engine.pwd, "getpwnam", {"in": passwd(1), "out": passwd(1)}.__getitem__)
+    monkeypatch.setattr(docker_engine.pwd, "getpwnam", {"in": passwd(1), "out": passwd(1)}.__getitem__)
     wanted = engine_wanted(tmp_path, users=["in", "out"])
     group = namedtuple("group", "gr_gid gr_mem")
-    monkeypatch.setattr(provisioner_docker_engine.grp, "getgrnam", {"docker": group(9, ["in"])}.__getitem__)
-    assert provisioner_docker_engine.look(Fake(), wanted)["users"] == ["out"]
-    monkeypatch.setattr(provisioner_docker_engine.grp, "getgrnam", {}.__getitem__)
-    assert provisioner_docker_engine.look(Fake(), wanted)["users"] == ["in", "out"]
+    monkeypatch.setattr(docker_engine.grp, "getgrnam", {"docker": group(9, ["in"])}.__getitem__)
+    assert docker_engine.look(Fake(), wanted)["users"] == ["out"]
+    monkeypatch.setattr(docker_engine.grp, "getgrnam", {}.__getitem__)
+    assert docker_engine.look(Fake(), wanted)["users"] == ["in", "out"]
     with pytest.raises(RefusalError, match="no user gone on the host; make it, or take it out of docker_engine_users"):
-        provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path, users=["gone"]))
+        docker_engine.look(Fake(), engine_wanted(tmp_path, users=["gone"]))
 
 
 def test_a_broken_daemon_json_is_refused_before_anything_is_changed(tmp_path):
     (tmp_path / "daemon.json").write_text("{ broken")
     with pytest.raises(RefusalError, match=r"daemon.json is broken: line 1, column 3: .*; the file stays as it is"):
-        provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path))
+        docker_engine.look(Fake(), engine_wanted(tmp_path))
 
 
 def test_settings_that_were_emptied_are_drift(tmp_path):
     """dockerd before 23.0 does not start with them."""
     (tmp_path / "daemon.json").write_text(" \n")
-    found = provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path))
+    found = docker_engine.look(Fake(), engine_wanted(tmp_path))
     assert found["hollow"] and found["settings"] and not found["variables"]
     assert (str(tmp_path / "daemon.json"), "{}") in [(c["what"], c["to"]) for c in found["changes"]]
     (tmp_path / "daemon.json").unlink()
-    assert not provisioner_docker_engine.look(Fake(), engine_wanted(tmp_path))["hollow"]
+    assert not docker_engine.look(Fake(), engine_wanted(tmp_path))["hollow"]
 
 
 def test_an_engine_that_systemd_has_stopped_is_not_asked_since_its_socket_would_start_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(provisioner_engine, "_talk", lambda path, seconds: pytest.fail("the engine was asked"))
+    monkeypatch.setattr(engine, "_talk", lambda path, seconds: pytest.fail("the engine was asked"))
     unit = {"LoadState": "loaded", "ActiveState": "inactive", "UnitFileState": "enabled"}
     units = {"docker.service": unit, "docker.socket": {"ActiveState": "active"}, "containerd.service": {}}
     monkeypatch.setattr(Fake, "unit", lambda self, name: units[name])
     host = Fake(packages=["docker.io", "iptables"], answers={"docker": "20", "dockerd": ""})
-    found = provisioner_docker_engine.look(host, engine_wanted(tmp_path))
+    found = docker_engine.look(host, engine_wanted(tmp_path))
     assert [change["from"] for change in found["changes"]] == ["does not answer"]
 
 
@@ -201,16 +202,16 @@ def test_a_pid_file_of_a_killed_engine_is_drift_and_that_of_one_that_is_starting
     path = tmp_path / "docker.pid"
     path.write_text(str(os.getpid()))
     host = Fake(packages=["docker.io", "iptables"])
-    found = provisioner_docker_engine.look(host, engine_wanted(tmp_path))
+    found = docker_engine.look(host, engine_wanted(tmp_path))
     assert found["leftovers"] == [str(path)] and str(path) in {change["what"] for change in found["changes"]}
 
     own_name = Path("/proc/self/comm").read_text().strip()
     starting = engine_wanted(tmp_path, pid_files={str(path): own_name})
-    assert provisioner_docker_engine.look(host, starting)["leftovers"] == []
+    assert docker_engine.look(host, starting)["leftovers"] == []
 
-    monkeypatch.setattr(provisioner_engine, "_talk", says("27.1"))
+    monkeypatch.setattr(engine, "_talk", says("27.1"))
     there = Fake(packages=["docker.io", "iptables"], answers={"docker": "", "dockerd": ""})
-    assert provisioner_docker_engine.look(there, engine_wanted(tmp_path))["changes"] == []
+    assert docker_engine.look(there, engine_wanted(tmp_path))["changes"] == []
 
 
 @pytest.mark.parametrize(
@@ -224,12 +225,12 @@ def test_a_pid_file_of_a_killed_engine_is_drift_and_that_of_one_that_is_starting
 )
 def test_what_an_engine_needs_of_systemd_is_looked_at_too(*, tmp_path, monkeypatch, needs, socket, containerd, off):
     """An engine goes on answering for a while without its containerd, and until the next start without its socket."""
-    monkeypatch.setattr(provisioner_engine, "_talk", says("27.1"))
-    engine = {"ActiveState": "active", "UnitFileState": "enabled", "MainPID": str(os.getpid()), "Requires": needs}
-    units = {"docker.service": engine, "docker.socket": socket, "containerd.service": containerd}
+    monkeypatch.setattr(engine, "_talk", says("27.1"))
+    service = {"ActiveState": "active", "UnitFileState": "enabled", "MainPID": str(os.getpid()), "Requires": needs}
+    units = {"docker.service": service, "docker.socket": socket, "containerd.service": containerd}
     monkeypatch.setattr(Fake, "unit", lambda self, name: units[name])
     host = Fake(packages=["docker.io", "iptables"], answers={"docker": "", "dockerd": ""})
-    found = provisioner_docker_engine.look(host, engine_wanted(tmp_path))
+    found = docker_engine.look(host, engine_wanted(tmp_path))
     assert found["companions"] == off and found["run"] == bool(off) and found["restart"] == ("docker.socket" in off)
 
 
@@ -239,7 +240,7 @@ def test_files_that_systemd_has_not_read_are_drift_and_so_is_a_drop_in_of_a_site
     drop_in = Path(wanted["drop_in"])
     drop_in.parent.mkdir()
     drop_in.touch()
-    found = provisioner_docker_engine.look(Fake(packages=["docker.io", "iptables"], unit=unit), wanted)
+    found = docker_engine.look(Fake(packages=["docker.io", "iptables"], unit=unit), wanted)
     assert found["settings"] and found["variables"] and found["run"]
     whats = {change["what"]: change["to"] for change in found["changes"]}
     assert whats == {str(drop_in): "absent", "docker.service: files": "read", "the Docker engine": "answers"}
@@ -254,7 +255,7 @@ def test_a_drop_in_that_systemd_does_not_know_is_unread_whatever_it_says_itself(
     if there:
         path.touch()
     unit = {"LoadState": "loaded", "NeedDaemonReload": "no", "DropInPaths": f"/x.conf {path if known else ''}"}
-    assert provisioner_docker_engine._is_unread(unit, str(path)) is unread
+    assert docker_engine._is_unread(unit, str(path)) is unread
 
 
 @pytest.mark.parametrize(
@@ -273,12 +274,12 @@ def test_old_settings_are_mended_where_no_container_is_in_the_way(
         drop_in_sha256=hashlib.sha256(content.encode()).hexdigest(),
     )
     monkeypatch.setattr(Host, "file_changes", lambda *arguments, **options: [])
-    monkeypatch.setattr(provisioner_engine, "_talk", says("27.1", containers))
+    monkeypatch.setattr(engine, "_talk", says("27.1", containers))
     unit = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled", "MainPID": "self"}
-    monkeypatch.setattr(provisioner_docker_engine, "int", lambda text: text, raising=False)
-    monkeypatch.setattr(provisioner_docker_processes, "started_at", lambda pid: 0.0)
+    monkeypatch.setattr(docker_engine, "int", lambda text: text, raising=False)
+    monkeypatch.setattr(docker_processes, "started_at", lambda pid: 0.0)
     host = Fake(packages=["docker.io", "iptables"], unit=unit, answers={"docker": "", "dockerd": ""})
-    found = provisioner_docker_engine.look(host, wanted)
+    found = docker_engine.look(host, wanted)
     assert (len(found["changes"]), len(found["notes"]), found["restart"]) == (changes, notes, restart)
 
 
@@ -295,13 +296,13 @@ def repository(tmp_path):
 
 def test_a_repository_counts_only_whole(tmp_path):
     folder = repository(tmp_path)
-    assert provisioner_local_sources.repository_inputs(str(folder)) == "abc123"
+    assert local_sources.repository_inputs(str(folder)) == "abc123"
     for name in ("objects/pack/pack-1.pack", "packed-refs", "HEAD", "config"):
         kept = (folder / name).read_text()
         (folder / name).unlink()
-        assert provisioner_local_sources.repository_inputs(str(folder)) == "", name
+        assert local_sources.repository_inputs(str(folder)) == "", name
         (folder / name).write_text(kept)
-    assert provisioner_local_sources.repository_inputs(str(tmp_path / "none")) == ""
+    assert local_sources.repository_inputs(str(tmp_path / "none")) == ""
 
 
 def test_an_image_cannot_be_made_on_a_distribution_that_is_not_known():
@@ -315,7 +316,7 @@ def test_an_image_cannot_be_made_on_a_distribution_that_is_not_known():
         "bundle": "",
     }
     with pytest.raises(RefusalError, match="no base image can be made on strange1; use Debian"):
-        provisioner_local_sources.look(Fake("ID=strange\nVERSION_ID=1\n"), wanted)
+        local_sources.look(Fake("ID=strange\nVERSION_ID=1\n"), wanted)
 
 
 @pytest.fixture
@@ -324,10 +325,10 @@ def root_image(monkeypatch, tmp_path):
 
     def look(label, source):
         engine = SimpleNamespace(image_label=lambda *_: label)
-        monkeypatch.setattr(provisioner_local_sources.engines, "of", lambda _: engine)
+        monkeypatch.setattr(local_sources.engines, "of", lambda _: engine)
         wanted = {"bundle": "", "image": "site/base:1", "image_from": str(source), "image_from_inputs": "abc"}
         wanted |= {"label": "l", "repository": "", "folder": str(tmp_path), "work": str(tmp_path / "work")}
-        return provisioner_local_sources.look(Fake(), wanted)
+        return local_sources.look(Fake(), wanted)
 
     return look
 
@@ -349,17 +350,17 @@ def test_a_bundle_for_another_kind_of_machine_or_runtime_is_refused_before_it_is
     wanted = {"bundle": "/b.tar", "bundle_sha256": "a" * 64, "bundle_folder": "/nonexistent", "runtime": "native"}
     other = {"platform": "manylinux_2_28_riscv64", "files": {}}
     with pytest.raises(RefusalError, match="the bundle is for machines of kind riscv64, and this one is "):
-        provisioner_local_sources.look(Fake(), {**wanted, "bundle_manifest": other})
+        local_sources.look(Fake(), {**wanted, "bundle_manifest": other})
     own = {"platform": f"manylinux_2_28_{os.uname().machine}", "files": {"wheels/a.whl": ""}}
     with pytest.raises(RefusalError, match=r"no Dev Container CLI.*; make it with `provisioner bundle --runtime devco"):
-        provisioner_local_sources.look(Fake(), {**wanted, "bundle_manifest": own, "runtime": "devcontainer"})
+        local_sources.look(Fake(), {**wanted, "bundle_manifest": own, "runtime": "devcontainer"})
 
 
 def test_a_cli_is_current_only_with_its_node_its_files_and_its_command(tmp_path):
     tmp_path.chmod(0o755)  # pytest's own is closed to others
-    package = tmp_path / "prefix" / provisioner_devcontainer_cli.CLI
+    package = tmp_path / "prefix" / devcontainer_cli.CLI
     (package / "dist" / "spec-node").mkdir(parents=True)
-    for name in provisioner_devcontainer_cli.CLI_FILES:
+    for name in devcontainer_cli.CLI_FILES:
         (package / name).write_text("code")
     (package / "package.json").write_text('{"version": "0.89.0"}')
     command = tmp_path / "bin" / "devcontainer"
@@ -385,19 +386,19 @@ def test_a_cli_is_current_only_with_its_node_its_files_and_its_command(tmp_path)
     }
 
     def look(node="v20.1.0"):
-        found = provisioner_devcontainer_cli.look(Fake(answers={"node": node}), wanted)
+        found = devcontainer_cli.look(Fake(answers={"node": node}), wanted)
         whats = [change["what"] for change in found["changes"] if not change["what"].endswith(": owner")]
         return whats, found
 
     assert look()[0] == []
     assert look("v18.19.0")[0] == ["Node for the Dev Container CLI"]
-    (package / provisioner_devcontainer_cli.CLI_FILES[1]).write_text("")
+    (package / devcontainer_cli.CLI_FILES[1]).write_text("")
     assert look()[0] == ["the Dev Container CLI"] and look()[1]["install"]
     # What is not in a lock is refused where it is to be installed, and not where it is there.
     with pytest.raises(RefusalError, match="no lock"):
         wanted["refusal"] = "no lock"
         look()
-    (package / provisioner_devcontainer_cli.CLI_FILES[1]).write_text("code")
+    (package / devcontainer_cli.CLI_FILES[1]).write_text("code")
     assert look()[0] == []
     wanted.update(refusal="", node_refusal="no lock for Node")
     assert look()[0] == []
@@ -419,7 +420,7 @@ def test_a_cli_is_current_only_with_its_node_its_files_and_its_command(tmp_path)
 def test_a_link_to_the_command_that_cannot_be_had_is_told_and_is_no_change(tmp_path):
     ours, link = tmp_path / "ours", tmp_path / "bin/devcontainer"
     wanted = {"path": str(ours), "link": str(link)}
-    look = provisioner_devcontainer_cli._look_at_link
+    look = devcontainer_cli._look_at_link
     assert look(Fake(), wanted) == ([{"what": str(link), "from": "absent", "to": f"a link to {ours}"}], [])
     link.parent.write_text("a file where the folder is to be")
     changes, (note,) = look(Fake(), wanted)
@@ -446,7 +447,7 @@ def test_a_command_that_is_a_link_to_the_site_s_is_refused_before_anything(tmp_p
         **{"prefix": str(tmp_path), "folder": str(tmp_path), "path": str(path), "link": "/nonexistent/link"},
     }
     with pytest.raises(RefusalError, match=r"devcontainer is a link to .*theirs, which is not as it is wanted"):
-        provisioner_devcontainer_cli.look(Fake(), wanted)
+        devcontainer_cli.look(Fake(), wanted)
 
 
 def test_sources_that_no_lock_has_are_refused(tmp_path):
@@ -458,7 +459,7 @@ def test_sources_that_no_lock_has_are_refused(tmp_path):
         "repository_inputs": "abc",
     }
     with pytest.raises(RefusalError, match="no lock"):
-        provisioner_local_sources.look(Fake(), {**wanted, "repository_refusal": "no lock", "folder": str(tmp_path)})
+        local_sources.look(Fake(), {**wanted, "repository_refusal": "no lock", "folder": str(tmp_path)})
 
 
 def test_sources_that_are_a_link_to_the_site_s_are_not_replaced(tmp_path):
@@ -473,19 +474,19 @@ def test_sources_that_are_a_link_to_the_site_s_are_not_replaced(tmp_path):
         "folder": str(tmp_path),
     }
     with pytest.raises(RefusalError, match=r"is a link to .*, which is not as it is wanted"):
-        provisioner_local_sources.look(Fake(), wanted)
+        local_sources.look(Fake(), wanted)
 
 
 def test_a_group_that_no_package_will_make_is_refused():
     wanted = {"group": "no-such-group", "users": ["games"]}
     with pytest.raises(RefusalError, match=r"^there is no group no-such-group on the host; make it "):
-        provisioner_docker_engine._to_join(wanted, [])
-    assert provisioner_docker_engine._to_join(wanted, [{"what": "package docker.io"}]) == ["games"]
-    assert provisioner_docker_engine._to_join({**wanted, "users": []}, []) == []
+        docker_engine._to_join(wanted, [])
+    assert docker_engine._to_join(wanted, [{"what": "package docker.io"}]) == ["games"]
+    assert docker_engine._to_join({**wanted, "users": []}, []) == []
 
 
 def test_a_pid_file_that_is_no_file_is_not_taken_for_a_killed_engine_s(tmp_path):
     os.mkfifo(tmp_path / "docker.pid")
     with pytest.raises(RefusalError, match=r"docker.pid is a device, a pipe or a socket, and a file is to be there"):
-        provisioner_docker_engine._leftovers({f"{tmp_path}/docker.pid": "dockerd"})
-    assert provisioner_docker_engine._pid_in(f"{tmp_path}/docker.pid", "dockerd") == 0
+        docker_engine._leftovers({f"{tmp_path}/docker.pid": "dockerd"})
+    assert docker_engine._pid_in(f"{tmp_path}/docker.pid", "dockerd") == 0

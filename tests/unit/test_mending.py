@@ -7,13 +7,13 @@ import stat
 import subprocess
 import sys
 import time
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
-from ansible.module_utils import provisioner_mending as mending
 
-ROOT = Path(__file__).parents[2]
+from ansible_collections.provisioner.gpu_hosts.plugins.action import mending as action
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import mending
+
 SOON = "PAUSE, IDLE, LONGEST = 0.2, 1"
 CHANGE = {"role": "a_role", "what": "a thing", "from": "absent", "to": "present"}
 
@@ -137,9 +137,6 @@ def test_what_was_made_is_what_is_not_off_any_more():
 
 
 def test_a_controller_is_gone_only_where_that_can_be_seen():
-    spec = spec_from_file_location("action_mending", ROOT / "playbooks/action_plugins/mending.py")
-    action = module_from_spec(spec)
-    spec.loader.exec_module(action)
     process = subprocess.Popen(["sleep", "60"])
     identity = {"seen_from": action.seen_from(), "pid": process.pid, "began": action.began(process.pid)}
     assert not action.is_gone(json.loads(json.dumps(identity)))

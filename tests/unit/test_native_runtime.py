@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+import uuid
 import venv
 from pathlib import Path
 
@@ -180,6 +181,8 @@ def run(site, tmp_path):
     """scenario_a.sh with the runtime native; gives the evidence's folder besides."""
     base = tmp_path / "root/xformers-devcontainer"
     shutil.copytree(ROLE / "xformers-devcontainer", base)
+    # At its end a run ends every process on the machine that was started by a run of its name.
+    run_id = f"run-{uuid.uuid4().hex[:12]}"
     tree, bare = tmp_path / "tree", tmp_path / "srv/xformers.git"
     tree.mkdir()
     (tree / "setup.py").write_text("")
@@ -197,7 +200,7 @@ def run(site, tmp_path):
         settings = {
             "PATH": f"{site.tools}:/usr/bin:/bin",
             "HOME": str(tmp_path / "nobody"),
-            "SCENARIO_A_RUN_ID": "run",
+            "SCENARIO_A_RUN_ID": run_id,
             "SCENARIO_A_RUNTIME": "native",
             "SCENARIO_A_PYTHON": str(site.python),
             "SCENARIO_A_MOUNTS": f"{bare.parent}:/sources:ro",
@@ -213,7 +216,7 @@ def run(site, tmp_path):
             check=False,
         )
 
-    start.base, start.evidence = base, tmp_path / "root/runs/run"
+    start.base, start.evidence = base, tmp_path / "root/runs" / run_id
     start.work = tmp_path / "root/xformers-devcontainer-scenario-a"
     start.commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=tree, capture_output=True, text=True, check=True

@@ -2,13 +2,11 @@
 
 import json
 import os
-from pathlib import Path
 
 import pytest
-from ansible.module_utils.provisioner_installers import failure
 
-ROOT = Path(__file__).parents[2]
-MODULE = ROOT / "roles/devcontainer_cli/library/npm_package.py"
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.installers import failure
+
 LOCK = {"packages": {"": {"dependencies": {"@a/tool": "1.2"}}, "node_modules/@a/tool": {"version": "1.2"}}}
 INSTALLS = """#!/bin/sh
 echo "$@" > calls
@@ -34,7 +32,7 @@ def call(run_module, tmp_path):
         program.chmod(0o755)
         given = {"npm": [str(program)], "folder": str(tmp_path / "there"), "name": "@a/tool", "version": "1.2"}
         given |= {"lock": json.dumps(LOCK), **more}
-        return run_module(MODULE, given, cwd=tmp_path, preexec_fn=lambda: os.umask(umask))
+        return run_module("npm_package", given, cwd=tmp_path, preexec_fn=lambda: os.umask(umask))
 
     return run
 

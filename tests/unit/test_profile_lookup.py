@@ -1,11 +1,10 @@
 """What a play knows of a host's profile: the lookup that reads it, and what each runtime wants of a host."""
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
+import ansible_forked
 import pytest
 import yaml
 
@@ -29,13 +28,8 @@ def known(tmp_path):
         (tmp_path / "play.yml").write_text(json.dumps([play]))
         local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
         (tmp_path / "hosts.yml").write_text(json.dumps({"all": {"vars": local, "hosts": hosts}}))
-        done = subprocess.run(
-            [Path(sys.executable).parent / "ansible-playbook", "-i", tmp_path / "hosts.yml", tmp_path / "play.yml"],
-            env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "LC_ALL": "C.UTF-8"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        options = ["-i", tmp_path / "hosts.yml", tmp_path / "play.yml"]
+        done = ansible_forked.run("playbook", *options, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"))
         said = done.stdout + done.stderr
         return said if done.returncode else {n: json.loads((tmp_path / f"{n}.json").read_text()) for n in hosts}
 

@@ -4,8 +4,11 @@ import io
 import json
 import os
 import re
+import shutil
+import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pexpect
@@ -14,7 +17,7 @@ import pytest
 from provisioner import history, inflight
 from provisioner.events import Busy, Failure, Looked, Output, Progress, RecordFound, Silent, Started, Waiting
 from provisioner.fleet import Fleet, Standing
-from provisioner.history import History
+from provisioner.history import History, Left
 from provisioner.live import REFRESH, picture
 from provisioner.progress import Lines, show
 from provisioner.store import Store
@@ -51,24 +54,24 @@ def at(phase, elapsed, inside=0.0, done=None, total=None, *, state="running", ho
 
 def test_a_phase_is_told_when_it_begins_and_not_again_at_once(lines, stream, clock):
     lines.event(at("image_build", 1.0))
-    for second in range(1, 30):
+    for second in range(1, 10):
         clock.now = 1000.0 + second
         lines.event(at("image_build", 1.0 + second, second))
         lines.tick()
-    assert stream.getvalue() == "h1: image_build, 0.0s of 1.0s\n"
+    assert stream.getvalue() == "h1: image_build, 1.0s in all\n"
     lines.event(at("compile", 31.0, 0.0, 0, 13))
-    assert stream.getvalue().splitlines()[1] == "h1: compile 0/13, 0.0s of 31.0s"
+    assert stream.getvalue().splitlines()[1] == "h1: compile 0/13, 31.0s in all"
 
 
-def test_a_long_phase_has_a_line_every_half_minute(lines, stream, clock):
+def test_a_long_phase_has_a_line_every_ten_seconds(lines, stream, clock):
     lines.event(at("compile", 100.0, 5.0, 2, 13))
     for _ in range(12 * 60 * 4):  # twelve minutes of quarter seconds
         clock.now += 0.25
         lines.tick()
     told = stream.getvalue().splitlines()
-    assert len(told) == 1 + 24
+    assert len(told) == 1 + 72
     # Between two looks at the host our own clock carries its elapsed time on.
-    assert told[1] == "h1: compile 2/13, 35.0s of 2m10s"
+    assert told[1] == "h1: compile 2/13 for 15.0s, 1m50s in all"
 
 
 def test_the_rate_is_of_each_host(lines, stream, clock):
@@ -86,7 +89,7 @@ def test_before_the_run_the_play_is_told_and_then_the_task(lines, stream, clock)
     lines.tick()
     assert stream.getvalue().splitlines() == [
         "h1: Prepare the hosts",
-        "h1: Prepare the hosts (three), 31.0s",
+        "h1: Prepare the hosts, 31.0s in all; for 31.0s: three",
     ]
 
 
@@ -180,7 +183,7 @@ def test_a_terminal_shows_a_live_line():
         view.tick()
     shown = terminal.getvalue()
     assert "Prepare [the] hosts" in shown and "[red]task" in shown
-    assert "compile 3/13" in shown and "30.0s of 1m00s" in shown
+    assert "compile 3/13" in shown and "for 30.0s  1m00s in all" in shown
     assert "h2" in shown and "its turn" in shown
     assert "1 running · 1 waiting" in shown
 
@@ -190,7 +193,7 @@ def test_a_terminal_with_other_output_on_it_gets_plain_lines():
     with show(stream=terminal, verbosity=1) as view:
         view.event(at("clean", 1.0))
         view.tick()
-    assert terminal.getvalue() == "h1: clean, 0.0s of 1.0s\n"
+    assert terminal.getvalue() == "h1: clean, 1.0s in all\n"
 
 
 def test_a_program_gets_json_lines(record):
@@ -224,8 +227,8 @@ def test_hosts_are_in_their_order_where_there_is_room(clock):
     fleet.take(Failure("a", "p", "t", unreachable=True, message="no route to host"))
     fleet.take(at("compile", 60.0, 30.0, 3, 13, host="b"))
     assert pictured(fleet) == [
-        "● b  compile 3/13  30.0s of 1m00s",
-        "✗ a  unreachable                   no route to host",
+        "● b  compile 3/13 for 30.0s  1m00s in all",
+        "✗ a  unreachable                           no route to host",
         "1 unreachable · 1 running",
     ]
 
@@ -291,33 +294,160 @@ def test_the_view_follows_the_terminal_s_size():
         terminal.close(force=True)
 
 
+def tmux(*words):
+    server = ("-L", f"test-{os.getpid()}", "-f", "/dev/null")
+    return subprocess.run(["tmux", *server, *words], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.skipif(not shutil.which("tmux"), reason="no tmux")
+@pytest.mark.parametrize("size", [(60, 12), (200, 50), (30, 30)])
+def test_nothing_stale_is_left_when_the_terminal_changes_its_size(tmp_path, size):
+    """In a terminal that breaks the lines anew that are there, as most do."""
+    program = tmp_path / "shows.py"
+    noted = "    view.event(Noted('h2', ('mind it',)))\n    while True"
+    program.write_text(SHOWS.replace("import Started", "import Noted, Started").replace("    while True", noted))
+    path = f"PYTHONPATH={Path(__file__).parents[2]}"
+    tmux("new-session", "-d", "-x", "120", "-y", "40", "env", path, sys.executable, str(program))
+
+    def screen(end):
+        for _ in range(80):
+            time.sleep(0.25)
+            lines = tmux("capture-pane", "-p").rstrip("\n").splitlines()
+            if lines and lines[-1].endswith(end):
+                return lines
+        raise AssertionError("\n".join(lines))
+
+    try:
+        assert screen(" not shown")[0] == "provisioner: h2: mind it"
+        columns, rows = size
+        tmux("resize-window", "-x", str(columns), "-y", str(rows))
+        # On the narrow one the summary is cut.
+        lines = screen(f"{200 - rows + 2} not shown" if columns > 40 else "…")
+        marks = [line[0] for line in lines if not line.startswith("provisioner: ")]
+        assert marks == ["●", *"·" * (rows - 3), "1"], "one drawing, and nothing of that before"
+    finally:
+        tmux("kill-server")
+
+
 def test_of_many_hosts_one_line_tells_how_they_are(stream, clock):
     lines = Lines(stream, Fleet([f"h{number}" for number in range(30)], clock=clock))
     lines.event(at("compile", 60.0))
     clock.now += 31
     lines.tick()
     lines.tick()
-    assert stream.getvalue().splitlines() == ["h1: compile, 0.0s of 1m00s", "1 running · 29 waiting"]
+    assert stream.getvalue().splitlines() == ["h1: compile, 1m00s in all", "1 running · 29 waiting"]
 
 
-def test_what_earlier_runs_took_tells_how_long_it_will_be(clock, keep, state):
+def of_inputs(inputs, phase, *told, host="h1"):
+    """A run whose inputs are these; `told` as at() has it."""
+    return replace(at(phase, *told, host=host), input_hash=inputs)
+
+
+def test_what_earlier_runs_took_tells_how_long_it_will_be(clock, keep, state, record):
     """The phases of the kept record: image_build 170.1, container_up 8.5, clone 2, compile 138, pre_commit 12."""
-    keep(run_id="a", timings={"compile": 100.0, "pre_commit": 10.0})
-    keep(run_id="b", timings={"compile": 140.0, "pre_commit": 12.0})
-    keep(run_id="c", timings={"compile": 1.0}, outcome="failed")
-    keep(run_id="d", host="h2", timings={"compile": 30.0, "attention_test": None})
+    same, other = ({**record["inputs"], "input_hash": inputs} for inputs in ("same", "other"))
+    keep(run_id="a", timings={"compile": 100.0, "pre_commit": 10.0}, inputs=same)
+    keep(run_id="b", timings={"compile": 140.0, "pre_commit": 12.0}, inputs=same)
+    keep(run_id="c", timings={"compile": 1.0}, outcome="failed", inputs=same)
+    keep(run_id="d", host="h2", timings={"compile": 30.0, "attention_test": None}, inputs=same)
+    keep(run_id="e", timings={"compile": 9999.0}, inputs=other)
+    keep(run_id="f", timings={"compile": 9999.0})  # runs of before told no inputs
     past = history.of_store(Store(state))
-    assert past.remaining("h1", "compile", 20.0) == 111.0
-    assert past.remaining("h1", "compile", 500.0) == 11.0
-    assert past.remaining("h1") == 131.0
-    assert past.remaining("h2", "clone", 1.0) == 30.0
-    assert past.remaining("new", "compile", 0.0) == 111.0, "by all hosts' runs"
-    assert History().remaining("h1") is None
+
+    def left(inputs, phase, inside, host="h1"):
+        return past.remaining(of_inputs(inputs, phase, 60.0, host=host), inside)
+
+    assert left("same", "compile", 20.0) == Left(111.0)
+    assert left("same", "compile", 500.0) == Left(11.0)
+    assert left("same", None, 0.0) == Left(131.0)
+    assert left("same", "clone", 1.0, "h2") == Left(30.0)
+    assert left("same", "compile", 0.0, "new") == Left(111.0), "by all hosts' runs of the same inputs"
+    assert left("other", "compile", 0.0) == Left(9999.0)
+    assert left("third", "compile", 0.0) is left("", "compile", 0.0) is None, "other inputs say nothing"
     fleet = Fleet(["h1", "h2"], past, clock)
-    fleet.take(at("compile", 60.0, 20.0))
+    fleet.take(of_inputs("same", "compile", 60.0, 20.0))
     clock.now += 11
-    assert "about 1m40s more" in pictured(fleet)[0]
-    assert pictured(fleet)[-1] == "1 running · 1 waiting · about 1m40s left"
+    assert pictured(fleet)[0] == "● h1  compile for 31.0s  1m11s in all  about 2m left"
+    assert pictured(fleet)[-1] == "1 running · 1 waiting", "nobody knows of the other one"
+    fleet.take(of_inputs("same", "compile", 60.0, 20.0, host="h2"))
+    assert pictured(fleet)[-1] == "2 running · about 2m left"
+
+
+def test_without_history_the_objects_tell_how_long_the_compile_will_be(stream, clock):
+    fleet = Fleet(["h1"], History(), clock)
+    lines = Lines(stream, fleet)
+    for inside, done in ((5.0, 1), (40.0, 2), (60.0, 4)):
+        lines.event(of_inputs("new", "compile", 100.0 + inside, inside, done, 13))
+        clock.now += 10
+        lines.tick()
+    assert stream.getvalue().splitlines() == [
+        "h1: compile 1/13 for 5.0s, 1m45s in all",
+        "h1: compile 1/13 for 15.0s, 1m55s in all",
+        "h1: compile 2/13 for 50.0s, 2m30s in all",
+        "h1: compile 4/13 for 1m10s, 2m50s in all; about 3m left of compile",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "10s"), (44, "40s"), (55, "1m"), (239, "4m"), (3590, "1h"), (4300, "1h10m"), (90000, "25h")],
+)
+def test_an_estimate_is_no_more_exact_than_it_may_be_taken_for(seconds, said):
+    assert str(Left(seconds)) == f"about {said} left"
+
+
+def test_what_the_build_says_is_told_while_nothing_can_be_counted(stream, clock):
+    lines = Lines(stream, Fleet(clock=clock))
+    lines.event(Progress("h1", "r1", "running", "image_build", 9.0, 8.0, said="Step 3/9 : RUN apt-get\x1b[2J install"))
+    clock.now += 10
+    lines.tick()
+    assert stream.getvalue().splitlines()[1] == (
+        "h1: image_build for 18.0s, 19.0s in all; Step 3/9 : RUN apt-get\\x1b[2J install"
+    )
+
+
+def test_of_what_is_mended_it_is_told_which_part_it_is_and_the_task_s_own_time(lines, stream, clock):
+    change = ({"what": "package x", "from": "absent", "to": "1"},)
+    lines.event(Started("h1", "Prepare the hosts", "See what is off"))
+    for role, changes in (("site", ()), ("docker_engine", change), ("devcontainer_cli", change)):
+        lines.event(Looked("h1", role, changes))
+    tasks = {"site": "Trust", "devcontainer_cli": "Begin", "docker_engine": "Install", "": "Look again"}
+    for role, task in tasks.items():
+        clock.now += 4
+        lines.event(Started("h1", "Prepare the hosts", task, role))
+        lines.tick()
+    for _ in range(3):
+        clock.now += 10
+        lines.tick()
+    assert stream.getvalue().splitlines() == [
+        "h1: Prepare the hosts",
+        "h1: devcontainer_cli, 1 of 2, 8.0s in all",
+        "h1: docker_engine, 2 of 2, 12.0s in all",
+        "h1: Prepare the hosts, 26.0s in all; for 10.0s: Look again",
+        "h1: Prepare the hosts, 36.0s in all; for 20.0s: Look again",
+        "h1: Prepare the hosts, 46.0s in all; for 30.0s: Look again",
+    ]
+
+
+@pytest.mark.parametrize("count", [2, 30])
+def test_no_more_than_ten_seconds_pass_without_a_word(stream, clock, count):
+    """Not even before the first host begins, or while others wait for their turn."""
+    lines = Lines(stream, Fleet([f"h{number}" for number in range(count)], clock=clock))
+    for second in range(100):
+        clock.now += 1
+        if second == 33:
+            lines.event(Started("h1", "Look at the hosts", "Look"))
+        before = stream.tell()
+        lines.tick()
+        if second % 10 == 9 and second < 33:
+            assert stream.tell() > before
+    assert len(stream.getvalue().splitlines()) >= 10
+
+
+def test_what_a_look_finds_can_be_left_for_the_end(clock):
+    looked, busy = Looked("h1", "x", (), notes=("old",)), Busy("h1", ("2 pods",))
+    assert [Fleet(clock=clock).news(event) for event in (looked, busy)] != [[], []]
+    assert [Fleet(clock=clock, notes=False).news(event) for event in (looked, busy)] == [[], []]
 
 
 def test_a_host_that_does_not_answer_is_told_once_and_when_it_is_back(lines, stream, clock):
@@ -328,7 +458,7 @@ def test_a_host_that_does_not_answer_is_told_once_and_when_it_is_back(lines, str
     told = stream.getvalue().splitlines()[1:]
     assert told == [
         "h1: no answer for 10.0s; its run goes on, waiting for it to answer",
-        "h1: compile 5/13, 1m00s of 1m30s",
+        "h1: compile 5/13 for 1m00s, 1m30s in all",
     ]
 
 

@@ -6,10 +6,8 @@ import hashlib
 import os
 import threading
 import zipfile
-from pathlib import Path
 
 import pytest
-import python_venv
 
 NAME, VERSION = "a-tool", "1.2"
 LOCK = f"{NAME}=={VERSION} --hash=sha256:{64 * '0'}\n"
@@ -40,7 +38,7 @@ def call(run_module, tmp_path):
     def run(check=False, **more):
         given = {"folder": str(tmp_path / "env"), "name": NAME, "version": VERSION, "lock": LOCK, **more}
         given["_ansible_check_mode"] = check
-        return run_module(Path(python_venv.__file__), given)
+        return run_module("python_venv", given)
 
     return run
 
@@ -100,12 +98,12 @@ def test_a_wheel_with_another_sum_is_refused_and_no_empty_environment_is_left(ru
         archive.writestr("a_tool-1.2.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
     given = {"folder": str(tmp_path / "fresh"), "name": NAME, "version": VERSION, "lock": LOCK}
     offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheel.parent), "PIP_CONFIG_FILE": "/dev/null"}
-    said = run_module(Path(python_venv.__file__), given, env=os.environ | offline)
+    said = run_module("python_venv", given, env=os.environ | offline)
     actual = hashlib.sha256(wheel.read_bytes()).hexdigest()
     assert f"{actual}; that is not its pinned sum, so it was not installed" in said["msg"] and "\n" not in said["msg"]
     assert not (tmp_path / "fresh").exists()
     given["lock"] = LOCK.replace(64 * "0", actual)
-    assert run_module(Path(python_venv.__file__), given, env=os.environ | offline)["changed"]
+    assert run_module("python_venv", given, env=os.environ | offline)["changed"]
 
 
 def test_a_pip_that_is_set_to_install_elsewhere_is_told(call, tmp_path):

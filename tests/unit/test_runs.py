@@ -2,7 +2,6 @@
 
 import base64
 import fcntl
-import importlib.util
 import io
 import json
 import os
@@ -11,21 +10,11 @@ import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
-import ansible.module_utils
 import pytest
 
-# As on a host, where Ansible puts these files beside its own.
-MODULE_UTILS = Path(__file__).parents[2] / "playbooks" / "module_utils"
-if str(MODULE_UTILS) not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(str(MODULE_UTILS))
-
-from ansible.module_utils import provisioner_run_start, provisioner_runs  # noqa: E402
-
-# By its file: there is an action of the same name.
-FILE = MODULE_UTILS.parent / "library" / "scenario_a_run.py"
-spec = importlib.util.spec_from_file_location("module_scenario_a_run", FILE)
-scenario_a_run = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(scenario_a_run)
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import run_start
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import runs as of_host
+from ansible_collections.provisioner.gpu_hosts.plugins.modules import scenario_a_run
 
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 DESCRIBED = {"started_at": "2026-11-23T07:00:00Z", "boot_id": BOOT, "input_hash": "h"}
@@ -34,13 +23,13 @@ UPTIME = float(Path("/proc/uptime").read_text().split()[0])
 
 @pytest.fixture(autouse=True)
 def no_docker(monkeypatch):
-    monkeypatch.setattr(provisioner_runs.shutil, "which", lambda _: None)
+    monkeypatch.setattr(of_host.shutil, "which", lambda _: None)
 
 
 @pytest.fixture
 def runs(tmp_path):
     (tmp_path / "lock").touch()
-    return provisioner_runs.Runs(str(tmp_path))
+    return of_host.Runs(str(tmp_path))
 
 
 @pytest.fixture
@@ -103,6 +92,22 @@ def test_who_holds_the_lock_without_a_run_under_way_is_waited_for_and_then_named
     held(holder)
     with pytest.raises(RuntimeError, match=holder or "something"):
         runs.under_way(patience=0)
+
+
+def test_what_the_build_says_just_now_is_told_where_nothing_can_be_counted(runs, keep, held):
+    folder = keep("mine", *IN_COMPILE[:2])
+    held("mine")
+    assert runs.progress("mine")["said"] == "", "it has no log yet"
+    log = folder / "scenario_a.log"
+    log.write_text(f"{'x' * 10**6}\n2026-11-23T14:21:52.666Z Step 3/9 : RUN pip install {'y' * 300}\n\n", "utf-8")
+    assert runs.progress("mine")["said"] == f"Step 3/9 : RUN pip install {'y' * 300}"[:200]
+    assert runs.progress("mine")["input_hash"] == "h"
+    (folder / "container").mkdir()
+    (folder / "container/pip.log").write_text("  [3/13] nvcc\n")
+    begun = {"event": "begin", "phase": "compile", "uptime": UPTIME - 5}
+    (folder / "container/events.jsonl").write_text(json.dumps(begun) + "\n")
+    told = runs.progress("mine")
+    assert (told["done"], told["total"], told["said"]) == (3, 13, "")
 
 
 def test_a_run_without_an_end_and_without_the_lock_was_cut_short(runs, keep):
@@ -200,7 +205,7 @@ def test_what_the_container_s_user_puts_there_is_read_as_regular_files_and_so_mu
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         assert all(member.isreg() or member.isdir() for member in tar)
     (container / "large").touch()
-    os.truncate(container / "large", provisioner_runs.LARGEST + 1)
+    os.truncate(container / "large", of_host.LARGEST + 1)
     with pytest.raises(OSError, match="more than"):
         runs.packed("r")
 
@@ -230,7 +235,7 @@ def test_a_folder_in_which_others_can_replace_what_root_runs_is_refused(tmp_path
     above.chmod(mode)
     os.chown(above, owner, 0)
     for root in (above / "scenario_a", tmp_path / "link/scenario_a"):
-        assert bool(provisioner_run_start.exposed(root)) == refused
+        assert bool(run_start.exposed(root)) == refused
 
 
 def test_the_folder_with_the_least_room_is_told(tmp_path, monkeypatch):
@@ -238,8 +243,8 @@ def test_the_folder_with_the_least_room_is_told(tmp_path, monkeypatch):
     room = {tmp_path: 30, tmp_path / "small": 10}
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=room[path]))
     paths = [tmp_path, tmp_path / "small/not/yet", tmp_path / "not-yet"]
-    assert provisioner_run_start.too_full(paths, 10) is None
-    assert f" are free at {tmp_path}/small, and" in provisioner_run_start.too_full(paths, 11)
+    assert run_start.too_full(paths, 10) is None
+    assert f" are free at {tmp_path}/small, and" in run_start.too_full(paths, 11)
 
 
 def test_a_lock_that_is_no_file_is_told_and_not_waited_for(runs, tmp_path):

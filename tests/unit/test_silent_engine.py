@@ -6,12 +6,12 @@ import socket
 import threading
 
 import pytest
-from ansible.module_utils import provisioner_docker_engine as docker_engine
-from ansible.module_utils import provisioner_docker_processes as processes
-from ansible.module_utils import provisioner_engine as engines
-from ansible.module_utils import provisioner_packages as packages
-from ansible.module_utils.provisioner_host import Host, RefusalError
-from ansible.module_utils.provisioner_installation import Outcome
+
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import docker_engine, packages
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import docker_processes as processes
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import engine as engines
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host, RefusalError
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.installation import Outcome
 
 ID = "ab" * 32
 SERVICE = "0::/system.slice/docker.service"

@@ -4,12 +4,20 @@ import os
 import subprocess
 
 import pytest
-from ansible.module_utils.provisioner_sources import asking
-from ansible.module_utils.provisioner_sources import image as image_source
-from ansible.module_utils.provisioner_sources import questions as sources
-from ansible.module_utils.provisioner_sources.asking import Asker
-from ansible.module_utils.provisioner_sources.image import Engine, Image, Pull, engine_of, logins_in, named
 from stand_in import Authority, git_server, serving
+
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.sources import asking
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.sources import image as image_source
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.sources import questions as sources
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.sources.asking import Asker
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.sources.image import (
+    Engine,
+    Image,
+    Pull,
+    engine_of,
+    logins_in,
+    named,
+)
 
 GOOD = (200, {}, b"")
 GONE = (404, {}, b"")

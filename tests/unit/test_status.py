@@ -93,6 +93,23 @@ def test_the_document_says_who_did_not_answer(cli, noted, answer, inventory, kee
     assert "h2: unreachable: no route to host" in err
 
 
+def test_of_the_runs_kept_here_the_newest_of_each_host_is_told(cli, keep, answer, inventory):
+    keep(run_id="old", started_at="2026-11-23T10:00:00Z")
+    keep(run_id="new", started_at="2026-11-23T12:00:00Z")
+    keep(run_id="other", started_at="2026-11-23T11:00:00Z", host="h2")
+
+    def told(*options):
+        code, out, err = cli("status", "--offline", *options)
+        assert code == 0 and "3 runs of 2 hosts kept here" in err
+        return [line.split()[-1] for line in out.splitlines()[1:]]
+
+    assert told() == ["new", "other"]
+    assert told("--all") == ["new", "other", "old"]
+    assert told("--last", "1") == ["new"]
+    runs = json.loads(cli("status", "--offline", "--json", "--last", "2")[1])["runs"]
+    assert [run["run_id"] for run in runs] == ["new", "other"]
+
+
 def test_offline_asks_nobody(cli, noted, answer, inventory):
     asked = answer()
     noted.event(at("h1"))

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible.module_utils import provisioner_variables as variables
+
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import variables
 
 ROOT = Path(__file__).parents[2]
 TRICKY = {"http_proxy": 'http://u:p$a`s"s\\word%@proxy:3128', "EMPTY": "", "no_proxy": "a b, 'c' #d"}

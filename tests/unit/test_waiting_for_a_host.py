@@ -1,18 +1,13 @@
 """The action plugin scenario_a_run: a host that does not answer is waited for, and not for ever."""
 
-import importlib.util
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action.normal import ActionModule as NormalAction
 
-FILE = Path(__file__).parents[2] / "playbooks/action_plugins/scenario_a_run.py"
-spec = importlib.util.spec_from_file_location("action_scenario_a_run", FILE)
-plugin = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(plugin)
+from ansible_collections.provisioner.gpu_hosts.plugins.action import scenario_a_run as plugin
 
 PROGRESS = {"run_id": "r1", "phase": "clone", "elapsed": 2.0, "phase_elapsed": 1.0, "done": None, "total": None}
 RUNNING = {"run_id": "r1", "scenario_a_progress": PROGRESS | {"state": "running"}}
@@ -137,3 +132,11 @@ def test_without_patience_it_is_as_ever(ask):
     with pytest.raises(AnsibleConnectionFailure):
         ask(AnsibleConnectionFailure("no route to host"))
     assert ask(LOST) == LOST
+
+
+def test_the_host_is_told_who_cancels_its_run_by_the_controller_alone(ask, monkeypatch):
+    given = {}
+    monkeypatch.setattr(plugin.person, "at_this_machine", lambda: "alice@desk")
+    monkeypatch.setattr(Told, "run", lambda action, *_: given.update(action._task.args) or dict(action.answer))
+    ask({"run_id": None, "scenario_a_cancelled": {"run_id": None, "state": "none"}}, state="cancelled", by="bob@lab")
+    assert given["by"] == "alice@desk"

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Print what is installed here, for the evidence: JSON, one object.
 
     environment_facts.py --before    only what there is of xformers
@@ -126,8 +125,8 @@ def ownership(paths: set[str]) -> tuple[dict[str, str], set[str]]:
     was diverted from holds something else.
     """
     said_of = [line.rpartition(": ") for line in said("dpkg-query", "--search", *sorted(paths)).splitlines()]
-    owners = {path: owner for owner, _, path in said_of if path in paths and PACKAGE.fullmatch(owner)}
-    diverted = {path for what, _, path in said_of if path in paths and "diversion" in what.split()}
+    owners = {path: owner for owner, _unused, path in said_of if path in paths and PACKAGE.fullmatch(owner)}
+    diverted = {path for what, _unused, path in said_of if path in paths and "diversion" in what.split()}
     # A line is nine letters, of which 5 is the sum, then the kind of file and its path.
     verified = said("dpkg", "--verify", *sorted(set(owners.values()))).splitlines() if owners else []
     return owners, diverted | {line.rpartition(" ")[2] for line in verified if line[2:3] == "5"}

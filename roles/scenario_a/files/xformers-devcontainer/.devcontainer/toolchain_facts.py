@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Print whose each program is that compiles or installs, for the evidence: JSON, one object.
 
 `tools` are the compilers, what these call, ninja, Python and pip: where each is, its sum, and the package or the wheel

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Print what is in an image, for the evidence: JSON, one object.
 
     base_files.py IMAGE [LABEL]
@@ -105,7 +104,7 @@ class Files:
     def real(self, path: str) -> str:
         """Return where a path leads, through the links of its folders: /bin is /usr/bin."""
         path = posixpath.normpath(path.lstrip("/"))
-        for _ in range(40):
+        for _unused in range(40):
             parts = path.split("/")
             folders = ("/".join(parts[:end]) for end in range(1, len(parts)))
             link = next((folder for folder in folders if folder in self.links), None)
@@ -126,7 +125,7 @@ def packages(files: Files) -> tuple[set[str], list[str], int]:
     for name, text in lists.items():
         package = posixpath.basename(name)[: -len(".list")].partition(":")[0]
         sums = files.texts.get(f"{name[: -len('.list')]}.md5sums", "").splitlines()
-        wanted = {files.real(path): sum_ for sum_, _, path in (line.partition("  ") for line in sums)}
+        wanted = {files.real(path): sum_ for sum_, _unused, path in (line.partition("  ") for line in sums)}
         for path in map(files.real, text.splitlines()):
             place, by = diverted.get(path, (path, package))
             place = path if by == package else place

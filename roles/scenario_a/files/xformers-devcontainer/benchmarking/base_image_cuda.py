@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Say in one line that the base image's nvcc cannot build for an architecture that is asked for, and exit with 1.
 
     base_image_cuda.py FILE ARCH_LIST

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Print what the compile left in the clone, as this host reads it from outside: JSON, one object.
 
     built_facts.py CLONE CONTAINER_EVIDENCE
@@ -58,7 +57,7 @@ def sections(elf: bytes) -> Iterator[tuple[str, bytes, int]]:
     size, count, names_at = struct.unpack_from("<HHH", elf, 0x3A)
     headers = [SECTION.unpack_from(elf, offset + size * number) for number in range(count)]
     names = elf[headers[names_at][4] : headers[names_at][4] + headers[names_at][5]]
-    for name, kind, _, _, at, length, link, *_ in headers:
+    for name, kind, _unused, _unused, at, length, link, *_unused in headers:
         nothing = kind == 8  # NOBITS takes no room in the file
         yield text(names, name), b"" if nothing else elf[at : at + length], link
 
@@ -74,13 +73,15 @@ def gpu_code(fat: bytes) -> dict[str, dict[str, int]]:
     pieces = 0
     at = fat.find(struct.pack("<I", FAT))
     while 0 <= at < len(fat) - FAT_HEADER.size:
-        magic, _, header, length = FAT_HEADER.unpack_from(fat, at)
+        magic, _unused, header, length = FAT_HEADER.unpack_from(fat, at)
         if magic != FAT:
             at = fat.find(struct.pack("<I", FAT), at + 4)
             continue
         at, end = at + header, min(at + header + length, len(fat) - FAT_ENTRY.size)
         while at < end:
-            kind, _, header, length, _, _, _, _, architecture = FAT_ENTRY.unpack_from(fat, at)
+            kind, _unused, header, length, _unused, _unused, _unused, _unused, architecture = FAT_ENTRY.unpack_from(
+                fat, at
+            )
             of = found.setdefault(f"sm_{architecture}", {"elf": 0, "ptx": 0, "bytes": 0})
             pieces += 1
             if header < FAT_ENTRY.size or pieces > MOST_PIECES:
@@ -99,10 +100,10 @@ def extension(path: Path, clone: Path) -> dict:
     facts = {"path": str(path.relative_to(clone)), "size": len(elf), "sha256": hashlib.sha256(elf).hexdigest()}
     try:
         found = list(sections(elf))
-        of = {name: data for name, data, _ in found}
+        of = {name: data for name, data, _unused in found}
         symbols, strings = next(((data, found[link][1]) for name, data, link in found if name == ".symtab"), (b"", b""))
         whole = symbols[: len(symbols) // SYMBOL.size * SYMBOL.size]
-        names = {text(strings, name) for name, info, *_ in SYMBOL.iter_unpack(whole) if info & 15 == FILE_SYMBOL}
+        names = {text(strings, name) for name, info, *_unused in SYMBOL.iter_unpack(whole) if info & 15 == FILE_SYMBOL}
         return facts | {
             "sections": {name: len(of.get(name, b"")) for name in (".text", ".nv_fatbin")},
             "gpu_code": gpu_code(of.get(".nv_fatbin", b"")),

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Say in one line that a container does not get the host's GPUs, or cannot use them, and exit with 1.
 
     container_gpus.py SAID HOST IMAGE

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Print what has been computed on this host so far, as the kernel counts it: JSON, one object.
 
     cpu_used.py [PID]
@@ -34,7 +33,7 @@ def group(pid: str) -> float | None:
     except OSError:
         return None
     # Version 2 has one line `0::/path`; of version 1 it is the line of the controller cpuacct.
-    for _, controllers, path in (line.split(":", 2) for line in lines):
+    for _unused, controllers, path in (line.split(":", 2) for line in lines):
         folder = path.lstrip("/")
         if "cpuacct" in controllers.split(","):
             seconds = number(GROUPS / "cpuacct" / folder / "cpuacct.usage", 10**9)

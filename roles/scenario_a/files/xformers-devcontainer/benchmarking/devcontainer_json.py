@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Make Scenario A's devcontainer.json from a base one: every shortcut out, the rest kept.
 
     devcontainer_json.py BASE --check
@@ -82,6 +81,10 @@ def transform(config: dict, *, gpus: bool, env: dict[str, str], mounts: list[str
     return result, out
 
 
+def _is_port(value: object) -> bool:
+    return isinstance(value, (int, str)) and not isinstance(value, bool)
+
+
 # What a part may be, in words and as a test.
 TYPES = {
     "any": ("anything", lambda _: True),
@@ -96,10 +99,6 @@ TYPES = {
     "ports": ("a list of ports", lambda value: isinstance(value, list) and all(_is_port(one) for one in value)),
     "port or ports": ("a port or a list", lambda value: isinstance(value, list) or _is_port(value)),
 }
-
-
-def _is_port(value: object) -> bool:
-    return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
 def _known(given: dict, table: str, where: str, out: list[str]) -> dict:

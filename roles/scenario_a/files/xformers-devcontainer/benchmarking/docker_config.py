@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Make a Docker client's configuration that gives containers and builds the proxies of this environment.
 
     docker_config.py FOLDER    makes FOLDER, for DOCKER_CONFIG; the rest is as the user's own configuration has it

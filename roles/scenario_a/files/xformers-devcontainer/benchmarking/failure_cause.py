@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Say in one line why a run failed, and what mends it, where that shows; print nothing where it does not.
 
     failure_cause.py EVIDENCE --runtime NAME --exit-code N [--max-jobs N] [--oom-kills-before N] [--engine-lost]
@@ -28,6 +27,8 @@ import failure_log
 TAIL_BYTES = 8 * 1024**2
 """So much of the end of each log is read: compilers say much after one of them was killed."""
 LOG, COMPILE_LOG = "scenario_a.log", "container/pip.log"
+LONGEST_NAME = 200
+"""Characters of who cancelled a run."""
 LITTLE = 16 * 1024**2
 """A file system with fewer bytes free than this is full: programs give up before the last block."""
 
@@ -58,6 +59,8 @@ class Seen:
     engine_answers: bool
     full: tuple[str, ...]
     """What has no room: one phrase for each file system."""
+    cancelled_by: str | None = None
+    """Who cancelled the run; empty where that is not known, None where nobody did."""
 
 
 def cause(seen: Seen) -> str | None:
@@ -78,6 +81,8 @@ def stopped(seen: Seen) -> str | None:
     number = seen.exit_code - 128
     if number not in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         return None
+    if seen.cancelled_by is not None:
+        return f"{f'cancelled by a person: {seen.cancelled_by}'.rstrip(': ')}; run again, which measures anew"
     if output("systemctl", "is-system-running") == "stopping":
         return "the host was shut down or restarted; run again, which cleans up and measures anew"
     return f"the run was stopped on its host by {signal.Signals(number).name}; run again, which measures anew"
@@ -153,7 +158,16 @@ def look(evidence: Path, options: argparse.Namespace) -> Seen:
         engine_lost=options.engine_lost,
         engine_answers=bool(engine) or not needs_engine,
         full=tuple(dict.fromkeys(filter(None, map(full, folders)))),
+        cancelled_by=cancelled_by(evidence),
     )
+
+
+def cancelled_by(evidence: Path) -> str | None:
+    """Return who cancelled the run, by the note that is laid beside its evidence before it is told to end."""
+    note = evidence.with_name(f"{evidence.name}.cancelled")
+    if not note.exists():
+        return None
+    return "".join(char if char.isprintable() else "?" for char in tail(note).strip()[:LONGEST_NAME])
 
 
 def index_answer(phase: str) -> str:

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Print how many cores the compile may use, and how many KiB of memory are free for it: of the machine, and within
 every limit that the compile will be under.
 
@@ -61,7 +60,7 @@ class Group:
         found = []
         for folder in self.chain("cpu"):
             if self.unified:
-                quota, _, period = text(folder / "cpu.max").partition(" ")
+                quota, _unused, period = text(folder / "cpu.max").partition(" ")
             else:
                 quota, period = text(folder / "cpu.cfs_quota_us"), text(folder / "cpu.cfs_period_us")
             if quota.isdigit() and period.isdigit() and int(period):

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Print what this machine is, as the record's `machine`: JSON, sizes in bytes, unknown is null.
 
 Standard library only: it runs on the benchmarked host, beside scenario_a.sh.
@@ -81,21 +80,21 @@ def gpus() -> list[dict]:
     asked = dict(GPU_FIGURES)
     listing = None
     while asked and listing is None:
-        query = "--query-gpu=" + ",".join(name for name, _ in asked.values())
+        query = "--query-gpu=" + ",".join(name for name, _unused in asked.values())
         listing = output("nvidia-smi", query, "--format=csv,noheader,nounits")
         if listing is None:
             # One name that it does not know makes it refuse them all; it says which.
             unknown = field(
                 said("nvidia-smi", query, "--format=csv,noheader,nounits"), r'Field "([^"]+)" is not a valid'
             )
-            key = next((key for key, (name, _) in asked.items() if name == unknown), None)
+            key = next((key for key, (name, _unused) in asked.items() if name == unknown), None)
             if key is None:
                 return []
             del asked[key]
     cards = []
     for line in (listing or "").splitlines():
         values = zip(asked.items(), line.split(","))  # noqa: B905 (Python 3.9)
-        known = {key: figure(text.strip(), convert) for (key, (_, convert)), text in values}
+        known = {key: figure(text.strip(), convert) for (key, (_unused, convert)), text in values}
         cards.append({key: known.get(key) for key in GPU_FIGURES})
     return cards
 

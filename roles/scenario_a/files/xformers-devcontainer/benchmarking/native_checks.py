@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """What a host lacks to compile xformers without a container, as JSON: one finding for each check.
 
     PYTHON native_checks.py [--output FILE] [ARCH_LIST]

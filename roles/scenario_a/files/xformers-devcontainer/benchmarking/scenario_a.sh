@@ -228,7 +228,7 @@ scripts_after() { (cd "$work" && sh -c "$scripts_sums"); }
 exec 9>>"$root/lock"
 chmod 0600 "$root/lock" # who can open it can hold it
 if ! flock --wait 10 9; then
-  echo "scenario_a.sh: another run is under way in $root: $(cat "$root/lock"); wait for it" >&2
+  echo "scenario_a.sh: another run is under way in $root: $(cat "$root/lock"); wait for it, or stop it by \`provisioner cancel\`" >&2
   exit 75 # EX_TEMPFAIL
 fi
 if [ "${1-}" = --clean ]; then
@@ -324,7 +324,7 @@ close_log() {
 }
 
 finish() {
-  local code=$? outcome=ok failed_in cause='' lost=()
+  local code=$? outcome=ok how failed_in cause='' lost=()
   trap - EXIT
   trap '' INT TERM HUP PIPE # once is enough: what is left takes seconds
   set +e
@@ -335,9 +335,14 @@ finish() {
     *) outcome=failed; event fail "${phase:-run}"; event fail run ;;
   esac
   take_back
-  # What ran within `devcontainer up` says more than that did.
-  failed_in=$(sed -n 's/^{"event":"fail","phase":"\([a-z_]*\)".*/\1/p' "$evidence/container/events.jsonl" 2>/dev/null | tail -n 1)
-  failed_in=${failed_in:-$phase}
+  # What ran within `devcontainer up` says more than that did; where it was cut off, it is said here in its place.
+  read -r how failed_in < <(sed -nE 's/^\{"event":"([a-z]+)","phase":"(clone|compile|pre_commit)".*/\1 \2/p' \
+    "$evidence/container/events.jsonl" 2>/dev/null | tail -n 1)
+  case $outcome:$how in
+    *:fail) ;;
+    failed:begin | interrupted:begin) event fail "$failed_in" ;;
+    *) failed_in=$phase ;;
+  esac
   printf '\n=== evidence ===\n'
   if runtime_lost; then lost=(--engine-lost); fi
   unwatch

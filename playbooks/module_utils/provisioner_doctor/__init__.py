@@ -1,4 +1,0 @@
-"""What `doctor` asks a host. A folder of its own, as provisioner_sources: what lies beside it travels with every look.
-
-`checks` has the questions and answers for action host_checks, `gpu_health` those about NVIDIA's GPUs.
-"""

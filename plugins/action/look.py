@@ -1,0 +1,50 @@
+"""Action `look`: what is not as it is wanted on a host, for several roles in one round trip. See docs/look.md."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+
+from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.host_program import AskingAction, code, stream
+from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.package import answers, asking
+from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.same_for_hosts import shipped
+
+
+class ActionModule(AskingAction):
+    """Looks at one host."""
+
+    _VALID_ARGS = frozenset({"roles", "busy", "log", "fact", "run"})
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Give the probes' answers; fails with what a probe refuses."""
+        result = super().run(tmp, task_vars)
+        variables, given = task_vars or {}, self._task.args
+        roles = self.listed_roles(variables)
+        if roles is None:
+            raise AnsibleActionFail("look needs roles, a list of their names or the name of a variable that has it")
+        options = {
+            name: str(given.get(of) or "") for name, of in (("when_busy", "busy"), ("log", "log"), ("fact", "fact"))
+        }
+        of = {"run": given["run"]} if given.get("run") else {}
+        question = self.question(variables, roles, of, program="look", **options)
+        with asking(self._connection.transport):
+            if self._connection.has_pipelining:
+                answer = self.answer_of_host(stream(code(), question), variables)
+            else:
+                answer = self._ask_by_module(question, variables)
+            answer = answers.look(answer)
+        return {**result, "changed": False, **answer}
+
+    def _ask_by_module(self, question: str, variables: dict[str, Any]) -> Any:
+        """Have the module of this name look, and give its answer."""
+        given = json.loads(question)
+        arguments = {"roles": list(given["wanted"]), "wanted": given["wanted"], "busy": given["when_busy"] or None}
+        arguments |= {name: given.get(name) or None for name in ("log", "fact", "run")}
+        return self._execute_module("provisioner.gpu_hosts.look", arguments, task_vars=variables)
+
+
+# Ansible loads this plugin before it forks a worker for each host: all of them have these from here.
+code()
+shipped()

@@ -1,0 +1,289 @@
+"""What is off about a host's Docker engine, and how it is kept running."""
+
+from __future__ import annotations
+
+import grp
+import hashlib
+import os
+import pwd
+import re
+from pathlib import Path
+
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import docker_daemon as daemon
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import docker_processes as processes
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import docker_refusals as refusals
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import engine as engines
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.engine import SERVICE, SOCKET_UNIT
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.files import content, obstacle
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host, RefusalError, change, refuse_if
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.packages import look as look_at_packages
+
+# What docker.service may need, by which package it is of.
+COMPANIONS = ("containerd.service", SOCKET_UNIT)
+
+# The kernel tells a start in whole seconds: a CA bundle written less than this after it may as well be older.
+CLOCK_GRAIN_SECONDS = 2
+
+
+def look(host: Host, wanted: dict) -> dict:
+    """`wanted` is docker_engine_wanted; an engine that is the site's and no run's is refused. Beside `changes`:
+
+    - `answers`: an engine answers, on the socket or `elsewhere`; `version` is its version
+    - `dockerd`: path of the dockerd that could be started; '' without it
+    - `install`: there is something to install; `packages`: those that are missing
+    - `users`: those to put into the engine's group
+    - `keeper`: what keeps it running: systemd, detached (started through the pid file), or other
+    - `containers`: how many run; `restart`: it is to be started anew, and no container is in the way
+    - `leftovers`: pid files that a killed engine has left
+    - `unread`: systemd has not read the unit's files as they are now
+    - `companions`: units that docker.service needs and that are masked, of a service not active, of a socket silent
+    - `run`: something of how it is kept running is to be mended
+    - `settings`: files with its settings are off: `variables`, those with its environment, or `hollow`: daemon.json is
+      empty, with which dockerd before 23.0 does not start
+    """
+    if not wanted["packages"]:
+        raise RefusalError(f"docker_engine_source is {wanted['source']!r}; set it to distribution or docker")
+    host.units(SERVICE, *COMPANIONS)
+    engine = engines.of(host)
+    # No engine would start again with one that is broken, whoever wants that: told before anything is changed.
+    settings = daemon.settings(host, wanted["daemon_json"])
+    unit = host.unit(SERVICE)
+    pid, keeper = _kept(unit, wanted["pid_file"])
+    dockerd = host.which("dockerd")
+    if not engine.answers:
+        refusals.check_silent(host, engine, wanted, settings.values, keeper)
+    packages = _packages(host, wanted, there=bool(engine.answers or dockerd))
+    if engine.answers:
+        refusals.check_answering(engine, wanted["oldest"], client=bool(engine.client or packages))
+    install = look_at_packages(host, packages, "", wanted["repositories"], wanted["instead"])
+    users = _to_join(wanted, install)
+    members = [change(f"user {user}", "not in group " + wanted["group"], "in it") for user in users]
+    hollow = _is_hollow(host, wanted["daemon_json"], settings.text, engine.version)
+    emptied = [change(wanted["daemon_json"], "empty", "{}")] * hollow
+    starting = unit.get("ActiveState") == "activating"
+    hangs = bool(not engine.answers and pid and not starting)
+    running: list[dict[str, str]] = []
+    leftovers: list[str] = []
+    if not engine.answers:
+        before = "starts" if starting else "does not answer" if dockerd else "absent"
+        running.append(change("the Docker engine", before, "restarted, with its socket" if hangs else "answers"))
+        leftovers = _leftovers(wanted["pid_files"])
+        running += [change(path, "left by a killed engine", "absent") for path in leftovers]
+    # An engine that neither systemd's docker.service nor the pid file keeps is left alone.
+    variables: list[dict[str, str]] = []
+    companions: list[str] = []
+    unread = _is_unread(unit, wanted["drop_in"])
+    if keeper in ("systemd", "detached") or not engine.answers:
+        variables = _variable_changes(host, wanted)
+    if host.systemd and (keeper == "systemd" or not engine.answers):
+        running += _unit_changes(unit, engine.answers, unread=unread)
+        needed = _companion_changes(host, unit, engine.answers)
+        companions = [off["what"] for off in needed]
+        running += needed
+        if hangs and SOCKET_UNIT in _needed(unit) and SOCKET_UNIT not in companions:
+            companions.append(SOCKET_UNIT)  # its file may be gone, which only it makes
+    stale = bool(engine.answers and pid) and _is_stale(host, pid, wanted)
+    busy = bool(stale or SOCKET_UNIT in companions) and engines.business(engine)
+    notes = _notes(wanted["daemon_json"], settings.values, answers=engine.answers)
+    if stale and busy:
+        notes.append(
+            "the engine has not got the site's present CA bundle or proxies yet, since it is not restarted under "
+            f"{busy}; restart it when that may be"
+        )
+    elif stale:
+        running.append(change("the Docker engine", "runs with old settings", "restarted with the site's"))
+    restart = hangs or (not busy and (stale or SOCKET_UNIT in companions))
+    if restart or not engine.answers:
+        refusals.check_start(host, wanted, settings.values)
+    return {
+        "changes": emptied + variables + install + members + running,
+        "notes": notes,
+        "answers": engine.answers,
+        "elsewhere": engine.elsewhere,
+        "version": engine.version,
+        "dockerd": dockerd,
+        "install": bool(install),
+        "packages": packages,
+        "users": users,
+        "keeper": keeper,
+        "containers": len(engine.containers),
+        "systemd": host.systemd,
+        "run": bool(running),
+        "settings": bool(emptied + variables),
+        "variables": bool(variables),
+        "hollow": hollow,
+        "leftovers": leftovers,
+        "companions": companions,
+        "unread": unread,
+        "restart": restart,
+    }
+
+
+def _notes(path: str, settings: dict, *, answers: bool) -> list[str]:
+    """What of a site's own settings, or of a start beside what else it has, a person should know."""
+    notes = []
+    if settings.get("userns-remap"):
+        notes.append(
+            f"userns-remap is set in {path}, with which a container cannot write what root lays down for a run; use "
+            "the runtime native there, or take it out when the engine's containers may stop"
+        )
+    if settings.get("iptables") is False:
+        notes.append(
+            f"iptables is false in {path}: a container reaches a network only where the site's own rules have it"
+        )
+    bridges = sorted(one.parent.name for one in Path("/sys/class/net").glob("*/bridge"))
+    others = [name for name in bridges if not re.fullmatch(r"docker\w*|br-[0-9a-f]{12}", name)]
+    if others and not answers and settings.get("iptables") is not False:
+        notes.append(
+            f"the engine's start may have the firewall drop what the host forwards (FORWARD), and there is a bridge of "
+            f"the site's, {others[0]}; let its traffic through in the chain DOCKER-USER"
+        )
+    return notes
+
+
+def _is_hollow(host: Host, path: str, text: str, version: str) -> bool:
+    """Whether daemon.json is there and empty, and its engine is or may be one that does not start with that."""
+    if text.strip() or not Path(path).is_file() or daemon.major(version) >= 23:
+        return False
+    return bool(version) or daemon.complaint(host, path) != ""
+
+
+def _packages(host: Host, wanted: dict, *, there: bool) -> list[str]:
+    """The packages that are missing; none where the engine that is there came from elsewhere."""
+    names = host.pick(wanted["packages"])
+    if names and (not there or names[0] in host.packages):
+        return [name for name in names if name not in host.packages]
+    if not there:
+        elsewhere = "" if wanted["repositories"] else "set docker_engine_source to docker, or "
+        raise RefusalError(
+            f"no engine is known for {host.os_id}; {elsewhere}install Docker there by hand, and run this again"
+        )
+    return []
+
+
+def _to_join(wanted: dict, install: list[dict[str, str]]) -> list[str]:
+    """The users that are not in the engine's group yet. RefusalError where there is none, and no package makes it."""
+    group = wanted["group"]
+    users = [user for user in wanted["users"] if not _is_member(user, group)]
+    try:
+        grp.getgrnam(group)
+    except KeyError:
+        if users and not install:
+            raise RefusalError(
+                f"there is no group {group} on the host; make it ('groupadd --system {group}') and have the engine's "
+                "socket in it, or take its users out of docker_engine_users, and run this again"
+            ) from None
+    return users
+
+
+def _is_member(user: str, group: str) -> bool:
+    """Whether `user` is in `group`, which may not be there yet."""
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        raise RefusalError(
+            f"there is no user {user} on the host; make it, or take it out of docker_engine_users"
+        ) from None
+    try:
+        found = grp.getgrnam(group)
+    except KeyError:
+        return False
+    return user in found.gr_mem or entry.pw_gid == found.gr_gid
+
+
+def _is_unread(unit: dict, drop_in: str) -> bool:
+    """Whether systemd has not read the unit's files as they are.
+
+    By its own answer, and by the drop-ins that it knows: one in a folder that is new it does not see by itself.
+    """
+    if unit.get("NeedDaemonReload") == "yes":
+        return True
+    known = drop_in in unit.get("DropInPaths", "").split()
+    return unit.get("LoadState") == "loaded" and known != os.path.lexists(drop_in)
+
+
+def _unit_changes(unit: dict, answers: bool, *, unread: bool) -> list[dict[str, str]]:
+    """What is off about how systemd starts it; of one that is still to be installed only that it is absent.
+
+    One that the site starts in another way is static, linked or generated, and stays so.
+    """
+    state, found = unit.get("UnitFileState", ""), []
+    if state in ("disabled", "masked", "masked-runtime", "enabled-runtime") or (answers and not state):
+        found.append(change(SERVICE, state or "unknown", "enabled"))
+    if unread:
+        found.append(change(f"{SERVICE}: files", "not read by systemd", "read"))
+    return found
+
+
+def _needed(unit: dict) -> set[str]:
+    return {name for kind in ("Requires", "Wants", "BindsTo") for name in unit.get(kind, "").split()}
+
+
+def _companion_changes(host: Host, unit: dict, answers: bool) -> list[dict[str, str]]:
+    """What is off about the units that it needs. Of a dockerd that answers nobody sees that it has no containerd."""
+    needed = _needed(unit)
+    found = []
+    for name in COMPANIONS:
+        state = host.unit(name)
+        if name not in needed:
+            continue
+        if state.get("LoadState") == "masked":
+            found.append(change(name, "masked", "not masked"))
+        elif answers and name.endswith(".service") and state.get("ActiveState") != "active":
+            found.append(change(name, state.get("ActiveState", "unknown"), "active"))
+    return found
+
+
+def _variable_changes(host: Host, wanted: dict) -> list[dict[str, str]]:
+    """What is off about the file with dockerd's environment, and about what has systemd read it."""
+    files = {wanted["environment_path"]: ("0600", wanted["environment_sha256"])}
+    if host.systemd:
+        files[wanted["drop_in"]] = ("0644", wanted["drop_in_sha256"])
+    if not wanted["environment"]:
+        return [change(path, "present", "absent") for path in files if os.path.lexists(path)]
+    found = []
+    for path, (mode, sha256) in files.items():
+        found += host.file_changes(str(Path(path).parent), mode="0755", kind="directory")
+        found += host.file_changes(path, mode=mode, sha256=sha256)
+    return found
+
+
+def _kept(unit: dict, pid_file: str) -> tuple[int, str]:
+    """Pid of dockerd, 0 where neither systemd nor the pid file has it, and what keeps it running."""
+    service, detached = int(unit.get("MainPID") or 0), _pid_in(pid_file, "dockerd")
+    return (service, "systemd") if service else (detached, "detached" if detached else "other")
+
+
+def _leftovers(files: dict[str, str]) -> list[str]:
+    """Of the pid files, each with the name of its process, those whose process is gone."""
+    there = {path: name for path, name in files.items() if os.path.lexists(path)}
+    for path in there:
+        refuse_if(obstacle(path, "file"))
+    return [path for path, name in there.items() if not _pid_in(path, name)]
+
+
+def _pid_in(pid_file: str, name: str) -> int:
+    """Pid of the process `name` that `pid_file` names, 0 where there is none."""
+    try:
+        pid = int(content(pid_file).decode())
+        return pid if Path(f"/proc/{pid}/comm").read_text().strip() == name else 0
+    except (OSError, ValueError):
+        return 0
+
+
+def _is_stale(host: Host, pid: int, wanted: dict) -> bool:
+    """Whether process `pid` lacks a variable, or started before its CA bundle was written or will be.
+
+    Values are told as their sums: a proxy's URL may hold a password.
+    """
+    pairs = (entry.partition("=") for entry in host.read(f"/proc/{pid}/environ").split("\0"))
+    has = {name: value for name, _unused, value in pairs if name in wanted["environment"]}
+    if {name: hashlib.sha256(value.encode()).hexdigest() for name, value in has.items()} != wanted["environment"]:
+        return True
+    if "SSL_CERT_FILE" not in has:
+        return False
+    bundle = Path(has["SSL_CERT_FILE"])
+    brought = wanted["site_ca_sha256"] if str(bundle) == wanted["site_ca_path"] else ""
+    if brought and host.sha256(bundle) != brought:
+        return True  # role site is about to bring another
+    return bundle.is_file() and bundle.stat().st_mtime > processes.started_at(pid) + CLOCK_GRAIN_SECONDS

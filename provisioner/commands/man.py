@@ -1,0 +1,15 @@
+"""`provisioner man`: prints the manual page."""
+
+from argparse import Namespace
+
+from provisioner import manual
+from provisioner.cli import TABLE
+from provisioner.errors import Exit
+
+__all__ = ["main"]
+
+
+def main(_options: Namespace) -> int:
+    """Print the page, for `man -l -`."""
+    print(manual.page(TABLE), end="")
+    return Exit.DONE
