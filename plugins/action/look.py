@@ -40,8 +40,9 @@ class ActionModule(AskingAction):
     def _ask_by_module(self, question: str, variables: dict[str, Any]) -> Any:
         """Have the module of this name look, and give its answer."""
         given = json.loads(question)
-        arguments = {"roles": list(given["wanted"]), "wanted": given["wanted"], "busy": given["when_busy"] or None}
-        arguments |= {name: given.get(name) or None for name in ("log", "fact", "run")}
+        arguments = {"roles": list(given["wanted"]), "wanted": given["wanted"], "busy": given["when_busy"]}
+        arguments |= {name: given.get(name) for name in ("log", "fact", "run")}
+        arguments = {name: value for name, value in arguments.items() if value or name == "wanted"}
         return self._execute_module("provisioner.gpu_hosts.look", arguments, task_vars=variables)
 
 

@@ -326,6 +326,7 @@ def test_where_a_connection_takes_no_input_the_modules_ask_the_same(look, tmp_pa
     said = look(variables, {"deaf": hosts["deaf"]}, action="host_checks", more=more)
     assert "no /nonexistent on PATH; install Python" in said and "host_findings" not in said
     looked = look({"site_wanted": NOWHERE, "a_run": RUN}, hosts, more={"run": "a_run"})
+    assert isinstance(looked, dict), looked[-3000:]
     for name in ("looks", "scenario_a_planned", "off"):
         assert looked["deaf"][name] == looked["local"][name]
 
