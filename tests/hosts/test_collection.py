@@ -175,7 +175,7 @@ def test_a_stranger_looks_through_a_connection_that_takes_no_input(stranger):
     )
     play = {"hosts": "localhost", "gather_facts": False, "roles": [{"role": f"{NAME}.site", "tags": "never"}]}
     looks = [{"name": each, f"{NAME}.look": {"roles": ["site"]}, "register": each} for each in ("sent", "module")]
-    looks[1]["vars"] = {"ansible_connection": "deaf"}
+    looks[1]["vars"] = {"ansible_connection": "deaf", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
     same = {"ansible.builtin.assert": {"that": ["sent.looks == module.looks"]}}
     path = stranger.folder / "deaf.yml"
     path.write_text(yaml.safe_dump([play | {"tasks": [*looks, same]}]))
