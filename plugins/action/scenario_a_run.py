@@ -78,7 +78,8 @@ class ActionModule(NormalAction):
         noted = None
         if state == "cancelled" and person:
             arguments["by"] = person.at_this_machine()
-        if state == "started" and run_id and arguments.get("state_dir") and not self._task.check_mode:
+        noting = challenge is not None and state == "started" and not self._task.check_mode
+        if noting and run_id and arguments.get("state_dir"):
             noted = Path(arguments["state_dir"]).expanduser(), str((task_vars or {})["inventory_hostname"]), run_id
             try:
                 arguments["challenge"] = challenge.choose(*noted)

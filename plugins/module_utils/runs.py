@@ -22,8 +22,8 @@ from contextlib import suppress
 from pathlib import Path
 
 NINJA_STEP = re.compile(r"^\s*\[(\d+)/(\d+)\]", re.MULTILINE)
-STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z ")
-"""What scenario_a.sh puts before each line of its log."""
+STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z (?:\[[-\d:.TZ]+\] )?")
+"""What scenario_a.sh puts before each line of its log, and the Dev Container CLI before some of its own."""
 LONGEST_SAID = 200
 MOST_BYTES = 262144
 """So much is read of a file: of pip's log, where ninja's last step is looked for, its end."""

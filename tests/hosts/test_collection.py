@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 import short
-import yaml
 
 ROOT = Path(__file__).parents[2]
 NAME = "provisioner.gpu_hosts"
@@ -162,22 +161,3 @@ def test_what_takes_the_package_says_so_before_anything_starts(stranger, host):
         said = done.stdout + done.stderr
         assert done.returncode != 0 and "has no package provisioner: install provisioner there" in said, said
         assert len(re.findall(r"^(?:changed|ok): ", said, re.MULTILINE)) <= 2, said
-
-
-def test_a_stranger_looks_through_a_connection_that_takes_no_input(stranger):
-    """The ordinary module has the same answer as the action that sends the probes by themselves."""
-    plugins = stranger.folder / "connection_plugins"
-    plugins.mkdir()
-    (plugins / "deaf.py").write_text(
-        "from ansible.plugins.connection.local import Connection as Local\n\n\n"
-        "DOCUMENTATION = 'name: deaf\\nshort_description: local, without input\\noptions: {}'\n\n\n"
-        "class Connection(Local):\n    transport = 'deaf'\n    has_pipelining = False\n"
-    )
-    play = {"hosts": "localhost", "gather_facts": False, "roles": [{"role": f"{NAME}.site", "tags": "never"}]}
-    looks = [{"name": each, f"{NAME}.look": {"roles": ["site"]}, "register": each} for each in ("sent", "module")]
-    looks[1]["vars"] = {"ansible_connection": "deaf", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
-    same = {"ansible.builtin.assert": {"that": ["sent.looks == module.looks"]}}
-    path = stranger.folder / "deaf.yml"
-    path.write_text(yaml.safe_dump([play | {"tasks": [*looks, same]}]))
-    done = stranger.run("ansible-playbook", "-i", "localhost,", "-c", "local", path)
-    assert done.returncode == 0, done.stdout + done.stderr

@@ -204,6 +204,31 @@ def test_the_profile_is_templated_once_for_all_that_read_it(look, tmp_path):
     assert (tmp_path / "count").read_text() == "once\n"
 
 
+DEAF = """
+from ansible.plugins.connection.local import Connection as Local
+
+DOCUMENTATION = "name: deaf\\nshort_description: local, without input\\noptions: {}"
+
+
+class Connection(Local):
+    transport = "deaf"
+    has_pipelining = False
+"""
+
+
+def test_the_module_answers_as_the_action_does_where_a_connection_takes_no_input(look, tmp_path):
+    (tmp_path / "connection_plugins").mkdir()
+    (tmp_path / "connection_plugins/deaf.py").write_text(DEAF)
+    (tmp_path / "there").touch()
+    deaf = {"ansible_connection": "deaf", "ansible_python_interpreter": sys.executable}
+    looked = look({"site_wanted": {**NOWHERE, "path": f"{tmp_path}/there"}}, {"one": {}, "two": deaf})
+    assert isinstance(looked, dict), looked
+    assert looked["one"]["off"] == looked["two"]["off"] != [] and looked["one"]["looks"] == looked["two"]["looks"]
+    assert "needs" not in looked["two"] and not looked["two"]["changed"]
+    said = look({"site_wanted": NOWHERE | {"bundle": "/nowhere.pem"}}, {"two": deaf})
+    assert "the CA bundle /nowhere.pem is not on the controller; set site_ca_bundle" in said
+
+
 def test_a_probe_that_breaks_is_one_line_with_its_role(look):
     said = look({"site_wanted": {"nonsense": 1}})
     assert "looking at site failed: KeyError: 'path'" in said and "Traceback" not in said

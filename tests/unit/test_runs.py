@@ -99,7 +99,8 @@ def test_what_the_build_says_just_now_is_told_where_nothing_can_be_counted(runs,
     held("mine")
     assert runs.progress("mine")["said"] == "", "it has no log yet"
     log = folder / "scenario_a.log"
-    log.write_text(f"{'x' * 10**6}\n2026-11-23T14:21:52.666Z Step 3/9 : RUN pip install {'y' * 300}\n\n", "utf-8")
+    times = "2026-11-23T14:21:52.666Z [2026-11-23T14:21:52.665Z]"
+    log.write_text(f"{'x' * 10**6}\n{times} Step 3/9 : RUN pip install {'y' * 300}\n\n")
     assert runs.progress("mine")["said"] == f"Step 3/9 : RUN pip install {'y' * 300}"[:200]
     assert runs.progress("mine")["input_hash"] == "h"
     (folder / "container").mkdir()

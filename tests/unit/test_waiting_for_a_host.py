@@ -76,6 +76,12 @@ def test_a_challenge_is_kept_unless_the_host_says_that_its_run_did_not_begin(ask
     assert (tmp_path / "challenges/h1/r1").exists() == kept
 
 
+def test_without_the_package_a_run_is_started_and_has_no_challenge(ask, tmp_path, monkeypatch):
+    monkeypatch.setattr(plugin, "challenge", None)
+    ask({"run_id": "r1", "changed": True}, state="started", state_dir=str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("how", ["note", "folder", "host"])
 def test_a_challenge_that_cannot_be_noted_is_one_line_and_nothing_is_asked(ask, tmp_path, how):
     path = tmp_path / "challenges" / ("h1/r1" if how == "note" else "h1" if how == "folder" else "")
