@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from lab import ROOT, TOOLS, as_it_comes, hosts, on_lab_host, prepare, run, wanted_state
+from lab import ROOT, TOOLS, as_it_comes, hosts, on_lab_host, prepare, run, several_names, wanted_state
 
 HERE = Path(__file__).parent
 PYINFRA = "pyinfra==3.10.0"
@@ -72,18 +72,6 @@ def connecting_anew(work: Path) -> dict[str, str]:
     for path in work.glob("connections-*/*"):
         subprocess.run(["ssh", "-O", "exit", "-o", f"ControlPath={path}", "-"], capture_output=True, check=False)
     return {"ANSIBLE_SSH_CONTROL_PATH_DIR": tempfile.mkdtemp(prefix="connections-", dir=work)}
-
-
-def several_names(inventory: Path, count: int, work: Path) -> Path:
-    """An inventory of `count` hosts: those of `inventory`, in turn, under several names."""
-    content = yaml.safe_load(inventory.read_text())
-    known = list(content["all"]["hosts"].values())
-    # Each name gets a connection of its own, as a host would.
-    own = {"ansible_control_path": "%(directory)s/{{ inventory_hostname }}"}
-    content["all"]["hosts"] = {f"host{number}": known[number % len(known)] | own for number in range(count)}
-    path = work / "several_names.yml"
-    path.write_text(yaml.safe_dump(content))
-    return path
 
 
 def tools(inventory: Path, work: Path, before: Path | None) -> dict[str, tuple[list[Any], dict[str, str]]]:

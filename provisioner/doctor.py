@@ -8,7 +8,7 @@ from pathlib import Path
 from provisioner import bundle, site_settings
 from provisioner.environment import program_path
 from provisioner.errors import ProvisionerError
-from provisioner.events import NO_PYTHON, Finding, Looked
+from provisioner.events import NO_PYTHON, Finding
 from provisioner.inputs import Target
 from provisioner.job import Job
 
@@ -50,16 +50,7 @@ def of_job(job: Job) -> list[Finding]:
         else:
             findings.append(Finding(name, "reachable", "fail", said or "no answer", f"see {job.log}"))
         findings += [finding for finding in job.findings if finding.host == name]
-        if name in seen:
-            findings += _of_prepare(name, said, job.looks.get(name, {}))
     return findings
-
-
-def _of_prepare(host: str, refusal: str, looks: dict[str, Looked]) -> list[Finding]:
-    """Give why `prepare` would refuse the host, and what its roles have to tell."""
-    told = [("fail", refusal)] if refusal else [("warn", note) for look in looks.values() for note in look.notes]
-    split = [(outcome, *text.rpartition("; ")) for outcome, text in told]
-    return [Finding(host, "prepare", outcome, what or remedy, what and remedy) for outcome, what, _, remedy in split]
 
 
 def _ansible() -> Finding:

@@ -343,6 +343,8 @@ def _look(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
         yield Looked(host, role, tuple(found["changes"]), tuple(found["notes"]), found["skipped"])
     if answer["reboot_required"]:
         yield RebootRequired(host)
+    if "scenario_a_planned" in answer:
+        yield Planned(host, **answer["scenario_a_planned"])
 
 
 def _lock(host: str, result: Mapping[str, Any]) -> Iterator[Event]:

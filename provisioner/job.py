@@ -174,8 +174,8 @@ def run_playbook(
 ) -> Job:
     """Run `playbook`, a name in playbooks/ or an absolute path, on `target` and return what came of it.
 
-    `measured` says that hosts are measured meanwhile, of which this machine may be one: Ansible then looks less often
-    whether a task has ended.
+    `measured` says that hosts are measured meanwhile, of which this machine may be one, or take seconds for each task:
+    Ansible then looks less often whether one has ended.
     An interrupt (Ctrl-C, SIGTERM, SIGHUP) stops Ansible and is told in the result; whatever was started detached
     on a host goes on there. Raises ProvisionerError where the job cannot be started.
     """

@@ -5,10 +5,17 @@ Its failure says that it is one of the inputs (`invalid_inputs`), and by that al
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
+
+from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.same_for_hosts import (
+    once_for_all,
+    shipped,
+    template_often,
+)
 
 
 class ActionModule(ActionBase):
@@ -18,20 +25,26 @@ class ActionModule(ActionBase):
     _VALID_ARGS = frozenset({"refusals", "notes"})
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Fail with the first of the refusals that says something; else give the notes.
+        """Fail with the first of the refusals that says something; else give the notes: once for hosts that are alike.
 
         They are templated here, not before: that they cannot be is a fault of the inputs as well.
         """
         result = super().run(tmp, task_vars)
-        refusals, notes = (self._variable(name, task_vars or {}) for name in ("refusals", "notes"))
-        try:
-            refusal = next((text for text in self._templar.template(refusals) if text), "")
-            noted = [] if refusal else list(self._templar.template(notes))
-        except AnsibleError as error:
-            refusal, noted = str(error), []
-        if refusal:
-            return {**result, "changed": False, "failed": True, "msg": refusal, "invalid_inputs": True}
-        return {**result, "changed": False, "input_notes": noted}
+        variables = task_vars or {}
+        refusals, notes = (self._variable(name, variables) for name in ("refusals", "notes"))
+
+        def make() -> dict[str, Any]:
+            template_often(self._templar, variables)
+            try:
+                refusal = next((text for text in self._templar.template(refusals) if text), "")
+                return {"refusal": refusal, "notes": [] if refusal else list(self._templar.template(notes))}
+            except AnsibleError as error:
+                return {"refusal": str(error), "notes": []}
+
+        found = json.loads(once_for_all(filter(None, map(self._task.args.get, ("refusals", "notes"))), variables, make))
+        if found["refusal"]:
+            return {**result, "changed": False, "failed": True, "msg": found["refusal"], "invalid_inputs": True}
+        return {**result, "changed": False, "input_notes": found["notes"]}
 
     def _variable(self, argument: str, variables: dict[str, Any]) -> list[str]:
         """Return the texts, not templated yet, of the variable that an argument of the task names."""
@@ -41,3 +54,7 @@ class ActionModule(ActionBase):
         if not isinstance(name, str) or name not in variables:
             raise AnsibleActionFail(f"valid_inputs needs {argument}, the name of a variable that has a list of texts")
         return variables[name]
+
+
+# Ansible loads this plugin before it forks a worker for each host: all of them have these from here.
+shipped()

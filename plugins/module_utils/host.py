@@ -13,7 +13,7 @@ import signal
 import stat
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -98,7 +98,8 @@ class Host:
             out, err = process.communicate(timeout=patience)
         except subprocess.TimeoutExpired:
             # It and what it started are killed, and not waited for: what hangs in a sick device's driver cannot die.
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(PermissionError):  # what sudo runs as another user
+                os.killpg(process.pid, signal.SIGKILL)
             return 124, "", f"{command[0]} did not answer within {patience} s"
         return process.returncode, out.decode(errors="replace"), err.decode(errors="replace")
 

@@ -17,11 +17,17 @@ STATE = "/var/lib/provisioner"
 IDLE_REMEDY = "wait until that is done, or leave out --require-idle (provisioner_require_idle)"
 
 
-def looks(wanted: dict, when_busy: str = "", log: str = "", fact: str = "") -> dict:
+def answer(_again: object, **question: object) -> dict:
+    """The answer to action `look`."""
+    return looks(**question)
+
+
+def looks(wanted: dict, when_busy: str = "", log: str = "", fact: str = "", run: dict | None = None) -> dict:
     """The result of action `look`; `wanted` is each role's wanted state. Never raises: a failure is told in it.
 
     `when_busy` is what comes of work under way on the host that is not ours: "tell", "refuse", or "" not to ask for it.
-    `log` is the file that what is changed is noted in, `fact` the one that a run's record is published in.
+    `log` is the file that what is changed is noted in, `fact` the one that a run's record is published in. `run` are
+    the inputs of a run, for which it is told what `run` would do.
     """
     machine = os.uname().machine
     if machine not in MACHINES:
@@ -53,7 +59,15 @@ def looks(wanted: dict, when_busy: str = "", log: str = "", fact: str = "") -> d
     if why:
         return {"failed": True, "msg": why}
     waiting = waiting_for(host)
-    return {"busy": work, "looks": found, "waiting_for": waiting, "warnings": warnings, "reboot_required": restart}
+    answer = {"busy": work, "looks": found, "waiting_for": waiting, "warnings": warnings, "reboot_required": restart}
+    return answer | ({"scenario_a_planned": _planned(host, run)} if run else {})
+
+
+def _planned(host: Host, run: dict) -> dict[str, str]:
+    from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import run_plan, variables  # noqa: PLC0415 - not for `prepare`
+
+    variables.take()
+    return run_plan.planned(host, run)
 
 
 def in_the_way(off: list[dict[str, str]]) -> str:

@@ -114,7 +114,7 @@ def driver(host: Host) -> dict:
     `works` where nvidia-smi tells a version, whatever it complains of, or where it alone is missing; `complaint` is in
     its own words, '' without one; `mismatch` says how library and module differ.
     """
-    code, out, err = host.run(_program(host), *QUERY, patience=PATIENCE)
+    code, out, err = host.run(program(host), *QUERY, patience=PATIENCE)
     answers = re.findall(r"^(\d+(?:\.\d+)+)(?:, *(.*))?$", out, re.MULTILINE)
     about = host.read(ABOUT)
     loaded = host.read(LOADED / "nvidia/version").strip() or _found(r"Module\s.*?(\d+\.\d[\d.]*)", about)
@@ -141,7 +141,7 @@ def driver(host: Host) -> dict:
 
 def capabilities(host: Host) -> list[str]:
     """Return the GPUs' compute capabilities, each once; none where nvidia-smi does not tell, as old ones do not."""
-    _unused, out, _unused = host.run(_program(host), *CAPABILITIES, patience=PATIENCE)
+    _unused, out, _unused = host.run(program(host), *CAPABILITIES, patience=PATIENCE)
     return sorted(set(re.findall(r"^\d+\.\d$", out, re.MULTILINE)), key=natural)
 
 
@@ -247,7 +247,7 @@ def natural(version: str) -> list:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", version)]
 
 
-def _program(host: Host) -> str:
+def program(host: Host) -> str:
     """Return what nvidia-smi is called here."""
     elsewhere = (str(folder / "nvidia-smi") for folder in PROGRAM_FOLDERS if (folder / "nvidia-smi").exists())
     return "nvidia-smi" if host.which("nvidia-smi") else next(elsewhere, "nvidia-smi")

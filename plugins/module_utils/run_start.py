@@ -77,6 +77,11 @@ LEAST_FREE = {"devcontainer": 20_000_000_000, "native": 2_000_000_000}
 the clone, the compile and the evidence."""
 
 
+def room(given: str | int | None, runtime: str) -> int:
+    """Return how many bytes are to be free for a run: as `given`, else what the runtime takes."""
+    return LEAST_FREE[runtime] if given is None else int(given)
+
+
 def too_full(paths: list[Path], minimum: int) -> str | None:
     """Return a message where one of the paths has less than `minimum` bytes free."""
     free, there = least_free(paths)

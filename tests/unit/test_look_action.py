@@ -13,7 +13,8 @@ import pytest
 import yaml
 from ansible.template import trust_as_template
 
-from ansible_collections.provisioner.gpu_hosts.plugins.action import look as action
+from ansible_collections.provisioner.gpu_hosts.plugins.modules import host_checks
+from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils import host_program, same_for_hosts
 
 ROOT = Path(__file__).parents[2]
 NOWHERE = dict.fromkeys(("path", "apt_settings_path", "environment_path"), "/nonexistent")
@@ -24,17 +25,12 @@ NOWHERE |= dict.fromkeys(("bundle", "sha256", "environment_sha256"), "")
 def look(tmp_path):
     """Look at hosts that all are this machine: {host: result}, or what Ansible said where it failed."""
 
-    def run(variables, hosts=None, settings=None, roles=("site",)):
+    def run(variables, hosts=None, settings=None, *, roles=("site",), action="look", more=None):
         inventory = {"all": {"vars": {"ansible_connection": "local"}, "hosts": hosts or {"one": {}}}}
         kept = {"content": "{{ looked | to_json }}", "dest": f"{tmp_path}/{{{{ inventory_hostname }}}}.json"}
         keep = {"copy": kept | {"mode": "0600"}, "vars": {"ansible_python_interpreter": sys.executable}}
-        tasks = [
-            {
-                "provisioner.gpu_hosts.look": {"roles": roles if isinstance(roles, str) else list(roles)},
-                "register": "looked",
-            },
-            keep,
-        ]
+        options = {"roles": roles if isinstance(roles, str) else list(roles), **(more or {})}
+        tasks = [{f"provisioner.gpu_hosts.{action}": options, "register": "looked"}, keep]
         playbook = [{"hosts": "all", "gather_facts": False, "vars": variables, "tasks": tasks}]
         (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
         (tmp_path / "look.yml").write_text(yaml.safe_dump(playbook))
@@ -155,16 +151,17 @@ NAMES = ["provisioner_roles", *(f"{role}_wanted" for role in ("site", "gpu_drive
 
 
 def test_hosts_that_differ_in_nothing_that_is_read_share_their_wanted_state(variables):
-    same = action.all_that_is_read(NAMES, variables)
+    same = same_for_hosts.all_that_is_read(NAMES, variables)
     assert same and "registries" in same
     assert (
-        action.all_that_is_read(NAMES, variables | {"inventory_hostname": "two", "ansible_host": "192.0.2.2"}) == same
+        same_for_hosts.all_that_is_read(NAMES, variables | {"inventory_hostname": "two", "ansible_host": "192.0.2.2"})
+        == same
     )
-    assert action.all_that_is_read(NAMES, variables | {"provisioner_profile": "seed"}) not in {same, None}
-    assert action.all_that_is_read(NAMES, variables | {"ansible_connection": "local"}) not in {same, None}
-    assert action.all_that_is_read(NAMES, variables | {"site_no_proxy": {1: "a"}}) != action.all_that_is_read(
-        NAMES, variables | {"site_no_proxy": {"1": "a"}}
-    )
+    assert same_for_hosts.all_that_is_read(NAMES, variables | {"provisioner_profile": "seed"}) not in {same, None}
+    assert same_for_hosts.all_that_is_read(NAMES, variables | {"ansible_connection": "local"}) not in {same, None}
+    assert same_for_hosts.all_that_is_read(
+        NAMES, variables | {"site_no_proxy": {1: "a"}}
+    ) != same_for_hosts.all_that_is_read(NAMES, variables | {"site_no_proxy": {"1": "a"}})
 
 
 @pytest.mark.parametrize(
@@ -180,16 +177,19 @@ def test_hosts_that_differ_in_nothing_that_is_read_share_their_wanted_state(vari
     ],
 )
 def test_a_host_shares_nothing_where_it_cannot_be_told_what_is_read(variables, name, value):
-    assert action.all_that_is_read(NAMES, variables | {name: value}) is None
+    assert same_for_hosts.all_that_is_read(NAMES, variables | {name: value}) is None
 
 
 def test_what_we_ship_reads_variables_by_their_names_alone():
-    read = "".join(action.shipped())
+    read = "".join(same_for_hosts.shipped())
     assert not re.search(r"\b(hostvars|varnames|groups|vars|include|import|query|q)\b", read)
     assert set(re.findall(r"lookup\('([^']*)'", read)) == {
         "ansible.builtin.env",
         "ansible.builtin.file",
         "provisioner.gpu_hosts.bundle",
+        "provisioner.gpu_hosts.cuda_architectures",
+        "provisioner.gpu_hosts.cuda_misfit",
+        "provisioner.gpu_hosts.devcontainer_json",
         "provisioner.gpu_hosts.lock",
         "provisioner.gpu_hosts.profile",
     }
@@ -287,8 +287,102 @@ def test_the_roles_may_be_a_variables_which_is_templated_with_what_is_wanted(loo
     assert look({**variables, "mine": ["site"]}, roles="mine")["one"]["looks"]["site"]["changes"] == []
 
 
+RUN = {"root": "/nonexistent", "input_hash": "ab", "fresh": False, "minimum_free_bytes": 0, "runtime": "native"}
+
+
+@pytest.mark.parametrize(("more", "would"), [({}, "measure"), ({"minimum_free_bytes": 10**18}, "refuse")])
+def test_what_a_run_would_do_comes_with_the_look(look, more, would):
+    looked = look({"site_wanted": NOWHERE, "a_run": RUN | more}, more={"run": "a_run"})["one"]
+    assert looked["off"] == [] and looked["scenario_a_planned"]["would"] == would
+
+
+def test_without_a_run_nothing_is_said_of_one_and_one_that_nobody_set_is_refused(look):
+    assert "scenario_a_planned" not in look({"site_wanted": NOWHERE})["one"]
+    assert "a_run is not set" in look({"site_wanted": NOWHERE}, more={"run": "a_run"})
+
+
+CHECKED = {"profile": {"network": False}, "runtime": "native", "python": "/nonexistent", "gpu_driver": {"force": False}}
+
+
+def test_the_doctor_asks_a_host_once_for_all_that_it_finds(look):
+    """The checks, the clocks, and what the roles would refuse, which is their own look."""
+    variables = {"site_wanted": NOWHERE | {"bundle": "/nowhere.pem"}, "asked": CHECKED}
+    answer = look(variables, action="host_checks", more={"wanted": "asked"})["one"]
+    found = {each["check"]: each for each in answer["host_findings"]}
+    assert {"root", "python", "os", "site python", "clock", "prepare"} <= set(found)
+    assert (found["prepare"]["outcome"], found["clock"]["detail"]) == ("fail", "the controller's own")
+    assert "/nowhere.pem is not on the controller" in found["prepare"]["detail"]
+    answer = look(variables, action="host_checks", more={"wanted": "asked", "sources_only": True})
+    assert "no /nonexistent on PATH; install Python" in answer and "host_findings" not in answer
+
+
+@pytest.mark.parametrize("wanted", [None, "nobody_set_it", {"profile": {}}])
+def test_the_doctor_is_told_what_to_ask_by_the_name_of_a_variable(look, wanted):
+    more = {"wanted": wanted} if wanted else {}
+    assert "host_checks needs wanted" in look({"site_wanted": NOWHERE}, action="host_checks", more=more)
+
+
+DEAF = """
+from ansible.plugins.connection.local import Connection as Local
+
+DOCUMENTATION = "name: deaf\\nshort_description: local, without input\\noptions: {}"
+
+
+class Connection(Local):
+    transport = "deaf"
+    has_pipelining = False
+"""
+
+
+def test_where_a_connection_takes_no_input_the_modules_ask_the_same(look, tmp_path):
+    (tmp_path / "connection_plugins").mkdir()
+    (tmp_path / "connection_plugins/deaf.py").write_text(DEAF)
+    variables = {"site_wanted": NOWHERE | {"bundle": "/nowhere.pem"}, "asked": CHECKED}
+    hosts = {
+        name: {"ansible_connection": name, "ansible_python_interpreter": sys.executable} for name in ("local", "deaf")
+    }
+    found = look(variables, hosts, action="host_checks", more={"wanted": "asked"})
+    told = {
+        name: [each for each in answer["host_findings"] if each["check"] not in {"busy", "clock", "disk"}]
+        for name, answer in found.items()
+    }
+    assert told["deaf"] == told["local"] and "prepare" in {each["check"] for each in told["deaf"]}
+    more = {"wanted": "asked", "sources_only": True}
+    said = look(variables, {"deaf": hosts["deaf"]}, action="host_checks", more=more)
+    assert "no /nonexistent on PATH; install Python" in said and "host_findings" not in said
+    looked = look({"site_wanted": NOWHERE, "a_run": RUN}, hosts, more={"run": "a_run"})
+    assert isinstance(looked, dict), looked[-3000:]
+    for name in ("looks", "scenario_a_planned", "off"):
+        assert looked["deaf"][name] == looked["local"][name]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(["env"], "reboot_required"), (["sh", "-c", "echo sick >&2; exit 3"], "the look failed: sick")]
+)
+def test_the_module_asks_again_as_another_user_too(words, said):
+    assert said in str(host_checks.again(*words, program="look", wanted={}))
+
+
+def test_another_question_is_asked_of_the_same_python_by_the_words_that_are_before_it(tmp_path):
+    """As sudo would: here env, and a program that ends in a failure."""
+    program = """
+def answer(again, words):
+    return again(*words, program="look", wanted={}) if words else {"warnings": []}
+"""
+    start, _, _, sources = unpacked()
+    sources[f"{host_program.PACKAGE}.asks"] = (False, program)
+    parts = [start, b"of another version", b"", sources]
+    packed = zlib.compress(marshal.dumps(parts, host_program.PLAIN))
+    for words, said in ((["env"], "reboot_required"), (["sh", "-c", "echo sick >&2; exit 3"], "the look failed: sick")):
+        given = host_program.stream(packed, json.dumps({"program": "asks"}), json.dumps({"words": words}))
+        done = subprocess.run(
+            [sys.executable, "-ISc", host_program.STARTER], input=given, capture_output=True, check=True
+        )
+        assert said in done.stdout.decode()
+
+
 def unpacked():
-    return marshal.loads(zlib.decompress(action.code()))  # noqa: S302 - made right here
+    return marshal.loads(zlib.decompress(host_program.code()))  # noqa: S302 - made right here
 
 
 def test_old_pythons_are_refused_by_their_version(tmp_path):
@@ -303,12 +397,13 @@ def test_old_pythons_are_refused_by_their_version(tmp_path):
 def test_a_python_like_this_one_is_spared_the_compiling_and_another_reads_the_sources(same):
     start, magic, compiled, sources = unpacked()
     if same:
-        sources = {name: source and "this is not read" for name, source in sources.items()}
+        sources = {name: (package, text and "this is not read") for name, (package, text) in sources.items()}
     else:
         magic, compiled = b"of another version", b"and so is this"
-    code = zlib.compress(marshal.dumps([start, magic, compiled, sources], action.PLAIN))
-    given = marshal.dumps((code, json.dumps({"wanted": {"site": NOWHERE}})), action.PLAIN)
-    done = subprocess.run([sys.executable, "-ISc", action.STARTER], input=given, capture_output=True, check=False)
+    code = zlib.compress(marshal.dumps([start, magic, compiled, sources], host_program.PLAIN))
+    question = json.dumps({"program": "look", "wanted": {"site": NOWHERE}})
+    given = host_program.stream(code, question)
+    done = subprocess.run([sys.executable, "-ISc", host_program.STARTER], input=given, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     assert json.loads(done.stdout)["looks"]["site"]["changes"] == []
 
