@@ -77,12 +77,14 @@ def parse(text: str) -> Any:
 def look(answer: Any) -> dict[str, Any]:
     """Return the answer to a look: `looks` by role, `off`, `busy`, `waiting_for`, `warnings` and `reboot_required`.
 
-    With them is what a run would do, `scenario_a_planned`, where that was asked.
+    With them is what a run would do, `scenario_a_planned`, where that was asked. A look that failed has found nothing,
+    unless the host is refused for what was found.
     """
     answer = _object(answer)
     busy = _within("busy", texts, answer.get("busy"))
-    if answer.get("failed"):
-        return {"failed": True, "msg": text(answer.get("msg")), "busy": busy}
+    refused = {"failed": True, "msg": text(answer.get("msg"))} if answer.get("failed") else {}
+    if refused and "looks" not in answer:
+        return {**refused, "busy": busy}
     found = _each("looks", answer.get("looks"), names.role, _look)
     run = answer.get("scenario_a_planned")
     return {
@@ -92,6 +94,7 @@ def look(answer: Any) -> dict[str, Any]:
         "waiting_for": _within("waiting_for", text, answer.get("waiting_for")),
         "warnings": _within("warnings", texts, answer.get("warnings")),
         "reboot_required": _within("reboot_required", flag, answer.get("reboot_required")),
+        **refused,
     } | ({"scenario_a_planned": _within("scenario_a_planned", planned, run)} if run is not None else {})
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from provisioner import arguments as command_line
-from provisioner.command_table import Command, Option, Table, between, one_of, option
+from provisioner.command_table import Command, Option, Table, between, one_of, option, sizes
 
 __all__ = ["COMMANDS", "COMMON", "TABLE", "Command", "Option", "parse", "run"]
 
@@ -30,7 +30,7 @@ COMMON = (
         "--limit",
         values="hosts",
         metavar="PATTERN",
-        help="only these hosts of the inventory; @failed: those that failed last time",
+        help="only these hosts of the inventory; @failed: those that failed last time; @not-begun: see --batch",
     ),
     option(
         "--profile",
@@ -91,6 +91,21 @@ REQUIRE_IDLE = option(
     "--require-idle", action="store_true", help="refuse a host with others' jobs, containers or GPU programs on it"
 )
 
+BATCHES = (
+    option(
+        "--batch",
+        metavar="SIZES",
+        type=sizes,
+        help="begin with so many hosts, then so many, as 1,10%%,100%%; none further where one failed",
+    ),
+    option(
+        "--max-fail",
+        metavar="N",
+        type=between(0, MANY),
+        help="with --batch: go on while no more hosts than N have failed in all (default: 0)",
+    ),
+)
+
 LAB_NAME = option("--name", values="labs", metavar="NAME", default="lab", help="which lab (default: lab)")
 
 SHELLS = ("bash", "zsh", "fish")
@@ -132,6 +147,7 @@ COMMANDS = (
             option("--fresh", action="store_true", help="measure anew where a finished run is there already"),
             option("--repeat", metavar="N", type=between(1, 1000), default=1, help="measure N times, each time anew"),
             option("--cold-base", action="store_true", help="remove the base image first, so its pull is timed"),
+            *BATCHES,
             REQUIRE_IDLE,
         ),
     ),
@@ -140,13 +156,23 @@ COMMANDS = (
         "make each host ready for a run: Docker, the Dev Container CLI and what the profile asks for",
         "provisioner prepare -i fleet.yml -l 'rack1*'",
         "prepare",
-        (REQUIRE_IDLE,),
+        (
+            option(
+                "--plan",
+                values="file",
+                metavar="FILE",
+                help="do what `plan --out FILE` wrote, on its hosts, and nothing else; a host that changed is refused",
+            ),
+            *BATCHES,
+            REQUIRE_IDLE,
+        ),
     ),
     Command(
         "plan",
         "say what prepare and run would change on each host; change nothing; exit 5 on drift",
         "provisioner plan -i fleet.yml --json",
         "plan",
+        (option("--out", values="file", metavar="FILE", help="keep the plan, for `prepare --plan FILE`"),),
     ),
     Command(
         "status",

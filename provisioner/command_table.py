@@ -5,9 +5,10 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from provisioner.rollout import Size
 from provisioner.suggestions import did_you_mean
 
-__all__ = ["EVERY", "Command", "Option", "Table", "between", "one_of", "option"]
+__all__ = ["EVERY", "Command", "Option", "Table", "between", "one_of", "option", "sizes"]
 
 EVERY = ("inventory", "limit", "profile", "runtime", "extra_vars", "forks", "state_dir", "json", "verbose")
 """The common options, by name, that a command takes which goes to hosts."""
@@ -86,6 +87,20 @@ def one_of(*known: str) -> Callable[[str], str]:
         return text
 
     return word
+
+
+def sizes(text: str) -> tuple[Size, ...]:
+    """Read the sizes of batches, 1,10%,100%: argparse's `type`."""
+    return tuple(map(_size, text.split(",")))
+
+
+def _size(text: str) -> Size:
+    found = re.fullmatch(r"([0-9]{1,9})(%?)", text)
+    size = Size(int(found[1]), bool(found[2])) if found else Size(0)
+    if size.number < 1 or (size.percent and size.number > 100):
+        said = f"{_shown(text)} is neither a number of hosts, from 1, nor a share of them, from 1% to 100%"
+        raise argparse.ArgumentTypeError(said)
+    return size
 
 
 def _shown(text: str) -> str:

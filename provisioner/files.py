@@ -105,9 +105,14 @@ def put(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def write(path: Path, text: str | Iterable[str]) -> None:
-    """Put a text, or its parts, where a user named `path`, as replacing() does. Raises ProvisionerError."""
+def write(path: Path, text: str | Iterable[str], *, private: bool = False) -> None:
+    """Put a text, or its parts, where a user named `path`, as replacing() does. Raises ProvisionerError.
+
+    `private` has a file be its owner's alone.
+    """
     with replacing(path) as file:
+        if private:
+            file.hide()
         for part in [text] if isinstance(text, str) else text:
             file.write(part.encode())
 
@@ -139,6 +144,11 @@ class Written:
 
     path: Path
     file: IO[bytes]
+
+    def hide(self) -> None:
+        """Take a file's permissions from all but its owner, before anything is in it; a device keeps its own."""
+        if stat.S_ISREG(os.fstat(self.file.fileno()).st_mode):
+            os.fchmod(self.file.fileno(), 0o600)
 
     def write(self, data: bytes) -> int:
         """Write, as a file does. Raises ProvisionerError."""

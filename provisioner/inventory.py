@@ -29,7 +29,7 @@ from provisioner.paths import given
 from provisioner.suggestions import did_you_mean
 from provisioner.text import printable
 
-__all__ = ["Inventory", "label", "read", "select"]
+__all__ = ["Inventory", "label", "read", "select", "variables"]
 
 _REMEDY = "give one with -i; inventory/fleet.example.yml shows how it looks"
 _WRITE_DOWN = (
@@ -129,6 +129,12 @@ def select(inventory: Inventory, limit: str | None) -> tuple[str, ...]:
         meant = did_you_mean(limit, [*known, *inventory.groups])
         raise _bad(f"--limit {printable(limit)} matches no host", meant or f"the inventory has {shown}")
     return tuple(name for name in inventory.hosts if name in chosen)
+
+
+def variables(sources: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the variables of each host that has some, those of its groups among them. Raise as read() does."""
+    found: dict[str, dict[str, Any]] = _ask_ansible(sources).get("_meta", {}).get("hostvars", {})
+    return found
 
 
 def _chosen_by_ansible(inventory: Inventory, limit: str) -> set[str]:

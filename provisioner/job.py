@@ -93,6 +93,11 @@ class Job:
         return self.folder / "artifacts" / "ansible" / "stdout"
 
     @property
+    def failed(self) -> set[str]:
+        """The hosts on which it failed, or that were not reached."""
+        return {name for name, host in self.hosts.items() if host.failed or host.unreachable}
+
+    @property
     def stopped(self) -> bool:
         """Whether it ended for another reason than what came of it on its hosts."""
         return bool(self.interrupted or self.invalid or self.error)

@@ -8,14 +8,14 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 
 from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.host_program import AskingAction, code, stream
-from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.package import answers, asking
+from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.package import answers, asking, changes
 from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.same_for_hosts import shipped
 
 
 class ActionModule(AskingAction):
     """Looks at one host."""
 
-    _VALID_ARGS = frozenset({"roles", "busy", "log", "fact", "run"})
+    _VALID_ARGS = frozenset({"roles", "busy", "log", "fact", "run", "planned"})
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Give the probes' answers; fails with what a probe refuses."""
@@ -35,7 +35,18 @@ class ActionModule(AskingAction):
             else:
                 answer = self._ask_by_module(question, variables)
             answer = answers.look(answer)
-        return {**result, "changed": False, **answer}
+        return {**result, "changed": False, **answer, **self._refused(answer)}
+
+    def _refused(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """Return why a host is refused that is to be changed by a plan, where it would be changed otherwise."""
+        planned = self._task.args.get("planned")
+        if planned is None or answer.get("failed"):
+            return {}
+        if changes is None:
+            raise AnsibleActionFail(
+                "look can tell what is planned only where the Python package provisioner is installed"
+            )
+        return {"failed": True, "msg": changes.CHANGED} if changes.digest(answer["off"]) != planned else {}
 
     def _ask_by_module(self, question: str, variables: dict[str, Any]) -> Any:
         """Have the module of this name look, and give its answer."""

@@ -32,6 +32,12 @@ options:
       C(scenario_a_run), or the name of the variable that has them: what a run would do is told, too. The action plugin
       takes the name alone.
     type: raw
+  planned:
+    description: >-
+      The digest of the changes that are planned, as the command C(prepare) makes it of a plan. A host on which other
+      things are off is refused, with what was found. For the action plugin only, which needs the Python package
+      C(provisioner) for it.
+    type: str
   log:
     description: The file on the host that what is changed will be noted in; a warning where something is in its way.
     type: path
@@ -92,6 +98,7 @@ def main():
             "wanted": {"type": "dict"},
             "busy": {"type": "str", "choices": ["tell", "refuse"]},
             "run": {"type": "raw"},
+            "planned": {"type": "str"},
             "log": {"type": "path"},
             "fact": {"type": "path"},
         },

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-__all__ = ["answers", "asking", "challenge", "missing", "person", "printable", "uncollectable"]
+__all__ = ["answers", "asking", "challenge", "changes", "missing", "person", "printable", "uncollectable"]
 
 COLLECTION = Path(__file__).resolve().parents[2]
 if (COLLECTION / "provisioner" / "answers.py").is_file():
@@ -67,11 +67,13 @@ answers: Any
 asking: Callable[[str], AbstractContextManager[None]]
 printable: Callable[[object], str]
 challenge: Any
+changes: Any
 person: Any
 
 try:
-    from provisioner import answers, challenge, person
+    from provisioner import answers, challenge, changes, person
     from provisioner.text import printable
     from provisioner.worker import asking
 except ImportError:
-    answers, asking, printable, challenge, person = Unchecked(), unbounded, one_line, None, None
+    answers, asking, printable = Unchecked(), unbounded, one_line
+    challenge = changes = person = None

@@ -9,7 +9,7 @@ from provisioner import bounds, jsontext, retry
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.selection import EVERYTHING, Selection
 from provisioner.suggestions import did_you_mean
-from provisioner.text import printable
+from provisioner.text import counted, printable
 from provisioner.view import alike, ranges, screen
 
 if TYPE_CHECKING:  # commands that only read the store need not pay for them
@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # commands that only read the store need not pay for them
 
     from provisioner.inputs import Target
     from provisioner.job import Job
+    from provisioner.rollout import Rollout
     from provisioner.store import Store
 
 __all__ = [
@@ -29,11 +30,13 @@ __all__ = [
     "say",
     "say_each",
     "say_looks",
+    "say_not_begun",
     "say_plain",
     "say_recovered",
     "say_restarts",
     "say_retry",
     "say_why_none",
+    "worst",
 ]
 
 
@@ -119,10 +122,32 @@ def remember_failures(target: Target, job: Job) -> None:
         say(f"{error}; --limit {retry.FAILED} will not know how this went")
 
 
-def say_retry(job: Job) -> None:
+def worst(jobs: Iterable[Job]) -> Exit:
+    """Give the exit code of several jobs: the first of these that one of them has."""
+    codes = {job.code for job in jobs}
+    order = (Exit.INTERRUPTED, Exit.BAD_INPUT, Exit.FAILED, Exit.UNREACHABLE)
+    return next((code for code in order if code in codes), Exit.DONE)
+
+
+def say_not_begun(rollout: Rollout) -> None:
+    """Say which hosts no batch has begun, and how to go on with them; with --batch only. They are remembered."""
+    if not rollout.sizes:
+        return
+    try:
+        retry.remember_not_begun(rollout.target, rollout.not_begun)
+    except ProvisionerError as error:
+        say(f"{error}; --limit {retry.NOT_BEGUN} will not know which hosts were not begun")
+    if rollout.not_begun:
+        which = ", ".join(ranges.folded(rollout.not_begun))
+        failed = f"{counted(len(rollout.failed), 'host')} failed; " if rollout.failed else ""
+        say(f"{failed}not begun: {which}; the same command with --limit {retry.NOT_BEGUN} goes on with them")
+
+
+def say_retry(*jobs: Job) -> None:
     """Say how to do the same again where it did not go well, if it went well somewhere."""
-    bad = [host for host in job.hosts.values() if host.failed or host.unreachable]
-    if bad and len(bad) < len(job.hosts):
+    hosts = {name for job in jobs for name in job.hosts}
+    bad = {name for job in jobs for name in job.failed}
+    if bad and len(bad) < len(hosts):
         say(f"the same command with --limit {retry.FAILED} does it again where it did not go well")
 
 

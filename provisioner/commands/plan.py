@@ -2,12 +2,15 @@
 
 from argparse import Namespace
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
-from provisioner import inputs, progress
+from provisioner import inputs, plan_file, progress
+from provisioner.changes import once
 from provisioner.commands.common import explain, print_json, raise_if_stopped, say, say_each, say_looks, say_restarts
 from provisioner.errors import Exit
 from provisioner.fleet import Fleet
+from provisioner.inputs import Target
 from provisioner.job import Job, run_playbook
 from provisioner.text import counted, printable
 from provisioner.view import alike, ranges, screen
@@ -36,6 +39,7 @@ PLAIN = {"present", "installed", "as wanted"}
 
 def main(options: Namespace) -> int:
     """Look at the hosts and print what is off: the change that `prepare` would make of it is in the last column."""
+    kept = plan_file.place(options.out) if options.out else None
     target = inputs.check(options)
     fleet = Fleet(target.hosts, notes=False)
     with progress.show(fleet, verbosity=options.verbose, as_json=options.json) as view:
@@ -43,6 +47,8 @@ def main(options: Namespace) -> int:
     raise_if_stopped(job)
     hosts = document(job)
     explain(job)
+    if kept:
+        _keep(kept, target, {name: host["changes"] for name, host in hosts.items() if name not in job.failed})
     if options.json:
         print_json({"hosts": hosts})
     else:
@@ -61,19 +67,22 @@ def document(job: Job) -> dict[str, Any]:
     for name, looks in sorted(job.looks.items()):
         planned = job.planned.get(name)
         hosts[name] = {
-            "changes": _once([{"role": look.role, **change} for look in looks.values() for change in look.changes]),
+            "changes": once([{"role": look.role, **change} for look in looks.values() for change in look.changes]),
             "busy": list(job.busy.get(name, ())),
             "run": {"would": planned.would, "detail": planned.detail} if planned else None,
         }
     return hosts
 
 
-def _once(changes: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Leave out what a role before has told: a package that two roles need comes once."""
-    told: dict[tuple[str, ...], dict[str, str]] = {}
-    for change in changes:
-        told.setdefault((change["what"], change["from"], change["to"]), change)
-    return list(told.values())
+def _keep(path: Path, target: Target, hosts: dict[str, Any]) -> None:
+    """Write the plan of the hosts that could be looked at, and say of which that is."""
+    if not hosts:
+        say(f"{path} is not written: no host could be looked at")
+        return
+    plan_file.write(path, target, hosts)
+    missed = len(target.hosts) - len(hosts)
+    less = f", without {missed} that could not be looked at," if missed else ""
+    say(f"the plan of {counted(len(hosts), 'host')}{less} is in {path}; `prepare --plan` does it, with these options")
 
 
 def exit_code(job: Job, hosts: dict[str, Any]) -> int:

@@ -4,7 +4,7 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from provisioner import inputs, progress
+from provisioner import changes, inputs, plan_file, progress
 from provisioner.commands.common import (
     explain,
     idle,
@@ -14,10 +14,15 @@ from provisioner.commands.common import (
     say,
     say_each,
     say_looks,
+    say_not_begun,
     say_restarts,
     say_retry,
+    worst,
 )
-from provisioner.job import run_playbook
+from provisioner.inputs import Target
+from provisioner.job import Job, run_playbook
+from provisioner.plan_file import Plan
+from provisioner.rollout import Rollout
 from provisioner.text import counted
 from provisioner.view import alike, screen
 from provisioner.view.tables import table
@@ -26,13 +31,40 @@ __all__ = ["main"]
 
 
 def main(options: Namespace) -> int:
-    """Prepare the hosts and tell what was changed on each."""
+    """Prepare the hosts, batch after batch, and tell what was changed on each."""
+    plan = plan_file.read(options.plan) if options.plan else None
     target = inputs.check(options, idle(options))
+    if plan:
+        target = plan_file.target_of(plan, target, limited=bool(options.limit))
+    rollout = Rollout(target, options)
+    jobs: list[Job] = []
     with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
-        job = run_playbook("prepare.yml", target, (view,))
-    remember_failures(target, job)
-    raise_if_stopped(job)
-    hosts = {
+        for batch in rollout:
+            jobs.append(run_playbook("prepare.yml", batch, (view,), _planned(plan, batch)))
+            remember_failures(target, jobs[-1])
+            rollout.note(jobs[-1].failed, stopped=jobs[-1].stopped)
+    if jobs[-1].stopped:
+        say_not_begun(rollout)
+        raise_if_stopped(jobs[-1])
+    hosts = {name: host for job in jobs for name, host in _hosts(job).items()}
+    if options.json:
+        print_json({"hosts": hosts} | ({"not_begun": list(rollout.not_begun)} if rollout.sizes else {}))
+    elif options.verbose or not screen.wide(sys.stderr):
+        _show(hosts)
+    for job in jobs:
+        explain(job, told=_say_refused(plan, job) if plan else frozenset())
+        say_looks(job)
+        say_restarts(job, target)
+    if not options.json:
+        _sum_up(hosts)
+    say_retry(*jobs)
+    say_not_begun(rollout)
+    return worst(jobs)
+
+
+def _hosts(job: Job) -> dict[str, Any]:
+    """Give what came of a job on each host."""
+    return {
         name: {
             "changed": host.changed,
             "failed": host.failed,
@@ -42,17 +74,27 @@ def main(options: Namespace) -> int:
         }
         for name, host in sorted(job.hosts.items())
     }
-    if options.json:
-        print_json({"hosts": hosts})
-    elif options.verbose or not screen.wide(sys.stderr):
-        _show(hosts)
-    explain(job)
-    say_looks(job)
-    say_restarts(job, target)
-    if not options.json:
-        _sum_up(hosts)
-    say_retry(job)
-    return job.code
+
+
+def _planned(plan: Plan | None, batch: Target) -> dict[str, Any] | None:
+    """Give what the look of each host is held to: digests, since texts of a file might be templates to Ansible."""
+    if plan is None:
+        return None
+    return {"provisioner_planned": {name: changes.digest(plan.hosts[name]) for name in batch.hosts}}
+
+
+def _say_refused(plan: Plan, job: Job) -> frozenset[str]:
+    """Say of each host that has changed since the plan what is other there, and give those hosts."""
+    said = {}
+    for name, host in sorted(job.hosts.items()):
+        if host.failure and host.failure.message == changes.CHANGED:
+            now = [change for look in job.looks.get(name, {}).values() for change in look.changes]
+            said[name] = "; ".join(changes.differences(plan.hosts[name], now))
+    say_each(
+        (name, f"left as it is, since it has changed after the plan: {what}; make a plan of it anew")
+        for name, what in said.items()
+    )
+    return frozenset(said)
 
 
 def _show(hosts: dict[str, Any]) -> None:

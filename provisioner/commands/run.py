@@ -21,16 +21,20 @@ from provisioner.commands.common import (
     remember_failures,
     say,
     say_looks,
+    say_not_begun,
     say_plain,
     say_recovered,
     say_restarts,
     say_retry,
+    worst,
 )
 from provisioner.errors import Exit, ProvisionerError, of_option
 from provisioner.fleet import Fleet
 from provisioner.inflight import Notes
-from provisioner.job import Job, run_playbook
+from provisioner.inputs import Target
+from provisioner.job import Job, Watcher, run_playbook
 from provisioner.paths import state_dir
+from provisioner.rollout import Rollout
 from provisioner.selection import Selection
 from provisioner.store import Run, Store
 
@@ -46,19 +50,16 @@ def main(options: Namespace) -> int:
     target = inputs.check(options, _variables(options), like=repeated.variables if repeated else None)
     store = Store(target.state)
     store.check()
-    jobs: list[Job] = []
+    rollout = Rollout(target, options)
+    done: list[list[Job]] = []
     fleet = Fleet(target.hosts, history.of_store(store))
-    limit = target.limit
     with progress.show(fleet, verbosity=options.verbose, as_json=options.json) as view:
-        for _ in range(options.repeat):
-            once = replace(target, limit=limit)
-            jobs.append(run_playbook("site.yml", once, (view, Notes(target.state)), measured=True))
-            remember_failures(target, jobs[-1])
-            good = [name for name, host in jobs[-1].hosts.items() if not (host.failed or host.unreachable)]
-            if jobs[-1].stopped or not good:
-                break
-            if len(good) < len(jobs[-1].hosts):
-                limit = ",".join(good)  # the others are told of at the end, and hold nobody up
+        if rollout.sizes:
+            _check_all(target, view)
+        for batch in rollout:
+            done.append(_measure(batch, options.repeat, (view, Notes(target.state))))
+            rollout.note(_bad(done[-1], require_gpu=options.require_gpu), stopped=done[-1][-1].stopped)
+    jobs = [job for of_batch in done for job in of_batch]
     runs = _runs(store, jobs)
     failed = [run for run in runs if run.record["outcome"] != "ok"]
     # Where stderr has events for a program, whatever else is there must not be taken for one.
@@ -67,20 +68,25 @@ def main(options: Namespace) -> int:
     for run in failed:
         _show_failure(run, tell)
     if options.json:
-        print_json(facts.document([run.record for run in runs]))
-    raise_if_stopped(jobs[-1])
+        more = {"not_begun": list(rollout.not_begun)} if rollout.sizes else {}
+        print_json(facts.document([run.record for run in runs]) | more)
+    if jobs[-1].stopped:
+        say_not_begun(rollout)
+        raise_if_stopped(jobs[-1])
     _say_failed_since(store, [run for run in runs if run.record["outcome"] == "ok"])
-    say_looks(jobs[-1])
+    for of_batch in done:
+        say_looks(of_batch[-1])
     for job in jobs:
         say_recovered(job)
         say_restarts(job, target)
         explain(job, told=frozenset(run.host for run in failed))
-        say_retry(job)
+    say_retry(*jobs)
     for run in runs if repeated else ():
         say(f"{run.host}: `provisioner compare {options.like} {run.run_id}` says of which phases it repeats the times")
     without_gpu = [run for run in runs if options.require_gpu and not run.record["machine"]["gpus"]]
     for run in without_gpu:
         say(f"{run.host}: no GPU in run {run.run_id}, and --require-gpu was given")
+    say_not_begun(rollout)
     return exit_code(jobs, runs, gpu_missing=bool(without_gpu))
 
 
@@ -90,17 +96,51 @@ def exit_code(jobs: list[Job], runs: list[Run], *, gpu_missing: bool = False) ->
     130 interrupted, 2 wrong inputs, 1 anything that failed, 3 a host that was not reached, 4 a run that the
     audit rejected. So 3 and 4 promise that nothing worse happened.
     """
-    codes = {job.code for job in jobs}
-    for code in (Exit.INTERRUPTED, Exit.BAD_INPUT, Exit.FAILED):
-        if code in codes:
-            return code
+    code = worst(jobs)
+    if code not in {Exit.DONE, Exit.UNREACHABLE}:
+        return code
     if gpu_missing or any(run.record["outcome"] != "ok" for run in runs):
         return Exit.FAILED
-    if Exit.UNREACHABLE in codes:
-        return Exit.UNREACHABLE
+    if code == Exit.UNREACHABLE:
+        return code
     if any(run.record["audit"]["verdict"] == "rejected" for run in runs):
         return Exit.REJECTED
     return Exit.DONE
+
+
+def _check_all(target: Target, view: Watcher) -> None:
+    """Check the inputs of all hosts before any is touched: a batch's job checks only those of its own.
+
+    Raises ProvisionerError where they are wrong.
+    """
+    raise_if_stopped(run_playbook("validate.yml", target, (view,), {"scenario_a_collect": True}))
+
+
+def _measure(target: Target, repeat: int, watchers: tuple[Watcher, ...]) -> list[Job]:
+    """Run the scenario on each host `repeat` times; one that fails is told of at the end, and holds nobody up."""
+    jobs: list[Job] = []
+    limit = target.limit
+    for _ in range(repeat):
+        jobs.append(run_playbook("site.yml", replace(target, limit=limit), watchers, measured=True))
+        remember_failures(target, jobs[-1])
+        good = [name for name in jobs[-1].hosts if name not in jobs[-1].failed]
+        if jobs[-1].stopped or not good:
+            break
+        if len(good) < len(jobs[-1].hosts):
+            limit = ",".join(good)
+    return jobs
+
+
+def _bad(jobs: list[Job], *, require_gpu: bool) -> set[str]:
+    """Give the hosts that nothing good came of: failed or not reached, or with a run that did or that was rejected."""
+    records = [record for job in jobs for record in job.records]
+    return {name for job in jobs for name in job.failed} | {
+        str(record["host"])
+        for record in records
+        if record["outcome"] != "ok"
+        or record["audit"]["verdict"] == "rejected"
+        or (require_gpu and not record["machine"]["gpus"])
+    }
 
 
 def _like(options: Namespace) -> Like | None:

@@ -23,8 +23,10 @@ from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import cuda
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.docker_daemon import BrokenSettingsError
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.docker_daemon import parse as daemon_json
 from provisioner import (
+    __version__,
     answers,
     arrival,
+    changes,
     events,
     evidence_export,
     exported,
@@ -32,6 +34,7 @@ from provisioner import (
     inventory,
     jsontext,
     names,
+    plan_file,
     retention,
     selection,
     text,
@@ -99,6 +102,31 @@ def test_a_time(value):
         selection.instant(value, "--since").timestamp()
     except ProvisionerError as error:
         refused(error)
+
+
+PLAN = {
+    "version": 1,
+    "provisioner": __version__,
+    "inputs": dict.fromkeys(plan_file.INPUTS, "0" * 64),
+    "hosts": {
+        "h1": {"changes": [{"role": "site", "what": "a file", "from": "absent", "to": None}]},
+        "h2": {"changes": []},
+    },
+}
+
+
+@examples(100)
+@given(st.one_of(altered(PLAN), VALUES).map(json.dumps) | spoilt(json.dumps(PLAN)))
+def test_a_plan(text):
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(text.encode(errors="surrogatepass"))
+        file.flush()
+        try:
+            for off in plan_file.read(file.name).hosts.values():
+                assert changes.digest(off) == changes.digest(changes.once(off))
+                assert changes.differences(off, off) == []
+        except ProvisionerError as error:
+            refused(error)
 
 
 QUERIES = st.one_of(
