@@ -15,6 +15,7 @@ from ansible.template import trust_as_template
 
 from ansible_collections.provisioner.gpu_hosts.plugins.modules import host_checks
 from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils import host_program, same_for_hosts
+from provisioner import changes
 
 ROOT = Path(__file__).parents[2]
 NOWHERE = dict.fromkeys(("path", "apt_settings_path", "environment_path"), "/nonexistent")
@@ -420,3 +421,13 @@ def test_role_wanted_has_the_variables_of_every_role_that_is_looked_for():
         }
         links = {path.readlink() and path.resolve() for path in (ROOT / "roles" / "wanted" / kind / "main").iterdir()}
         assert links == own
+
+
+def test_a_host_that_is_changed_by_a_plan_is_refused_where_others_are_off(look, tmp_path):
+    bundle = tmp_path / "there"
+    bundle.touch()
+    there = {"what": str(bundle), "from": "present", "to": "absent"}
+    wanted = {"site_wanted": {**NOWHERE, "path": str(bundle)}}
+    for planned in (changes.digest([]), ""):
+        assert changes.CHANGED in look(wanted, more={"planned": planned})
+    assert look(wanted, more={"planned": changes.digest([there])})["one"]["off"] == [there]
