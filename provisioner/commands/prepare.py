@@ -57,7 +57,8 @@ def main(options: Namespace) -> int:
         say_restarts(job, target)
     if not options.json:
         _sum_up(hosts)
-    say_retry(*jobs)
+    if not plan:  # which is of no host any more that failed
+        say_retry(*jobs)
     say_not_begun(rollout)
     return worst(jobs)
 

@@ -113,7 +113,12 @@ def _check_all(target: Target, view: Watcher) -> None:
 
     Raises ProvisionerError where they are wrong.
     """
-    raise_if_stopped(run_playbook("validate.yml", target, (view,), {"scenario_a_collect": True}))
+    job = run_playbook("validate.yml", target, (view,), {"scenario_a_collect": True})
+    raise_if_stopped(job)
+    for name in sorted(job.failed):
+        failure = job.hosts[name].failure
+        said = failure.message if failure else "its inputs cannot be checked"
+        raise ProvisionerError(f"{name}: {said}", "mend that; no host was touched", job.code)
 
 
 def _measure(target: Target, repeat: int, watchers: tuple[Watcher, ...]) -> list[Job]:

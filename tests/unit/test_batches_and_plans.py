@@ -52,12 +52,12 @@ def jobs(monkeypatch):
     """
     asked = []
 
-    def give(of_host=lambda _name: Host()):
+    def give(of_host=lambda _name: Host(), of_inputs=lambda _name: Host()):
         def run_playbook(playbook, target, watchers=(), extra_vars=None, *, measured=False):
             asked.append((playbook, target, extra_vars))
             job = Job(Path("/nonexistent"))
-            for name in target.hosts if playbook != "validate.yml" else ():
-                made = of_host(name)
+            for name in target.hosts:
+                made = of_inputs(name) if playbook == "validate.yml" else of_host(name)
                 if made is None:
                     job.interrupted = True
                     continue
@@ -204,6 +204,13 @@ def test_the_inputs_of_all_hosts_are_checked_before_the_first_is_touched(cli, jo
     assert asked[0][2] == {"scenario_a_collect": True}, "as site.yml has it"
 
 
+def test_inputs_that_cannot_be_checked_stop_it_before_the_first_is_touched(cli, jobs):
+    asked = jobs(of_inputs=lambda name: failed(name, "x is undefined") if name == "gpu-09" else Host())
+    code, out, err = cli("run", "-i", FLEET, "--batch", "1,100%")
+    assert (code, out, of_jobs(asked)) == (1, "", [])
+    assert err == "provisioner: gpu-09: x is undefined; mend that; no host was touched\n"
+
+
 def verdict(record, name):
     return {"audit": {**record["audit"], "verdict": name}}
 
@@ -314,6 +321,7 @@ def test_a_host_that_has_changed_since_is_refused_in_one_line_and_fails_its_batc
         "provisioner: gpu-01: left as it is, since it has changed after the plan: no more docker.service: disabled -> "
         "enabled; no more package git: absent -> newest; now package git: 2.39 -> newest; make a plan of it anew\n"
     )
+    assert "--limit @failed" not in err, "it would be refused again"
     assert said in err and len([line for line in err.splitlines() if "gpu-01:" in line]) == 1
 
 
