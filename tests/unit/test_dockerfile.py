@@ -16,7 +16,7 @@ ROLE = ROOT / "roles/scenario_a"
 @functools.cache
 def render(profile, ca_bundle=""):
     """The Dockerfile with the role's own defaults and a site without a CA, unless told otherwise."""
-    files = [ROOT / f"inventory/profiles/{profile}.yml", ROLE / "defaults/main.yml", ROLE / "vars/main.yml"]
+    files = [ROLE / "defaults/main.yml", ROOT / f"inventory/profiles/{profile}.yml", ROLE / "vars/main.yml"]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "Dockerfile"
         done = subprocess.run(

@@ -316,7 +316,7 @@ def invented(cli, keep, record, tmp_path):
 
 
 def test_invented_records_are_unverified_wherever_they_are_shown(cli, invented, tmp_path):
-    lines = {line.split()[-1]: line for line in cli("facts")[1].splitlines()}
+    lines = {line.split()[-1]: line for line in cli("facts", "--all")[1].splitlines()}
     assert all("unverified" in lines[f"made-{n}"] and "accepted" not in lines[f"made-{n}"] for n in range(5))
     assert "unverified" not in lines["own"]
     assert cli("facts", "-q", "length(runs[?unverified])")[1] == "5\n"

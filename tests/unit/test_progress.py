@@ -294,11 +294,6 @@ def test_the_view_follows_the_terminal_s_size():
         terminal.close(force=True)
 
 
-def tmux(*words):
-    server = ("-L", f"test-{os.getpid()}", "-f", "/dev/null")
-    return subprocess.run(["tmux", *server, *words], capture_output=True, text=True, check=True).stdout
-
-
 @pytest.mark.skipif(not shutil.which("tmux"), reason="no tmux")
 @pytest.mark.parametrize("size", [(60, 12), (200, 50), (30, 30)])
 def test_nothing_stale_is_left_when_the_terminal_changes_its_size(tmp_path, size):
@@ -307,6 +302,12 @@ def test_nothing_stale_is_left_when_the_terminal_changes_its_size(tmp_path, size
     noted = "    view.event(Noted('h2', ('mind it',)))\n    while True"
     program.write_text(SHOWS.replace("import Started", "import Noted, Started").replace("    while True", noted))
     path = f"PYTHONPATH={Path(__file__).parents[2]}"
+
+    def tmux(*words):
+        # One server a test: the one before may still be about to end.
+        server = ("-S", str(tmp_path / "tmux"), "-f", "/dev/null")
+        return subprocess.run(["tmux", *server, *words], capture_output=True, text=True, check=True).stdout
+
     tmux("new-session", "-d", "-x", "120", "-y", "40", "env", path, sys.executable, str(program))
 
     def screen(end):

@@ -10,6 +10,7 @@ from ansible.plugins.action.normal import ActionModule as NormalAction
 from ansible_collections.provisioner.gpu_hosts.plugins.action import scenario_a_run as plugin
 
 PROGRESS = {"run_id": "r1", "phase": "clone", "elapsed": 2.0, "phase_elapsed": 1.0, "done": None, "total": None}
+PROGRESS |= {"input_hash": "", "said": ""}
 RUNNING = {"run_id": "r1", "scenario_a_progress": PROGRESS | {"state": "running"}}
 LOST = {"failed": True, "msg": "MODULE FAILURE", "module_stdout": "Connection to h1 closed.\r\n"}
 
