@@ -59,6 +59,7 @@ def of_host(number, name, command):
         Planned(name, "reuse", f"20261123T090807Z-{number:06x}"),
         Finding(name, "disk", "ok", f"{number}.1 GB free at /", ""),
         Finding(name, "clock", "warn" if kind == 19 else "ok", CLOCK.format(number), "set it by NTP: `timedatectl`"),
+        *(Finding(name, "prepare", "warn", *note.split("; ")) for note in notes),
         *([Finding(name, "root", "fail", "sudo asks for a password there", "allow it")] if kind == 20 else []),
         *(_of_runs(number, name) if command == "status" else []),
     ]

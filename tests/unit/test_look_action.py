@@ -193,6 +193,7 @@ def test_what_we_ship_reads_variables_by_their_names_alone():
         "provisioner.gpu_hosts.devcontainer_json",
         "provisioner.gpu_hosts.lock",
         "provisioner.gpu_hosts.profile",
+        "provisioner.gpu_hosts.uncollectable",
     }
 
 
@@ -217,11 +218,16 @@ class Connection(Local):
 """
 
 
-def test_the_module_answers_as_the_action_does_where_a_connection_takes_no_input(look, tmp_path):
+@pytest.fixture
+def deaf(tmp_path):
+    """Give the variables of a host whose connection takes no input."""
     (tmp_path / "connection_plugins").mkdir()
     (tmp_path / "connection_plugins/deaf.py").write_text(DEAF)
+    return {"ansible_connection": "deaf", "ansible_python_interpreter": sys.executable}
+
+
+def test_the_module_answers_as_the_action_does_where_a_connection_takes_no_input(look, deaf, tmp_path):
     (tmp_path / "there").touch()
-    deaf = {"ansible_connection": "deaf", "ansible_python_interpreter": sys.executable}
     looked = look({"site_wanted": {**NOWHERE, "path": f"{tmp_path}/there"}}, {"one": {}, "two": deaf})
     assert isinstance(looked, dict), looked
     assert looked["one"]["off"] == looked["two"]["off"] != [] and looked["one"]["looks"] == looked["two"]["looks"]
@@ -323,38 +329,23 @@ def test_the_doctor_is_told_what_to_ask_by_the_name_of_a_variable(look, wanted):
     assert "host_checks needs wanted" in look({"site_wanted": NOWHERE}, action="host_checks", more=more)
 
 
-DEAF = """
-from ansible.plugins.connection.local import Connection as Local
-
-DOCUMENTATION = "name: deaf\\nshort_description: local, without input\\noptions: {}"
-
-
-class Connection(Local):
-    transport = "deaf"
-    has_pipelining = False
-"""
-
-
-def test_where_a_connection_takes_no_input_the_modules_ask_the_same(look, tmp_path):
-    (tmp_path / "connection_plugins").mkdir()
-    (tmp_path / "connection_plugins/deaf.py").write_text(DEAF)
+def test_the_doctor_s_module_answers_as_its_action_does_where_a_connection_takes_no_input(look, deaf):
     variables = {"site_wanted": NOWHERE | {"bundle": "/nowhere.pem"}, "asked": CHECKED}
-    hosts = {
-        name: {"ansible_connection": name, "ansible_python_interpreter": sys.executable} for name in ("local", "deaf")
-    }
+    hosts = {"one": deaf | {"ansible_connection": "local"}, "two": deaf}
     found = look(variables, hosts, action="host_checks", more={"wanted": "asked"})
-    told = {
-        name: [each for each in answer["host_findings"] if each["check"] not in {"busy", "clock", "disk"}]
-        for name, answer in found.items()
-    }
-    assert told["deaf"] == told["local"] and "prepare" in {each["check"] for each in told["deaf"]}
+    one, two = (
+        [each for each in found[name]["host_findings"] if each["check"] not in {"busy", "clock", "disk"}]
+        for name in hosts
+    )
+    assert one == two and "prepare" in {each["check"] for each in two}
     more = {"wanted": "asked", "sources_only": True}
-    said = look(variables, {"deaf": hosts["deaf"]}, action="host_checks", more=more)
+    said = look(variables, {"two": deaf}, action="host_checks", more=more)
     assert "no /nonexistent on PATH; install Python" in said and "host_findings" not in said
-    looked = look({"site_wanted": NOWHERE, "a_run": RUN}, hosts, more={"run": "a_run"})
-    assert isinstance(looked, dict), looked[-3000:]
-    for name in ("looks", "scenario_a_planned", "off"):
-        assert looked["deaf"][name] == looked["local"][name]
+
+
+def test_what_a_run_would_do_comes_without_input_too(look, deaf):
+    looked = look({"site_wanted": NOWHERE, "a_run": RUN}, {"two": deaf}, more={"run": "a_run"})["two"]
+    assert looked["off"] == [] and looked["scenario_a_planned"]["would"] == "measure"
 
 
 @pytest.mark.parametrize(
