@@ -46,9 +46,12 @@ def _system_error(error: OSError, arguments: Sequence[str]) -> int:
     unread = isinstance(error, BrokenPipeError) or (error.errno == errno.EIO and screen.is_gone())
     if not unread and error.errno not in FULL:
         return _unexpected(error, arguments)
-    # Python would try once more, when it ends, to write what could not be written.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    # Python would try once more, when it ends, to write what could not be written; to a terminal that is gone, both.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
     if unread:
+        if screen.is_gone():
+            os.dup2(nowhere, sys.stderr.fileno())
         # The reader of our output has seen enough (`| head`), or the terminal was closed: nobody to say anything to.
         return Exit.UNREAD
     where = error.filename or "what this was to be written to"

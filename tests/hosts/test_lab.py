@@ -46,10 +46,12 @@ def begun(engine: docker.DockerClient, tmp_path: Path) -> Iterator[Callable[...,
         )
         processes.append(process)
         assert process.stderr is not None
+        said = []
         for line in process.stderr:
             if line.endswith("boots\n"):
                 return process
-        raise AssertionError("the command ended before a host booted")
+            said.append(line)
+        raise AssertionError(f"the command ended before a host booted: {''.join(said)}")
 
     yield begin
     for process in processes:
