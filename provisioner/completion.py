@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provisioner.paths import ansible_dir
 from provisioner.phases import PHASES
 
 if TYPE_CHECKING:
@@ -62,7 +61,9 @@ def _asked(kind: str) -> dict[str, Any]:
 
 
 def _profiles() -> list[str]:
-    return sorted(path.stem for path in (ansible_dir() / "inventory" / "profiles").glob("*.yml"))
+    from provisioner.inputs import profile_files  # noqa: PLC0415 - only for this, and it brings in much
+
+    return list(profile_files())
 
 
 def _dresses() -> list[str]:

@@ -18,7 +18,7 @@ from provisioner.errors import Exit, ProvisionerError, of_option
 from provisioner.paths import ansible_dir, ensure_state_dir, state_dir
 from provisioner.suggestions import did_you_mean
 
-__all__ = ["AUTO", "RUNTIMES", "Target", "check", "profile", "profile_data", "settings"]
+__all__ = ["AUTO", "RUNTIMES", "Target", "check", "profile", "profile_data", "profile_files", "settings"]
 
 DEFAULT_PROFILE = "seed"
 RUNTIMES = ("devcontainer", "native")
@@ -102,11 +102,16 @@ def check(
 
 def profile(value: str) -> str:
     """Give the profile's name where there is such a profile."""
-    known = sorted(path.stem for path in (ansible_dir() / "inventory" / "profiles").glob("*.yml"))
+    known = profile_files()
     if value not in known:
         remedy = did_you_mean(value, known) or f"there are {' and '.join(known)}"
         raise _bad(f"no profile named {_shown(value)}", remedy)
     return value
+
+
+def profile_files() -> dict[str, Path]:
+    """Give the file of each profile, by the profile's name."""
+    return {path.stem: path for path in sorted((ansible_dir() / "inventory" / "profiles").glob("*.yml"))}
 
 
 def profile_data(name: str) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from provisioner import __version__, bounds, files, inventory, jsontext, names
 from provisioner.errors import Exit, ProvisionerError, of_option
-from provisioner.paths import ansible_dir, given
+from provisioner.inputs import profile_files
+from provisioner.paths import given
 from provisioner.text import counted
 from provisioner.view.ranges import brief
 
@@ -108,11 +109,10 @@ def target_of(plan: Plan, target: Target, *, limited: bool) -> Target:
 def _inputs(target: Target, hosts: Collection[str]) -> dict[str, str]:
     """Return the digest of each of INPUTS, for these hosts."""
     of_hosts = inventory.variables(target.inventory)
-    profiles = (ansible_dir() / "inventory" / "profiles").glob("*.yml")
     found = {
         "inventory": {name: of_hosts.get(name, {}) for name in hosts},
         "options": {name: value for name, value in target.extra_vars.items() if name not in NOT_WANTED},
-        "profiles": {path.name: path.read_text(encoding="utf-8") for path in profiles},
+        "profiles": {path.name: path.read_text(encoding="utf-8") for path in profile_files().values()},
         "environment": _environment(),
     }
     return {name: _digest(json.dumps(found[name], sort_keys=True).encode()) for name in INPUTS}

@@ -70,6 +70,10 @@ class Rollout:
             if self._stopped or len(self.failed) > self.most_failed:
                 return
 
+    def document(self) -> dict[str, list[str]]:
+        """Give what JSON has of it: with --batch, the hosts that were not begun."""
+        return {"not_begun": list(self.not_begun)} if self.sizes else {}
+
     def note(self, failed: Iterable[str], *, stopped: bool = False) -> None:
         """Take note of what came of a batch: which hosts failed, and whether its job was stopped."""
         self.failed |= set(failed)

@@ -478,9 +478,10 @@ def _not_there(evidence: Evidence, wanted: Iterable[str]) -> tuple[list[str], li
     """Return which of these are not there, and which have nothing in them."""
     missing, empty = [], []
     for name in sorted(wanted):
-        if evidence.entries.get(name):
-            if name not in MAY_BE_EMPTY and not evidence.content(name).strip():
-                empty.append(name)
-        elif not any(entry.startswith(f"{name}/") for entry in evidence.entries):
+        if _has_content(evidence, name):
+            continue
+        if not evidence.entries.get(name):
             missing.append(name)
+        elif name not in MAY_BE_EMPTY:
+            empty.append(name)
     return missing, empty

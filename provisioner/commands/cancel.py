@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from provisioner import events, inflight, inputs, names, progress
-from provisioner.commands.common import explain, print_json, raise_if_stopped, say, say_recovered
+from provisioner.commands.common import SECONDS_TO_ANSWER, explain, print_json, raise_if_stopped, say, say_recovered
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.inputs import Target
 from provisioner.job import Job, run_playbook
@@ -14,8 +14,6 @@ from provisioner.store import Store
 
 __all__ = ["main"]
 
-SECONDS_TO_ANSWER = 10
-"""A host that takes longer to let us in counts as one that does not answer."""
 FEW = 5
 """So many hosts are named; of more their number is told."""
 

@@ -40,6 +40,8 @@ __all__ = [
 ]
 
 
+SECONDS_TO_ANSWER = 10
+"""Of a command that only asks for runs: a host that takes longer to let us in counts as one that does not answer."""
 ATTACHES = "the same command attaches to it again, and `provisioner cancel` stops it"
 """What is said of a run that goes on without its command."""
 
@@ -98,9 +100,9 @@ def raise_if_stopped(job: Job) -> None:
 
 def explain(job: Job, told: frozenset[str] = frozenset()) -> None:
     """Say for each host that failed why it did; not for those in `told`, of which more is known."""
-    failed = {name: host for name, host in sorted(job.hosts.items()) if host.failed or host.unreachable}
     said = []
-    for name, host in failed.items():
+    for name in sorted(job.failed):
+        host = job.hosts[name]
         if host.failure is None:
             said.append((name, "failed"))
         elif host.unreachable:
@@ -110,7 +112,7 @@ def explain(job: Job, told: frozenset[str] = frozenset()) -> None:
         elif name not in told:
             said.append((name, f"failed in '{host.failure.task}': {host.failure.message}"))
     say_each(said)
-    if failed:
+    if job.failed:
         say(f"Ansible's own output is in {job.log}")
 
 

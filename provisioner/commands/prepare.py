@@ -48,7 +48,7 @@ def main(options: Namespace) -> int:
         raise_if_stopped(jobs[-1])
     hosts = {name: host for job in jobs for name, host in _hosts(job).items()}
     if options.json:
-        print_json({"hosts": hosts} | ({"not_begun": list(rollout.not_begun)} if rollout.sizes else {}))
+        print_json({"hosts": hosts} | rollout.document())
     elif options.verbose or not screen.wide(sys.stderr):
         _show(hosts)
     for job in jobs:

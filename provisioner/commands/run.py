@@ -68,8 +68,7 @@ def main(options: Namespace) -> int:
     for run in failed:
         _show_failure(run, tell)
     if options.json:
-        more = {"not_begun": list(rollout.not_begun)} if rollout.sizes else {}
-        print_json(facts.document([run.record for run in runs]) | more)
+        print_json(facts.document([run.record for run in runs]) | rollout.document())
     if jobs[-1].stopped:
         say_not_begun(rollout)
         raise_if_stopped(jobs[-1])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from provisioner import events, facts, inflight, inputs, jsontext, progress
-from provisioner.commands.common import explain, print_json, raise_if_stopped, say
+from provisioner.commands.common import SECONDS_TO_ANSWER, explain, print_json, raise_if_stopped, say
 from provisioner.errors import Exit
 from provisioner.job import Job, run_playbook
 from provisioner.paths import state_dir
@@ -21,8 +21,6 @@ __all__ = ["main"]
 
 SCENARIO = Path("/var/lib/provisioner/scenario_a")
 """Where runs of this machine are, by the roles' defaults."""
-SECONDS_TO_ANSWER = 10
-"""A host that takes longer to let us in counts as one that does not answer."""
 
 
 @dataclass
@@ -65,7 +63,7 @@ def main(options: Namespace) -> int:
         for run in ended
         if not run["collected"] and (host, run["run_id"]) not in kept
     ]
-    unanswered = {name: host.failure.message if host.failure else "" for name, host in _silent(job)}
+    unanswered = _unanswered(job) if job else {}
     if job is not None:
         explain(job)
     if options.json:
@@ -100,10 +98,10 @@ def _ask(options: Namespace, answers: _Answers) -> Job:
     return job
 
 
-def _silent(job: Job | None) -> list[tuple[str, Any]]:
-    """Give the hosts that did not answer, by name."""
-    hosts = sorted(job.hosts.items()) if job else []
-    return [(name, host) for name, host in hosts if host.unreachable or host.failed]
+def _unanswered(job: Job) -> dict[str, str]:
+    """Give the hosts that did not answer, by name, with what was said instead."""
+    failures = {name: job.hosts[name].failure for name in sorted(job.failed)}
+    return {name: failure.message if failure else "" for name, failure in failures.items()}
 
 
 def _show(

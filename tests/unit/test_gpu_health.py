@@ -12,7 +12,7 @@ BILLION_LAUGHS = '<!DOCTYPE a [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]>'
 
 
 def of_smi(out, *, code=0, err="", known=0):
-    return {found["check"]: found for found in health.of_smi(code, out, err, known)}
+    return {found["check"]: found for found in health.of_smi(code, *health.parsed(out), err, known)}
 
 
 def test_gpus_that_are_well_are_told_so_one_row_a_check_and_a_link_that_rests_is_well():
@@ -201,7 +201,7 @@ def test_a_gpu_that_is_not_told_of_or_asks_for_a_reset():
     ],
 )
 def test_what_is_no_report_is_a_warning_in_one_line(out, said):
-    (found,) = health.of_smi(9, out, "", 0)
+    (found,) = health.of_smi(9, *health.parsed(out), "", 0)
     assert (found["check"], found["outcome"]) == ("gpu state", "warn")
     assert said in found["detail"] and len(found["detail"]) < 400 and found["remedy"]
 

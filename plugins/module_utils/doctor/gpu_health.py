@@ -198,9 +198,11 @@ class Trouble(NamedTuple):
     gpu: str
 
 
-def of_smi(code: int, out: str, err: str, known: int) -> list[dict[str, str]]:
-    """Return a finding for each check of SYMPTOMS by what `nvidia-smi -q -x` said; `known` GPUs the driver has."""
-    gpus, words = parsed(out)
+def of_smi(code: int, gpus: list[Gpu], words: str, err: str, known: int) -> list[dict[str, str]]:
+    """Return a finding for each check of SYMPTOMS by what `nvidia-smi -q -x` said, as `parsed` gives it.
+
+    The driver has `known` GPUs.
+    """
     lines = [line.strip()[:300] for line in f"{words}\n{err}".splitlines() if line.strip()]
     lost = list(dict.fromkeys(found[0] for line in lines if (found := LOST.search(line))))
     lost += [f"GPU {gpu.number}: {text}" for gpu in gpus for text in _states(gpu, LOST)]
@@ -421,8 +423,9 @@ def health(host: Host, ask: Callable[..., tuple[int, str, str]], silent: str = "
     """
     program = nvidia.program(host)
     code, out, err = (124, "", silent) if silent else host.run(program, "-q", "-x", patience=nvidia.PATIENCE)
-    found = of_smi(code, out, err, len(list(nvidia.CARDS.glob("*")))) if code != 127 else []
-    numbers = {gpu.address: str(gpu.number) for gpu in parsed(out)[0]}
+    gpus, said_beside = parsed(out)
+    found = of_smi(code, gpus, said_beside, err, len(list(nvidia.CARDS.glob("*")))) if code != 127 else []
+    numbers = {gpu.address: str(gpu.number) for gpu in gpus}
     log = kernel_log(ask)
     unread = finding("gpu xid", OK, "not known: the kernel's log cannot be read here")
     found.append(unread if log is None else of_log(log, numbers))
