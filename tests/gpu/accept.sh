@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# accept.sh OUT [STEP...]: everything, on a machine as README.md has it, as root; or the steps that are named. OUT gets
-# accept.log, with each command, how it ended and how long it took, and what was exported.
+# accept.sh OUT [STEP...]: everything, on a machine as README.md has it, as root; or the steps that are named, in that
+# order. OUT gets accept.log, with each command, how it ended and how long it took, and what was exported.
 set -Euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
 shift
-steps=("${@:-all}")
+# Then, for three runs of each runtime, in turn: native container native export.
+if [ $# -eq 0 ]; then set -- site prepare run native killed export; fi
 state=/var/lib/acceptance
 provisioner=$state/venv/bin/provisioner
 mkdir -p "$state"
@@ -27,27 +28,25 @@ tell() {
 common=(--profile offline --state-dir "$state" -e "@$state/site.yml")
 in_container=("${common[@]}" --runtime devcontainer)
 
-is_wanted() { [[ " ${steps[*]} " == *" all "* || " ${steps[*]} " == *" $1 "* ]]; }
-
-if is_wanted site; then
+step_site() {
   tell 0 /usr/bin/python3 -m venv "$state/venv"
   tell 0 "$state/venv/bin/pip" install --quiet --no-index --find-links "$here/wheelhouse" gpu-host-provisioner
   tell 0 "$here/site.sh" "$state"
-fi
-if is_wanted prepare; then
+}
+step_prepare() {
   tell 0 "$provisioner" doctor "${in_container[@]}"
   tell 5 "$provisioner" plan "${in_container[@]}"
   tell 0 "$provisioner" prepare "${in_container[@]}"
   tell 0 "$provisioner" plan "${in_container[@]}"
-fi
-if is_wanted run; then
+}
+step_run() {
   tell 0 "$provisioner" run --require-gpu "${in_container[@]}"
   tell 0 "$provisioner" run --require-gpu "${in_container[@]}"
   tell 0 "$provisioner" facts --state-dir "$state"
   tell 0 "$provisioner" audit --state-dir "$state" "$("$provisioner" facts --state-dir "$state" -q 'runs[0].run_id' -o json | tr -d '"')"
-fi
-if is_wanted native; then tell 0 "$provisioner" run --require-gpu --fresh "${common[@]}" --runtime native; fi
-if is_wanted killed; then
+}
+step_native() { tell 0 "$provisioner" run --require-gpu --fresh "${common[@]}" --runtime native; }
+step_killed() {
   # The command is killed once the compile has begun; the run on the host goes on, and the next command waits for it.
   printf '\n$ %s\n' "provisioner run --require-gpu --fresh ... &"
   setsid "$provisioner" run --require-gpu --fresh "${in_container[@]}" &
@@ -63,22 +62,20 @@ if is_wanted killed; then
   echo "[killed 10 s after the compile began, with all that it had started here]"
   tell 0 "$provisioner" status --state-dir "$state" -e "@$state/site.yml"
   tell 0 "$provisioner" run --require-gpu "${in_container[@]}"
-fi
-if is_wanted turns; then
-  # In turn, with those before: devcontainer, native, devcontainer (whose command was killed), native, devcontainer, native.
-  tell 0 "$provisioner" run --require-gpu --fresh "${common[@]}" --runtime native
-  tell 0 "$provisioner" run --require-gpu --fresh "${in_container[@]}"
-  tell 0 "$provisioner" run --require-gpu --fresh "${common[@]}" --runtime native
-fi
-if is_wanted export; then
+}
+step_container() { tell 0 "$provisioner" run --require-gpu --fresh "${in_container[@]}"; }
+step_export() {
   tell 0 "$provisioner" facts --state-dir "$state" -q 'runs[].{run: run_id, runtime: runtime, verdict: audit.verdict}' -o table
   tell 0 "$provisioner" export --state-dir "$state" "$out/runs.jsonl"
-  # By runtime, for `provisioner compare native.jsonl devcontainer.jsonl --allow-different`, which takes numpy and scipy.
+  rm -f "$out/native.jsonl" "$out/devcontainer.jsonl"
+  # By runtime, for `provisioner compare native.jsonl devcontainer.jsonl --allow-different --unverified`, which takes numpy and scipy.
   tell 0 python3 -c 'import json, sys
 for line in open(sys.argv[1] + "/runs.jsonl"):
     with open(f"{sys.argv[1]}/{json.loads(line)["runtime"]}.jsonl", "a") as file: file.write(line)' "$out"
   tell 0 tar -C "$state" -cJf "$out/evidence.tar.xz" runs
-fi
+}
+
+for step; do "step_$step"; done
 echo
 echo "$bad of the commands ended otherwise than expected"
 exit "$bad"
