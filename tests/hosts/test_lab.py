@@ -10,6 +10,7 @@ from pathlib import Path
 
 import docker
 import pytest
+from lab_hosts import passing_labs
 
 from provisioner import lab as labs
 from provisioner.errors import ProvisionerError
@@ -27,6 +28,13 @@ mkdir -p /tmp/rootfs/bin && cp /bin/busybox /tmp/rootfs/bin/sh
 tar -C /tmp/rootfs -c . | docker import - tiny >/dev/null
 docker run --rm tiny sh -c 'echo inside as pid $$'
 """
+
+
+@pytest.fixture
+def make_lab(engine: docker.DockerClient, lab_name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeLab]:
+    """As elsewhere, but gone after each test: this module makes more hosts than a kernel runs at once as it comes."""
+    with passing_labs(lab_name, tmp_path_factory.mktemp("state")) as make:
+        yield make
 
 
 @pytest.fixture
