@@ -58,7 +58,7 @@ class Fish:
     def completed(self, typed):
         """Give the line that comes of what is typed and a tabulator; as it is where there are several.
 
-        fish 4 also tells looser matches, --xformers-url for --xformers-r, which it leaves out where one begins as typed.
+        fish 4 tells looser matches too, as --xformers-url for --xformers-r; it takes none where one begins as typed.
         """
         ask = ["fish", "-c", f"complete -C{shlex.quote(typed)}"]
         lines = subprocess.run(ask, check=True, capture_output=True, **self.options).stdout.splitlines()
