@@ -1,5 +1,6 @@
 """Throwaway hosts to measure on, what is wanted of them, and how a command is measured: shared by the benchmarks."""
 
+import argparse
 import json
 import os
 import resource
@@ -23,6 +24,24 @@ COMMAND = ROOT / "bin/provisioner"
 TOOLS = Path(sys.executable).parent
 WITHOUT = {"local_sources_base_image_build": None, "local_sources_xformers_sdist": None}
 """The base image and the xformers repository are left out: no peer has them."""
+
+
+def command_line(what: str, *, count: int, debian: int) -> argparse.ArgumentParser:
+    """The options that benchmarks on lab hosts share; `count` hosts of release `debian` where nothing is said.
+
+    The first line of `what` says what is measured.
+    """
+    parser = argparse.ArgumentParser(description=what.splitlines()[0])
+    parser.add_argument("--debian", type=int, choices=(12, 13), default=debian)
+    parser.add_argument("--hosts", type=int, default=count)
+    parser.add_argument("--before", type=absolute, metavar="CHECKOUT", help="a checkout of another commit")
+    parser.add_argument("--inventory", type=absolute, metavar="PATH", help="hosts of an inventory that `lab up` wrote")
+    return parser
+
+
+def absolute(path: str) -> Path:
+    """A path that means the same from another folder."""
+    return Path(path).absolute()
 
 
 @contextmanager

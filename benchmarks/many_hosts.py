@@ -20,7 +20,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lab import ROOT, hosts, run, several_names
+from lab import ROOT, command_line, hosts, run, several_names
 
 AIM_SECONDS, AIM_MEGABYTES, AIM_CPU = 180, 300, 0.3
 ENDS = (0, 1, 5)
@@ -29,7 +29,7 @@ ENDS = (0, 1, 5)
 
 def measure(inventory: Path, work: Path, options: argparse.Namespace) -> None:
     """Measure each command for each number of names, and print a line for each."""
-    checkouts = {"now": ROOT, **({"before": options.before.absolute()} if options.before else {})}
+    checkouts = {"now": ROOT, **({"before": options.before} if options.before else {})}
     print(f"command  checkout  names      wall       CPU   CPU a host    memory   load {os.getloadavg()[0]:.1f}")
     for count in options.counts:
         names = several_names(inventory, count, work)
@@ -47,19 +47,15 @@ def measure(inventory: Path, work: Path, options: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command_line(__doc__, count=4, debian=12)
     parser.add_argument("--counts", type=int, nargs="+", default=[1, 8, 40, 500])
-    parser.add_argument("--hosts", type=int, default=4)
-    parser.add_argument("--debian", type=int, choices=(12, 13), default=12)
     parser.add_argument("--commands", nargs="+", choices=("doctor", "plan"), default=["doctor", "plan"])
     parser.add_argument("--profile", default="registries")
-    parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="a checkout of another commit")
-    parser.add_argument("--inventory", type=Path, help="hosts of an inventory that `lab up` wrote")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="many-hosts-") as folder:
         work = Path(folder)
         if options.inventory:
-            measure(options.inventory.absolute(), work, options)
+            measure(options.inventory, work, options)
             return 0
         with hosts(options.hosts, work, options.debian) as inventory:
             measure(inventory, work, options)

@@ -20,7 +20,6 @@ With --before, which names a checkout of another commit, its `prepare` is timed 
 With --inventory the hosts are those, and this machine is the controller; no lab is made.
 """
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -31,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from lab import ROOT, TOOLS, as_it_comes, hosts, on_lab_host, prepare, run, several_names, wanted_state
+from lab import ROOT, TOOLS, as_it_comes, command_line, hosts, on_lab_host, prepare, run, several_names, wanted_state
 
 HERE = Path(__file__).parent
 PYINFRA = "pyinfra==3.10.0"
@@ -97,7 +96,6 @@ def tools(inventory: Path, work: Path, before: Path | None) -> dict[str, tuple[l
 def measure(inventory: Path, rounds: int, names: int, work: Path, before: Path | None = None) -> None:
     count = len(yaml.safe_load(inventory.read_text())["all"]["hosts"])
     (work / "state").mkdir()
-    before = before.absolute() if before else None
     for checkout in filter(None, (ROOT, before)):
         run(*prepare(inventory, work, checkout=checkout))
     wanted_state(inventory, work)
@@ -143,18 +141,14 @@ def measure(inventory: Path, rounds: int, names: int, work: Path, before: Path |
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--debian", type=int, choices=(12, 13), default=13)
-    parser.add_argument("--hosts", type=int, default=8)
+    parser = command_line(__doc__, count=8, debian=13)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--names", type=int, default=32)
-    parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="a checkout of another commit")
-    parser.add_argument("--inventory", type=Path, help="hosts of an inventory that `lab up` wrote")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="noop-prepare-") as folder:
         work = Path(folder)
         if options.inventory:
-            measure(options.inventory.absolute(), options.rounds, options.names, work, options.before)
+            measure(options.inventory, options.rounds, options.names, work, options.before)
             return 0
         with hosts(options.hosts + 1, work, options.debian) as inventory:
             *_, controller = yaml.safe_load(inventory.read_text())["all"]["hosts"]

@@ -11,7 +11,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.host_program import AskingAction, code, stream
 from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.package import answers, asking
-from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.same_for_hosts import shipped
+from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.same_for_hosts import shipped, warm_up
 
 MAXIMUM_SECONDS = 60
 """TLS and apt refuse a clock that is further off."""
@@ -86,3 +86,4 @@ SAME = finding("ok", "the controller's own")
 # Ansible loads this plugin before it forks a worker for each host: all of them have these from here.
 code(*FOLDERS)
 shipped()
+warm_up()

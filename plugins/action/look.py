@@ -9,7 +9,7 @@ from ansible.errors import AnsibleActionFail
 
 from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.host_program import AskingAction, code, stream
 from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.package import answers, asking, changes
-from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.same_for_hosts import shipped
+from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.same_for_hosts import shipped, warm_up
 
 
 class ActionModule(AskingAction):
@@ -60,3 +60,4 @@ class ActionModule(AskingAction):
 # Ansible loads this plugin before it forks a worker for each host: all of them have these from here.
 code()
 shipped()
+warm_up()

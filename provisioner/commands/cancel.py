@@ -11,11 +11,9 @@ from provisioner.inputs import Target
 from provisioner.job import Job, run_playbook
 from provisioner.selection import Selection
 from provisioner.store import Store
+from provisioner.view import alike, ranges
 
 __all__ = ["main"]
-
-FEW = 5
-"""So many hosts are named; of more their number is told."""
 
 
 @dataclass
@@ -101,18 +99,14 @@ def _show(job: Job, answers: _Answers, wanted: str, target: Target) -> None:
             say(f"{name}: run {said.run_id} is under way there, and was left alone")
     idle = [name for name, said in sorted(answers.hosts.items()) if said.state == "none"]
     if idle:
-        say(f"{_listed(idle)}: {f'no run {wanted}' if wanted else 'no run'} is under way")
+        say(f"{alike.counted(idle)}: {f'no run {wanted}' if wanted else 'no run'} is under way")
     explain(job)
     silent = [name for name, host in sorted(job.hosts.items()) if host.unreachable]
     if silent:
         say(
-            f"{_listed(silent)}: no answer, so a run there may go on, and nothing cancels it later: "
+            f"{ranges.brief(silent)}: no answer, so a run there may go on, and nothing cancels it later: "
             "give the command again when there is one"
         )
-
-
-def _listed(hosts: list[str]) -> str:
-    return ", ".join(hosts) if len(hosts) <= FEW else f"{len(hosts)} hosts"
 
 
 def _raise_unless_known(wanted: str, target: Target) -> None:

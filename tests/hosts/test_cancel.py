@@ -1,4 +1,4 @@
-"""`provisioner cancel` on a real host: in each phase, twice, by another controller, too late, and where nobody answers.
+"""`provisioner cancel` on a real host: in each phase, twice, by others, too late, and where nobody answers.
 
 Each moment takes half a minute, so a sample of them is tried, others each day; CANCEL="compile,clone" takes these,
 CANCEL=all all of them.
@@ -11,6 +11,7 @@ import subprocess
 import crash
 import honest
 import pytest
+import yaml
 from sample import TODAY, chosen
 
 # So that a run is still where it was when it is cancelled: what works there just then is stopped until it is killed.
@@ -43,8 +44,8 @@ def held_in(crasher, phase):
 def cancel(crasher, tmp_path):
     """Begin `provisioner cancel`, as another controller unless a state directory is named; see `ended`."""
 
-    def begin(*arguments, state="other"):
-        command = [crash.ROOT / "bin/provisioner", "cancel", "--json", "-i", crasher.inventory, *arguments]
+    def begin(*arguments, state="other", inventory=crasher.inventory):
+        command = [crash.ROOT / "bin/provisioner", "cancel", "--json", "-i", inventory, *arguments]
         return subprocess.Popen(
             [*command, "--state-dir", tmp_path / state],
             stdin=subprocess.DEVNULL,
@@ -102,6 +103,35 @@ def test_in_each_phase_by_another_controller_and_then_once_more(crasher, run, ca
     assert code == 0 and told(crasher, document)["state"] == "none" and "no run is under way" in err
     code, document, err = ended(cancel(record["run_id"]))
     assert code == 0 and told(crasher, document)["state"] == "ended" and "had ended already: interrupted" in err
+
+
+@pytest.fixture
+def as_another_user(crasher, tmp_path):
+    """An inventory by which somebody else logs in to the host: `as_another_user("other", sudo="NOPASSWD:")`."""
+
+    def make(name, sudo):
+        home = f"/home/{name}"
+        crasher.on_host(f"useradd -m -s /bin/sh {name}; cp -R /root/.ssh {home}; chown -R {name}: {home}")
+        crasher.on_host(f"echo '{name} ALL=(ALL) {sudo} ALL' >/etc/sudoers.d/{name}")
+        inventory = yaml.safe_load(crasher.inventory.read_text())
+        for host in inventory["all"]["hosts"].values():
+            host["ansible_user"] = name
+        path = tmp_path / f"{name}.yml"
+        path.write_text(yaml.safe_dump(inventory))
+        return path
+
+    return make
+
+
+def test_by_another_user_of_the_host_who_may_be_root_there(crasher, run, cancel, as_another_user):
+    begun = run("cancel-other-user")
+    held_in(crasher, "image_build")
+    code, document, err = ended(cancel(inventory=as_another_user("nobody2", sudo="PASSWD:")))
+    assert code == 1 and told(crasher, document)["state"] == "unknown" and "sudo asks for a password there" in err
+    assert "it goes on" in crasher.on_host("systemctl is-active --quiet 'provisioner-scenario-a-*' && echo it goes on")
+    code, document, err = ended(cancel(inventory=as_another_user("other", sudo="NOPASSWD:")))
+    record = is_cancelled(crasher, begun, "image_build")
+    assert code == 0 and told(crasher, document)["run_id"] == record["run_id"]
 
 
 def test_twice_at_once_only_the_run_that_is_named_and_the_next_one_measures(crasher, run, cancel):

@@ -127,6 +127,13 @@ def test_of_many_hosts_without_a_run_their_number_is_told(cli, answer, inventory
     assert code == 0 and err == "provisioner: 500 hosts: no run is under way\n"
 
 
+def test_hosts_that_do_not_answer_are_named_however_many_they_are(cli, answer, inventory):
+    hosts = [f"h{number}" for number in range(100, 600)]
+    answer(**{host: away(host) for host in hosts})
+    code, _, err = cli("cancel", "-i", inventory)
+    assert code == 3 and "provisioner: h[100-599]: no answer, so a run there may go on" in err
+
+
 def test_an_interrupt_says_that_the_hosts_go_on_with_it(cli, answer, inventory):
     answer(interrupted=True)
     code, _, err = cli("cancel", "-i", inventory)

@@ -197,6 +197,21 @@ def test_what_we_ship_reads_variables_by_their_names_alone():
     }
 
 
+@pytest.mark.parametrize("action", ["look", "host_checks"])
+def test_what_any_template_takes_is_there_before_workers_are_forked(action):
+    program = f"""if True:
+        import importlib, sys
+        from ansible.template import Templar, trust_as_template
+        importlib.import_module("ansible_collections.provisioner.gpu_hosts.plugins.action.{action}")
+        before = set(sys.modules)
+        text = "{{{{ 'a' if b is defined and b | default(1) | int else c | default([]) | to_json }}}}"
+        assert Templar(variables={{"b": 1}}).template(trust_as_template(text)) == "a"
+        print(*sorted(set(sys.modules) - before))
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done
+
+
 def test_the_profile_is_templated_once_for_all_that_read_it(look, tmp_path):
     profile = (
         f"{{{{ {{'at': lookup('ansible.builtin.pipe', 'echo once >> {tmp_path}/count; echo {tmp_path}/none')}} }}}}"
