@@ -426,8 +426,8 @@ COMMANDS = (
                 "--debian",
                 values="releases",
                 metavar="N",
-                type=between(12, 13),
-                help="which Debian, 12 or 13 (default: 12, or what the dress fits)",
+                type=between(1, MANY),
+                help="which Debian (default: the oldest that there is, or what the dress fits)",
             ),
             option("--user", metavar="NAME", default="root", help="log in as this user (default: root)"),
             option(

@@ -16,8 +16,8 @@ options:
     description: >-
       The name of the variable that has what is asked, C(profile), C(xformers_url), C(base_image), C(cold_base),
       C(pip_calls), C(node_source), C(daemon_json), C(ca_pem), C(variables), C(runtime), C(native_checks), C(python),
-      C(arch_list), C(gpu_driver), C(repositories) and C(minimum_free_bytes), each as C(group_vars/all.yml) has it. The
-      action plugin gives the module what is asked itself.
+      C(arch_list), C(gpu_driver), C(repositories), C(distributions) and C(minimum_free_bytes), each as
+      C(group_vars/all.yml) has it. The action plugin gives the module what is asked itself.
     type: raw
     required: true
   roles:
