@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import gpu_driver
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host
 from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.distributions import column, table
 
 ROOT = Path(__file__).parents[2]
@@ -151,3 +153,21 @@ def test_a_file_that_is_like_nothing_is_named(tmp_path, like):
 def test_of_a_part_that_a_release_has_not_it_is_left_out():
     assert "rocky9" not in column("docker_engine.distribution") and "rocky9" in column("docker_engine.docker")
     assert column("docker_engine.nothing.there") == {}
+
+
+def test_what_an_inventory_says_takes_the_place_of_the_table():
+    """Each host picks a list that is for all; of the driver the module's packages are replaced, and the rest stays."""
+    probed = Host()
+    probed.os_release = {"ID": "debian", "VERSION_ID": "12"}
+    assert probed.pick(["docker.io", "tree"]) == ["docker.io", "tree"]
+    assert probed.pick({"debian12": ["docker.io"], "debian": []}) == ["docker.io"]
+    assert probed.pick({"ubuntu": ["docker.io"]}) is None
+    wanted = {"distributions": column("gpu_driver"), "source": "distribution", "module": "", "packages": []}
+    entry = gpu_driver.entry_of(probed, wanted)
+    own = ["nvidia-kernel-dkms", "nvidia-smi", "libnvidia-encode1"]
+    changed = gpu_driver.entry_of(probed, wanted | {"packages": own})
+    assert changed["sources"]["distribution"]["packages"] == {
+        "proprietary": own,
+        "open": entry["sources"]["distribution"]["packages"]["open"],
+    }
+    assert changed["sources"]["nvidia"] == entry["sources"]["nvidia"]
