@@ -84,7 +84,7 @@ def entry_of(host: Host, wanted: dict) -> dict:
     """Return the role's data for the host's distribution, with the site's own packages in it; {} for none."""
     entry = host.pick(wanted["distributions"]) or {}
     source = entry.get("sources", {}).get(wanted["source"])
-    if not (wanted["packages"] and source):
+    if not (wanted.get("packages") and source):
         return entry
     packages = {**source["packages"], (wanted["module"] or source["module"]): wanted["packages"]}
     return {**entry, "sources": {**entry["sources"], wanted["source"]: {**source, "packages": packages}}}
