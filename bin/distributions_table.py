@@ -27,8 +27,8 @@ def page(text: str, releases: Mapping[str, Mapping[str, Any]]) -> str:
 
 def row(entry: Mapping[str, Any]) -> list[str]:
     """Return what the table says of a release."""
-    sources = entry["gpu_driver"]["sources"]
-    engine = "yes" if "distribution" in entry["docker_engine"] else "none: set `docker_engine_source: docker`"
+    sources = entry.get("gpu_driver", {}).get("sources", {})
+    engine = "yes" if "distribution" in entry.get("docker_engine", {}) else "none: set `docker_engine_source: docker`"
     own, nvidia = sources.get("distribution"), sources.get("nvidia")
     return [
         entry["name"],

@@ -30,19 +30,23 @@ def table(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
     """Return all that is known of each release, in the order of their names. Raise ValueError as `column`."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     files = {path.stem: yaml.load(path.read_bytes(), loader) for path in sorted(folder.glob("*.yml"))}  # noqa: S506
-    return {release: _whole(files, release) for release, entry in files.items() if "name" in entry}
+    return {release: _named(release, _whole(files, release)) for release, entry in files.items() if "name" in entry}
+
+
+def _named(release: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry in which each role's part says of which release it is."""
+    known = {"id": release, **{key: entry[key] for key in ("name", "codename") if key in entry}}
+    return {key: {**value, **known} if isinstance(value, dict) else value for key, value in entry.items()}
 
 
 def _whole(files: Mapping[str, dict[str, Any]], release: str, likes: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return a file's entry with what it has from those that it is like; each role's part names the release."""
+    """Return a file's entry with what it has from those that it is like."""
     if release in likes or release not in files:
         raise ValueError(f"distributions/{likes[-1]}.yml: like {release}, which cannot be; name another file there")
     entry = files[release]
     like = entry.get("like")
     base = _whole(files, like, (*likes, release)) if like else {}
-    merged = _merged({key: value for key, value in base.items() if key not in OF_ONE_FILE}, entry)
-    known = {"id": release, **{key: entry[key] for key in ("name", "codename") if key in entry}}
-    return {key: {**value, **known} if isinstance(value, dict) else value for key, value in merged.items()}
+    return _merged({key: value for key, value in base.items() if key not in OF_ONE_FILE}, entry)
 
 
 def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,3 +56,10 @@ def test_no_other_file_names_a_release():
 def test_the_table_in_the_docs_is_that_of_the_files():
     text = distributions_table.PAGE.read_text(encoding="utf-8")
     assert distributions_table.page(text, table()) == text, "run .venv/bin/python bin/distributions_table.py"
+
+
+def test_each_release_says_what_was_tried_and_has_no_key_that_nobody_reads():
+    known = {"like", "name", "codename", "tried", "in_part", "docker_engine", "gpu_driver", "local_sources"}
+    for release, entry in table().items():
+        assert entry["tried"] and set(entry) <= known, release
+        assert "codename" in entry or "local_sources" not in entry, release

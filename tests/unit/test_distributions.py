@@ -132,13 +132,15 @@ def test_the_page_knows_a_new_release(copy):
 
 def test_what_a_file_does_not_say_it_has_from_the_one_that_it_is_like(tmp_path):
     (tmp_path / "base.yml").write_text("role: {list: [1, 2], deep: {a: 1, b: 2}}\nother: {x: 1}\n")
-    (tmp_path / "one1.yml").write_text("like: base\nname: One\nin_part: wait\nrole: {list: [3], deep: {b: 4}}\n")
-    (tmp_path / "two2.yml").write_text("like: one1\nname: Two\ncodename: second\n")
+    (tmp_path / "one1.yml").write_text(
+        "like: base\nname: One\ncodename: first\nin_part: wait\nrole: {list: [3], deep: {b: 4}}\n"
+    )
+    (tmp_path / "two2.yml").write_text("like: one1\nname: Two\n")
     made = table(tmp_path)
     assert list(made) == ["one1", "two2"], "a file without a name is no release"
     one = {"list": [3], "deep": {"a": 1, "b": 4}}
-    assert made["one1"]["role"] == {**one, "id": "one1", "name": "One"}
-    assert made["two2"]["role"] == {**one, "id": "two2", "name": "Two", "codename": "second"}
+    assert made["one1"]["role"] == {**one, "id": "one1", "name": "One", "codename": "first"}
+    assert made["two2"]["role"] == {**one, "id": "two2", "name": "Two"}
     assert made["two2"]["other"]["x"] == 1
     assert "in_part" not in made["two2"]
 
