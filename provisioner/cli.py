@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from provisioner import arguments as command_line
-from provisioner.command_table import Command, Option, Table, between, one_of, option, sizes
+from provisioner.command_table import Command, Option, Table, between, debian, one_of, option, sizes
 
 __all__ = ["COMMANDS", "COMMON", "TABLE", "Command", "Option", "parse", "run"]
 
@@ -426,8 +426,8 @@ COMMANDS = (
                 "--debian",
                 values="releases",
                 metavar="N",
-                type=between(12, 13),
-                help="which Debian, 12 or 13 (default: 12, or what the dress fits)",
+                type=debian,
+                help="which Debian (default: the oldest that there is, or what the dress fits)",
             ),
             option("--user", metavar="NAME", default="root", help="log in as this user (default: root)"),
             option(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from provisioner.rollout import Size
 from provisioner.suggestions import did_you_mean
 
-__all__ = ["EVERY", "Command", "Option", "Table", "between", "one_of", "option", "sizes"]
+__all__ = ["EVERY", "Command", "Option", "Table", "between", "debian", "one_of", "option", "sizes"]
 
 EVERY = ("inventory", "limit", "profile", "runtime", "extra_vars", "forks", "state_dir", "json", "verbose")
 """The common options, by name, that a command takes which goes to hosts."""
@@ -87,6 +87,13 @@ def one_of(*known: str) -> Callable[[str], str]:
         return text
 
     return word
+
+
+def debian(text: str) -> int:
+    """Read a release of Debian that lab hosts can have: argparse's `type`."""
+    from provisioner.lab.releases import numbers  # noqa: PLC0415 - only where it is given, and slow
+
+    return int(one_of(*map(str, numbers()))(text))
 
 
 def sizes(text: str) -> tuple[Size, ...]:

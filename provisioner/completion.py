@@ -78,11 +78,17 @@ def _runtimes() -> list[str]:
     return list(RUNTIMES)
 
 
+def _releases() -> list[str]:
+    from provisioner.lab.releases import numbers  # noqa: PLC0415 - only for this, and slow
+
+    return [str(number) for number in numbers()]
+
+
 FIXED: dict[str, Callable[[], list[str]]] = {
     "dresses": _dresses,
     "phases": lambda: [*PHASES, "total"],
     "profiles": _profiles,
-    "releases": lambda: ["12", "13"],
+    "releases": _releases,
     "runtimes": _runtimes,
 }
 

@@ -28,12 +28,16 @@ NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 class Type(NamedTuple):
     """A type of more than one value."""
 
-    type: type
+    type: type | tuple[type, ...]
     name: str
     example: str
 
 
-TYPES = {"list": Type(list, "a list", '["one", "another"]'), "dict": Type(dict, "an object", '{"key": "value"}')}
+TYPES = {
+    "list": Type(list, "a list", '["one", "another"]'),
+    "dict": Type(dict, "an object", '{"key": "value"}'),
+    "raw": Type((list, dict), "a list for all hosts, or an object of lists by distribution", '["one", "another"]'),
+}
 """By their names in argument_specs.yml."""
 
 

@@ -64,7 +64,7 @@ def why_not(wanted: dict) -> str:
 
 def upkeep(host: Host, wanted: dict, found: dict) -> dict:
     """Return what is off on a host that should have the driver."""
-    entry = host.pick(wanted["distributions"]) or {}
+    entry = entry_of(host, wanted)
     installed = nvidia.installed(host, entry.get("driver", ""))
     ours = is_ours(host, wanted, entry, found, installed)
     # An nvidia-smi is of a driver, whatever it says.
@@ -78,6 +78,16 @@ def upkeep(host: Host, wanted: dict, found: dict) -> dict:
     if not ours:
         refuse_beforehand(host)
     return mended(host, wanted, entry, found, ours)
+
+
+def entry_of(host: Host, wanted: dict) -> dict:
+    """Return the role's data for the host's distribution, with the site's own packages in it; {} for none."""
+    entry = host.pick(wanted["distributions"]) or {}
+    source = entry.get("sources", {}).get(wanted["source"])
+    if not (wanted.get("packages") and source):
+        return entry
+    packages = {**source["packages"], (wanted["module"] or source["module"]): wanted["packages"]}
+    return {**entry, "sources": {**entry["sources"], wanted["source"]: {**source, "packages": packages}}}
 
 
 def is_ours(host: Host, wanted: dict, entry: dict, found: dict, installed: str) -> bool:

@@ -171,8 +171,10 @@ class Host:
         """The distribution and its release, such as debian12 or ubuntu22.04."""
         return self.os_family_ids[0]
 
-    def pick(self, by_os: dict) -> object:
-        """The entry of `by_os` for this distribution, the most exact one; None where there is none."""
+    def pick(self, by_os: dict | list) -> object:
+        """The entry of `by_os` for this distribution, the most exact one; None for none. A list is for all."""
+        if isinstance(by_os, list):
+            return by_os
         return next((by_os[name] for name in self.os_family_ids if name in by_os), None)
 
     @property

@@ -16,8 +16,8 @@ options:
     description: >-
       The name of the variable that has what is asked, C(profile), C(xformers_url), C(base_image), C(cold_base),
       C(pip_calls), C(node_source), C(daemon_json), C(ca_pem), C(variables), C(runtime), C(native_checks), C(python),
-      C(arch_list), C(gpu_driver), C(repositories) and C(minimum_free_bytes), each as C(group_vars/all.yml) has it. The
-      action plugin gives the module what is asked itself.
+      C(arch_list), C(gpu_driver), C(repositories), C(distributions) and C(minimum_free_bytes), each as
+      C(group_vars/all.yml) has it. The action plugin gives the module what is asked itself.
     type: raw
     required: true
   roles:
@@ -61,7 +61,9 @@ import sys
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import probes  # noqa: F401 - Ansible sends them along
+# Ansible sends them along.
+# pylint: disable-next=unused-import
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import probes  # noqa: F401
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.doctor import checks
 
 LOOK = """

@@ -86,7 +86,9 @@ reboot_required:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import probes  # noqa: F401 - Ansible sends them along
+# Ansible sends them along.
+# pylint: disable-next=unused-import
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import probes  # noqa: F401
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.look import looks
 
 

@@ -97,9 +97,9 @@ RETURN = r"""
 run_id:
   description: The run that was found or started; null where none is there (C(planned)).
   type: str
-  returned:
-    - with C(planned), C(started) and C(finished); with C(listed), where it is the newest
-    - with C(cancelled), where it has ended
+  returned: >-
+    with C(planned), C(started) and C(finished); with C(listed), where it is the newest; with C(cancelled), where it has
+    ended
 scenario_a_progress:
   description: >-
     Where the run stands. Times in seconds since its start; C(done) of C(total) steps of the compile; C(said), the last

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.lab.model import CODENAMES
+from provisioner.lab import releases
 from provisioner.suggestions import did_you_mean
 
 __all__ = ["Dress", "Expectation", "load", "names", "parse", "pick"]
@@ -51,8 +51,10 @@ class Dress(_Model):
     """Where a site that has this was reported."""
     stands_in: str = ""
     """What is faked, because a container cannot have it; empty where all of it is real."""
-    debian: Annotated[tuple[int, ...], Field(min_length=1, strict=False)]
-    """The releases that it fits."""
+    debian: Annotated[
+        tuple[int, ...], Field(min_length=1, strict=False, default_factory=lambda: tuple(releases.numbers()))
+    ]
+    """The releases that it fits: all, where its file does not say."""
     vars: dict[str, Any] = {}
     """Variables that such a site's inventory has; they go into the lab's."""
     expect: Expectation
@@ -61,10 +63,10 @@ class Dress(_Model):
 
     @field_validator("debian")
     @classmethod
-    def _are_known(cls, releases: tuple[int, ...]) -> tuple[int, ...]:
-        if unknown := set(releases) - set(CODENAMES):
+    def _are_known(cls, named: tuple[int, ...]) -> tuple[int, ...]:
+        if unknown := set(named) - {*releases.numbers()}:
             raise ValueError(f"no lab hosts with Debian {min(unknown)}")
-        return releases
+        return named
 
 
 def names() -> list[str]:

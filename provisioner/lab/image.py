@@ -18,7 +18,8 @@ from docker.errors import APIError, ImageNotFound
 
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.lab import mirror
-from provisioner.lab.model import CODENAMES, Report
+from provisioner.lab.model import Report
+from provisioner.lab.releases import codenames
 
 __all__ = ["ensure_image", "remove_images"]
 
@@ -55,7 +56,7 @@ def ensure_image(client: DockerClient, debian: int, report: Report) -> str:
 
     Raises ProvisionerError where it cannot be made.
     """
-    codename = CODENAMES[debian]
+    codename = codenames()[debian]
     command = [
         "mmdebstrap",
         "--variant=minbase",

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.errors import Exit, ProvisionerError
+from provisioner.lab import releases
 
-__all__ = ["CODENAMES", "DEFAULT_DEBIAN", "MAX_HOSTS", "Lab", "LabHost", "Report", "check_name", "check_request"]
+__all__ = ["MAX_HOSTS", "Lab", "LabHost", "Report", "check_name", "check_request"]
 
 Report = Callable[[str], None]
 
-CODENAMES = {12: "bookworm", 13: "trixie"}
-DEFAULT_DEBIAN = 12
 MAX_HOSTS = 200  # the smallest network that Docker commonly hands out, a /24, has room for these
 
 
@@ -62,8 +61,8 @@ def check_request(name: str, count: int, debian: int, user: str, dressed: int = 
     check_name(name)
     if count < 0 or not 1 <= count + dressed <= MAX_HOSTS:
         raise ProvisionerError(f"a lab of {count + dressed} hosts", f"ask for 1 to {MAX_HOSTS}", Exit.BAD_INPUT)
-    if debian not in CODENAMES:
-        known = " or ".join(map(str, CODENAMES))
+    if debian not in releases.numbers():
+        known = " or ".join(map(str, releases.numbers()))
         raise ProvisionerError(f"no lab hosts with Debian {debian}", f"choose {known}", Exit.BAD_INPUT)
     if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", user):
         raise ProvisionerError(

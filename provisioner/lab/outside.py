@@ -18,13 +18,15 @@ from docker.errors import BuildError, ImageNotFound
 
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.lab.model import LabHost, Report
+from provisioner.lab.releases import codenames
 from provisioner.lab.script import run_as_root
 
-__all__ = ["DEBIAN", "HOST", "furnish", "require_base", "resolver", "variables"]
+__all__ = ["DEBIAN", "HOST", "contents", "furnish", "require_base", "resolver", "variables"]
 
 HOST = "outside"
 """The last part of its name."""
 DEBIAN = 12
+"""Its release: that of BASE."""
 BASE = "provisioner/cuda:13.0-devel"
 """What the stand-in for NVIDIA's image is made from."""
 IMAGE = "nvidia/cuda:12.8.0-devel-ubuntu22.04"
@@ -43,14 +45,14 @@ FINGERPRINTS = {
 
 def require_base(client: DockerClient) -> None:
     """Raise ProvisionerError (code 2) where this machine lacks the image from which the stand-in's is made."""
-    remedy = "run `provisioner prepare --profile registries` on this machine, a Debian 12, which makes it"
+    remedy = f"run `provisioner prepare --profile registries` on this machine, a Debian {DEBIAN}, which makes it"
     try:
         image = client.images.get(BASE)
     except ImageNotFound as error:
         raise ProvisionerError(f"there is no image {BASE} here to make {IMAGE} from", remedy, Exit.BAD_INPUT) from error
     release = client.containers.run(image, ["cat", "/etc/debian_version"], remove=True, network_disabled=True)
-    if not release.startswith(b"12"):
-        raise ProvisionerError(f"the image {BASE} here is not of Debian 12", remedy, Exit.BAD_INPUT)
+    if not release.startswith(str(DEBIAN).encode()):
+        raise ProvisionerError(f"the image {BASE} here is not of Debian {DEBIAN}", remedy, Exit.BAD_INPUT)
 
 
 def resolver(folder: Path, address: str) -> Path:
@@ -83,6 +85,13 @@ def furnish(client: DockerClient, host: LabHost, folder: Path, report: Report) -
     _variables_file(folder).write_text(yaml.safe_dump({"site_ca_bundle": str(bundle), **named}), encoding="utf-8")
 
 
+def contents() -> dict[str, bytes]:
+    """Return the files that make the host, by name; Debian's releases, which it has packages for, are one of them."""
+    sources = files("provisioner").joinpath("data", "lab", "outside").iterdir()
+    found = {one.name: one.read_bytes() for one in sources if one.is_file()}
+    return {**found, "releases.json": json.dumps(codenames()).encode()}
+
+
 def variables(folder: Path) -> dict[str, Any]:
     """Give what all hosts of a lab with stand-ins have in its inventory; nothing of one without."""
     path = _variables_file(folder)
@@ -100,10 +109,8 @@ def _authorities() -> bytes:
 
 def _pack(file: IO[bytes]) -> None:
     """Write an archive of the files that the host is made from, and of this machine's authorities."""
-    sources = files("provisioner").joinpath("data", "lab", "outside").iterdir()
-    contents = {one.name: one.read_bytes() for one in sources if one.is_file()}
     with tarfile.open(fileobj=file, mode="w") as tar:
-        for name, content in {**contents, "site-ca.pem": _authorities()}.items():
+        for name, content in {**contents(), "site-ca.pem": _authorities()}.items():
             member = tarfile.TarInfo(name)
             member.size, member.mode = len(content), 0o755 if name.endswith(".sh") else 0o644
             tar.addfile(member, io.BytesIO(content))

@@ -12,13 +12,13 @@ from docker import DockerClient
 from docker.models.containers import Container
 
 from provisioner.errors import Exit, ProvisionerError, of_option
-from provisioner.lab import access, network, outside
+from provisioner.lab import access, network, outside, releases
 from provisioner.lab.dress import Dress, pick
 from provisioner.lab.engine import engine
 from provisioner.lab.guard import alone, terminable
 from provisioner.lab.host import HOST_KEY, LAB, Blueprint, describe, make_host, remove_host
 from provisioner.lab.image import ensure_image, remove_images
-from provisioner.lab.model import DEFAULT_DEBIAN, Lab, LabHost, Report, check_name, check_request
+from provisioner.lab.model import Lab, LabHost, Report, check_name, check_request
 from provisioner.lab.ready import wait_until_ready
 from provisioner.lab.room import require_room
 from provisioner.lab.wear import put_on
@@ -55,15 +55,16 @@ def up(  # noqa: PLR0913, PLR0917 (all that a lab is; each is one option of the 
     """Make a lab of `count` plain hosts and one for each dress, or the missing ones, and give it when all answer.
 
     Other hosts of the lab, and hosts with another Debian or user, are left as they are. Without `debian` a host has
-    the default release, or the first that its dress fits. With `stand_ins` a further host serves the others what they
+    the oldest release, or the first that its dress fits. With `stand_ins` a further host serves the others what they
     would get from the outside world. `state` is the state directory; `report` is told what is being done, a line at a
     time. When this fails or is interrupted, what it made is removed again. Raises ProvisionerError.
     """
     with of_option("--as"):
         dressed = pick(dresses, debian)
-    check_request(name, count, debian or DEFAULT_DEBIAN, user, len(dressed))
+    plain = debian or releases.numbers()[0]
+    check_request(name, count, plain, user, len(dressed))
     wanted = [
-        *(_Wanted(f"{name}-{number}", debian or DEFAULT_DEBIAN) for number in range(1, count + 1)),
+        *(_Wanted(f"{name}-{number}", plain) for number in range(1, count + 1)),
         *(_Wanted(f"{name}-{dress.name}", release, dress) for dress, release in dressed),
     ]
     if stand_ins:

@@ -1,5 +1,6 @@
 """What the tests on real hosts share: throwaway hosts to run on, and ways to ask them things."""
 
+import io
 import json
 import shlex
 import subprocess
@@ -18,7 +19,7 @@ import short
 import yaml
 from lab_hosts import PLAIN, engine, lab_name, passing_labs
 
-from provisioner.lab import Lab
+from provisioner.lab import Lab, outside
 
 __all__ = ["engine", "lab_name"]  # fixtures
 
@@ -168,10 +169,6 @@ def play() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
-# The lab's stand-ins for package repositories, without the rest of the outside world.
-REPOSITORIES = Path(__file__).parents[2] / "provisioner/data/lab/outside"
-
-
 @pytest.fixture(scope="session")
 def serve_repositories(ask: Ask) -> Callable[..., dict[str, str]]:
     """Have a host serve signed repositories to itself, at http://127.0.0.1:8000, each below its real name.
@@ -183,10 +180,13 @@ def serve_repositories(ask: Ask) -> Callable[..., dict[str, str]]:
     def serve(lab: Lab, host: str, *arguments: str) -> dict[str, str]:
         install = "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends"
         ask(lab, host, f"apt-get -qq update && {install} gpg gpg-agent >/dev/null")
+        stand_ins = outside.contents()
         with tempfile.TemporaryFile() as archive:
             with tarfile.open(fileobj=archive, mode="w") as tar:
-                for name in ("apt_repositories.py", "pypi.py"):
-                    tar.add(REPOSITORIES / name, name)
+                for name in ("apt_repositories.py", "pypi.py", "releases.json"):
+                    member = tarfile.TarInfo(name)
+                    member.size = len(stand_ins[name])
+                    tar.addfile(member, io.BytesIO(stand_ins[name]))
             archive.seek(0)
             command = f"cd /tmp && tar -x && python3 apt_repositories.py /srv/repository {' '.join(arguments)}"
             keys = json.loads(ask(lab, host, command, given=archive).stdout)

@@ -13,8 +13,10 @@ import tarfile
 from importlib.metadata import version
 from pathlib import Path
 
+import collection_page
 import pytest
 import short
+import yaml
 
 ROOT = Path(__file__).parents[2]
 NAME = "provisioner.gpu_hosts"
@@ -24,6 +26,7 @@ PLAY = """
   gather_facts: false
   roles: [{role}]
 """
+CA = os.environ.get("SSL_CERT_FILE") or "/etc/ssl/certs/ca-certificates.crt"
 PROFILE = "{{ lookup('provisioner.gpu_hosts.profile', 'registries') }}"
 URL = "http://127.0.0.1:8000/nvidia.github.io/libnvidia-container"
 # The role, what a stranger sets for it, and how the host itself shows afterwards that it did its work.
@@ -77,9 +80,13 @@ class Stranger:
 
     def play(self, lab, role, variables, *options):
         """Run a playbook of the stranger's own with one role, and return how many tasks changed something."""
-        path = self.folder / f"{role}.yml"
-        path.write_text(PLAY.format(role=f"{NAME}.{role}"))
-        done = self.run("ansible-playbook", "-i", lab.inventory, "-e", json.dumps(variables), *options, path)
+        return self.playbook(lab, PLAY.format(role=f"{NAME}.{role}"), "-e", json.dumps(variables), *options)
+
+    def playbook(self, lab, text, *options):
+        """Run a playbook of this text, and return how many tasks changed something."""
+        path = self.folder / "site.yml"
+        path.write_text(text)
+        done = self.run("ansible-playbook", "-i", lab.inventory, *options, path)
         said = done.stdout + done.stderr
         assert done.returncode == 0, said[-6000:]
         assert "DEPRECATION" not in said, said[-6000:]
@@ -115,21 +122,38 @@ def host(make_lab, ask, serve_repositories):
     return lab, keys["toolkit"], lambda command, **options: ask(lab, name, command, **options)
 
 
+@pytest.fixture(scope="module")
+def site(make_lab, ask, serve_repositories, tmp_path_factory):
+    """A bare host of a site with a mirror of Docker's repository and a user ci, and an inventory that says so."""
+    lab = make_lab("page")
+    name = lab.hosts[0].name
+    keys = serve_repositories(lab, name, "docker")
+    ask(lab, name, "useradd ci")
+    mirror = "http://127.0.0.1:8000/download.docker.com/linux"
+    inventory = tmp_path_factory.mktemp("site") / "site.yml"
+    variables = {
+        "docker_engine_repository_url": mirror,
+        "docker_engine_repository_fingerprints": [keys["docker"]],
+        "site_ca_bundle": CA,
+    }
+    inventory.write_text(yaml.safe_dump({"all": {"vars": variables}}))
+    return lab, inventory, lambda command, **options: ask(lab, name, command, **options)
+
+
 def test_the_archive_has_what_roles_need_and_nothing_of_the_package(archive):
     with tarfile.open(archive) as tar:
         names = set(tar.getnames())
     tops = {name.partition("/")[0] for name in names}
     assert {"plugins", "roles", "playbooks", "inventory", "meta", "docs", "LICENSE", "README.md"} <= tops
     assert not tops & {"provisioner", "ansible_collections", "bin", "benchmarks", "pyproject.toml", ".venv"}
-    assert {"inventory/profiles/seed.yml", "playbooks/locks/node.txt"} <= names
+    assert {"inventory/profiles/seed.yml", "playbooks/locks/node.txt", "distributions/debian12.yml"} <= names
     assert not [name for name in names if "__pycache__" in name or name.startswith(("tests/unit", "docs/results"))]
 
 
 @pytest.mark.parametrize(("role", "variables", "shows"), ROLES, ids=[role for role, _, _ in ROLES])
 def test_a_role_alone_converges_and_check_mode_tells_the_truth(stranger, host, role, variables, shows):
     lab, key, ask = host
-    trusted = {"site_ca_bundle": os.environ.get("SSL_CERT_FILE") or "/etc/ssl/certs/ca-certificates.crt"}
-    variables = trusted | variables | {"nvidia_container_toolkit_key_fingerprints": [key]}
+    variables = {"site_ca_bundle": CA} | variables | {"nvidia_container_toolkit_key_fingerprints": [key]}
     before = ask(shows, check=False)
     assert before.returncode != 0, "what the role brings is there already"
     assert stranger.play(lab, role, variables, "--check") > 0
@@ -161,3 +185,30 @@ def test_what_takes_the_package_says_so_before_anything_starts(stranger, host):
         said = done.stdout + done.stderr
         assert done.returncode != 0 and "has no package provisioner: install provisioner there" in said, said
         assert len(re.findall(r"^(?:changed|ok): ", said, re.MULTILINE)) <= 2, said
+
+
+@pytest.mark.parametrize(
+    "packages",
+    [["docker.io", "iptables", "tree"], {"distribution": {"debian12": ["docker.io", "tree"]}}],
+    ids=["for all", "by distribution"],
+)
+def test_a_list_of_packages_in_an_inventory_is_what_is_planned(site, provisioner, tmp_path, packages):
+    lab, inventory, _ = site
+    variables = {"docker_engine_packages": packages, "local_sources_xformers_tools": ["git", "patch"]}
+    (tmp_path / "packages.yml").write_text(yaml.safe_dump({"all": {"vars": variables}}))
+    inventories = [word for path in (lab.inventory, inventory, tmp_path / "packages.yml") for word in ("-i", path)]
+    done = provisioner("plan", *inventories, "--profile", "registries", "--state-dir", tmp_path, "--json")
+    assert done.code == 5, done.stderr
+    changes = done.json["hosts"][lab.hosts[0].name]["changes"]
+    planned = {(change["role"], change["what"]) for change in changes}
+    assert {("docker_engine", "package docker.io"), ("docker_engine", "package tree")} <= planned
+    assert ("local_sources", "package patch") in planned
+    assert ("docker_engine", "package apparmor") not in planned
+
+
+def test_the_page_s_playbook_for_docker_alone_works_as_it_stands(stranger, site):
+    lab, inventory, ask = site
+    text = collection_page.playbooks()["Only Docker"]
+    assert stranger.playbook(lab, text, "-i", inventory) > 0
+    assert "ok\n" in ask("docker info --format ok; dpkg-query -W docker-ce; id -nG ci | grep -w docker").stdout
+    assert stranger.playbook(lab, text, "-i", inventory) == 0

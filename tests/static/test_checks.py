@@ -25,6 +25,7 @@ SHELL = subprocess.run(
         ["ruff", "check", "."],
         ["mypy"],
         ["shellcheck", *[name for name in SHELL if not name.endswith((".j2", ".md"))]],
+        ["antsibull-changelog", "lint"],
         ["ansible-lint", "--offline", "--profile", "production", "--strict", "playbooks", "roles"],
     ],
     ids=lambda command: " ".join(command[:2]),

@@ -60,6 +60,7 @@ def test_the_same_as_ansible_takes_them(tmp_path, monkeypatch):
         ('{"scenario_a_system_packages": [["git"]]}', "a single value is wanted"),
         ("docker_engine_environment=A=1", "an object is wanted"),
         ('{"docker_engine_source": ["docker"]}', "a single value is wanted"),
+        ("docker_engine_packages=docker.io", "is 'docker.io', and a list for all hosts, or an object of lists"),
         ('{"scenario_a_max_jobs": [1]}', "a single value is wanted"),
     ],
 )
@@ -74,6 +75,7 @@ def test_what_is_none_of_these_is_refused_in_a_line(cli, inventory, text, said):
         {"scenario_a_system_packages": ["git"], "docker_engine_source": "docker", "scenario_a_max_jobs": 3},
         {"scenario_a_system_packages": "{{ mine + ['git'] }}", "scenario_a_mounts": None},
         {"scenario_a_system_packages": {"__ansible_vault": "$ANSIBLE_VAULT;1.1"}},
+        {"docker_engine_packages": ["docker.io"], "devcontainer_cli_venv_packages": {"debian12": ["python3-venv"]}},
         {"mine": "git", "scenario_a_of_a_later_version": "x"},
     ],
 )

@@ -14,8 +14,14 @@ from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import insta
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.apt import lock_holder
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.doctor import checks
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host, RefusalError
+from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.distributions import column
 
-GIVEN = {"minimum_free_bytes": 0, "daemon_json": "/nowhere/daemon.json", "gpu_driver": {"force": False}}
+GIVEN = {
+    "minimum_free_bytes": 0,
+    "daemon_json": "/nowhere/daemon.json",
+    "gpu_driver": {"force": False},
+    "distributions": {"names": column("name"), "in_part": column("in_part")},
+}
 
 
 class Answering(Host):
@@ -72,9 +78,12 @@ def test_this_host_for_real():
         ("", "fail"),
     ],
 )
-def test_the_distribution(monkeypatch, release, outcome):
-    monkeypatch.setattr(checks, "read", lambda _: release)
-    assert checks.system(None)["outcome"] == outcome
+def test_the_distribution(host, release, outcome):
+    asked = host()
+    asked.probed.os_release = dict(line.replace('"', "").split("=") for line in release.splitlines())
+    found = checks.system(asked)
+    assert found["outcome"] == outcome
+    assert outcome != "fail" or found["remedy"].startswith("use Debian 12 or Debian 13 or ")
 
 
 @pytest.mark.parametrize(("kind", "outcome"), [("x86_64", "ok"), ("aarch64", "warn"), ("ppc64le", "fail")])

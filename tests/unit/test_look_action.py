@@ -191,6 +191,7 @@ def test_what_we_ship_reads_variables_by_their_names_alone():
         "provisioner.gpu_hosts.cuda_architectures",
         "provisioner.gpu_hosts.cuda_misfit",
         "provisioner.gpu_hosts.devcontainer_json",
+        "provisioner.gpu_hosts.distributions",
         "provisioner.gpu_hosts.lock",
         "provisioner.gpu_hosts.profile",
         "provisioner.gpu_hosts.uncollectable",

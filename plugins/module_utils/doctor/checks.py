@@ -42,9 +42,6 @@ from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.sources.find
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.sources.image import Pull, engine_of, logins_in
 
 PREPARE = "`provisioner prepare` installs it"
-SUPPORTED = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
-# A run works there; not all that it needs is installed for them.
-IN_PART = {"rhel": "9", "rocky": "9", "almalinux": "9"}
 # What the probes of the roles are written for.
 OLDEST_PYTHON = (3, 9)
 DRIVER_REMEDY = "mend it where it matters to a run; `provisioner prepare` leaves a driver that works as it is"
@@ -53,6 +50,8 @@ DEFAULTS = {
     **dict.fromkeys(("xformers_url", "base_image", "node_source", "ca_pem", "native_checks", "arch_list"), ""),
     **{"profile": {}, "gpu_driver": {}, "repositories": {}, "pip_calls": [], "variables": "{}"},
     **{"cold_base": False, "minimum_free_bytes": None},
+    # Of each release that is known: its name; and what a person does where not all that a run needs is installed.
+    "distributions": {"names": {}, "in_part": {}},
     **{"runtime": "devcontainer", "python": "python3", "daemon_json": "/etc/docker/daemon.json"},
 }
 STATE = "/var/lib/provisioner"
@@ -187,18 +186,17 @@ def python(_host):
     return finding("python", OK, version)
 
 
-def system(_host):
+def system(host):
     """Whether it is a distribution that the roles know."""
-    pairs = (line.split("=", 1) for line in read("/etc/os-release").splitlines() if "=" in line)
-    release = {key: value.strip("\"'") for key, value in pairs}
-    name, version = release.get("ID", "unknown"), release.get("VERSION_ID", "")
-    detail = release.get("PRETTY_NAME", f"{name} {version}".strip())
-    if version in SUPPORTED.get(name, ()):
+    probed, known = host.probed, host.params["distributions"]
+    detail = probed.os_release.get("PRETTY_NAME") or probed.pick(known["names"]) or probed.os_id
+    in_part = probed.pick(known["in_part"])
+    if in_part:
+        return finding("os", WARN, detail, in_part)
+    if probed.pick(known["names"]):
         return finding("os", OK, detail)
-    if version.split(".")[0] == IN_PART.get(name):
-        remedy = "set docker_engine_source to docker, and install Node 20 with npm; `prepare` was not tried there"
-        return finding("os", WARN, detail, remedy)
-    return finding("os", FAIL, detail, "use Debian 12 or 13, or Ubuntu 22.04 or 24.04")
+    whole = [name for release, name in known["names"].items() if release not in known["in_part"]]
+    return finding("os", FAIL, detail, f"use {' or '.join(whole)}")
 
 
 def machine(_host):
@@ -439,8 +437,7 @@ def asked_by_prepare(host):
     for name, wanted in host.params["repositories"].items():
         if name not in lacks or not wanted["repositories"]:
             continue
-        names = wanted["packages"]
-        names = names if isinstance(names, list) else probed.pick(names) or []
+        names = probed.pick(wanted["packages"]) or []
         repository = sources.to_come(probed, names, wanted.get("version", ""), wanted["repositories"])
         if repository:
             yield from sources.repository(probed, name, repository)

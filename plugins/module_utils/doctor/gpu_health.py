@@ -269,7 +269,7 @@ def summed(check: str, troubles: list[Trouble], number: int) -> dict[str, str] |
     for trouble in sorted(troubles, key=lambda one: one.outcome != FAIL):
         groups.setdefault(trouble[:3], []).append(trouble.gpu)
     details = []
-    for (_, says, _), told in groups.items():
+    for (_unused, says, _unused), told in groups.items():
         which = list(dict.fromkeys(told))
         name = f"all {number} GPUs" if len(which) == number > 1 else f"GPU {', '.join(which)}"
         details.append(f"{name}: {says}")
@@ -381,11 +381,11 @@ def of_dcgm(code: int, out: str, err: str) -> dict[str, str]:
     results = list(_results(answer)) if answer else []
     bad = [one for one in results if one[1] in {"fail", "warn"}]
     if bad:
-        outcome = FAIL if any(status == "fail" for _, status, _ in bad) else WARN
+        outcome = FAIL if any(status == "fail" for _unused, status, _unused in bad) else WARN
         told = [f"{name}: {status}{': ' if why else ''}{why}" for name, status, why in bad]
         return finding(check, outcome, "; ".join(dict.fromkeys(told)), "see `dcgmi diag -r 1` on the host")
     if results:
-        passed = len({name for name, status, _ in results if status == "pass"})
+        passed = len({name for name, status, _unused in results if status == "pass"})
         return finding(check, OK, f"`dcgmi diag -r 1` passes {passed} tests")
     words = next((line.strip()[:300] for line in f"{err}\n{out}".splitlines() if line.strip()), f"exit code {code}")
     return finding(check, OK, f"not asked: {words}")

@@ -55,13 +55,13 @@ TOOLKIT_PROGRAMS = {
     ),
 }
 
-# By release: Docker's names for Debian's packages. What is not among these is empty.
-DOCKER = ("docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin")
-ENGINE = {
-    "bookworm": {"docker-ce": "docker.io"},
-    "trixie": {"docker-ce": "docker.io", "docker-ce-cli": "docker-cli", "docker-buildx-plugin": "docker-buildx"},
+# Docker's packages, and Debian's name for each in the releases that have it. The others are empty.
+DOCKER = {
+    "docker-ce": "docker.io",
+    "docker-ce-cli": "docker-cli",
+    "containerd.io": "",
+    "docker-buildx-plugin": "docker-buildx",
 }
-CUDA = ("debian12", "debian13")
 DRIVER = "580.95.05"
 DKMS = {
     "dkms.conf": f"""\
@@ -139,6 +139,11 @@ def pack(tree: Path, file: Path) -> Path:
     return file
 
 
+def releases() -> dict[str, str]:
+    """Return the code name of each release of Debian that packages are made for, by its number."""
+    return dict(json.loads(Path(__file__).with_name("releases.json").read_text(encoding="utf-8")))
+
+
 class Debian:
     """A release's packages, as its own mirror has them, whatever this host is."""
 
@@ -165,6 +170,10 @@ class Debian:
             for word in ("-o", setting)
         ]
         run("apt-get", "--quiet", *self.options, "update")
+
+    def has(self, package: str) -> bool:
+        """Tell whether the release has a package of this name."""
+        return bool(package) and bool(run("apt-cache", *self.options, "madison", package))
 
     def renamed(self, package: str, name: str, version: str, folder: Path) -> Path:
         """Make a package in `folder` that is `package` under another name; return its file."""
@@ -251,18 +260,18 @@ def toolkit(folder: Path, key: Key) -> None:
 
 
 def docker(folder: Path, key: Key) -> None:
-    """Docker's engine, for both releases of Debian."""
+    """Docker's engine, for each release of Debian."""
     root = folder / "download.docker.com/linux/debian"
-    for codename, names in ENGINE.items():
+    for codename in releases().values():
         pool = root / "pool" / codename
         pool.mkdir(parents=True)
         with tempfile.TemporaryDirectory() as name:
             debian = Debian(codename, Path(name))
             files = [
-                debian.renamed(names[package], package, "5:99.0-2", pool)
-                if package in names
+                debian.renamed(own, package, "5:99.0-2", pool)
+                if debian.has(own)
                 else Package(package, "5:99.0-1").build(pool)
-                for package in DOCKER
+                for package, own in DOCKER.items()
             ]
         suite(root, codename, "stable", key, files)
     key.armoured(root / "gpg")
@@ -277,8 +286,8 @@ def cuda(folder: Path, key: Key) -> None:
         Package("nvidia-open-580", version, depends="nvidia-kernel-open-dkms"),
         Package("cuda-drivers-580", version, depends="nvidia-kernel-dkms"),
     ]
-    for release in CUDA:
-        root = folder / "developer.download.nvidia.com/compute/cuda/repos" / release / MACHINE
+    for number in releases():
+        root = folder / f"developer.download.nvidia.com/compute/cuda/repos/debian{number}" / MACHINE
         root.mkdir(parents=True)
         flat(root, key, [package.build(root) for package in packages])
         for file in ("3bf863cc.pub", "8793F200.pub"):
