@@ -182,8 +182,8 @@ def wanted_state(inventory: Path, work: Path) -> dict[str, Any]:
         "hosts": "all",
         "gather_facts": False,
         "vars_files": [str(ROOT / "inventory/profiles/registries.yml"), str(ROOT / "playbooks/group_vars/all.yml")],
-        "roles": ["provisioner.gpu_hosts.wanted"],
         "tasks": [
+            {"import_tasks": str(ROOT / "playbooks/tasks/variables.yml")},
             {"run_once": True, "setup": {"gather_subset": ["!all", "min"]}},
             {
                 "run_once": True,

@@ -15,7 +15,7 @@ from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.same_for_hos
 class ActionModule(AskingAction):
     """Looks at one host."""
 
-    _VALID_ARGS = frozenset({"roles", "busy", "log", "fact", "run", "planned"})
+    _VALID_ARGS = frozenset({"roles", "known", "depends_on", "busy", "log", "fact", "run", "planned"})
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Give the probes' answers; fails with what a probe refuses."""
@@ -24,6 +24,10 @@ class ActionModule(AskingAction):
         roles = self.listed_roles(variables)
         if roles is None:
             raise AnsibleActionFail("look needs roles, a list of their names or the name of a variable that has it")
+        known = self._known(roles)
+        if known:
+            off = [change for look in known.values() for change in look["changes"]]
+            return {**result, "changed": False, "looks": known, "off": off}
         options = {
             name: str(given.get(of) or "") for name, of in (("when_busy", "busy"), ("log", "log"), ("fact", "fact"))
         }
@@ -36,6 +40,15 @@ class ActionModule(AskingAction):
                 answer = self._ask_by_module(question, variables)
             answer = answers.look(answer)
         return {**result, "changed": False, **answer, **self._refused(answer)}
+
+    def _known(self, roles: list[str] | str) -> dict[str, Any]:
+        """Return what an earlier look found of each of the roles; {} where the host is to be asked."""
+        known, stands_on = self._task.args.get("known") or {}, self._task.args.get("depends_on") or ()
+        if isinstance(roles, str) or not all(role in known for role in roles):
+            return {}
+        if any(known.get(role, {}).get("changes") for role in stands_on):
+            return {}
+        return {role: known[role] for role in roles}
 
     def _refused(self, answer: dict[str, Any]) -> dict[str, Any]:
         """Return why a host is refused that is to be changed by a plan, where it would be changed otherwise."""

@@ -18,6 +18,17 @@ options:
     description: Names of the roles, or the name of a variable that has the list of them.
     type: raw
     required: true
+  known:
+    description: >-
+      What an earlier look found, its C(looks). Where all of the roles are in it, that is given and the host is not
+      asked. For the action plugin only.
+    type: dict
+  depends_on:
+    description: >-
+      Roles that these stand on. Where one of them has changes in O(known), which were made since, the host is asked
+      nevertheless. For the action plugin only.
+    type: list
+    elements: str
   wanted:
     description: What each of the roles wants. The action plugin takes it from their variables.
     type: dict
@@ -51,6 +62,13 @@ EXAMPLES = r"""
   provisioner.gpu_hosts.look:
     roles: [site, docker_engine]
   register: looked
+
+- name: See what is off about the container toolkit, unless that is known
+  provisioner.gpu_hosts.look:
+    roles: [nvidia_container_toolkit]
+    known: "{{ looked.looks }}"
+    depends_on: [docker_engine]
+  register: toolkit_looked
 """
 
 RETURN = r"""
@@ -69,11 +87,11 @@ busy:
   description: What is under way on the host and is not ours, a line for each kind; empty where nothing is.
   type: list
   elements: str
-  returned: always
+  returned: when the host was asked
 waiting_for:
   description: Who has which of apt's locks; empty where they are free or there is no apt.
   type: str
-  returned: always
+  returned: when the host was asked
 scenario_a_planned:
   description: What a run would do, C(would) and C(detail) as of module C(scenario_a_run).
   type: dict
@@ -81,7 +99,7 @@ scenario_a_planned:
 reboot_required:
   description: Whether the host's packages, or the look of a role, want a restart.
   type: bool
-  returned: always
+  returned: when the host was asked
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -97,6 +115,8 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "roles": {"type": "raw", "required": True},
+            "known": {"type": "dict"},
+            "depends_on": {"type": "list", "elements": "str"},
             "wanted": {"type": "dict"},
             "busy": {"type": "str", "choices": ["tell", "refuse"]},
             "run": {"type": "raw"},

@@ -23,9 +23,8 @@ COLLECTION = Path(__file__).parents[2]
 OFTEN = ("profile", "provisioner_runtime")
 """Variables that many others read, each also what is after it: templated once, and not again for each of those."""
 FILES = (
-    "roles/wanted/*/main/*.yml",
-    "roles/scenario_a/defaults/main.yml",
-    "roles/scenario_a/vars/main.yml",
+    "roles/*/defaults/**/*.yml",
+    "roles/*/vars/**/*.yml",
     "playbooks/group_vars/all.yml",
     "playbooks/prepare.yml",
 )

@@ -30,7 +30,7 @@ PLAY = """
   roles: [provisioner.gpu_hosts.gpu_driver]
   post_tasks:
     - ansible.builtin.debug:
-        msg: "restart required: {{{{ gpu_driver_look.reboot_required | default(false) }}}}"
+        msg: "restart required: {{{{ gpu_driver_state.reboot_required | default(false) }}}}"
 """
 
 # It stands in for the one of a driver that was upgraded under a loaded module: until the host has restarted (/run is

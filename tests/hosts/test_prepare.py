@@ -185,6 +185,27 @@ def test_drift_is_seen_and_mended_and_nothing_else_is_touched(converged, act, ho
     assert act("prepare")[1]["changed"] == 0
 
 
+CHOICES = {
+    "docker_engine": "systemctl disable docker.service",
+    "nvidia_container_toolkit devcontainer_cli": f"apt-mark unhold {TOOLKIT}; chmod a-x {COMMAND}",
+}
+
+
+@pytest.mark.parametrize(("roles", "drift"), CHOICES.items(), ids=list(CHOICES))
+def test_a_runtime_may_leave_out_any_role(converged, act, host, roles, drift):
+    _, _, ask = host
+    before = ask(FINGERPRINT).stdout
+    # Something of a role that is left out is off, too, and stays so.
+    ask(f"{drift}; rm -r {REPOSITORY}")
+    runtimes = json.dumps({"provisioner_runtimes": {"devcontainer": {"roles": roles.split()}}})
+    code, prepared, said = act("prepare", "-e", runtimes)
+    assert code == 0 and prepared["changed"], said
+    assert {change["role"] for change in act("plan")[1]["changes"]} == {"local_sources"}
+    code, _, said = act("prepare")
+    assert code == 0, said
+    assert not differences(before, ask(FINGERPRINT).stdout)
+
+
 def test_an_engine_that_is_stopped_is_not_started_by_looking(converged, act, host):
     _, _, ask = host
     ask("systemctl stop docker.service")

@@ -5,6 +5,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import jinja2
+import jinja2.meta
 import pytest
 import yaml
 
@@ -60,6 +62,72 @@ def test_every_input_of_a_role_is_in_its_argument_specs(role):
     options = document["argument_specs"]["main"]["options"] if document else {}
     assert inputs - options.keys() == set()
     assert [name for name, option in options.items() if not option.get("description")] == []
+
+
+class Every(dict):  # type: ignore[type-arg]
+    """Jinja's filters or tests, with those of Ansible, whatever they are called."""
+
+    def get(self, name, default=None):
+        return super().get(name, len)
+
+
+JINJA = jinja2.Environment(autoescape=False)  # noqa: S701 - nothing is rendered
+JINJA.filters, JINJA.tests = Every(JINJA.filters), Every(JINJA.tests)
+CONDITIONS = ("when", "until", "changed_when", "failed_when")
+OF_ANSIBLE = {"inventory_hostname", "item", "lookup", "now", "omit", "role_path"}
+
+
+def texts(value, *, bare=False):
+    """Yield the templates in a value of a YAML file; a condition is one without its braces."""
+    if isinstance(value, str):
+        yield "{{ " + value + " }}" if bare and "{{" not in value else value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from texts(key)
+            yield from texts(inner, bare=key in CONDITIONS)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts(inner, bare=bare)
+
+
+def of_role(role, *kinds):
+    """Return the documents of a role's files of these kinds."""
+    paths = (path for kind in kinds for path in (ROOT / "roles" / role / kind).rglob("*.yml"))
+    return [yaml.safe_load(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def imported(role):
+    """Return the roles whose variables a role has with its own, since its tasks import them."""
+    tasks = [task for document in of_role(role, "tasks") for task in document]
+    return [task["ansible.builtin.import_role"]["name"] for task in tasks if "ansible.builtin.import_role" in task]
+
+
+@pytest.mark.parametrize("role", sorted(ROLES))
+def test_a_role_reads_nothing_of_the_play_around_it_that_its_argument_specs_do_not_name(role):
+    templates = [*texts(of_role(role, "tasks", "defaults", "vars"))]
+    templates += [path.read_text(encoding="utf-8") for path in (ROOT / "roles" / role / "templates").glob("*.j2")]
+    read = {name for text in templates for name in jinja2.meta.find_undeclared_variables(JINJA.parse(text))}
+    own = [role, *(name.rpartition(".")[2] for name in imported(role))]
+    (specs,) = (one["argument_specs"] for one in of_role(role, "meta") if "argument_specs" in one)
+    named = {name for entry in specs.values() for name in entry["options"]} | OF_ANSIBLE
+    others = {name for name in read - named if not name.startswith(("ansible_", *(f"{one}_" for one in own)))}
+    assert others == set()
+
+
+def task_names(value):
+    """Yield the names of plays, blocks and tasks."""
+    for one in value if isinstance(value, list) else ():
+        yield one.get("name", "")
+        for kind in ("pre_tasks", "tasks", "post_tasks", "block", "rescue", "always"):
+            yield from task_names(one.get(kind))
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if {"tasks", "playbooks"} & {*path.parts}], ids=str)
+def test_the_name_of_a_task_is_a_verb_and_names_its_object(path):
+    for name in task_names(yaml.safe_load(path.read_text(encoding="utf-8"))):
+        assert not re.match(r"(Have|Get|See|Say|With|Without)\b", name), name
+        assert not re.search(r"\b(it|its|them|those|what is|so)\b", name), name
+        assert len(name.split()) > 1, name
 
 
 def test_only_these_import_the_package():

@@ -46,10 +46,10 @@ def of_host(number, name, command):
     """The events of a host."""
     kind = number % 100
     if kind == 7:
-        return [Failure(name, "Look", "See what is off", unreachable=True, message=UNREACHABLE.format(name))]
+        return [Failure(name, "Look", "Look at the host", unreachable=True, message=UNREACHABLE.format(name))]
     if kind == 9:
         refused = "installing docker-ce would remove docker.io, which runs 3 containers; move them away, or keep it"
-        return [Failure(name, "Look", "See what is off", unreachable=False, message=refused)]
+        return [Failure(name, "Look", "Look at the host", unreachable=False, message=refused)]
     changes = DRIFT if kind in {1, 19} else ()
     notes = (f"{number} containers of the site's stop when the engine is restarted; have them stopped",) * bool(changes)
     return [
@@ -84,7 +84,7 @@ def answer(command, count):
         job = Job(Path("/nonexistent/jobs/20261130T000000Z-abcdef"))
         told = []
         for number, name in enumerate(target.hosts, 1):
-            told += [Started(name, "Look at the hosts", "See what is off"), *of_host(number, name, command)]
+            told += [Started(name, "Look at the hosts", "Look at the host"), *of_host(number, name, command)]
         fails = {event.host: event for event in told if isinstance(event, Failure)}
         well = {name: 1 for name in target.hosts if name not in fails}
         bad = {name: 1 for name, event in fails.items() if not event.unreachable}

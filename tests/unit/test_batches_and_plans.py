@@ -20,7 +20,7 @@ FLEET = ",".join(HOSTS)
 
 
 def failed(name, message="no room"):
-    return Host(failed=1, failure=Failure(name, "Prepare", "See what is off", unreachable=False, message=message))
+    return Host(failed=1, failure=Failure(name, "Prepare", "Look at the host", unreachable=False, message=message))
 
 
 def away(name):

@@ -152,8 +152,8 @@ def test_what_a_command_said_of_a_host_is_taken_from_what_it_says_of_all() -> No
             [
                 json.dumps(looked),
                 json.dumps(looked | {"host": "lab-b", "notes": ["another's"]}),
-                "provisioner: lab-b: failed in 'See what is off': another's",
-                "provisioner: lab-a: failed in 'See what is off': the engine is silent; start it",
+                "provisioner: lab-b: failed in 'Look at the host': another's",
+                "provisioner: lab-a: failed in 'Look at the host': the engine is silent; start it",
                 "provisioner: lab-a: something to know",
             ]
         ),
@@ -161,7 +161,7 @@ def test_what_a_command_said_of_a_host_is_taken_from_what_it_says_of_all() -> No
     step = wardrobe.of_host(said, "lab-a")
     assert step.document == {"changes": []}
     assert step.notes == ["mind this"]
-    assert step.failures == ["failed in 'See what is off': the engine is silent; start it"]
+    assert step.failures == ["failed in 'Look at the host': the engine is silent; start it"]
     assert "something to know" in str(step) and "another's" not in str(step)
 
 

@@ -18,6 +18,7 @@ from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils import host_
 from provisioner import changes
 
 ROOT = Path(__file__).parents[2]
+VARIABLES = yaml.safe_load((ROOT / "playbooks/tasks/variables.yml").read_text())
 NOWHERE = dict.fromkeys(("path", "apt_settings_path", "environment_path"), "/nonexistent")
 NOWHERE |= dict.fromkeys(("bundle", "sha256", "environment_sha256"), "")
 
@@ -137,7 +138,14 @@ def trusted(value):
 @pytest.fixture
 def variables():
     """What a host of prepare.yml has of ours, as it is before templating, and of its own."""
-    paths = [*(ROOT / "roles/wanted").glob("*/main/*.yml"), ROOT / "playbooks/group_vars/all.yml"]
+    roles = [task["ansible.builtin.import_role"]["name"].rpartition(".")[2] for task in VARIABLES]
+    paths = [
+        path
+        for role in roles
+        for kind in ("defaults", "vars")
+        for path in (ROOT / "roles" / role / kind).rglob("*.yml")
+    ]
+    paths.append(ROOT / "playbooks/group_vars/all.yml")
     found = yaml.safe_load((ROOT / "playbooks/prepare.yml").read_text())[0]["vars"]
     for path in paths:
         found |= yaml.safe_load(path.read_text())
@@ -416,18 +424,45 @@ def test_a_python_like_this_one_is_spared_the_compiling_and_another_reads_the_so
     assert json.loads(done.stdout)["looks"]["site"]["changes"] == []
 
 
-def test_role_wanted_has_the_variables_of_every_role_that_is_looked_for():
+def test_plays_read_the_variables_of_every_role_that_is_looked_for_and_no_tasks():
     runtimes = yaml.safe_load((ROOT / "playbooks" / "group_vars" / "all.yml").read_text())["provisioner_runtimes"]
-    every_role = {role for runtime in runtimes.values() for role in runtime["roles"]}
-    for kind in ("defaults", "vars"):
-        own = {
-            path
-            for role in every_role
-            for pattern in ("main.yml", "main/*.yml")
-            for path in (ROOT / "roles" / role / kind).glob(pattern)
-        }
-        links = {path.readlink() and path.resolve() for path in (ROOT / "roles" / "wanted" / kind / "main").iterdir()}
-        assert links == own
+    imports = [task["ansible.builtin.import_role"] for task in VARIABLES]
+    assert {one["name"] for one in imports} == {
+        f"provisioner.gpu_hosts.{role}" for runtime in runtimes.values() for role in runtime["roles"]
+    }
+    for one in imports:
+        role = one["name"].rpartition(".")[2]
+        assert yaml.safe_load((ROOT / "roles" / role / "tasks" / one["tasks_from"]).read_text()) == []
+        # A dependency's tasks would come with it.
+        assert yaml.safe_load((ROOT / "roles" / role / "meta" / "main.yml").read_text())["dependencies"] == []
+
+
+THERE = [{"what": "x", "from": "absent", "to": "present"}]
+
+
+def test_a_role_that_was_looked_for_already_is_not_looked_for_again(look):
+    known = {"site": {"changes": THERE}, "other": {"changes": []}}
+    looked = look({}, more={"known": known})["one"]  # there is no site_wanted to ask for
+    assert looked["looks"] == {"site": {"changes": THERE}} and looked["off"] == THERE and not looked["changed"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"known": {}},
+        {"known": {"local_sources": {"changes": []}}},
+        {"known": {"site": {"changes": THERE}, "other": {"changes": THERE}}, "depends_on": ["other"]},
+    ],
+    ids=["nothing", "another role", "what it stands on was changed since"],
+)
+def test_a_role_of_which_nothing_true_is_known_is_looked_for(look, more):
+    assert look({"site_wanted": NOWHERE}, more=more)["one"]["off"] == []
+
+
+@pytest.mark.parametrize("other", [{}, {"other": {"changes": []}}], ids=["left out", "as it should be"])
+def test_what_a_role_stands_on_may_be_left_out(look, other):
+    known = {"site": {"changes": THERE}, **other}
+    assert look({}, more={"known": known, "depends_on": ["other"]})["one"]["off"] == THERE
 
 
 def test_a_host_that_is_changed_by_a_plan_is_refused_where_others_are_off(look, tmp_path):

@@ -409,7 +409,7 @@ def test_what_the_build_says_is_told_while_nothing_can_be_counted(stream, clock)
 
 def test_of_what_is_mended_it_is_told_which_part_it_is_and_the_task_s_own_time(lines, stream, clock):
     change = ({"what": "package x", "from": "absent", "to": "1"},)
-    lines.event(Started("h1", "Prepare the hosts", "See what is off"))
+    lines.event(Started("h1", "Prepare the hosts", "Look at the host"))
     for role, changes in (("site", ()), ("docker_engine", change), ("devcontainer_cli", change)):
         lines.event(Looked("h1", role, changes))
     tasks = {"site": "Trust", "devcontainer_cli": "Begin", "docker_engine": "Install", "": "Look again"}
