@@ -16,8 +16,8 @@ class ManualPage(BuildHookInterface[Any]):
         if version == "editable":
             return
         sys.path.insert(0, self.root)
-        from provisioner import manual  # noqa: PLC0415 - of the tree that is built
         from provisioner.cli import TABLE  # noqa: PLC0415
+        from provisioner.command_line import manual  # noqa: PLC0415 - of the tree that is built
 
         self.folder = tempfile.TemporaryDirectory()
         page = Path(self.folder.name) / "provisioner.1"

@@ -29,8 +29,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests/hosts")]
 import short  # noqa: E402
 
 from provisioner import lab as labs  # noqa: E402
-from provisioner.evidence import Evidence  # noqa: E402
-from provisioner.paths import state_dir  # noqa: E402
+from provisioner.runs.evidence import Evidence  # noqa: E402
+from provisioner.system.paths import state_dir  # noqa: E402
 
 SETTINGS = {"scenario_a_look_seconds": 10}
 """The product's own for few hosts. Tests look more often, for which the hosts compiling on these cores would pay."""

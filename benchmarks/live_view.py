@@ -23,11 +23,11 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / 
 
 import made_up  # noqa: E402
 
-from provisioner.events import Progress  # noqa: E402
-from provisioner.fleet import Fleet  # noqa: E402
-from provisioner.history import History  # noqa: E402
-from provisioner.job import TICK  # noqa: E402
-from provisioner.progress import show  # noqa: E402
+from provisioner.ansible.events import Progress  # noqa: E402
+from provisioner.ansible.job import TICK  # noqa: E402
+from provisioner.view.fleet import Fleet  # noqa: E402
+from provisioner.view.history import History  # noqa: E402
+from provisioner.view.progress import show  # noqa: E402
 
 LOOK = 10.0
 """Seconds between two looks at a host."""

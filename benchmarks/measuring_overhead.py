@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from provisioner.evidence import Evidence
+from provisioner.runs.evidence import Evidence
 
 WRAPPER = Path(__file__).parents[1] / "roles/scenario_a/files/xformers-devcontainer/.devcontainer/bin/ninja"
 # Standard library templates, of which a compiler makes a few seconds' work.

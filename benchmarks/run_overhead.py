@@ -20,7 +20,7 @@ from pathlib import Path
 
 from memory import tree_memory
 
-from provisioner.evidence import Evidence
+from provisioner.runs.evidence import Evidence
 
 COMMAND = Path(__file__).parents[1] / "bin/provisioner"
 

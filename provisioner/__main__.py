@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from provisioner import bounds, cli
+from provisioner import cli
 from provisioner.errors import FULL, Exit, ProvisionerError
-from provisioner.paths import ensure_state_dir, state_dir
-from provisioner.text import printable
+from provisioner.system.paths import ensure_state_dir, state_dir
+from provisioner.text import bounds
+from provisioner.text.display import printable
 from provisioner.view import screen
 
 __all__ = ["main"]

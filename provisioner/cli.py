@@ -8,8 +8,8 @@ import importlib
 from collections.abc import Sequence
 from typing import cast
 
-from provisioner import arguments as command_line
-from provisioner.command_table import Command, Option, Table, between, debian, one_of, option, sizes
+from provisioner.command_line import arguments as command_line
+from provisioner.command_line.command_table import Command, Option, Table, between, debian, one_of, option, sizes
 
 __all__ = ["COMMANDS", "COMMON", "TABLE", "Command", "Option", "parse", "run"]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
-from provisioner.text import printable
+from provisioner.text.display import printable
 
 __all__ = ["FULL", "Exit", "ProvisionerError", "of_option"]
 

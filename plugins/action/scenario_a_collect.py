@@ -29,8 +29,9 @@ from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.package impo
 )
 
 try:
-    from provisioner import arrival, bounds, names
     from provisioner.signatures import known_hosts, receipt
+    from provisioner.store import reception
+    from provisioner.text import bounds, names
 except ImportError as error:
     MISSING = error.name or str(error)
 else:
@@ -53,7 +54,7 @@ class ActionModule(ActionBase):
             asked = names.run_id(self._task.args["run_id"]) if self._task.args.get("run_id") else ""
         except ValueError as error:
             raise AnsibleActionFail(str(error)) from error
-        wanting = {"run_id": asked} if asked and not arrival.is_here(self._runs / asked) else {}
+        wanting = {"run_id": asked} if asked and not reception.is_here(self._runs / asked) else {}
         found = self._module(state="listed", **wanting)
         wanted = asked or found["run_id"]
         recovered = []
@@ -66,7 +67,7 @@ class ActionModule(ActionBase):
                 archive = found.get("archive") if run["run_id"] == asked else None
                 chosen = challenge.chosen(self._state, host, run["run_id"])
                 changed = self._bring(run, archive, chosen) or changed
-                record = arrival.record(self._runs / run["run_id"], host, challenge=chosen)
+                record = reception.record(self._runs / run["run_id"], host, challenge=chosen)
                 self._note(run)
             except (MemoryError, OSError, ValueError) as error:
                 message = f"run {run['run_id']} {run['outcome']} but cannot be collected: {printable(error)}"
@@ -89,11 +90,11 @@ class ActionModule(ActionBase):
     def _bring(self, run: dict[str, Any], archive: str | None, chosen: str | None) -> bool:
         """Make sure that the evidence is here, from `archive` or the host; say whether it had to be brought."""
         folder = self._runs / run["run_id"]
-        if arrival.is_here(folder):
+        if reception.is_here(folder):
             return False
         archive = archive or self._module(state="packed", run_id=run["run_id"])["archive"]
         packed = base64.b64decode(archive)
-        arrival.bring_in(packed, folder, lambda kept: self._receipt(run["run_id"], kept), challenge=chosen)
+        reception.bring_in(packed, folder, lambda kept: self._receipt(run["run_id"], kept), challenge=chosen)
         return True
 
     def _receipt(self, run_id: str, packed: bytes) -> dict[str, bytes]:

@@ -17,10 +17,10 @@ from typing import Any
 __all__ = ["answers", "asking", "challenge", "changes", "missing", "person", "printable", "uncollectable"]
 
 COLLECTION = Path(__file__).resolve().parents[2]
-if (COLLECTION / "provisioner" / "answers.py").is_file():
+if (COLLECTION / "provisioner" / "errors.py").is_file():
     sys.path.append(str(COLLECTION))  # a checkout, whose package need not be installed
 
-NEEDED = ("provisioner.arrival", "pydantic")
+NEEDED = ("provisioner.runs.archive", "pydantic")
 """What collecting imports: ours, and what that imports of others."""
 
 
@@ -71,9 +71,11 @@ changes: Any
 person: Any
 
 try:
-    from provisioner import answers, challenge, changes, person
-    from provisioner.text import printable
-    from provisioner.worker import asking
+    from provisioner.ansible import answers, changes
+    from provisioner.ansible.worker import asking
+    from provisioner.runs import challenge
+    from provisioner.system import person
+    from provisioner.text.display import printable
 except ImportError:
     answers, asking, printable = Unchecked(), unbounded, one_line
     challenge = changes = person = None

@@ -15,7 +15,7 @@ from provisioner.audit.names import LOG as SCENARIO_LOG
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from provisioner.evidence import Evidence
+    from provisioner.runs.evidence import Evidence
 
 LOG = "attention_test.log"
 ROWS = "container/attention.jsonl"

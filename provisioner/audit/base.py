@@ -21,7 +21,7 @@ from provisioner.audit.finding import Finding, Findings, failed, passed, skipped
 from provisioner.audit.names import DEVCONTAINER, DOCKERFILE, LOG
 
 if TYPE_CHECKING:
-    from provisioner.evidence import Evidence
+    from provisioner.runs.evidence import Evidence
 
 __all__ = [
     "base_is_one_import",

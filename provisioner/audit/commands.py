@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from provisioner.audit.ninja_file import Edge
     from provisioner.audit.work import Compile
-    from provisioner.evidence import Evidence
+    from provisioner.runs.evidence import Evidence
 
 __all__ = ["commands_are_of_the_compile", "nothing_else_was_run", "the_linker_took_the_objects"]
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from provisioner.audit.finding import Findings, failed, match, passed, skipped
 from provisioner.audit.names import LOG, PIP_LOG
-from provisioner.evidence import CLOCK_GRAIN
+from provisioner.runs.evidence import CLOCK_GRAIN
 
 if TYPE_CHECKING:
-    from provisioner.evidence import Evidence, NinjaCall
+    from provisioner.runs.evidence import Evidence, NinjaCall
 
 BEFORE = "container/environment_before.json"
 AFTER = "environment.json"

@@ -14,7 +14,7 @@ from provisioner.audit.names import BUILDERS, CONFIGURATION, DOCKERFILE, MERGED
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from provisioner.evidence import Evidence
+    from provisioner.runs.evidence import Evidence
 
 POST_CREATE_COMMAND = ".devcontainer/post-create-scenario-a.sh"
 # As the Dev Container CLI knows it: ${localEnv:HOME}, ${localWorkspaceFolder} and the like.

@@ -22,7 +22,7 @@ from provisioner.audit.names import CONFIGURATION, DOCKERFILE, INPUTS, LOG, LOGI
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from provisioner.evidence import Evidence
+    from provisioner.runs.evidence import Evidence
 
 CONTAINER = "container_inspect.json"
 USED = "container_image.json"

@@ -13,7 +13,7 @@ from provisioner.audit.names import DOCKERFILE, LOG, SHORTCUT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from provisioner.evidence import Evidence
+    from provisioner.runs.evidence import Evidence
 
 AT_BUILD = "images_at_build.jsonl"
 # The layer of an instruction that changed no file: the same everywhere, and nothing is in it.

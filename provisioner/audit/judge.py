@@ -6,13 +6,13 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from provisioner.audit import base, laid_down, shipped, source, story, whole
+from provisioner.audit import base, consistency, laid_down, shipped, source, story
 from provisioner.audit.finding import FAIL, PASS, SKIP, Finding, Findings, failed
 from provisioner.audit.rules import NUMBER, RULES, Rule
 from provisioner.audit.verdict import verdict
-from provisioner.evidence import MISSHAPEN
-from provisioner.record import Audit, Check, Place
-from provisioner.text import printable
+from provisioner.runs.evidence import MISSHAPEN
+from provisioner.runs.record import Audit, Check, Place
+from provisioner.text.display import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from provisioner.audit.shipped import ShippedSet
-    from provisioner.evidence import Evidence
+    from provisioner.runs.evidence import Evidence
 
 __all__ = ["judge"]
 
@@ -59,8 +59,8 @@ def judge(evidence: Evidence, rules: Iterable[Rule] = RULES, sets: Iterable[Ship
     least = max(
         (rule.since for rule in rules if rule.evidence and made_of and rule.evidence <= made_of.evidence), default=0
     )
-    about = whole.Judged(judged, since, told, least)
-    checks = [*checks, _of("record_is_true", _found(whole.record_is_true, evidence, about))]
+    about = consistency.Judged(judged, since, told, least)
+    checks = [*checks, _of("record_is_true", _found(consistency.record_is_true, evidence, about))]
     return judged.model_copy(update={"checks": checks, "verdict": verdict(checks)})
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from provisioner.evidence import Evidence
+    from provisioner.runs.evidence import Evidence
 
 __all__ = ["DATA", "KnownSource", "asked_inside", "built_facts", "clone_folder", "known", "load", "nvcc_release"]
 

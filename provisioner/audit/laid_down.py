@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from provisioner.audit.shipped import ShippedSet
-    from provisioner.evidence import Evidence
+    from provisioner.runs.evidence import Evidence
 
 # What each run makes for itself, and what other checks look at.
 OWN = {

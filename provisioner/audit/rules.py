@@ -14,13 +14,13 @@ from provisioner.audit import (
     commands,
     compile,
     configuration,
+    consistency,
     container,
     image,
     laid_down,
     source,
     story,
     tools,
-    whole,
     work,
 )
 from provisioner.audit.names import DEVCONTAINER
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from provisioner.audit.finding import Findings
-    from provisioner.evidence import Evidence
+    from provisioner.runs.evidence import Evidence
 
 __all__ = ["HISTORY", "NUMBER", "RULES", "Rule"]
 
@@ -87,9 +87,9 @@ class Rule:
 
 
 RULES = (
-    Rule(whole.run_went_well),
-    Rule(whole.evidence_is_whole),
-    Rule(whole.log_is_timestamped),
+    Rule(consistency.run_went_well),
+    Rule(consistency.evidence_is_whole),
+    Rule(consistency.log_is_timestamped),
     Rule(laid_down.files_are_as_shipped),
     Rule(laid_down.inputs_are_as_recorded),
     Rule(laid_down.dockerfile_takes_nothing_ready, OF_IMAGES),

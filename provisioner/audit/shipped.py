@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provisioner.paths import ansible_dir
+from provisioner.system.paths import ansible_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -15,7 +15,7 @@ from provisioner.audit.known_sources import asked_inside, built_facts, clone_fol
 from provisioner.audit.names import DEVCONTAINER, LOG, LOGIN, PIP_LOG
 
 if TYPE_CHECKING:
-    from provisioner.evidence import Evidence
+    from provisioner.runs.evidence import Evidence
 
 CLONED = "container/source_after_clone.txt"
 COMPILED = "container/source_after_compile.txt"

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from provisioner.audit import laid_down, shipped
 from provisioner.audit.compile import INSTALLED
+from provisioner.audit.consistency import HEADING, sums
 from provisioner.audit.engine import moment as time_of
 from provisioner.audit.engine import same_image
 from provisioner.audit.finding import Findings, failed, passed, skipped
 from provisioner.audit.names import CONFIGURATION, DEVCONTAINER, EVENTS, INPUTS, LOG
-from provisioner.audit.whole import HEADING, sums
-from provisioner.evidence import CLOCK_GRAIN
+from provisioner.runs.evidence import CLOCK_GRAIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from provisioner.evidence import Evidence
+    from provisioner.runs.evidence import Evidence
 
 LAG = 20.0
 """Seconds from what happened to its line in the log, or from one program's note of it to another's, on a busy host."""

@@ -12,7 +12,7 @@ from provisioner.audit.finding import Findings, failed, passed, skipped, unwritt
 from provisioner.audit.names import DEVCONTAINER, DOCKERFILE, LOG, PIP_LOG
 
 if TYPE_CHECKING:
-    from provisioner.evidence import Evidence
+    from provisioner.runs.evidence import Evidence
 
 __all__ = [
     "compilers_are_of_packages",

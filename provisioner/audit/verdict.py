@@ -9,7 +9,7 @@ from provisioner.audit.finding import FAIL, SKIP
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from provisioner.record import Check
+    from provisioner.runs.record import Check
 
 __all__ = ["SHOWN", "UNVERIFIED", "asked", "reasons", "sentence", "shown", "verdict"]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from provisioner.audit.ninja_file import Edge
-    from provisioner.evidence import Evidence, NinjaCall, Step
+    from provisioner.runs.evidence import Evidence, NinjaCall, Step
 
     OfCompile = Callable[[Evidence, "Compile"], Findings]
 

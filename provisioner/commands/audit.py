@@ -3,18 +3,19 @@
 from argparse import Namespace
 from pathlib import Path
 
-from provisioner import bounds, upstream
+from provisioner import upstream
 from provisioner.audit.judge import judge
 from provisioner.audit.verdict import sentence
 from provisioner.commands.common import print_json, say
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.evidence import MISSHAPEN, Evidence
-from provisioner.paths import given, state_dir
-from provisioner.record import Audit, Check, Place
+from provisioner.runs.evidence import MISSHAPEN, Evidence
+from provisioner.runs.record import Audit, Check, Place
 from provisioner.signatures import vouching as signatures
 from provisioner.signatures.vouching import Vouching
 from provisioner.store import Store
-from provisioner.text import printable
+from provisioner.system.paths import given, state_dir
+from provisioner.text import bounds
+from provisioner.text.display import printable
 from provisioner.view import screen
 from provisioner.view.tables import table
 

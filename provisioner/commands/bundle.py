@@ -4,9 +4,10 @@ import platform
 from argparse import Namespace
 from hashlib import sha256
 
-from provisioner import bundle, paths
 from provisioner.commands.common import print_json, say
 from provisioner.errors import of_option
+from provisioner.offline import bundle
+from provisioner.system import paths
 
 __all__ = ["main"]
 

@@ -4,14 +4,15 @@ from argparse import Namespace
 from dataclasses import dataclass, field
 from typing import Any
 
-from provisioner import events, inflight, inputs, names, progress
+from provisioner.ansible import events, inputs, runs_in_flight
+from provisioner.ansible.inputs import Target
+from provisioner.ansible.job import Job, run_playbook
 from provisioner.commands.common import SECONDS_TO_ANSWER, explain, print_json, raise_if_stopped, say, say_recovered
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.inputs import Target
-from provisioner.job import Job, run_playbook
-from provisioner.selection import Selection
 from provisioner.store import Store
-from provisioner.view import alike, ranges
+from provisioner.store.selection import Selection
+from provisioner.text import names, ranges
+from provisioner.view import alike, progress
 
 __all__ = ["main"]
 
@@ -39,7 +40,7 @@ def main(options: Namespace) -> int:
         raise ProvisionerError(f"{wanted} is a host, and no run", f"give -l {wanted}", Exit.BAD_INPUT)
     answers = _Answers()
     with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
-        watchers = (view, inflight.Notes(target.state), answers)
+        watchers = (view, runs_in_flight.Notes(target.state), answers)
         job = run_playbook("cancel.yml", target, watchers, {"provisioner_cancel_run_id": wanted})
     if job.interrupted:
         raise ProvisionerError(
@@ -114,7 +115,7 @@ def _raise_unless_known(wanted: str, target: Target) -> None:
     for run in Store(target.state).list(Selection(run_ids=(wanted,)), ("outcome",)):
         say(f"{run.host}: run {wanted} had ended already: {run.record['outcome']}")
         return
-    seen = [note["host"] for note in inflight.seen(target.state) if note["run_id"] == wanted]
+    seen = [note["host"] for note in runs_in_flight.seen(target.state) if note["run_id"] == wanted]
     where = f"; it was last seen on {', '.join(seen)}" if seen else ""
     raise ProvisionerError(
         f"no host that was asked knows a run {wanted}{where}",

@@ -2,9 +2,10 @@
 
 from argparse import Namespace
 
-from provisioner import inputs, progress
+from provisioner.ansible import inputs
+from provisioner.ansible.job import run_playbook
 from provisioner.commands.common import explain, print_json, raise_if_stopped, say_each, say_recovered
-from provisioner.job import run_playbook
+from provisioner.view import progress
 
 __all__ = ["main"]
 

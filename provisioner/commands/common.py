@@ -5,20 +5,21 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from provisioner import bounds, jsontext, retry
+from provisioner.ansible import failed_hosts
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.selection import EVERYTHING, Selection
-from provisioner.suggestions import did_you_mean
-from provisioner.text import counted, printable
-from provisioner.view import alike, ranges, screen
+from provisioner.store.selection import EVERYTHING, Selection
+from provisioner.text import bounds, jsontext, ranges
+from provisioner.text.display import counted, printable
+from provisioner.text.suggestions import did_you_mean
+from provisioner.view import alike, screen
 
 if TYPE_CHECKING:  # commands that only read the store need not pay for them
     from argparse import Namespace
     from collections.abc import Iterable, Sized
 
-    from provisioner.inputs import Target
-    from provisioner.job import Job
-    from provisioner.rollout import Rollout
+    from provisioner.ansible.inputs import Target
+    from provisioner.ansible.job import Job
+    from provisioner.ansible.rollout import Rollout
     from provisioner.store import Store
 
 __all__ = [
@@ -119,9 +120,9 @@ def explain(job: Job, told: frozenset[str] = frozenset()) -> None:
 def remember_failures(target: Target, job: Job) -> None:
     """Remember what did not go well, for --limit @failed; where that cannot be kept, the result matters more."""
     try:
-        retry.remember(target, job)
+        failed_hosts.remember(target, job)
     except ProvisionerError as error:
-        say(f"{error}; --limit {retry.FAILED} will not know how this went")
+        say(f"{error}; --limit {failed_hosts.FAILED} will not know how this went")
 
 
 def worst(jobs: Iterable[Job]) -> Exit:
@@ -136,13 +137,13 @@ def say_not_begun(rollout: Rollout) -> None:
     if not rollout.sizes:
         return
     try:
-        retry.remember_not_begun(rollout.target, rollout.not_begun)
+        failed_hosts.remember_not_begun(rollout.target, rollout.not_begun)
     except ProvisionerError as error:
-        say(f"{error}; --limit {retry.NOT_BEGUN} will not know which hosts were not begun")
+        say(f"{error}; --limit {failed_hosts.NOT_BEGUN} will not know which hosts were not begun")
     if rollout.not_begun:
         which = ", ".join(ranges.folded(rollout.not_begun))
         failed = f"{counted(len(rollout.failed), 'host')} failed; " if rollout.failed else ""
-        say(f"{failed}not begun: {which}; the same command with --limit {retry.NOT_BEGUN} goes on with them")
+        say(f"{failed}not begun: {which}; the same command with --limit {failed_hosts.NOT_BEGUN} goes on with them")
 
 
 def say_retry(*jobs: Job) -> None:
@@ -150,7 +151,7 @@ def say_retry(*jobs: Job) -> None:
     hosts = {name for job in jobs for name in job.hosts}
     bad = {name for job in jobs for name in job.failed}
     if bad and len(bad) < len(hosts):
-        say(f"the same command with --limit {retry.FAILED} does it again where it did not go well")
+        say(f"the same command with --limit {failed_hosts.FAILED} does it again where it did not go well")
 
 
 def say_looks(job: Job) -> None:

@@ -8,22 +8,22 @@ from argparse import Namespace
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from provisioner import comparable, sides
 from provisioner.commands.common import print_json, say
+from provisioner.comparison import comparable, run_sets
+from provisioner.comparison.run_sets import Side
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.paths import state_dir
-from provisioner.phases import PHASES
-from provisioner.sides import Side
+from provisioner.runs.phases import PHASES
 from provisioner.store import Store
-from provisioner.suggestions import did_you_mean
-from provisioner.text import counted, printable
+from provisioner.system.paths import state_dir
+from provisioner.text.display import counted, printable
+from provisioner.text.suggestions import did_you_mean
 from provisioner.view import screen
 from provisioner.view.tables import table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from provisioner.compare import Comparison
+    from provisioner.comparison.statistics import Comparison
 
 __all__ = ["main"]
 
@@ -37,15 +37,15 @@ def main(options: Namespace) -> int:
     if options.b is None and (options.save_baseline is None or share is not None):
         raise _bad("there is nothing to set A against", "give B, or --save-baseline NAME alone")
     store = Store(state_dir(options.state_dir))
-    a = sides.of_text(options.a, store, options)
+    a = run_sets.of_text(options.a, store, options)
     for line in store.warnings:
         say(line)
     if options.save_baseline is not None:
-        path = sides.save_baseline(store, options.save_baseline, a)
+        path = run_sets.save_baseline(store, options.save_baseline, a)
         say(f"{counted(len(a.records), 'run')} kept as the baseline {options.save_baseline}, in {path}")
         if options.b is None:
             return Exit.DONE
-    both = (a, sides.of_text(options.b, store, options))
+    both = (a, run_sets.of_text(options.b, store, options))
     a, b = (_once(_honest(_verified(_judged_since(side, options.min_rules), options), options)) for side in both)
     _say_shared(a, b)
     differences = comparable.differences(a.records, b.records)
@@ -61,7 +61,7 @@ def _compare(
     a: Side, b: Side, differences: list[comparable.Difference], options: Namespace, share: float | None
 ) -> int:
     try:
-        from provisioner import compare  # noqa: PLC0415 - it imports numpy and scipy, and nothing so far needed them
+        from provisioner.comparison import statistics  # noqa: PLC0415 - it imports numpy and scipy, and nothing so far needed them
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"numpy", "scipy"}:
             raise
@@ -70,13 +70,13 @@ def _compare(
             f"`{sys.executable} -m pip install numpy scipy` installs them, as the extra `compare` does",
         ) from error
 
-    phases = compare.compare(a.records, b.records)
+    phases = statistics.compare(a.records, b.records)
     slower = None
     if share is not None:
         judged = phases.get(options.phase)
         if judged is None or judged.ratio is None:
             raise _bad(f"--fail-if-slower: not both sides have {options.phase}", "name another with --phase")
-        slower = compare.is_slower(judged, share)
+        slower = statistics.is_slower(judged, share)
     remarks = comparable.remarks(a.records, b.records)
     differing = {difference.what for difference in differences}
     unknown = [what for what in comparable.unknown([*a.records, *b.records]) if what not in differing]
@@ -88,9 +88,9 @@ def _compare(
                 "differences": [asdict(difference) for difference in differences],
                 "remarks": [asdict(remark) for remark in remarks],
                 "unknown": unknown,
-                "methods": compare.METHODS,
+                "methods": statistics.METHODS,
                 "phases": {name: asdict(phase) for name, phase in phases.items()},
-                "reproduces": {name: compare.reproduces(phase) for name, phase in phases.items()},
+                "reproduces": {name: statistics.reproduces(phase) for name, phase in phases.items()},
                 "slower": slower,
             }
         )
@@ -102,7 +102,7 @@ def _compare(
             *_reproduced(phases),
             *_outliers(phases),
             *_few(phases),
-            *(f"{name}: {how}" for name, how in compare.METHODS.items()),
+            *(f"{name}: {how}" for name, how in statistics.METHODS.items()),
         ):
             screen.show(line)
         for remark in (*differences, *remarks):
@@ -139,13 +139,13 @@ def _outliers(phases: dict[str, Comparison]) -> list[str]:
 
 def _reproduced(phases: dict[str, Comparison]) -> list[str]:
     """Say of which phases B has the times of A, and of which not."""
-    from provisioner import compare  # noqa: PLC0415 - it is there by now
+    from provisioner.comparison import statistics  # noqa: PLC0415 - it is there by now
 
     found: dict[str, list[str]] = {}
     for name, phase in phases.items():
-        if (state := compare.reproduces(phase)) is not None:
+        if (state := statistics.reproduces(phase)) is not None:
             found.setdefault(state, []).append(name if state == "same" else f"{name} ({_digits(phase.ratio)})")
-    words = {"same": f"B has A's times within {compare.TOLERANCE:.0%}", "slower": "slower", "faster": "faster"}
+    words = {"same": f"B has A's times within {statistics.TOLERANCE:.0%}", "slower": "slower", "faster": "faster"}
     return [f"{word}: {', '.join(found[state])}" for state, word in words.items() if state in found]
 
 

@@ -2,11 +2,11 @@
 
 from argparse import Namespace
 
-from provisioner import completion
 from provisioner.cli import SHELLS, TABLE
+from provisioner.command_line import completion
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.paths import state_dir
-from provisioner.suggestions import did_you_mean
+from provisioner.system.paths import state_dir
+from provisioner.text.suggestions import did_you_mean
 
 __all__ = ["main"]
 

@@ -5,8 +5,8 @@ from argparse import Namespace
 
 from provisioner.commands.common import print_json, say
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.paths import state_dir
 from provisioner.store import Run, Store
+from provisioner.system.paths import state_dir
 
 __all__ = ["main"]
 

@@ -4,14 +4,16 @@ from argparse import Namespace
 from collections import Counter
 from dataclasses import asdict
 
-from provisioner import doctor, inputs, progress
+from provisioner.ansible import inputs
+from provisioner.ansible.events import Finding
+from provisioner.ansible.job import Job, run_playbook
+from provisioner.commands import controller_checks
 from provisioner.commands.common import print_json, raise_if_stopped, say
 from provisioner.errors import Exit
-from provisioner.events import Finding
-from provisioner.fleet import Fleet
-from provisioner.job import Job, run_playbook
-from provisioner.text import counted
-from provisioner.view import alike, ranges, screen
+from provisioner.text import ranges
+from provisioner.text.display import counted
+from provisioner.view import alike, progress, screen
+from provisioner.view.fleet import Fleet
 from provisioner.view.tables import table
 
 __all__ = ["main"]
@@ -22,13 +24,13 @@ WORST_FIRST = ("fail", "warn", "ok")
 def main(options: Namespace) -> int:
     """Look at everything, change nothing, and print what was found, problems first."""
     target = inputs.check(options, root=False)
-    findings = doctor.controller(target)
+    findings = controller_checks.controller(target)
     fleet = Fleet(target.hosts, notes=False)
     with progress.show(fleet, verbosity=options.verbose, as_json=options.json) as view:
         # Hosts take seconds to ask their sources: to look more often whether they have would be what costs most.
         job = run_playbook("doctor.yml", target, (view,), measured=True)
     raise_if_stopped(job)
-    findings += doctor.of_job(job)
+    findings += controller_checks.of_job(job)
     if options.json:
         ok = all(finding.outcome != "fail" for finding in findings)
         print_json({"ok": ok, "findings": [asdict(finding) for finding in findings]})
@@ -73,7 +75,8 @@ def _total(findings: list[Finding]) -> str:
     worst: dict[str, str] = {}
     for found in sorted(findings, key=lambda finding: WORST_FIRST.index(finding.outcome)):
         worst.setdefault(found.host, found.outcome)
-    here = {"fail": "has a problem", "warn": "has a warning", "ok": "is well"}[worst.pop(doctor.CONTROLLER, "ok")]
+    outcome = worst.pop(controller_checks.CONTROLLER, "ok")
+    here = {"fail": "has a problem", "warn": "has a warning", "ok": "is well"}[outcome]
     counts = Counter(worst.values())
     words = {"fail": "with a problem", "warn": "with a warning", "ok": "well"}
     parts = [f"{counts[outcome]} {words[outcome]}" for outcome in WORST_FIRST if counts[outcome]]

@@ -3,13 +3,13 @@
 import sys
 from argparse import Namespace
 
-from provisioner import files, selection
 from provisioner.commands.common import print_json, say, say_why_none
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.paths import given, state_dir
-from provisioner.selection import Selection
-from provisioner.store import Store
-from provisioner.text import counted
+from provisioner.store import Store, selection
+from provisioner.store.selection import Selection
+from provisioner.system import files
+from provisioner.system.paths import given, state_dir
+from provisioner.text.display import counted
 
 __all__ = ["main"]
 
@@ -35,7 +35,7 @@ def main(options: Namespace) -> int:
 
 
 def _with_evidence(store: Store, which: Selection, options: Namespace) -> int:
-    from provisioner import evidence_export  # noqa: PLC0415 - records alone need none of it
+    from provisioner.store import evidence_export  # noqa: PLC0415 - records alone need none of it
 
     runs = store.list(which, fields=("run_id", "host"))
     say_why_none(store, which, runs)

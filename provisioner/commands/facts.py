@@ -4,12 +4,12 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from provisioner import facts, selection
 from provisioner.commands.common import say, say_why_none
 from provisioner.errors import Exit, ProvisionerError, of_option
-from provisioner.paths import given, state_dir
-from provisioner.selection import Selection
-from provisioner.store import Store
+from provisioner.report import facts
+from provisioner.store import Store, selection
+from provisioner.store.selection import Selection
+from provisioner.system.paths import given, state_dir
 
 __all__ = ["main"]
 
@@ -46,7 +46,7 @@ def _table(store: Store, which: Selection, *, every: bool) -> int:
 
 
 def _trace(store: Store, which: Selection, path: Path) -> int:
-    from provisioner import trace  # noqa: PLC0415 - it needs the record's types, which take a while to load
+    from provisioner.report import trace  # noqa: PLC0415 - it needs the record's types, which take a while to load
 
     texts = store.texts(which)
     say_why_none(store, which, texts)
@@ -70,12 +70,12 @@ def _answer(store: Store, which: Selection, query: str, form: str) -> int:
 
 def _list(store: Store, which: Selection, form: str) -> int:
     """Print whole records."""
-    from provisioner import listing  # noqa: PLC0415 - most uses need none of it
+    from provisioner.report import document  # noqa: PLC0415 - most uses need none of it
 
     texts = store.texts(which)
     say_why_none(store, which, texts)
     if texts:
-        listing.FORMATS[form](texts, sys.stdout)
+        document.FORMATS[form](texts, sys.stdout)
     else:
         print(facts.FORMATS[form](facts.document([])))
     return Exit.DONE

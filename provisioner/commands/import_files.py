@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from provisioner import evidence_export, exported, facts, names, upstream
+from provisioner import upstream
 from provisioner.commands.common import print_json, say, say_plain
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.files import read
-from provisioner.paths import given, state_dir
+from provisioner.report import facts
 from provisioner.signatures.vouching import Vouching
-from provisioner.store import Run, Store
-from provisioner.text import counted
+from provisioner.store import Run, Store, evidence_export, exported
+from provisioner.system.files import read
+from provisioner.system.paths import given, state_dir
+from provisioner.text import names
+from provisioner.text.display import counted
 
 __all__ = ["main"]
 

@@ -5,7 +5,7 @@ from argparse import Namespace
 from provisioner import lab
 from provisioner.commands.common import say
 from provisioner.errors import Exit
-from provisioner.paths import state_dir
+from provisioner.system.paths import state_dir
 
 __all__ = ["main"]
 

@@ -5,7 +5,7 @@ from argparse import Namespace
 
 from provisioner import lab
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.paths import state_dir
+from provisioner.system.paths import state_dir
 
 __all__ = ["main"]
 

@@ -5,7 +5,7 @@ from argparse import Namespace
 from provisioner import lab
 from provisioner.commands.common import print_json, say
 from provisioner.errors import Exit
-from provisioner.paths import ensure_state_dir, state_dir
+from provisioner.system.paths import ensure_state_dir, state_dir
 
 __all__ = ["main"]
 

@@ -2,8 +2,8 @@
 
 from argparse import Namespace
 
-from provisioner import manual
 from provisioner.cli import TABLE
+from provisioner.command_line import manual
 from provisioner.errors import Exit
 
 __all__ = ["main"]

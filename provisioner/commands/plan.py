@@ -5,15 +5,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from provisioner import inputs, plan_file, progress
-from provisioner.changes import once
+from provisioner.ansible import inputs, plan_file
+from provisioner.ansible.changes import once
+from provisioner.ansible.inputs import Target
+from provisioner.ansible.job import Job, run_playbook
 from provisioner.commands.common import explain, print_json, raise_if_stopped, say, say_each, say_looks, say_restarts
 from provisioner.errors import Exit
-from provisioner.fleet import Fleet
-from provisioner.inputs import Target
-from provisioner.job import Job, run_playbook
-from provisioner.text import counted, printable
-from provisioner.view import alike, ranges, screen
+from provisioner.text import ranges
+from provisioner.text.display import counted, printable
+from provisioner.view import alike, progress, screen
+from provisioner.view.fleet import Fleet
 from provisioner.view.tables import table
 
 __all__ = ["main"]

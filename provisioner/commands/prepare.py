@@ -4,7 +4,11 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from provisioner import changes, inputs, plan_file, progress
+from provisioner.ansible import changes, inputs, plan_file
+from provisioner.ansible.inputs import Target
+from provisioner.ansible.job import Job, run_playbook
+from provisioner.ansible.plan_file import Plan
+from provisioner.ansible.rollout import Rollout
 from provisioner.commands.common import (
     explain,
     idle,
@@ -19,12 +23,8 @@ from provisioner.commands.common import (
     say_retry,
     worst,
 )
-from provisioner.inputs import Target
-from provisioner.job import Job, run_playbook
-from provisioner.plan_file import Plan
-from provisioner.rollout import Rollout
-from provisioner.text import counted
-from provisioner.view import alike, screen
+from provisioner.text.display import counted
+from provisioner.view import alike, progress, screen
 from provisioner.view.tables import table
 
 __all__ = ["main"]

@@ -2,12 +2,12 @@
 
 from argparse import Namespace
 
-from provisioner import facts, retention, selection
 from provisioner.commands.common import print_json, say, say_why_none
 from provisioner.errors import Exit
-from provisioner.paths import state_dir
-from provisioner.store import Store
-from provisioner.text import counted
+from provisioner.report import facts
+from provisioner.store import Store, retention, selection
+from provisioner.system.paths import state_dir
+from provisioner.text.display import counted
 
 __all__ = ["main"]
 

@@ -5,11 +5,11 @@ from argparse import Namespace
 
 from provisioner.commands.common import print_json, say_why_none
 from provisioner.errors import Exit, ProvisionerError, of_option
-from provisioner.files import write
-from provisioner.paths import given, state_dir
 from provisioner.report import FORMATS, model
-from provisioner.selection import of_options
 from provisioner.store import Store
+from provisioner.store.selection import of_options
+from provisioner.system.files import write
+from provisioner.system.paths import given, state_dir
 
 __all__ = ["main"]
 

@@ -10,7 +10,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from provisioner import facts, given_variables, history, inputs, person, progress
+from provisioner.ansible import given_variables, inputs
+from provisioner.ansible.inputs import Target
+from provisioner.ansible.job import Job, Watcher, run_playbook
+from provisioner.ansible.rollout import Rollout
+from provisioner.ansible.runs_in_flight import Notes
 from provisioner.audit.names import LOG
 from provisioner.audit.verdict import reasons, sentence
 from provisioner.commands.common import (
@@ -29,17 +33,16 @@ from provisioner.commands.common import (
     worst,
 )
 from provisioner.errors import Exit, ProvisionerError, of_option
-from provisioner.fleet import Fleet
-from provisioner.inflight import Notes
-from provisioner.inputs import Target
-from provisioner.job import Job, Watcher, run_playbook
-from provisioner.paths import state_dir
-from provisioner.rollout import Rollout
-from provisioner.selection import Selection
+from provisioner.report import facts
 from provisioner.store import Run, Store
+from provisioner.store.selection import Selection
+from provisioner.system import person
+from provisioner.system.paths import state_dir
+from provisioner.view import history, progress
+from provisioner.view.fleet import Fleet
 
 if TYPE_CHECKING:
-    from provisioner.like import Like
+    from provisioner.comparison.repetition import Like
 
 __all__ = ["main"]
 
@@ -151,13 +154,13 @@ def _like(options: Namespace) -> Like | None:
     """Give the run that is to be repeated, if one is, and say first what of it cannot be the same."""
     if options.like is None:
         return None
-    from provisioner import like  # noqa: PLC0415 - most runs are like no other
+    from provisioner.comparison import repetition  # noqa: PLC0415 - most runs are like no other
 
     by_hand = given_variables.of_options(options.extra_vars) | _variables(options)
     if options.runtime is not None:
         by_hand["scenario_a_runtime"] = options.runtime
     with of_option("--like"):
-        found = like.of_text(options.like, Store(state_dir(options.state_dir)), by_hand)
+        found = repetition.of_text(options.like, Store(state_dir(options.state_dir)), by_hand)
     profile = options.profile or by_hand.get("provisioner_profile", found.profile)
     if profile != found.profile:
         raise ProvisionerError(
@@ -253,7 +256,7 @@ def _say_failed_since(store: Store, runs: list[Run]) -> None:
 
 def _log(run: Run) -> str:
     """Give where a run's log is, or what prints it."""
-    from provisioner.evidence import Evidence  # noqa: PLC0415 - most runs go well
+    from provisioner.runs.evidence import Evidence  # noqa: PLC0415 - most runs go well
 
     packed = Evidence(run.folder).archive
     if packed is None:

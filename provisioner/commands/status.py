@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from provisioner import events, facts, inflight, inputs, jsontext, progress
+from provisioner.ansible import events, inputs, runs_in_flight
+from provisioner.ansible.job import Job, run_playbook
 from provisioner.commands.common import SECONDS_TO_ANSWER, explain, print_json, raise_if_stopped, say
 from provisioner.errors import Exit
-from provisioner.job import Job, run_playbook
-from provisioner.paths import state_dir
+from provisioner.report import facts
 from provisioner.store import Store, Text
-from provisioner.text import counted
-from provisioner.view import runs, screen
+from provisioner.system.paths import state_dir
+from provisioner.text import jsontext
+from provisioner.text.display import counted
+from provisioner.view import progress, runs, screen
 
 __all__ = ["main"]
 
@@ -56,7 +58,7 @@ def main(options: Namespace) -> int:
     # A host may call its run as it likes: another's of that name is another run.
     kept = {(record["host"], record["run_id"]) for record in records} | {(text.host, text.run_id) for text in texts}
     # Where a host did not answer, or was not asked, it is told where its run was last seen.
-    flying = [note for note in inflight.seen(state) if (note["host"], note["run_id"]) not in kept]
+    flying = [note for note in runs_in_flight.seen(state) if (note["host"], note["run_id"]) not in kept]
     waiting = [
         {"host": host, **run}
         for host, ended in sorted(answers.ended.items())
@@ -83,17 +85,17 @@ def _show_json(told: dict[str, Any], texts: Sequence[Text]) -> None:
     if not texts:
         print_json(told | {"runs": []})
         return
-    from provisioner import listing  # noqa: PLC0415 - only for this
+    from provisioner.report import document  # noqa: PLC0415 - only for this
 
     sys.stdout.write(jsontext.dumps(told).removesuffix("\n}"))
-    listing.write_runs(texts, sys.stdout)
+    document.write_runs(texts, sys.stdout)
 
 
 def _ask(options: Namespace, answers: _Answers) -> Job:
     """Ask all hosts at once, for a bounded time."""
     target = inputs.check(options, {"ansible_ssh_timeout": SECONDS_TO_ANSWER}, root=False)
     with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
-        job = run_playbook("status.yml", target, (view, inflight.Notes(target.state), answers))
+        job = run_playbook("status.yml", target, (view, runs_in_flight.Notes(target.state), answers))
     raise_if_stopped(job)
     return job
 

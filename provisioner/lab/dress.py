@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.lab import releases
-from provisioner.suggestions import did_you_mean
+from provisioner.text.suggestions import did_you_mean
 
 __all__ = ["Dress", "Expectation", "load", "names", "parse", "pick"]
 

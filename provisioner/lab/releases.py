@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from provisioner.paths import ansible_dir
+from provisioner.system.paths import ansible_dir
 
 __all__ = ["codenames", "numbers"]
 

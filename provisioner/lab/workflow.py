@@ -18,11 +18,11 @@ from provisioner.lab.engine import engine
 from provisioner.lab.guard import alone, terminable
 from provisioner.lab.host import HOST_KEY, LAB, Blueprint, describe, make_host, remove_host
 from provisioner.lab.image import ensure_image, remove_images
+from provisioner.lab.kernel_limits import require_room
 from provisioner.lab.model import Lab, LabHost, Report, check_name, check_request
 from provisioner.lab.ready import wait_until_ready
-from provisioner.lab.room import require_room
 from provisioner.lab.wear import put_on
-from provisioner.suggestions import did_you_mean
+from provisioner.text.suggestions import did_you_mean
 
 __all__ = ["down", "login", "status", "up"]
 

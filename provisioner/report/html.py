@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from provisioner import comparable
-from provisioner.text import duration
+from provisioner.comparison import comparable
+from provisioner.text.display import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

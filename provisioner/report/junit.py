@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from provisioner import bounds
 from provisioner.audit.verdict import UNVERIFIED
+from provisioner.text import bounds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

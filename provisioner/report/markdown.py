@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from provisioner.text import counted, duration, printable
+from provisioner.text.display import counted, duration, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

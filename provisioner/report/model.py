@@ -13,9 +13,9 @@ from functools import cached_property
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
 
-from provisioner import comparable
 from provisioner.audit.verdict import SHOWN, UNVERIFIED, asked, shown
-from provisioner.phases import PHASES
+from provisioner.comparison import comparable
+from provisioner.runs.phases import PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

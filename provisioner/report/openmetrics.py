@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from provisioner import comparable
 from provisioner.audit.verdict import SHOWN
+from provisioner.comparison import comparable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from provisioner import files
 from provisioner.signatures import ssh
+from provisioner.system import files
 
 __all__ = ["allowed_signers", "key", "public", "revoked_keys"]
 

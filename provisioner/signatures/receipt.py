@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from provisioner import jsontext, names
 from provisioner.signatures import own, ssh
 from provisioner.signatures.ssh import SignatureError
-from provisioner.text import printable
+from provisioner.text import jsontext, names
+from provisioner.text.display import printable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provisioner.text import printable
+from provisioner.text.display import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

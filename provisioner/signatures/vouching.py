@@ -8,21 +8,23 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from provisioner import archive, bounds, files
-from provisioner.audit.whole import SIGNATURES
-from provisioner.evidence import MISSHAPEN
-from provisioner.figures import MANIFEST
+from provisioner.audit.consistency import SIGNATURES
+from provisioner.runs import archive
+from provisioner.runs.evidence import MISSHAPEN
+from provisioner.runs.figures import MANIFEST
 from provisioner.signatures import own, receipt, ssh
 from provisioner.signatures.receipt import Receipt
 from provisioner.signatures.ssh import Signature, UnaskedError, WrongError
-from provisioner.text import printable
+from provisioner.system import files
+from provisioner.text import bounds
+from provisioner.text.display import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from provisioner.evidence import Evidence
-    from provisioner.record import Audit
+    from provisioner.runs.evidence import Evidence
+    from provisioner.runs.record import Audit
 
 __all__ = ["HOST_NAMESPACE", "Signed", "Vouching", "is_whole", "of"]
 

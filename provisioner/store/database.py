@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from provisioner import files
 from provisioner.errors import Exit, ProvisionerError
+from provisioner.system import files
 
 __all__ = ["MIGRATIONS", "inode", "is_corrupt", "keep_aside", "open_file", "open_memory"]
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from provisioner.errors import ProvisionerError
-from provisioner.paths import ensure_state_dir
+from provisioner.system.paths import ensure_state_dir
 
 __all__ = ["make", "remove"]
 

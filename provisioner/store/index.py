@@ -14,8 +14,9 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any
 
-from provisioner import __version__, bounds
-from provisioner.files import read
+from provisioner import __version__
+from provisioner.system.files import read
+from provisioner.text import bounds
 
 __all__ = ["bring_up_to_date"]
 
@@ -103,7 +104,7 @@ def _record_file(state: Path, folder: bytes) -> Path:
 
 def _read(state: Path, file: File) -> _Entry | None:
     """Read and check a record; None where it has just been deleted."""
-    from provisioner.record import parse  # noqa: PLC0415 - slow, and needed only where there is something new
+    from provisioner.runs.record import parse  # noqa: PLC0415 - slow, and needed only where there is something new
 
     try:
         checked, record = parse(read(_record_file(state, file[0]), bounds.JSON_FILE, follow=True).decode())

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from provisioner import bulk
-from provisioner.selection import Selection
+from provisioner.store.selection import Selection
+from provisioner.text import fast_json
 
 __all__ = ["Row", "Text", "choose", "ids_beginning", "places", "records", "texts"]
 
@@ -90,7 +90,7 @@ def ids_beginning(connection: sqlite3.Connection, run_id: str) -> list[str]:
 
 def _wholly(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     (count,) = connection.execute("SELECT count(*) FROM chosen").fetchone()
-    read = bulk.reader(count)
+    read = fast_json.reader(count)
     rows = connection.execute("SELECT value FROM chosen JOIN records ON records.run = chosen.id ORDER BY place")
     return [read(text) for (text,) in rows]
 

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from provisioner import challenge, names
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.selection import EVERYTHING, Selection
+from provisioner.runs import challenge
 from provisioner.store import database, reading
 from provisioner.store.index import bring_up_to_date
 from provisioner.store.reading import Text
 from provisioner.store.run import Run
-from provisioner.suggestions import did_you_mean
+from provisioner.store.selection import EVERYTHING, Selection
+from provisioner.text import names
+from provisioner.text.suggestions import did_you_mean
 
 __all__ = ["Store"]
 

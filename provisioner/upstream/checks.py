@@ -6,7 +6,7 @@ Only Scenario A claims that nothing was cached; b and c are there to show what c
 from collections.abc import Callable
 from datetime import timedelta
 
-from provisioner.record import Audit, Check, Phase
+from provisioner.runs.record import Audit, Check, Phase
 from provisioner.upstream.log import STAMP, Log
 from provisioner.upstream.phases import TIMED
 

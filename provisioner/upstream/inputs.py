@@ -1,6 +1,6 @@
 """What a log tells of what was measured, and on what; what it does not tell is unknown."""
 
-from provisioner.record import Inputs, Machine
+from provisioner.runs.record import Inputs, Machine
 from provisioner.upstream.log import Log
 
 __all__ = ["inputs", "machine"]

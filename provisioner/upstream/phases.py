@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from provisioner.phases import PHASES
-from provisioner.record import Phase
+from provisioner.runs.phases import PHASES
+from provisioner.runs.record import Phase
 from provisioner.upstream.log import Command, Log
 
 __all__ = ["lines_of", "phases"]

@@ -5,8 +5,8 @@ from contextlib import suppress
 from datetime import UTC
 from pathlib import Path
 
-from provisioner import files
-from provisioner.record import Compile, Failure, Phase, Record
+from provisioner.runs.record import Compile, Failure, Phase, Record
+from provisioner.system import files
 from provisioner.upstream import checks, log
 from provisioner.upstream.inputs import inputs, machine
 from provisioner.upstream.log import Log

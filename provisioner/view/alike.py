@@ -6,8 +6,8 @@ import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from provisioner import text
-from provisioner.view.ranges import brief, natural
+from provisioner.text import display
+from provisioner.text.ranges import brief, natural
 
 __all__ = ["counted", "groups", "lines"]
 
@@ -42,7 +42,7 @@ def lines(said: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
 
 def counted(hosts: Sequence[str]) -> str:
     """Return hosts for a line that is no news of each: their number, where they are more than a few."""
-    return text.counted(len(hosts), "host") if len(hosts) > FEW else brief(hosts)
+    return display.counted(len(hosts), "host") if len(hosts) > FEW else brief(hosts)
 
 
 def _shape(host: str, said: str) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, S
 from typing import Any
 
 from provisioner.audit.verdict import shown
-from provisioner.text import counted, duration
-from provisioner.view import ranges
+from provisioner.text import ranges
+from provisioner.text.display import counted, duration
 from provisioner.view.tables import table
 
 __all__ = ["in_flight", "kept", "uncollected"]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from provisioner.text import printable
+from provisioner.text.display import printable
 from provisioner.view import screen
 
 if TYPE_CHECKING:

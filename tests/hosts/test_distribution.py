@@ -38,7 +38,7 @@ def test_the_command_works_outside_a_checkout(installed, tmp_path):
     command = installed / "bin" / "provisioner"
     assert said(command, "--version").startswith("provisioner ")
     assert said(command, "completion", "bash").count("registries")
-    where = said(installed / "bin/python", "-c", "import provisioner.paths as p; print(p.ansible_dir())")
+    where = said(installed / "bin/python", "-c", "import provisioner.system.paths as p; print(p.ansible_dir())")
     assert where.startswith(f"{installed}/")
 
 

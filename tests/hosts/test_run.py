@@ -15,8 +15,8 @@ import pytest
 import short
 import yaml
 
-from provisioner import archive
-from provisioner.evidence import Evidence
+from provisioner.runs import archive
+from provisioner.runs.evidence import Evidence
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.evidence import Evidence
+from provisioner.runs.evidence import Evidence
 
 pytestmark = pytest.mark.main_job
 

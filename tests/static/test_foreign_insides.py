@@ -124,7 +124,7 @@ def test_what_is_meant(source):
     [
         "from ansible.plugins.action import ActionBase\nclass A(ActionBase):\n    x = self._templar",
         "from ansible_collections.provisioner.gpu_hosts import x; monkeypatch.setattr(x, '_talk', None)",
-        "from provisioner import job; job._job_folder",
+        "from provisioner.ansible import job; job._job_folder",
     ],
 )
 def test_what_is_not_meant(source):

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from by_hand import script
 
-from provisioner import inventory as inventories
 from provisioner.__main__ import main
-from provisioner.paths import ensure_state_dir
+from provisioner.ansible import inventory as inventories
+from provisioner.system.paths import ensure_state_dir
 
 __all__ = ["script"]  # a fixture
 

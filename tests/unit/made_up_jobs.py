@@ -12,8 +12,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import made_up  # noqa: E402
 
 from provisioner.__main__ import main  # noqa: E402
-from provisioner.commands import clean, doctor, plan, prepare, run, status  # noqa: E402
-from provisioner.events import (  # noqa: E402
+from provisioner.ansible.events import (  # noqa: E402
     Busy,
     Ended,
     Failure,
@@ -25,7 +24,8 @@ from provisioner.events import (  # noqa: E402
     Started,
     Stats,
 )
-from provisioner.job import Job  # noqa: E402
+from provisioner.ansible.job import Job  # noqa: E402
+from provisioner.commands import clean, doctor, plan, prepare, run, status  # noqa: E402
 
 DRIFT = (
     {"what": "package docker.io", "from": "20.10.24+dfsg1-1+deb12u1", "to": "26.1.5+dfsg1-9+b9"},

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from provisioner import doctor, environment, site_settings
+from provisioner.ansible import environment, site_settings
+from provisioner.ansible.inputs import Target
+from provisioner.ansible.job import run_playbook
+from provisioner.commands import controller_checks
 from provisioner.errors import ProvisionerError
-from provisioner.inputs import Target
-from provisioner.job import run_playbook
-from provisioner.paths import ansible_dir
+from provisioner.system.paths import ansible_dir
 
 ANSIBLE_CONFIG = Path(sys.executable).parent / "ansible-config"
 NO_JOBS = {"CONFIG_FILE", "GALAXY_SERVERS"}
@@ -228,10 +229,10 @@ def test_a_variable_that_is_not_text_is_left_out(monkeypatch):
 def test_doctor_tells_what_is_left_out(tmp_path, state, monkeypatch):
     target = Target(("x,",), ("x",), state)
     state.mkdir()
-    assert "ansible settings" not in [finding.check for finding in doctor.controller(target)]
+    assert "ansible settings" not in [finding.check for finding in controller_checks.controller(target)]
     (tmp_path / "ansible.cfg").write_text("[defaults]\nroles_path = mine\nnocows = 1\n")
     monkeypatch.setenv("ANSIBLE_NO_LOG", "1")
-    (found,) = [finding for finding in doctor.controller(target) if finding.check == "ansible settings"]
+    (found,) = [finding for finding in controller_checks.controller(target) if finding.check == "ansible settings"]
     assert found.outcome == "warn" and "ANSIBLE_NO_LOG" in found.detail and "nocows" not in found.detail
     assert f"roles_path in {tmp_path / 'ansible.cfg'}" in found.detail
 

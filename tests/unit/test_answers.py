@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from provisioner import answers, bounds
+from provisioner.ansible import answers
+from provisioner.text import bounds
 
 LOOK = {"looks": {"site": {"changes": [{"what": "w", "from": "f", "to": None}], "apt": True, "notes": ["n"]}}}
 

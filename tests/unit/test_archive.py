@@ -14,9 +14,11 @@ from fuzz import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioner import archive, bounds, files
 from provisioner.audit.judge import judge
-from provisioner.evidence import Evidence
+from provisioner.runs import archive
+from provisioner.runs.evidence import Evidence
+from provisioner.system import files
+from provisioner.text import bounds
 
 SAMPLE = json.loads((evidence_sample.SAMPLE / "run.json").read_text())
 RUN = SAMPLE["run_id"]

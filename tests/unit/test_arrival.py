@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from provisioner import arrival, bounds
+from provisioner.store import reception
+from provisioner.text import bounds
 
 SAMPLE = Path(__file__).parent / "data" / "evidence"
 
@@ -28,7 +29,7 @@ def archive(run="r", **files):
 
 def kept(folder: Path):
     """What the archive in a run's folder has."""
-    run, contents = arrival.archive.read(folder / "evidence.tar.xz")
+    run, contents = reception.archive.read(folder / "evidence.tar.xz")
     assert run == folder.name
     return contents
 
@@ -39,9 +40,9 @@ def names(folder: Path):
 
 def test_it_arrives_and_leaves_nothing_beside(tmp_path):
     folder = tmp_path / "h1" / "r"
-    assert not arrival.is_here(folder)
-    arrival.bring_in(archive(result_json="{}", run_json="{}"), folder)
-    assert arrival.is_here(folder)
+    assert not reception.is_here(folder)
+    reception.bring_in(archive(result_json="{}", run_json="{}"), folder)
+    assert reception.is_here(folder)
     assert names(folder) == ["evidence.tar.xz"]
     assert kept(folder) == {"result.json": b"{}", "run.json": b"{}"}
     assert names(tmp_path / "h1") == ["r"]
@@ -49,9 +50,9 @@ def test_it_arrives_and_leaves_nothing_beside(tmp_path):
 
 def test_what_another_command_brought_first_stays(tmp_path):
     folder = tmp_path / "r"
-    arrival.bring_in(archive(result_json="first"), folder)
+    reception.bring_in(archive(result_json="first"), folder)
     (folder / "record.json").touch()
-    arrival.bring_in(archive(result_json="second"), folder)
+    reception.bring_in(archive(result_json="second"), folder)
     assert names(folder) == ["evidence.tar.xz", "record.json"]
     assert kept(folder) == {"result.json": b"first"}
 
@@ -60,8 +61,8 @@ def test_what_a_killed_command_left_goes(tmp_path):
     for name in (".r.abc", ".r.at-work", ".other.abc"):
         (tmp_path / name).mkdir()
     for name in (".r.abc", ".other.abc"):
-        os.utime(tmp_path / name, (0, time.time() - arrival.STALE - 1))
-    arrival.bring_in(archive(result_json="{}"), tmp_path / "r")
+        os.utime(tmp_path / name, (0, time.time() - reception.STALE - 1))
+    reception.bring_in(archive(result_json="{}"), tmp_path / "r")
     assert names(tmp_path) == [".other.abc", ".r.at-work", "r"], "another command's is its own"
 
 
@@ -70,12 +71,12 @@ def test_whoever_is_slower_finds_it_there(tmp_path, monkeypatch):
     folder = tmp_path / "r"
 
     def quicker(kept):
-        arrival.bring_in(archive(result_json="first"), folder)
+        reception.bring_in(archive(result_json="first"), folder)
         for path in tmp_path.glob(".r.*"):
             shutil.rmtree(path)
         return {}
 
-    arrival.bring_in(archive(result_json="second"), folder, quicker)
+    reception.bring_in(archive(result_json="second"), folder, quicker)
     assert kept(folder) == {"result.json": b"first"}
 
 
@@ -94,7 +95,7 @@ def test_whoever_is_slower_finds_it_there(tmp_path, monkeypatch):
 )
 def test_what_is_broken_does_not_arrive(tmp_path, broken):
     with pytest.raises(ValueError, match="evidence came"):
-        arrival.bring_in(broken, tmp_path / "r")
+        reception.bring_in(broken, tmp_path / "r")
     assert names(tmp_path) == []
 
 
@@ -107,7 +108,7 @@ def test_what_has_more_than_folders_and_files_does_not_arrive(tmp_path, kind):
             made.type, made.linkname = (kind, "/tmp") if name == "r/odd" else (tarfile.REGTYPE, "")
             tar.addfile(made)
     with pytest.raises(ValueError, match="r/odd in it is a link, a device or the like"):
-        arrival.bring_in(data.getvalue(), tmp_path / "r")
+        reception.bring_in(data.getvalue(), tmp_path / "r")
     assert names(tmp_path) == []
 
 
@@ -115,28 +116,28 @@ def test_what_is_in_the_way_is_not_overwritten(tmp_path):
     (tmp_path / "r").mkdir()
     (tmp_path / "r" / "mine").touch()
     with pytest.raises(OSError, match="in the way"):
-        arrival.bring_in(archive(result_json="{}"), tmp_path / "r")
+        reception.bring_in(archive(result_json="{}"), tmp_path / "r")
     assert names(tmp_path / "r") == ["mine"]
 
 
 def test_a_record_of_the_hosts_own_does_not_arrive(tmp_path):
-    arrival.bring_in(archive(result_json="{}", record_json='{"host": "another"}'), tmp_path / "r")
+    reception.bring_in(archive(result_json="{}", record_json='{"host": "another"}'), tmp_path / "r")
     assert kept(tmp_path / "r") == {"result.json": b"{}"}
 
 
 def test_evidence_of_another_run_makes_no_record(tmp_path):
     shutil.copytree(SAMPLE, tmp_path / "other")
     with pytest.raises(ValueError, match="the evidence is that of run 2026"):
-        arrival.record(tmp_path / "other", "h1")
+        reception.record(tmp_path / "other", "h1")
     assert not (tmp_path / "other" / "record.json").exists()
 
 
 def test_a_record_of_another_host_is_not_taken_for_this_ones(tmp_path):
-    run = tmp_path / arrival.Evidence(SAMPLE).run["run_id"]
+    run = tmp_path / reception.Evidence(SAMPLE).run["run_id"]
     shutil.copytree(SAMPLE, run)
-    arrival.record(run, "h1")
+    reception.record(run, "h1")
     with pytest.raises(ValueError, match=f"is of run {run.name} on h1; move it elsewhere"):
-        arrival.record(run, "h2")
+        reception.record(run, "h2")
 
 
 def packed(*members):
@@ -177,10 +178,10 @@ def member(name, size=0, kind=tarfile.REGTYPE):
 )
 def test_what_no_evidence_is_does_not_arrive(tmp_path, members, said):
     with pytest.raises((ValueError, OSError), match=said):
-        arrival.bring_in(packed(*members), tmp_path / "r")
+        reception.bring_in(packed(*members), tmp_path / "r")
     assert names(tmp_path) == []
 
 
 def test_an_archive_has_a_size(tmp_path):
     with pytest.raises(ValueError, match="more than 32 MiB"):
-        arrival.bring_in(bytes(bounds.ARCHIVE + 1), tmp_path / "r")
+        reception.bring_in(bytes(bounds.ARCHIVE + 1), tmp_path / "r")

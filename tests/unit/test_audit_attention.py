@@ -19,7 +19,7 @@ from provisioner.audit import attention, attention_rows
 from provisioner.audit.judge import judge
 from provisioner.audit.rules import RULES
 from provisioner.audit.verdict import sentence
-from provisioner.evidence import Evidence
+from provisioner.runs.evidence import Evidence
 
 ROWS, LOG = "container/attention.jsonl", "attention_test.log"
 OTHER = "0" * 64

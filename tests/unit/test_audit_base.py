@@ -12,7 +12,7 @@ from test_audit_cheats import at, both, changed, edit, edit_json, edit_lines, ed
 from provisioner.audit import base
 from provisioner.audit.judge import judge as audit
 from provisioner.audit.verdict import sentence
-from provisioner.evidence import Evidence
+from provisioner.runs.evidence import Evidence
 
 BASES = ("base_image_before.json", "base_image.json")
 IMAGES = ("image_inspect.json", "container_image.json")

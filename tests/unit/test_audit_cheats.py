@@ -14,11 +14,11 @@ from pathlib import Path
 import evidence_sample
 import pytest
 
-from provisioner import collect
 from provisioner.audit.judge import judge as audit
 from provisioner.audit.rules import RULES
 from provisioner.audit.verdict import reasons
-from provisioner.evidence import Evidence
+from provisioner.runs.evidence import Evidence
+from provisioner.store import collect
 
 CONFIGURATION = "files/.devcontainer/devcontainer.json"
 DOCKERFILE = "files/.devcontainer/Dockerfile.scenario-a"

@@ -6,7 +6,7 @@ import shutil
 import evidence_sample
 import pytest
 
-from provisioner import collect
+from provisioner.store import collect
 
 RUN_ID = json.loads((evidence_sample.SAMPLE / "run.json").read_text())["run_id"]
 

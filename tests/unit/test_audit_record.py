@@ -4,10 +4,10 @@ import evidence_sample
 import pytest
 from test_audit_cheats import edit_json
 
-from provisioner import collect
 from provisioner.audit.judge import judge
 from provisioner.audit.rules import NUMBER, RULES
-from provisioner.evidence import Evidence
+from provisioner.runs.evidence import Evidence
+from provisioner.store import collect
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from test_audit_cheats import appended, at, both, changed, edit, edited, failed, judge
 
 from provisioner.audit.judge import judge as audit
-from provisioner.evidence import Evidence
+from provisioner.runs.evidence import Evidence
 
 CLONED = "container/source_after_clone.txt"
 COMPILED = "container/source_after_compile.txt"

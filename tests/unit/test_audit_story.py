@@ -15,7 +15,7 @@ from provisioner.audit import story
 from provisioner.audit.judge import judge
 from provisioner.audit.rules import RULES
 from provisioner.audit.verdict import sentence
-from provisioner.evidence import Evidence
+from provisioner.runs.evidence import Evidence
 
 FIRST = tuple(rule for rule in RULES if rule.since == 1)
 EVENTS, INSIDE, LOG = "events.jsonl", "container/events.jsonl", "scenario_a.log"

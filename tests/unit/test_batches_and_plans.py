@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils import package
-from provisioner import answers, changes, inventory, plan_file
+from provisioner.ansible import answers, changes, inventory, plan_file
+from provisioner.ansible.events import Failure, Looked
+from provisioner.ansible.job import Host, Job
+from provisioner.ansible.rollout import Size, batches
 from provisioner.commands import plan, prepare, run
 from provisioner.errors import ProvisionerError
-from provisioner.events import Failure, Looked
-from provisioner.job import Host, Job
-from provisioner.rollout import Size, batches
 
 HOSTS = [f"gpu-{number:02}" for number in range(1, 21)]
 FLEET = ",".join(HOSTS)

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import bundle as checks
-from provisioner import bundle, doctor
+from provisioner.ansible.inputs import Target, profile_data
+from provisioner.commands import controller_checks
 from provisioner.errors import ProvisionerError
-from provisioner.inputs import Target, profile_data
+from provisioner.offline import bundle
 
 ROOT = Path(__file__).parents[2]
 FILES = {"sdist/xformers-0.0.35.tar.gz": b"source", "wheels/a-1-py3-none-any.whl": b"a wheel"}
@@ -246,7 +247,7 @@ def test_the_lock_pins_what_the_profile_installs():
 def test_the_doctor_looks_at_it(write, tmp_path):
     def found(path):
         target = Target((), (), tmp_path, profiles=frozenset({"offline"}), extra_vars={"local_sources_bundle": path})
-        return next(each for each in doctor.controller(target) if each.check == "bundle")
+        return next(each for each in controller_checks.controller(target) if each.check == "bundle")
 
     missing = found(str(tmp_path / "none"))
     assert missing.outcome == "fail" and "provisioner bundle" in missing.remedy

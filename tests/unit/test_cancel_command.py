@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from provisioner import answers, events, inflight, person
+from provisioner.ansible import answers, events, runs_in_flight
+from provisioner.ansible.events import Cancelled, Failure, Progress
+from provisioner.ansible.job import Host, Job
 from provisioner.commands import cancel, plan, run
-from provisioner.events import Cancelled, Failure, Progress
-from provisioner.job import Host, Job
+from provisioner.system import person
 
 ROOT = Path(__file__).parents[2]
 RUN = "20261123T090807Z-a1b2c3"
@@ -93,7 +94,7 @@ def test_a_run_that_nobody_knows_is_a_mistake_and_what_is_under_way_stays(cli, a
 
 def test_a_run_of_a_host_that_was_not_asked_is_told_with_its_host(cli, answer, inventory, state):
     state.mkdir(exist_ok=True)
-    inflight.Notes(state).event(Progress("h9", RUN, "running", "compile", 60.0, 30.0))
+    runs_in_flight.Notes(state).event(Progress("h9", RUN, "running", "compile", 60.0, 30.0))
     answer(Cancelled("h1", "none", None), h1=Host())
     code, _, err = cli("cancel", "-i", inventory, RUN)
     assert code == 2 and "it was last seen on h9" in err
@@ -142,11 +143,11 @@ def test_an_interrupt_says_that_the_hosts_go_on_with_it(cli, answer, inventory):
 
 def test_what_was_in_flight_is_not_told_as_that_any_more(*, cli, answer, inventory, state, keep):
     state.mkdir(exist_ok=True)
-    inflight.Notes(state).event(Progress("h1", RUN, "running", "compile", 60.0, 30.0))
+    runs_in_flight.Notes(state).event(Progress("h1", RUN, "running", "compile", 60.0, 30.0))
     record = keep(run_id=RUN, outcome="interrupted", failure=FAILURE)
     answer(DONE, events.RecordFound("h1", record), records=[record], h1=Host())
     assert cli("cancel", "-i", inventory)[0] == 0
-    assert inflight.seen(state) == []
+    assert runs_in_flight.seen(state) == []
 
 
 def test_the_command_that_waits_for_the_run_ends_with_one_line(cli, monkeypatch, inventory, keep):
@@ -209,7 +210,7 @@ def test_who_leaves_a_run_under_way_is_told_how_it_is_stopped(cli, monkeypatch, 
 
 def test_who_finds_a_run_under_way_is_told_how_it_is_stopped(cli, monkeypatch, inventory, state):
     state.mkdir(exist_ok=True)
-    inflight.Notes(state).event(Progress("h1", RUN, "running", "compile", 60.0, 30.0))
+    runs_in_flight.Notes(state).event(Progress("h1", RUN, "running", "compile", 60.0, 30.0))
     assert "`provisioner cancel` stops a run in flight" in cli("status", "--offline")[2]
     job = Job(Path("/nonexistent"), hosts={"h1": Host()})
     job.looks["h1"] = {}

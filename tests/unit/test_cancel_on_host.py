@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import run_stop
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.runs import Runs
-from provisioner import person
+from provisioner.system import person
 
 MODULE = "scenario_a_run"
 WHO = "alice@desk"

@@ -8,7 +8,8 @@ import tarfile
 
 import pytest
 
-from provisioner import arrival, challenge
+from provisioner.runs import challenge
+from provisioner.store import reception
 
 
 def test_it_is_new_for_each_run_and_kept(tmp_path):
@@ -95,19 +96,19 @@ OTHERS = [json.dumps({"run_id": "a", "challenge": "2" * 64}), json.dumps({"run_i
 @pytest.mark.parametrize("run", OTHERS)
 def test_a_run_that_arrives_with_another_challenge_leaves_nothing_here(tmp_path, run):
     with pytest.raises(ValueError, match=r"another challenge than this controller chose|came broken"):
-        arrival.bring_in(sent(run), tmp_path / "host/a", challenge=MINE)
+        reception.bring_in(sent(run), tmp_path / "host/a", challenge=MINE)
     assert not (tmp_path / "host").exists()
-    arrival.bring_in(sent(run), tmp_path / "host/a")  # of a run that another controller started
+    reception.bring_in(sent(run), tmp_path / "host/a")  # of a run that another controller started
 
 
 def test_a_run_with_its_own_arrives(tmp_path):
-    arrival.bring_in(sent(json.dumps({"run_id": "a", "challenge": MINE})), tmp_path / "a", challenge=MINE)
-    assert arrival.is_here(tmp_path / "a")
+    reception.bring_in(sent(json.dumps({"run_id": "a", "challenge": MINE})), tmp_path / "a", challenge=MINE)
+    assert reception.is_here(tmp_path / "a")
 
 
 def test_one_that_is_here_with_another_has_no_record(tmp_path):
     """As an earlier version left it."""
-    arrival.bring_in(sent(OTHERS[0]), tmp_path / "a")
+    reception.bring_in(sent(OTHERS[0]), tmp_path / "a")
     with pytest.raises(ValueError, match="another challenge than this controller chose"):
-        arrival.record(tmp_path / "a", "host", challenge=MINE)
+        reception.record(tmp_path / "a", "host", challenge=MINE)
     assert not (tmp_path / "a/record.json").exists()

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 STAND_IN = """\
 import json, os, sys
 from pathlib import Path
-from provisioner import job
+from provisioner.ansible import job
 from provisioner.__main__ import main
 from provisioner.commands import prepare, run
 

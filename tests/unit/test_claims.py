@@ -14,7 +14,7 @@ from provisioner.audit.finding import failed, passed
 from provisioner.audit.judge import judge
 from provisioner.audit.rules import RULES, Rule
 from provisioner.audit.verdict import sentence
-from provisioner.evidence import Evidence
+from provisioner.runs.evidence import Evidence
 
 ROOT = Path(__file__).parents[2]
 KEPT = sorted(ROOT.glob("docs/results/**/evidence-*.tar.*"))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from provisioner import environment
-from provisioner.paths import ansible_dir
+from provisioner.ansible import environment
+from provisioner.system.paths import ansible_dir
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.package"
@@ -32,7 +32,7 @@ def test_what_collecting_lacks_is_told_without_an_import_of_it(missing):
 def test_collecting_needs_no_more_than_what_is_looked_for():
     program = (
         "import json; before = set(sys.modules);"
-        "from provisioner import arrival; from provisioner.signatures import known_hosts, receipt;"
+        "from provisioner.store import reception as arrival; from provisioner.signatures import known_hosts, receipt;"
         "names = {name.partition('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names);"
         "print(json.dumps([name for name in names if name[0] != '_']))"
     )

@@ -7,11 +7,11 @@ import pytest
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 
-from provisioner import retry
+from provisioner.ansible import failed_hosts
+from provisioner.ansible.events import Failure, Looked, Planned, Recovered
+from provisioner.ansible.job import Host, Job
 from provisioner.commands import clean, plan, prepare, run
 from provisioner.errors import ProvisionerError
-from provisioner.events import Failure, Looked, Planned, Recovered
-from provisioner.job import Host, Job
 
 
 def failed(host, message="no room; make some"):
@@ -223,7 +223,7 @@ def test_a_disk_too_full_to_remember_it_does_not_hide_the_result(cli, job, inven
         raise OSError(28, "No space left on device")
 
     job(a_job(hosts={"h1": Host(ok=9), "h2": away("h2")}))
-    monkeypatch.setattr("provisioner.files.os.fsync", full)
+    monkeypatch.setattr("provisioner.system.files.os.fsync", full)
     code, out, err = cli("prepare", "-i", inventory, "--json")
     assert code == 3 and json.loads(out)["hosts"]["h1"]["failed"] == 0
     assert "No space left on device" in err and "@failed will not know" in err
@@ -257,15 +257,15 @@ def test_the_failed_ones_are_a_term_among_others(state, limit, hosts):
     state.mkdir()
     (state / "failed.json").write_text('{"fleet.yml": ["h2", "gpu-3"]}')
     known = InventoryManager(DataLoader(), "h1,h2,gpu-3,h4")
-    known.subset(retry.expand(limit, state, "fleet.yml"))
+    known.subset(failed_hosts.expand(limit, state, "fleet.yml"))
     assert {host.name for host in known.get_hosts()} == hosts
 
 
 def test_where_none_failed_all_but_those_are_all(state):
-    assert retry.expand("!@failed", state, "fleet.yml") is None
-    assert retry.expand("web:!@failed", state, "fleet.yml") == "web"
+    assert failed_hosts.expand("!@failed", state, "fleet.yml") is None
+    assert failed_hosts.expand("web:!@failed", state, "fleet.yml") == "web"
     with pytest.raises(ProvisionerError, match=r"none of fleet\.yml failed the last time"):
-        retry.expand("web:&@failed", state, "fleet.yml")
+        failed_hosts.expand("web:&@failed", state, "fleet.yml")
 
 
 @pytest.mark.parametrize("command", ["run", "prepare", "plan", "clean"])

@@ -12,7 +12,7 @@ import pexpect
 import pytest
 
 from provisioner import cli as command_line
-from provisioner import completion
+from provisioner.command_line import completion
 
 ROOT = Path(__file__).parents[2]
 LEARN = {

@@ -11,7 +11,7 @@ from devcontainers import ACCEPTED, READ, REFUSED, SCRIPT, made_of, script
 
 from provisioner.audit import devcontainer_keys
 from provisioner.audit.judge import judge
-from provisioner.evidence import Evidence
+from provisioner.runs.evidence import Evidence
 
 KNOWN = json.loads(READ.read_text())
 # What is taken out of each, by name; all else is kept.

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from provisioner import doctor, environment
+from provisioner.ansible import environment
+from provisioner.ansible.events import NO_PYTHON, Failure, Finding
+from provisioner.ansible.inputs import Target
+from provisioner.ansible.job import Host, Job
+from provisioner.commands import controller_checks
 from provisioner.commands.doctor import exit_code
-from provisioner.events import NO_PYTHON, Failure, Finding
-from provisioner.inputs import Target
-from provisioner.job import Host, Job
 
 
 def a_job(findings=(), **hosts):
@@ -33,18 +34,18 @@ AWAY = Host(unreachable=True, failure=Failure("h2", "p", "t", unreachable=True, 
     ],
 )
 def test_exit_codes(job, code):
-    assert exit_code(job, doctor.of_job(job)) == code
+    assert exit_code(job, controller_checks.of_job(job)) == code
 
 
 def test_a_host_that_was_not_reached_is_a_finding_with_a_remedy():
-    (found,) = doctor.of_job(a_job(h2=AWAY))
+    (found,) = controller_checks.of_job(a_job(h2=AWAY))
     assert (found.host, found.check, found.outcome, found.detail) == ("h2", "reachable", "fail", "no route")
     assert found.remedy
 
 
 def test_a_host_without_python_is_told_so():
     failure = Failure("h1", "p", "t", unreachable=False, message=NO_PYTHON)
-    (found,) = doctor.of_job(a_job(h1=Host(failed=1, failure=failure)))
+    (found,) = controller_checks.of_job(a_job(h1=Host(failed=1, failure=failure)))
     assert (found.check, found.detail) == ("python", "no Python 3 on the host")
     assert found.remedy.startswith("install it there (apt-get install python3)")
 
@@ -52,18 +53,18 @@ def test_a_host_without_python_is_told_so():
 def test_the_controller(state, monkeypatch):
     state.mkdir()
     target = Target(("x,",), ("x",), state)
-    assert {f.check: f.outcome for f in doctor.controller(target)} == {
+    assert {f.check: f.outcome for f in controller_checks.controller(target)} == {
         "python": "ok",
         "ansible": "ok",
         "disk": "ok",
         "ssh": "ok",
     }
     monkeypatch.setenv("PATH", "/nonexistent")
-    assert {f.check for f in doctor.controller(target) if f.outcome == "fail"} == {"ssh"}
+    assert {f.check for f in controller_checks.controller(target) if f.outcome == "fail"} == {"ssh"}
     local = Target(("x,",), ("x",), state, local=frozenset({"x"}))
-    assert "ssh" not in {f.check for f in doctor.controller(local)}, "this machine needs none for itself"
-    monkeypatch.setattr(doctor, "MINIMUM_FREE_BYTES", 10**18)
-    assert {f.check for f in doctor.controller(local) if f.outcome == "fail"} == {"disk"}
+    assert "ssh" not in {f.check for f in controller_checks.controller(local)}, "this machine needs none for itself"
+    monkeypatch.setattr(controller_checks, "MINIMUM_FREE_BYTES", 10**18)
+    assert {f.check for f in controller_checks.controller(local) if f.outcome == "fail"} == {"disk"}
 
 
 def test_pip_says_which_index_it_uses(monkeypatch):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from provisioner import events
-from provisioner.events import translate
-from provisioner.fleet import Fleet
+from provisioner.ansible import events
+from provisioner.ansible.events import translate
+from provisioner.view.fleet import Fleet
 
 # Which of our actions gives what.
 ACTIONS = {

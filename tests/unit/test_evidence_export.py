@@ -10,8 +10,10 @@ from pathlib import Path
 import evidence_sample
 import pytest
 
-from provisioner import archive, arrival, bounds, evidence_export
+from provisioner.runs import archive
 from provisioner.signatures import receipt
+from provisioner.store import evidence_export, reception
+from provisioner.text import bounds
 
 SAMPLE = json.loads((evidence_sample.SAMPLE / "run.json").read_text())
 RUN = SAMPLE["run_id"]
@@ -31,8 +33,8 @@ def collected(packed, state):
     """A run of the store, with evidence and receipt."""
     folder = state / "runs/gpu-01" / RUN
     sender = receipt.Sender(RUN, "gpu-01", "ssh", ())
-    arrival.bring_in(packed, folder, lambda kept: receipt.made(state, sender, kept))
-    arrival.record(folder, "gpu-01")
+    reception.bring_in(packed, folder, lambda kept: receipt.made(state, sender, kept))
+    reception.record(folder, "gpu-01")
     return folder
 
 
@@ -118,7 +120,7 @@ def test_evidence_that_was_altered_is_rejected_where_it_comes(elsewhere, sent, t
 
 def test_loose_evidence_of_an_earlier_version_travels_as_an_archive(cli, elsewhere, state, tmp_path):
     folder = evidence_sample.copy(state / "runs/gpu-01" / RUN)
-    arrival.record(folder, "gpu-01")
+    reception.record(folder, "gpu-01")
     path = tmp_path / "runs.tar"
     assert cli("export", "--evidence", path)[0] == 0
     assert set(untar(path)) == {f"gpu-01/{RUN}/{name}" for name in ("evidence.tar.xz", "record.json")}
@@ -234,7 +236,7 @@ def three(packed, cli, state, tmp_path):
         folder.mkdir(parents=True)
         # Each is evidence of its own.
         (folder / archive.NAME).write_bytes(archive.pack(run, contents | {"manifest.sha256": b"%d" % number}))
-        arrival.record(folder, f"h{number}")
+        reception.record(folder, f"h{number}")
     path = tmp_path / "three.tar"
     assert cli("export", "--evidence", path)[0] == 0
     return path

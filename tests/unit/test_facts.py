@@ -8,8 +8,9 @@ import json
 import pytest
 import yaml
 
-from provisioner import bulk, facts, listing
+from provisioner.report import document, facts
 from provisioner.store import Store
+from provisioner.text import fast_json
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def test_json_is_the_document(cli, three):
     assert cli("facts", "-o", "json")[1] == out
 
 
-@pytest.mark.parametrize("count", [bulk.MANY - 1, bulk.MANY])
+@pytest.mark.parametrize("count", [fast_json.MANY - 1, fast_json.MANY])
 def test_json_looks_the_same_however_much_it_is(count):
     value = [{"text": 'é "', "n": 0.1, "i": 10**20, "none": None, "list": [], "object": {}}] * count
     assert facts.as_json(value) == json.dumps(value, indent=2, ensure_ascii=False)
@@ -43,9 +44,9 @@ def test_yaml_is_the_same_document(cli, three):
 
 
 @pytest.mark.parametrize("many", [1, 100], ids=["read as many", "read as few"])
-@pytest.mark.parametrize("form", listing.FORMATS)
+@pytest.mark.parametrize("form", document.FORMATS)
 def test_record_by_record_is_the_same_to_the_byte(cli, keep, monkeypatch, form, many):
-    monkeypatch.setattr(bulk, "MANY", many)
+    monkeypatch.setattr(fast_json, "MANY", many)
     kept = [
         keep(run_id="e", started_at="2026-11-23T14:00:00Z", host="é \u2028 'x'"),
         keep(run_id="d", started_at="2026-11-23T13:00:00Z", host="1", extra={"a": [], "b": {}, "c": "x: \n- y " * 20}),
@@ -59,7 +60,7 @@ def test_record_by_record_is_the_same_to_the_byte(cli, keep, monkeypatch, form, 
         assert (code, out, err) == (0, facts.FORMATS[form](facts.document(kept[:count])) + "\n", "")
 
 
-@pytest.mark.parametrize("form", listing.FORMATS)
+@pytest.mark.parametrize("form", document.FORMATS)
 def test_one_record_at_a_time_is_in_memory(three, state, monkeypatch, form):
     alive = []
 
@@ -67,8 +68,8 @@ def test_one_record_at_a_time_is_in_memory(three, state, monkeypatch, form):
         alive.append(sum(type(thing) is dict and thing.keys() >= {"run_id", "schema"} for thing in gc.get_objects()))
         return json.loads(text)
 
-    monkeypatch.setattr(bulk, "reader", lambda count: read)
-    listing.FORMATS[form](Store(state).texts(), io.StringIO())
+    monkeypatch.setattr(fast_json, "reader", lambda count: read)
+    document.FORMATS[form](Store(state).texts(), io.StringIO())
     assert len(alive) >= len(three) and max(alive) - min(alive) <= 1
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner import first_error
+from provisioner.runs import first_error
 
 DATA = Path(__file__).parent / "data/failed_compiles"
 FILE = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/benchmarking/failure_cause.py"

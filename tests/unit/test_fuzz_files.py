@@ -22,30 +22,17 @@ from hypothesis import strategies as st
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import cuda
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.docker_daemon import BrokenSettingsError
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.docker_daemon import parse as daemon_json
-from provisioner import (
-    __version__,
-    answers,
-    arrival,
-    changes,
-    events,
-    evidence_export,
-    exported,
-    facts,
-    inventory,
-    jsontext,
-    names,
-    plan_file,
-    retention,
-    selection,
-    text,
-    upstream,
-)
+from provisioner import __version__, upstream
+from provisioner.ansible import answers, changes, events, inventory, plan_file
 from provisioner.audit import ninja_file
 from provisioner.audit.configuration import configuration_has_no_shortcut
 from provisioner.errors import ProvisionerError
 from provisioner.lab import dress
-from provisioner.record import Record, parse
+from provisioner.report import facts
+from provisioner.runs.record import Record, parse
 from provisioner.signatures import receipt
+from provisioner.store import evidence_export, exported, reception, retention, selection
+from provisioner.text import display, jsontext, names
 
 devcontainer_json = script()
 RECORD = json.loads((DATA / "record.json").read_text(encoding="utf-8"))
@@ -178,7 +165,7 @@ def test_a_query(value):
 @examples(100)
 @given(st.one_of(VALUES, altered(RECORD)))
 def test_what_is_printed_is_obeyed_by_no_terminal(value):
-    assert text.printable(value).isprintable() and len(text.printable(value)) <= 500
+    assert display.printable(value).isprintable() and len(display.printable(value)) <= 500
     assert jsontext.loads(jsontext.dumps(value)) is not ... and "\x1b" not in jsontext.dumps(value)
 
 
@@ -285,7 +272,7 @@ def test_an_archive_of_evidence(data):
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder, "host/r")
         with suppress(ValueError, OSError):
-            arrival.bring_in(data, run)
+            reception.bring_in(data, run)
         assert {path.name for path in Path(folder).iterdir()} <= {"host"}, "outside of its folder"
         assert not any(path.is_symlink() or path.is_fifo() for path in Path(folder).rglob("*"))
 

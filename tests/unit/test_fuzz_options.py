@@ -13,9 +13,11 @@ from fuzz import DATA, TEXTS, examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioner import bundle, cli, inventory
+from provisioner import cli
+from provisioner.ansible import inventory
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.lab import workflow
+from provisioner.offline import bundle
 
 RECORD = json.loads((DATA / "record.json").read_text(encoding="utf-8"))
 ID = RECORD["run_id"]

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from provisioner import files, paths, retry
+from provisioner.ansible import failed_hosts
 from provisioner.errors import ProvisionerError
+from provisioner.system import files, paths
 
 ROOT = Path(__file__).parents[2]
 ID = "20261123T090807Z-a1b2c3"
@@ -145,7 +146,7 @@ def test_a_broken_memory_of_what_failed_remembers_nothing(state, text):
     state.mkdir()
     (state / "failed.json").write_text(text)
     with pytest.raises(ProvisionerError, match="matches no host"):
-        retry.expand("@failed", state, "inventory")
+        failed_hosts.expand("@failed", state, "inventory")
 
 
 def test_a_lock_holds_off_others(tmp_path):

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from provisioner import environment, given_variables, inventory
+from provisioner.ansible import environment, given_variables, inventory
 from provisioner.errors import ProvisionerError
 
 # Each form has names of its own, so that all of them are one question.

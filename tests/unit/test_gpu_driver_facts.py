@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.record import Gpu, Machine
+from provisioner.runs.record import Gpu, Machine
 
 FILE = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/benchmarking/machine_facts.py"
 spec = importlib.util.spec_from_file_location("machine_facts", FILE)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from provisioner import bounds, upstream
+from provisioner import upstream
+from provisioner.text import bounds
 
 SAMPLE = Path(__file__).parent / "data" / "evidence"
 (NINJA,) = (path.parent.relative_to(SAMPLE).as_posix() for path in SAMPLE.glob("container/ninja/*/ninja_log"))

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from provisioner.ansible.events import Failure, RecordFound, Started
+from provisioner.ansible.inputs import Target
+from provisioner.ansible.job import run_playbook
 from provisioner.errors import Exit
-from provisioner.events import Failure, RecordFound, Started
-from provisioner.inputs import Target
-from provisioner.job import run_playbook
 
 ROOT = Path(__file__).parents[2]
 EVIDENCE = Path(__file__).parent / "data/evidence"

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from provisioner import cli as command_line
-from provisioner import given_variables, inputs, job
+from provisioner.ansible import given_variables, inputs, job
 from provisioner.commands.run import _variables
 from provisioner.errors import ProvisionerError
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from provisioner import bounds, inventory
+from provisioner.ansible import inventory
 from provisioner.errors import ProvisionerError
+from provisioner.text import bounds
 
 FLEET = """
 all:

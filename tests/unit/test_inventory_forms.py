@@ -9,8 +9,9 @@ from pathlib import Path
 import ansible_forked
 import pytest
 
-from provisioner import inventory, selection, site_settings
+from provisioner.ansible import inventory, site_settings
 from provisioner.errors import ProvisionerError
+from provisioner.store import selection
 
 INI = """\
 [web]

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from provisioner import ansible_playbook, events
-from provisioner import job as jobs
+from provisioner.ansible import events, playbook_program
+from provisioner.ansible import job as jobs
+from provisioner.ansible.events import Output, Progress, Started, Stats
+from provisioner.ansible.inputs import Target
+from provisioner.ansible.job import run_playbook
 from provisioner.errors import Exit
-from provisioner.events import Output, Progress, Started, Stats
-from provisioner.inputs import Target
-from provisioner.job import run_playbook
 
 ROOT = Path(__file__).parents[2]
 
@@ -137,7 +137,7 @@ def test_what_came_of_it_host_by_host(mixed):
 
 def test_ansible_is_started_as_we_start_it(mixed):
     command = json.loads((mixed[0].log.parent / "command").read_text())["command"]
-    assert command[:2] == [sys.executable, "-P"] and command[2] == ansible_playbook.__file__
+    assert command[:2] == [sys.executable, "-P"] and command[2] == playbook_program.__file__
 
 
 def test_why_a_host_failed_is_one_line(mixed):

@@ -11,7 +11,7 @@ import yaml
 
 from provisioner import lab as labs
 from provisioner.errors import ProvisionerError
-from provisioner.lab import Lab, LabHost, access, mirror, room
+from provisioner.lab import Lab, LabHost, access, kernel_limits, mirror
 from provisioner.lab.engine import engine
 from provisioner.lab.guard import alone
 
@@ -120,12 +120,12 @@ def test_an_engine_whose_containers_cannot_be_reached_is_refused(
 def test_more_hosts_than_the_kernel_can_watch_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     limit = tmp_path / "max_user_instances"
     limit.write_text("128\n")
-    monkeypatch.setattr(room, "LIMIT", limit)
-    room.require_room(12)
+    monkeypatch.setattr(kernel_limits, "LIMIT", limit)
+    kernel_limits.require_room(12)
     with pytest.raises(ProvisionerError, match=r"13 lab hosts need 130 .* allows 128; run `sysctl fs\.inotify"):
-        room.require_room(13)
-    monkeypatch.setattr(room, "LIMIT", tmp_path / "none")
-    room.require_room(200)
+        kernel_limits.require_room(13)
+    monkeypatch.setattr(kernel_limits, "LIMIT", tmp_path / "none")
+    kernel_limits.require_room(200)
 
 
 def test_the_inventory_says_how_to_reach_each_host(tmp_path: Path) -> None:

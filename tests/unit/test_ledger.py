@@ -2,9 +2,9 @@
 
 import pytest
 
-from provisioner import ledger
-from provisioner.evidence import NinjaCall, Step
-from provisioner.record import Object
+from provisioner.runs import ledger
+from provisioner.runs.evidence import NinjaCall, Step
+from provisioner.runs.record import Object
 
 
 def a_call(*steps):

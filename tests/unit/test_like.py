@@ -8,10 +8,11 @@ from pathlib import Path
 import evidence_sample
 import pytest
 
-from provisioner import archive, evidence_export
+from provisioner.ansible.job import Host, Job
 from provisioner.commands import run as run_command
-from provisioner.files import put
-from provisioner.job import Host, Job
+from provisioner.runs import archive
+from provisioner.store import evidence_export
+from provisioner.system.files import put
 
 SAMPLE = json.loads((evidence_sample.SAMPLE / "run.json").read_text())
 RUN = SAMPLE["run_id"]

@@ -15,7 +15,7 @@ from ansible.template import trust_as_template
 
 from ansible_collections.provisioner.gpu_hosts.plugins.modules import host_checks
 from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils import host_program, same_for_hosts
-from provisioner import changes
+from provisioner.ansible import changes
 
 ROOT = Path(__file__).parents[2]
 VARIABLES = yaml.safe_load((ROOT / "playbooks/tasks/variables.yml").read_text())

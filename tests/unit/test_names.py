@@ -2,7 +2,7 @@
 
 import pytest
 
-from provisioner import bounds, names
+from provisioner.text import bounds, names
 
 
 @pytest.mark.parametrize("name", ["20261123T142146Z-1d6092", "r", "20261123T142146Z", "a.b_c-d"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.evidence import Evidence
+from provisioner.runs.evidence import Evidence
 
 WRAPPER = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/.devcontainer/bin/ninja"
 REAL = """#!/bin/sh

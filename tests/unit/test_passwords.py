@@ -8,7 +8,7 @@ import sys
 import pexpect
 import pytest
 
-from provisioner import environment, inventory, passwords, site_settings
+from provisioner.ansible import environment, inventory, passwords, site_settings
 from provisioner.errors import ProvisionerError
 
 COMMAND = [sys.executable, "-m", "provisioner"]

@@ -14,13 +14,14 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from provisioner import history, inflight
-from provisioner.events import Busy, Failure, Looked, Output, Progress, RecordFound, Silent, Started, Waiting
-from provisioner.fleet import Fleet, Standing
-from provisioner.history import History, Left
-from provisioner.live import REFRESH, picture
-from provisioner.progress import Lines, show
+from provisioner.ansible import runs_in_flight
+from provisioner.ansible.events import Busy, Failure, Looked, Output, Progress, RecordFound, Silent, Started, Waiting
 from provisioner.store import Store
+from provisioner.view import history
+from provisioner.view.fleet import Fleet, Standing
+from provisioner.view.history import History, Left
+from provisioner.view.live import REFRESH, picture
+from provisioner.view.progress import Lines, show
 
 
 class Clock:
@@ -258,8 +259,8 @@ def test_any_terminal_will_do(clock, width, height):
 
 SHOWS = """
 import time
-from provisioner.events import Started
-from provisioner.progress import show
+from provisioner.ansible.events import Started
+from provisioner.view.progress import show
 with show([f"h{number}" for number in range(200)]) as view:
     view.event(Started("h1", "P" * 300, "t"))
     while True:
@@ -464,13 +465,13 @@ def test_a_host_that_does_not_answer_is_told_once_and_when_it_is_back(lines, str
 
 
 def test_a_run_in_flight_is_remembered_until_its_end_was_seen(tmp_path, record):
-    notes = inflight.Notes(tmp_path)
+    notes = runs_in_flight.Notes(tmp_path)
     notes.event(at("compile", 60.0, 30.0, 3, 13))
     notes.event(at("compile", 61.0, 31.0, 4, 13, host="h2"))
-    one, two = inflight.seen(tmp_path)
+    one, two = runs_in_flight.seen(tmp_path)
     assert (one["host"], one["run_id"], one["phase"], one["done"], one["total"]) == ("h1", "r1", "compile", 3, 13)
     assert two["host"] == "h2"
     notes.event(at(None, 70.0, state="finished"))
     notes.event(RecordFound("h2", record))
     notes.event(RecordFound("h3", record))
-    assert inflight.seen(tmp_path) == []
+    assert runs_in_flight.seen(tmp_path) == []

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from provisioner import retention
 from provisioner.errors import ProvisionerError
+from provisioner.store import retention
 
 ACCEPTED, REJECTED, INCOMPLETE = ({"verdict": word, "checks": []} for word in ("accepted", "rejected", "incomplete"))
 

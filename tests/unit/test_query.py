@@ -3,7 +3,7 @@
 import jmespath
 import pytest
 
-from provisioner import facts, query
+from provisioner.report import facts, query
 from provisioner.store import Store
 
 EXACT = {

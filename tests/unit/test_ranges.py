@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from provisioner.view import alike, ranges
+from provisioner.text import ranges
+from provisioner.view import alike
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ from prometheus_client import parser as prometheus
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
 from provisioner.errors import ProvisionerError
-from provisioner.files import write
-from provisioner.record import Record, json_schema
 from provisioner.report import html, junit, markdown, model, openmetrics
+from provisioner.runs.record import Record, json_schema
 from provisioner.store import Run
+from provisioner.system.files import write
 
 DATA = Path(__file__).parent / "data"
 NASTY = "<script>alert('&\"')</script>"

@@ -1,6 +1,6 @@
 """What was tried again, by the words that each tool has for it, taken from its own output."""
 
-from provisioner.retries import of_log
+from provisioner.runs.retries import of_log
 
 STAMP = "2026-11-29T18:40:04.070Z "
 

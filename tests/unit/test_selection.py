@@ -7,7 +7,7 @@ import pytest
 
 from provisioner.cli import parse
 from provisioner.errors import ProvisionerError
-from provisioner.selection import Selection, instant, of_options
+from provisioner.store.selection import Selection, instant, of_options
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import evidence_sample
 import pytest
 
-from provisioner import archive, arrival
-from provisioner.files import put
+from provisioner.runs import archive
 from provisioner.signatures import known_hosts, own, receipt, ssh
+from provisioner.store import reception
+from provisioner.system.files import put
 
 SAMPLE = json.loads((evidence_sample.SAMPLE / "run.json").read_text())
 RUN = SAMPLE["run_id"]
@@ -55,8 +56,8 @@ def arrive(tmp_path, etc, state):
         sender = receipt.Sender(RUN, "gpu-01", connection, tuple(etc[1] if keys is None else keys))
         as_sent = tmp_path / "sent.tar.gz"
         subprocess.run(["tar", "-czf", as_sent, "-C", made.parent, RUN], check=True)
-        arrival.bring_in(as_sent.read_bytes(), folder, lambda kept: receipt.made(state, sender, kept))
-        arrival.record(folder, "gpu-01")
+        reception.bring_in(as_sent.read_bytes(), folder, lambda kept: receipt.made(state, sender, kept))
+        reception.record(folder, "gpu-01")
         assert packed == (folder / archive.NAME).read_bytes()
         return folder
 

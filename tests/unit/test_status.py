@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from provisioner import inflight
+from provisioner.ansible import runs_in_flight
+from provisioner.ansible.events import Ended, Failure, Progress
+from provisioner.ansible.job import Host, Job
 from provisioner.commands import status
-from provisioner.events import Ended, Failure, Progress
-from provisioner.job import Host, Job
 
 ENDED = {
     "run_id": "left",
@@ -32,7 +32,7 @@ def away(host):
 def noted(state):
     """What this machine last saw of the hosts."""
     state.mkdir(exist_ok=True)
-    return inflight.Notes(state)
+    return runs_in_flight.Notes(state)
 
 
 @pytest.fixture

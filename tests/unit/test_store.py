@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from provisioner import bulk
 from provisioner.errors import ProvisionerError
-from provisioner.selection import Selection
 from provisioner.store import Store, database, index
+from provisioner.store.selection import Selection
+from provisioner.text import fast_json
 
 ROOT = Path(__file__).parents[2]
 
@@ -305,7 +305,7 @@ def test_many_whole_records_are_what_few_are(state, keep, monkeypatch):
     for number in range(3):
         keep(run_id=f"r{number}", extra={"n": 0.1, "big": 10**20, "text": "é \u2028 😀", "list": []})
     few = Store(state).records()
-    monkeypatch.setattr(bulk, "MANY", 3)
+    monkeypatch.setattr(fast_json, "MANY", 3)
     assert Store(state).records() == few and len(few) == 3
 
 

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from provisioner import facts, jsontext
 from provisioner.errors import ProvisionerError
-from provisioner.text import printable
+from provisioner.report import facts
+from provisioner.text import jsontext
+from provisioner.text.display import printable
 from provisioner.view.tables import table
 
 HOSTILE = "a\x1b[2J\nprovisioner: h1: fine\r\x9b1m\u202e\u2066\u200b\x00\x7f\ud800\u2028z"

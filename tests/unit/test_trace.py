@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from provisioner import trace
+from provisioner.report import trace
 
 LEDGER = [
     {"name": "a.o", "start": 20.0, "end": 50.0, "seconds": 30.0},

@@ -7,8 +7,9 @@ import threading
 import evidence_sample
 import pytest
 
-from provisioner import arrival, files
 from provisioner.errors import Exit, ProvisionerError
+from provisioner.store import reception
+from provisioner.system import files
 
 
 @pytest.fixture
@@ -41,8 +42,8 @@ def test_a_pipe_gets_what_is_written_and_stays_a_pipe(pipe):
 
 
 def test_an_export_with_evidence_goes_to_a_pipe_too(cli, state, tmp_path):
-    folder = evidence_sample.copy(state / "runs/gpu-01" / arrival.Evidence(evidence_sample.SAMPLE).run["run_id"])
-    arrival.record(folder, "gpu-01")
+    folder = evidence_sample.copy(state / "runs/gpu-01" / reception.Evidence(evidence_sample.SAMPLE).run["run_id"])
+    reception.record(folder, "gpu-01")
     path = tmp_path / "pipe"
     os.mkfifo(path)
     code, out, err = cli("export", "--evidence", path)
@@ -92,8 +93,8 @@ def test_a_full_disk_is_told_and_leaves_the_old_file(tmp_path, monkeypatch, at):
 
 
 def test_evidence_that_cannot_be_read_is_not_told_as_a_file_that_cannot_be_written(cli, state, tmp_path):
-    folder = evidence_sample.copy(state / "runs/gpu-01" / arrival.Evidence(evidence_sample.SAMPLE).run["run_id"])
-    arrival.record(folder, "gpu-01")
+    folder = evidence_sample.copy(state / "runs/gpu-01" / reception.Evidence(evidence_sample.SAMPLE).run["run_id"])
+    reception.record(folder, "gpu-01")
     record = folder / "record.json"
     cli("facts")
     record.rename(folder / "kept")

@@ -1,0 +1,171 @@
+"""Checks what a user gives before any host is touched; whatever is wrong is one line and exit code 2."""
+
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import threading
+from argparse import Namespace
+from collections.abc import Collection
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from provisioner.ansible import environment, failed_hosts, given_variables, inventory, passwords, site_settings
+from provisioner.errors import Exit, ProvisionerError, of_option
+from provisioner.system.paths import ansible_dir, ensure_state_dir, state_dir
+from provisioner.text.suggestions import did_you_mean
+
+__all__ = ["AUTO", "RUNTIMES", "Target", "check", "profile", "profile_data", "profile_files", "settings"]
+
+DEFAULT_PROFILE = "seed"
+RUNTIMES = ("devcontainer", "native")
+AUTO = ("scenario_a_arch_list", "scenario_a_max_jobs")
+"""Settings that the host can choose by itself."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a job is done to, checked: the hosts, and how they are reached."""
+
+    inventory: tuple[str, ...]
+    """What Ansible's -i is given, each time."""
+    hosts: tuple[str, ...]
+    state: Path
+    limit: str | None = None
+    forks: int = 12
+    """Hosts at a time. Each costs this machine about 18 MB: the default keeps all of it within 300 MB."""
+    verbosity: int = 0
+    extra_vars: dict[str, Any] = field(default_factory=dict)
+    local: frozenset[str] = frozenset()
+    """Those of `hosts` that are this machine."""
+    profiles: frozenset[str] = frozenset()
+    """The profiles that `hosts` have."""
+
+
+def check(
+    options: Namespace,
+    extra_vars: dict[str, Any] | None = None,
+    *,
+    root: bool = True,
+    like: dict[str, Any] | None = None,
+) -> Target:
+    """Check the common options and give the target; `extra_vars` are a command's own and go over -e.
+
+    `like` are the variables of a run that is repeated: whatever is given by hand goes over them.
+    `root` says whether the command needs to be root on its hosts. Raises ProvisionerError (code 2).
+    """
+    state = ensure_state_dir(state_dir(options.state_dir))
+    variables = (like or {}) | given_variables.of_options(options.extra_vars) | (extra_vars or {})
+    if options.profile is not None:
+        variables["provisioner_profile"] = options.profile
+    if "provisioner_profile" in variables:
+        with of_option("--profile") if options.profile is not None else nullcontext():
+            profile(variables["provisioner_profile"])
+    by_option = set(extra_vars or ())
+    if options.runtime is not None:
+        variables["scenario_a_runtime"] = options.runtime
+        by_option.add("scenario_a_runtime")
+    variables = settings(variables, by_option)
+    # The job needs it next, and it takes a while to import: in that while Ansible reads the inventory.
+    threading.Thread(target=importlib.import_module, args=["ansible_runner"]).start()
+    found = inventory.read(options.inventory or [str(ansible_dir() / "inventory" / "localhost.yml")], state)
+    limit = failed_hosts.expand(options.limit, state, found.source)
+    hosts = inventory.select(found, limit)
+    for host in hosts:
+        if host in found.wrong:
+            raise _bad(f"the inventory {found.source}: {host}: {found.wrong[host]}", "mend it there")
+    environment.ansible_environment(job=True)  # whatever it has to ask is asked now
+    # Of all that an inventory may set, this one picks the file that the playbooks begin with.
+    own = {host: found.profiles.get(host) or DEFAULT_PROFILE for host in hosts}
+    profiles = frozenset([variables["provisioner_profile"]] if "provisioner_profile" in variables else own.values())
+    for name in profiles:
+        profile(name)
+    local = frozenset(hosts) & found.local
+    become_password = {"ansible_become_password", "ansible_become_pass", "ansible_sudo_pass"} & set(variables)
+    if root and local and not become_password and not passwords.with_become(site_settings.read()):
+        _need_root()
+    return Target(
+        inventory=found.sources,
+        hosts=hosts,
+        state=state,
+        limit=limit,
+        forks=options.forks,
+        verbosity=options.verbose,
+        extra_vars=variables | {"provisioner_state_dir": str(state)},
+        local=local,
+        profiles=profiles,
+    )
+
+
+def profile(value: str) -> str:
+    """Give the profile's name where there is such a profile."""
+    known = profile_files()
+    if value not in known:
+        remedy = did_you_mean(value, known) or f"there are {' and '.join(known)}"
+        raise _bad(f"no profile named {_shown(value)}", remedy)
+    return value
+
+
+def profile_files() -> dict[str, Path]:
+    """Give the file of each profile, by the profile's name."""
+    return {path.stem: path for path in sorted((ansible_dir() / "inventory" / "profiles").glob("*.yml"))}
+
+
+def profile_data(name: str) -> dict[str, Any]:
+    """Give what a profile's file holds."""
+    import yaml  # noqa: PLC0415 - only where it is asked for
+
+    path = ansible_dir() / "inventory" / "profiles" / f"{name}.yml"
+    return cast(dict[str, Any], yaml.safe_load(path.read_text(encoding="utf-8"))["profile"])
+
+
+def settings(variables: dict[str, Any], by_option: Collection[str] = ()) -> dict[str, Any]:
+    """Give the variables, checked by the rules of role scenario_a; 'auto' becomes '', by which the host chooses.
+
+    The rules are data of the role, so that plain ansible-playbook checks the same. Those in `by_option` are called
+    what the command's option is. Raises ProvisionerError (code 2).
+    """
+    checked = {name: "" if name in AUTO and value == "auto" else value for name, value in variables.items()}
+    for rule in _rules() if any(name.startswith("scenario_a_") for name in checked) else ():
+        name = rule["name"]
+        if isinstance(checked.get(name), str) and not re.match(rule["pattern"], checked[name]):
+            shown = re.sub(r"//[^/@]*@", "//", checked[name])  # a URL's password is nobody's business
+            called = f"--{name.removeprefix('scenario_a_').replace('_', '-')}" if name in by_option else name
+            meant = did_you_mean(shown, RUNTIMES) if name == "scenario_a_runtime" else ""
+            raise _bad(f"{called} is {_shown(shown)}", meant or f"give {rule['wanted']}")
+    return checked
+
+
+def _rules() -> list[dict[str, str]]:
+    import yaml  # noqa: PLC0415 - only where there is something to check
+
+    variables = ansible_dir() / "roles" / "scenario_a" / "vars" / "main.yml"
+    return cast(list[dict[str, str]], yaml.safe_load(variables.read_text(encoding="utf-8"))["scenario_a_rules"])
+
+
+def _need_root() -> None:
+    if os.geteuid() == 0:
+        return
+    sudo = shutil.which("sudo")
+    said = "there is no sudo here"
+    if sudo:
+        tried = subprocess.run([sudo, "-n", "true"], capture_output=True, text=True, check=False)
+        if not tried.returncode:
+            return
+        said = (tried.stderr.strip().splitlines() or ["sudo refuses, without a word"])[-1]
+    raise _bad(
+        f"preparing this machine needs root, and {said}",
+        "run as root, or allow this user sudo without a password and without a terminal",
+    )
+
+
+def _shown(value: str) -> str:
+    """Quote a user's text for a message: on one line, of bounded length."""
+    return repr(value if len(value) <= 80 else value[:77] + "...")
+
+
+def _bad(message: str, remedy: str) -> ProvisionerError:
+    return ProvisionerError(message, remedy, Exit.BAD_INPUT)

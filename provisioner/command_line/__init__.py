@@ -1,0 +1,1 @@
+"""The command line as data: options are read by it, and completion and the manual page are made of it."""

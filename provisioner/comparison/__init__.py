@@ -1,0 +1,1 @@
+"""Two sets of runs set against each other, and a run that is repeated."""

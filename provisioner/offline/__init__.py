@@ -1,0 +1,1 @@
+"""What hosts without a network are given."""

@@ -1,0 +1,1 @@
+"""What a run is: its phases, its evidence, its figures, its record."""

@@ -1,0 +1,23 @@
+"""Reads what `provisioner export` wrote: records as JSON, one a line."""
+
+from pathlib import Path
+from typing import Any
+
+from provisioner.errors import Exit, ProvisionerError
+
+__all__ = ["read"]
+
+
+def read(text: str, path: Path) -> list[dict[str, Any]]:
+    """Give the records in the text of the file at `path`; raises ProvisionerError (code 2), which names the line."""
+    from provisioner.runs.record import parse  # noqa: PLC0415 - slow, and not all who import this get here
+
+    records = []
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            records.append(parse(line)[1])
+        except (ValueError, RecursionError) as error:
+            raise ProvisionerError(
+                f"{path}:{number} is no record", "give a file that `provisioner export` wrote", Exit.BAD_INPUT
+            ) from error
+    return records

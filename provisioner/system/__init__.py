@@ -1,0 +1,1 @@
+"""This machine: its files, where things are, and who gives a command."""
