@@ -224,7 +224,7 @@ def _ask_ansible(sources: Sequence[str], *more: str) -> dict[str, Any]:
             raise _beyond(source, f"takes more than {bounds.INVENTORY_SECONDS} s to read") from error
         said = _text(err, bounds.ANSWER)
         answer = _text(out, bounds.INVENTORY_ANSWER + 1)
-    if code and (memory > bounds.INVENTORY_MEMORY * 3 // 4 or "MemoryError" in said):
+    if code and (memory > bounds.INVENTORY_MEMORY // 2 or "MemoryError" in said):
         raise _beyond(source, f"takes more than {bounds.INVENTORY_MEMORY >> 20} MiB of memory")
     if code == -signal.SIGXCPU:
         raise _beyond(source, f"takes more than {bounds.INVENTORY_CPU} s of this machine's processor")
