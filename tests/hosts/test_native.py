@@ -5,11 +5,16 @@ torch a few lines that say which CUDA it was built with, since the real one take
 """
 
 import json
+import shlex
+import subprocess
+from pathlib import Path
 
+import honest
 import pytest
 import short
 import yaml
 
+ROOT = Path(__file__).parents[2]
 CUDA_WHEELS = (
     "nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-cuda-runtime==13.0.96 "
     "nvidia-cuda-cccl==13.0.85"
@@ -117,6 +122,60 @@ def test_a_second_run_compiles_nothing_and_gives_the_record_back(first, host, st
     again = provisioner("run", "-i", inventory, *OPTIONS, "--state-dir", state, "--json")
     assert again.code == 0, again
     assert again.json["hosts"][name] == first.json["hosts"][name]
+
+
+# What says that a GPU answers, and does no more; and a torch that sees it, whose import takes as long as the test may.
+GPU = """#!/bin/sh
+case "$*" in *compute_cap*) echo 9.0;; *) exit 9;; esac
+"""
+SEES_IT = """
+import sys, time
+cuda.is_available, cuda.device_count, cuda.get_device_capability = lambda: True, lambda: 1, lambda *_: (9, 0)
+if sys.argv[0].endswith("attention_test.py"):
+    time.sleep(600)
+"""
+HOLD = {"compile": "pkill -STOP -f '^bash [^ ]*post-create-scenario-[a]'", "attention_test": "true"}
+LEFT = """
+grep -lz SCENARIO_A_STARTED_BY= /proc/[0-9]*/environ
+systemctl list-units --all --no-legend --plain 'provisioner-scenario-a-*'
+flock --nonblock --shared /var/lib/provisioner/scenario_a/lock true || echo the lock is held
+pgrep -fl 'ninja|attention_tes[t]'
+"""
+
+
+@pytest.fixture
+def with_a_gpu(host):
+    """For as long as a test takes, something on the host says that a GPU answers there."""
+    _, _, ask = host
+    ask(f"cat >/usr/local/bin/nvidia-smi <<'end'\n{GPU}end\nchmod 755 /usr/local/bin/nvidia-smi")
+    ask(f"cat >>{PACKAGES}/torch/__init__.py <<'end'\n{SEES_IT}end")
+    yield
+    ask("rm /usr/local/bin/nvidia-smi")
+    tell(ask, "13.0")
+
+
+@pytest.mark.usefixtures("first", "with_a_gpu")
+@pytest.mark.parametrize("phase", list(HOLD))
+def test_a_run_is_cancelled_and_nothing_of_it_is_left(host, state, provisioner, tmp_path, phase):
+    inventory, name, ask = host
+    command = [ROOT / "bin/provisioner", "run", "--fresh", "-i", inventory, *OPTIONS, "--state-dir", state, "--json"]
+    begun = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    held = honest.when(honest.Kind("held", phase=phase, happens=HOLD[phase]))
+    ask(f"timeout 240 sh -c {shlex.quote(held)}")
+    done = provisioner("cancel", "-i", inventory, "--state-dir", tmp_path, "--json")
+    out, err = begun.communicate(timeout=300)
+    assert done.code == 0, done
+    assert (done.json["hosts"][name]["state"], done.json["hosts"][name]["phase"]) == ("cancelled", phase)
+    record = json.loads(out)["hosts"][name]
+    assert begun.returncode == 1, err
+    assert (record["outcome"], record["failure"]["phase"], record["runtime"]) == ("interrupted", phase, "native")
+    assert record["failure"]["cause"].startswith("cancelled by a person: ")
+    # A test that did not come to its end is told as one that did not end well.
+    wrong = ["attention_test_passed"] if phase == "attention_test" else []
+    assert [check["name"] for check in record["audit"]["checks"] if check["outcome"] == "fail"] == wrong
+    assert ask(LEFT, check=False).stdout == ""
 
 
 def test_a_torch_of_another_cuda_is_refused_before_anything_is_started(first, host, state, provisioner):
