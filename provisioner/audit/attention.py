@@ -172,6 +172,9 @@ def attention_test_passed(evidence: Evidence) -> Findings:
     if not {"end", "fail"} & set(events):
         yield skipped("the run did not get to its end", EVENTS)
         return
+    if evidence.outcome == "interrupted" and "end" not in events:
+        yield skipped("the run was cut off within it", EVENTS)
+        return
     if "end" not in events or "fail" in events:
         yield failed("it did not end well", EVENTS)
     result = _result(evidence.text(LOG))

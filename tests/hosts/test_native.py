@@ -172,9 +172,7 @@ def test_a_run_is_cancelled_and_nothing_of_it_is_left(host, state, provisioner, 
     assert begun.returncode == 1, err
     assert (record["outcome"], record["failure"]["phase"], record["runtime"]) == ("interrupted", phase, "native")
     assert record["failure"]["cause"].startswith("cancelled by a person: ")
-    # A test that did not come to its end is told as one that did not end well.
-    wrong = ["attention_test_passed"] if phase == "attention_test" else []
-    assert [check["name"] for check in record["audit"]["checks"] if check["outcome"] == "fail"] == wrong
+    assert not [check for check in record["audit"]["checks"] if check["outcome"] == "fail"]
     assert ask(LEFT, check=False).stdout == ""
 
 

@@ -593,6 +593,15 @@ def test_a_run_that_was_interrupted_anywhere_is_incomplete_and_accused_of_nothin
         assert judge(cut)[0] == "incomplete"
 
 
+def test_an_attention_test_that_was_cut_off_is_not_one_that_failed(folder):
+    with_gpu(event="fail", printed="Terminated")(folder)
+    (folder / "result.json").write_text('{"outcome": "interrupted", "exit_code": null, "phase": "attention_test"}')
+    evidence_sample.seal(folder)
+    verdict, checks = judge(folder)
+    assert checks["attention_test_passed"].outcome == "skip" and failed(folder) == []
+    assert verdict == "incomplete"
+
+
 # The files that a host writes when its run has ended, in that order; `cut_off` removes them.
 AT_THE_END = (
     "cpu_after.json",
