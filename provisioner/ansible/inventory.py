@@ -22,7 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any, BinaryIO
 
-from provisioner.ansible import given_variables, inventory_cache, inventory_program, site_settings
+from provisioner.ansible import given_variables, inventory_cache, program, site_settings
 from provisioner.ansible.environment import ansible_environment
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.system.paths import given
@@ -38,7 +38,7 @@ _WRITE_DOWN = (
 )
 _VARIABLES = ("group_vars", "host_vars")
 """The folders beside an inventory that Ansible reads with it."""
-_PROGRAM = (sys.executable, "-P", inventory_program.__file__)  # no module of ours (-P) may shadow one of Ansible's
+_PROGRAM = (sys.executable, "-P", program.__file__, "inventory")  # no module of ours (-P) may shadow one of Ansible's
 _TERM = r"[!&]?[A-Za-z_*][\w.*?-]*"
 _PLAIN = re.compile(rf"{_TERM}(,{_TERM})*|{_TERM}(:{_TERM}){{0,6}}")
 """Limits that mean the same however they are read: no slice, no address, no port."""

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from provisioner.ansible import events, passwords, playbook_program
+from provisioner.ansible import events, passwords, program
 from provisioner.ansible.environment import ansible_environment
 from provisioner.ansible.inputs import Target
 from provisioner.errors import Exit, ProvisionerError
@@ -262,7 +262,7 @@ class _Runner:
             "ident": "ansible",
             "binary": sys.executable,
             # No module of ours (-P) may shadow one of Ansible's.
-            "cmdline": shlex.join(["-P", playbook_program.__file__, str(playbook)]),
+            "cmdline": shlex.join(["-P", program.__file__, "playbook", str(playbook)]),
             "project_dir": _here(),
             "inventory": list(target.inventory),  # a lone text that is no path would be taken for a file's content
             "limit": target.limit,

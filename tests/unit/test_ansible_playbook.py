@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from provisioner.ansible import playbook_program
+from provisioner.ansible import program
 
 FAILS = {"fail": {"msg": "no room"}}
 WELL = {"debug": {"msg": "there is room"}}
@@ -22,7 +22,7 @@ def play(tmp_path):
         playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [task]}]))
         temporary = tmp_path / "temporary"
         done = subprocess.run(
-            [sys.executable, "-P", playbook_program.__file__, playbook, "-i", "here,", "-c", "local", *options],
+            [sys.executable, "-P", program.__file__, "playbook", playbook, "-i", "here,", "-c", "local", *options],
             env=os.environ | {"ANSIBLE_LOCAL_TEMP": str(temporary), "LC_ALL": "C.UTF-8"},
             capture_output=True,
             text=True,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.ansible import events, playbook_program
+from provisioner.ansible import events, program
 from provisioner.ansible import job as jobs
 from provisioner.ansible.events import Output, Progress, Started, Stats
 from provisioner.ansible.inputs import Target
@@ -137,7 +137,7 @@ def test_what_came_of_it_host_by_host(mixed):
 
 def test_ansible_is_started_as_we_start_it(mixed):
     command = json.loads((mixed[0].log.parent / "command").read_text())["command"]
-    assert command[:2] == [sys.executable, "-P"] and command[2] == playbook_program.__file__
+    assert command[:2] == [sys.executable, "-P"] and command[2:4] == [program.__file__, "playbook"]
 
 
 def test_why_a_host_failed_is_one_line(mixed):
