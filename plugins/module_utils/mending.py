@@ -98,14 +98,17 @@ def held(lock: Path) -> dict:
 
 def take(lock: Path, job: str, about: dict) -> dict:
     """Have a process hold the lock. Give what is in it: with `job` it is ours, else another's. Raises OSError."""
-    if not held(lock):
-        lock.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        start([sys.executable, "-IS", __file__, job, str(lock), json.dumps(about)], job)
+    lock.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    started = False
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         found = held(lock)
         if found:
             return found
+        # Here, not before: who has held it may give it back at any moment.
+        if not started:
+            start([sys.executable, "-IS", __file__, job, str(lock), json.dumps(about)], job)
+            started = True
         time.sleep(0.02)
     raise OSError("no process can hold it; is there room on that disk?")
 
@@ -115,7 +118,9 @@ def start(command: list[str], job: str) -> None:
     environment = {"PATH": os.environ.get("PATH", os.defpath)}
     if Path("/run/systemd/system").is_dir():
         # A unit of its own: logind ends what is left of a session when the session ends.
-        unit = ["systemd-run", "--quiet", "--collect", f"--unit=provisioner-prepare-{job}", *command]
+        # systemd takes $ for a variable, and $$ for $.
+        words = [word.replace("$", "$$") for word in command]
+        unit = ["systemd-run", "--quiet", "--collect", f"--unit=provisioner-prepare-{job}", *words]
         with suppress(subprocess.SubprocessError):
             subprocess.run(unit, env=environment, check=True, capture_output=True, timeout=PATIENCE)
             return

@@ -54,6 +54,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import mending
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.files import obstacle, trouble
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.write import write
 
 PROGRAM = Path("/run/provisioner-prepare.py")
 # A lock that was given back within these seconds may have been held when the host was looked at.
@@ -70,7 +71,8 @@ def begin(module: AnsibleModule) -> dict:
     if given["gone"]:
         mending.tell(mending.LOCK, given["gone"], signal.SIGHUP)
     stale = mending.LOCK.exists() and time.time() - mending.LOCK.stat().st_mtime < A_MOMENT
-    PROGRAM.write_text(inspect.getsource(mending), encoding="utf-8")
+    # As a whole: another controller may be starting it just now.
+    write(PROGRAM, inspect.getsource(mending).encode())
     mending.__file__ = str(PROGRAM)  # where it is now, it is packed
     found = mending.take(mending.LOCK, job, about)
     if found["job"] == job:
