@@ -51,7 +51,7 @@ COMMON = (
         action="append",
         help="set an Ansible variable, those of a JSON or YAML object, or those in a file; may be given again",
     ),
-    option("--forks", metavar="N", type=between(1, 1000), default=12, help="hosts at a time (default: 12)"),
+    option("--forks", metavar="N", type=between(1, 1000), default=8, help="hosts at a time (default: 8)"),
     option("--state-dir", values="directory", metavar="DIR", help="where runs and evidence are kept on this machine"),
     option("--json", action="store_true", help="the result as JSON on stdout, and nothing else there"),
     option(

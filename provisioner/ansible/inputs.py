@@ -35,7 +35,7 @@ class Target:
     hosts: tuple[str, ...]
     state: Path
     limit: str | None = None
-    forks: int = 12
+    forks: int = 8
     """Hosts at a time. Each costs this machine about 18 MB: the default keeps all of it within 300 MB."""
     verbosity: int = 0
     extra_vars: dict[str, Any] = field(default_factory=dict)

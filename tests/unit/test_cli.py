@@ -59,7 +59,7 @@ def test_variables_before_and_after_the_command_are_all_taken():
 
 def test_defaults_are_the_same_wherever_the_options_stand():
     options = command_line.parse(["run"])
-    assert (options.forks, options.json, options.verbose, options.inventory) == (12, False, 0, [])
+    assert (options.forks, options.json, options.verbose, options.inventory) == (8, False, 0, [])
 
 
 @pytest.mark.parametrize(
