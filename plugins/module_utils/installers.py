@@ -9,7 +9,8 @@ from pathlib import Path
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.files import full_by
 
 # For pip: a site's may be set to install for one user (user = true), whom neither an environment nor a folder has.
-ANY_USER = {"PIP_USER": "0"}
+# Its bars are nothing to read in a line.
+ANY_USER = {"PIP_USER": "0", "PIP_PROGRESS_BAR": "off"}
 # Node keeps what it compiled of npm in /tmp, under a name that anyone can take first, and runs it again.
 NO_CACHE = {"NODE_DISABLE_COMPILE_CACHE": "1"}
 # What tells most among what they print, the first that is found; and how to mend it. {setting} names the version,

@@ -61,7 +61,7 @@ def pip_install(module: Any, work: Path, lock: str, what: str, setting: str, *op
     Where that fails the module fails: of `what`, whose version `setting` decides.
     """
     (work / "lock.txt").write_text(lock, encoding="utf-8")
-    pip = [str(work / "venv/bin/pip"), "--disable-pip-version-check", "install", "--no-cache-dir", "--quiet"]
+    pip = [str(work / "venv/bin/pip"), "--disable-pip-version-check", "install", "--no-cache-dir"]
     locked = ["--only-binary=:all:", "--require-hashes", "--requirement", str(work / "lock.txt")]
     for command in (["/usr/bin/python3", "-m", "venv", str(work / "venv")], [*pip, *options, *locked]):
         code, out, err = module.run_command(command, environ_update=ANY_USER)
@@ -76,7 +76,8 @@ def run(module: Any, doing: str, command: list[str], remedy: str, **options: Any
         no_room = full_by(f"{err}\n{out}", PLACES)
         if no_room:
             module.fail_json(msg=f"{doing} failed: {no_room}", stderr=err)
-        words = [line.strip() for line in (err or out).splitlines() if line.strip()]
+        # mmdebstrap says what it is doing, too.
+        words = [line.strip() for line in (err or out).splitlines() if line.strip() and not line.startswith("I: ")]
         module.fail_json(msg=f"{doing} failed: {words[-1] if words else f'exit code {code}'}; {remedy}", stderr=err)
     return str(out)
 

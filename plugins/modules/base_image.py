@@ -11,6 +11,7 @@ description:
   - The packages and the mirror are those of the host's own release, and pip runs on the host with the host's own
     settings, so neither pip nor a site's CA bundle is ever in the image.
   - The image and its name appear at once, when it is whole.
+extends_documentation_fragment: provisioner.gpu_hosts.patient
 options:
   name: {description: The image's name., type: str, required: true}
   inputs: {description: Hash of all that decides what is in the image., type: str, required: true}
@@ -57,12 +58,12 @@ EXAMPLES = r"""
 
 import hashlib
 import re
+import subprocess
 from pathlib import Path
-
-from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import variables
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import told
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.patience import REPORT, PatientModule
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.workplace import pip_install, run, workplace
 
 LARGEST = 100 * 1024**2
@@ -70,15 +71,16 @@ MIRROR = "run 'apt-get update' on the host, mend what it complains of and run th
 ENGINE = "check that the host has free disk and that 'docker info' works there, and run this again"
 
 
-def present(module: AnsibleModule) -> tuple[str, str]:
+def present(module: PatientModule) -> tuple[str, str]:
     """Id and hash of inputs of the image that is there; empty where there is none."""
     template = '{{.Id}} {{index .Config.Labels "' + module.params["label"] + '"}}'
-    code, out, _unused = module.run_command(["docker", "image", "inspect", "--format", template, module.params["name"]])
-    image_id, _unused, inputs = out.strip().partition(" ") if code == 0 else ("", "", "")
+    command = ["docker", "image", "inspect", "--format", template, module.params["name"]]
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    image_id, _unused, inputs = asked.stdout.strip().partition(" ") if asked.returncode == 0 else ("", "", "")
     return image_id, inputs
 
 
-def package_sources(module: AnsibleModule) -> list[str]:
+def package_sources(module: PatientModule) -> list[str]:
     """Lines of sources.list with which the host itself gets its release's packages, without backports."""
     origin, release, keyring = (module.params[name] for name in ("distribution", "release", "keyring"))
     line = f"$(CODENAME) deb [signed-by={keyring}] $(REPO_URI) $(RELEASE) $(COMPONENT)"
@@ -96,7 +98,7 @@ def package_sources(module: AnsibleModule) -> list[str]:
     raise AssertionError("fail_json does not return")
 
 
-def ways_to_mirrors(module: AnsibleModule, work: Path) -> list[str]:
+def ways_to_mirrors(module: PatientModule, work: Path) -> list[str]:
     """Options of mmdebstrap by which its apt uses the host's own proxies and CA bundle; nothing of them stays."""
     command = ["apt-config", "dump", "Acquire::http", "Acquire::https"]
     settings, place = work / "acquire.conf", "$1/etc/apt/apt.conf.d/acquire"
@@ -124,13 +126,13 @@ def tree_sum(folder: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def make(module: AnsibleModule, work: Path) -> None:
+def make(module: PatientModule, work: Path) -> None:
     """Make the image in the folder `work`."""
     params, rootfs = module.params, work / "rootfs.tar"
     options = ["--no-deps", "--no-compile", "--target", str(work / "wheels")]
     pip_install(module, work, params["lock"], "CUDA's wheels", "local_sources_base_image_build", *options)
     # In mounts of its own, which go with it: it mounts /proc and /sys in the tree, and a killed one unmounts nothing.
-    bootstrap = ["unshare", "--mount", "mmdebstrap", "--quiet", "--variant=minbase"]
+    bootstrap = ["unshare", "--mount", "mmdebstrap", "--variant=minbase"]
     bootstrap += [f"--dpkgopt={option}" for option in params["dpkg_options"]]
     bootstrap += [f"--customize-hook={hook}" for hook in params["hooks"]]
     bootstrap += ways_to_mirrors(module, work)
@@ -152,8 +154,9 @@ def make(module: AnsibleModule, work: Path) -> None:
 def main() -> None:
     """Make the image unless it is there from the same inputs."""
     text, texts = {"type": "str", "required": True}, {"type": "list", "elements": "str", "default": []}
-    module = AnsibleModule(
+    module = PatientModule(
         argument_spec={
+            **REPORT,
             **dict.fromkeys(("name", "inputs", "label", "toolkit", "distribution", "release", "lock"), text),
             **{name: {"type": "path", "required": True} for name in ("work", "keyring")},
             **dict.fromkeys(("dpkg_options", "hooks"), texts),

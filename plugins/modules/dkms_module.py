@@ -9,6 +9,7 @@ short_description: NVIDIA's module, built and installed for a kernel
 author: The provisioner authors (!UNKNOWN)
 description:
   - Does nothing where it is built for that kernel already.
+extends_documentation_fragment: provisioner.gpu_hosts.patient
 options:
   kernel:
     description: The kernel's release, as a folder of /lib/modules is called.
@@ -32,7 +33,7 @@ module:
 import re
 from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.patience import REPORT, PatientModule
 
 
 def package(sources: Path) -> tuple[str, str] | None:
@@ -48,7 +49,9 @@ def package(sources: Path) -> tuple[str, str] | None:
 
 def main() -> None:
     """Build and install, or say why not."""
-    module = AnsibleModule(argument_spec={"kernel": {"type": "str", "required": True}}, supports_check_mode=True)
+    module = PatientModule(
+        argument_spec={**REPORT, "kernel": {"type": "str", "required": True}}, supports_check_mode=True
+    )
     found = package(Path("/usr/src"))
     if found is None:
         module.fail_json(msg="/usr/src has no NVIDIA module for DKMS; reinstall the package of the driver's module")

@@ -12,6 +12,7 @@ description:
     Recommended packages are left out.
   - Costs one question to dpkg or rpm where nothing is to be done, and tells the truth in check mode on a host without
     python3-apt. What an earlier call broke off is finished first.
+extends_documentation_fragment: provisioner.gpu_hosts.patient
 options:
   names: {description: The packages' names., type: list, elements: str, required: true}
   version: {description: The version of all of them; empty for whichever is there or is newest., type: str, default: ""}
@@ -35,8 +36,6 @@ changes: {description: "What was changed - what, from, to.", type: list, element
 import json
 import tempfile
 import time
-
-from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import variables
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.apt import (
@@ -62,6 +61,7 @@ from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.installation
     wanted_words,
 )
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.packages import holds, look, off
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.patience import REPORT, PatientModule
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.write import write
 
 # A package's settings that a person edited stay theirs.
@@ -250,8 +250,9 @@ def changes_of_versions(names, before, after):
 
 def main() -> None:
     """Have the packages as they are wanted, and say what changed."""
-    module = AnsibleModule(
+    module = PatientModule(
         argument_spec={
+            **REPORT,
             "names": {"type": "list", "elements": "str", "required": True},
             "version": {"type": "str", "default": ""},
             "hold": {"type": "bool", "default": False},

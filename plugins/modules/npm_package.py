@@ -12,6 +12,7 @@ description:
   - Only what has the sums of the lock; where it cannot be had, what was there stays.
   - Registry, proxies, certificates and logins are those of root's own npm settings. Those that would have it elsewhere,
     or not at all (C(global), C(location), C(dry-run)), do not count.
+extends_documentation_fragment: provisioner.gpu_hosts.patient
 options:
   npm: {description: The words that run npm., type: list, elements: str, required: true}
   folder: {description: Where it is installed., type: path, required: true}
@@ -36,13 +37,12 @@ import os
 import shutil
 from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import variables
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.devcontainer_cli import CLI_BYTES
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.files import obstacle
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import refuse_if, told
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.installers import NO_CACHE, failure
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.patience import REPORT, PatientModule
 
 # What root's .npmrc says of these is for other uses of npm.
 HERE = ["--no-global", "--location=project", "--no-dry-run"]
@@ -88,8 +88,9 @@ def put(made: Path, place: Path) -> None:
 
 def main() -> None:
     """Have it there."""
-    module = AnsibleModule(
+    module = PatientModule(
         argument_spec={
+            **REPORT,
             "npm": {"type": "list", "elements": "str", "required": True},
             "folder": {"type": "path", "required": True},
             "name": {"type": "str", "required": True},
@@ -118,7 +119,7 @@ def main() -> None:
     module.exit_json(changed=True)
 
 
-def installed(module: AnsibleModule, command: list[str], folder: Path) -> str:
+def installed(module: PatientModule, command: list[str], folder: Path) -> str:
     """Run npm, and say why the package is not in `folder` then; '' where it is."""
     name, version = module.params["name"], module.params["version"]
     wanted = f"{name}@{version}"

@@ -13,6 +13,7 @@ description:
   - Everybody may read it.
   - Index, proxies and certificates are those of root's own pip settings.
   - Calls for one folder take turns, so one that comes later waits for what one before it began, in the background too.
+extends_documentation_fragment: provisioner.gpu_hosts.patient
 options:
   folder: {description: Where it is made., type: path, required: true}
   name: {description: The package's name., type: str, required: true}
@@ -39,14 +40,14 @@ import hashlib
 import importlib.metadata
 import os
 import shutil
+import tempfile
 from pathlib import Path
-
-from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import variables
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.files import LARGEST_OF_ALL, content, obstacle
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import refuse_if, told
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.installers import ANY_USER, failure
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.patience import REPORT, PatientModule
 
 LOCKED = ("--only-binary=:all:", "--require-hashes")
 
@@ -77,7 +78,7 @@ def is_intact(package: importlib.metadata.Distribution) -> bool:
     return True
 
 
-def failed(module: AnsibleModule, command: list[str]) -> str:
+def failed(module: PatientModule, command: list[str]) -> str:
     """Run `command`, and say in one line why it failed; '' where it did not."""
     code, out, errors = module.run_command(command, environ_update=ANY_USER)
     wanted = f"{module.params['name']}=={module.params['version']}"
@@ -85,17 +86,19 @@ def failed(module: AnsibleModule, command: list[str]) -> str:
     return failure(wanted, "pip", errors or out, module.params["setting"], place, needed=needed) if code else ""
 
 
-def install(module: AnsibleModule, folder: Path) -> str:
+def install(module: PatientModule, folder: Path) -> str:
     """Have the package in the environment `folder`, and say why that cannot be; '' where it is there."""
     name, version = module.params["name"], module.params["version"]
-    pip, lock = folder / "bin/pip", Path(module.tmpdir) / "lock.txt"
-    lock.write_text(module.params["lock"], encoding="utf-8")
+    pip = folder / "bin/pip"
     new = not folder.exists()
     options = ["--no-cache-dir", "--disable-pip-version-check", "--no-deps", "--force-reinstall"]
     if module.params["wheels"]:
         options += ["--no-index", "--find-links", module.params["wheels"]]
     why = "" if pip.exists() else failed(module, ["/usr/bin/python3", "-m", "venv", str(folder)])
-    why = why or failed(module, [str(pip), "install", *options, *LOCKED, "--requirement", str(lock)])
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as lock:
+        lock.write(module.params["lock"])
+        lock.flush()
+        why = why or failed(module, [str(pip), "install", *options, *LOCKED, "--requirement", lock.name])
     if not why and not is_there(folder, name, version):
         why = (
             f"pip says that it installed {name}=={version}, and it is not in {folder}; a setting of root's pip sends "
@@ -108,8 +111,9 @@ def install(module: AnsibleModule, folder: Path) -> str:
 
 def main() -> None:
     """Have it there."""
-    module = AnsibleModule(
+    module = PatientModule(
         argument_spec={
+            **REPORT,
             "folder": {"type": "path", "required": True},
             "name": {"type": "str", "required": True},
             "version": {"type": "str", "required": True},

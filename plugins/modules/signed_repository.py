@@ -12,6 +12,7 @@ description:
   - Else fetches the key, refuses any but the pinned one, has apt try the repository by itself and beside the host's own
     sources, and only then writes the key and the source list. A repository that is refused leaves no trace.
   - Needs no gpg on the host.
+extends_documentation_fragment: provisioner.gpu_hosts.patient
 options:
   packages:
     description: What is to come from it; where none of them is missing it is not added.
@@ -53,8 +54,6 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import variables
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.apt import NO_INDEXES, apt, complaint, runner
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.apt_sources import first_line, targets, together
@@ -62,6 +61,7 @@ from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.files import
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host, RefusalError, told
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.installation import foresee
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.packages import off, sources
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.patience import REPORT, PatientModule
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.signed_repository import (
     codename,
     key_file,
@@ -136,8 +136,9 @@ def put(host: Host, repository: dict, key: bytes) -> None:
 
 def main() -> None:
     """Have the repository as it is wanted."""
-    module = AnsibleModule(
+    module = PatientModule(
         argument_spec={
+            **REPORT,
             "repositories": {"type": "dict", "required": True},
             "packages": {"type": "list", "elements": "str", "required": True},
             "version": {"type": "str", "default": ""},

@@ -10,6 +10,7 @@ author: The provisioner authors (!UNKNOWN)
 description:
   - Author, dates and message are fixed, so the commit's id is the same on every host.
   - The repository appears at once, when it is whole.
+extends_documentation_fragment: provisioner.gpu_hosts.patient
 options:
   path: {description: Where the repository is to be., type: path, required: true}
   inputs: {description: Hash of all that decides what is in it., type: str, required: true}
@@ -44,18 +45,17 @@ import hashlib
 import re
 from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import variables
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import told
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.local_sources import repository_inputs
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.patience import REPORT, PatientModule
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.workplace import pip_install, put, run, workplace
 
 NETWORK = "check that the host reaches its package index (site_ca_bundle, site_https_proxy) and run this again"
 DISK = "check that the host has free disk and run this again"
 
 
-def package_index(module: AnsibleModule, pip: str) -> str:
+def package_index(module: PatientModule, pip: str) -> str:
     """URL of the index that the host's pip is set to; empty where it is left at pip's own default."""
     settings = run(module, "asking pip for its settings", [pip, "config", "list"], DISK)
     # One from the environment wins over one from a file.
@@ -63,7 +63,7 @@ def package_index(module: AnsibleModule, pip: str) -> str:
     return str(urls.get(":env:") or urls.get("global") or "")
 
 
-def fetch(module: AnsibleModule, work: Path) -> Path:
+def fetch(module: PatientModule, work: Path) -> Path:
     """Fetch the release into `work` and give its archive.
 
     pip cannot do this: to fetch a source release it runs the release's own build, which may need far more.
@@ -78,7 +78,7 @@ def fetch(module: AnsibleModule, work: Path) -> Path:
     return work / f"{params['package']}-{params['version']}.tar.gz"
 
 
-def checked(module: AnsibleModule, archive: Path) -> Path:
+def checked(module: PatientModule, archive: Path) -> Path:
     """Give the archive where its sum is right."""
     found = hashlib.sha256(archive.read_bytes()).hexdigest() if archive.is_file() else "none"
     if found != module.params["sha256"]:
@@ -89,7 +89,7 @@ def checked(module: AnsibleModule, archive: Path) -> Path:
     return archive
 
 
-def make(module: AnsibleModule, work: Path) -> None:
+def make(module: PatientModule, work: Path) -> None:
     """Make the repository in the folder `work` and put it in its place."""
     params, bare = module.params, work / "bare.git"
     archive = checked(module, Path(params["archive"]) if params["archive"] else fetch(module, work))
@@ -111,8 +111,9 @@ def make(module: AnsibleModule, work: Path) -> None:
 def main() -> None:
     """Make the repository unless it is there from the same inputs."""
     text = {"type": "str", "required": True}
-    module = AnsibleModule(
+    module = PatientModule(
         argument_spec={
+            **REPORT,
             **dict.fromkeys(("inputs", "package", "version", "sha256", "finder"), text),
             **{name: {"type": "path", "required": True} for name in ("path", "work")},
             "archive": {"type": "path"},

@@ -25,6 +25,7 @@ __all__ = [
     "RebootRequired",
     "RecordFound",
     "Recovered",
+    "Said",
     "Silent",
     "Started",
     "Stats",
@@ -34,6 +35,17 @@ __all__ = [
 
 INPUT_CHECK = "valid_inputs"
 """The action that looks at nothing but what a person set, on the controller, before any host is touched."""
+
+PATIENT = (
+    "base_image",
+    "dkms_module",
+    "host_packages",
+    "npm_package",
+    "python_venv",
+    "signed_repository",
+    "source_repository",
+)
+"""The modules that say what their programs say: module_utils/patience.py of the collection."""
 
 NO_SUDO = "sudo asks for a password there; allow it without, or set ansible_become_password in the inventory"
 NO_PYTHON = "no Python 3 on the host; install it there (apt-get install python3), or set ansible_python_interpreter"
@@ -236,6 +248,14 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class Said:
+    """What a program that a task waits for printed last."""
+
+    host: str
+    what: str
+
+
+@dataclass(frozen=True)
 class Stats:
     """Ansible's counts at its end, each by host."""
 
@@ -263,6 +283,7 @@ Event = (
     | Planned
     | RebootRequired
     | Waiting
+    | Said
     | Stats
 )
 
@@ -355,6 +376,12 @@ def _lock(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
         yield Waiting(host, waiting_for)
 
 
+def _said(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
+    """Give what the programs of a task say before it is over."""
+    if says := answers.text(result.get("says")):
+        yield Said(host, says)
+
+
 def _mending(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
     """Give what there is to say of the host's lock and log."""
     yield from _lock(host, result)
@@ -376,6 +403,7 @@ TELLING = {
     "look": _look,
     "apt_lock": _lock,
     "mending": _mending,
+    **dict.fromkeys(PATIENT, _said),
 }
 """What the tasks of ours tell, by the action of each."""
 

@@ -48,6 +48,8 @@ class Standing:
     """Set while it does not answer."""
     waiting: str = ""
     """What has to be over before it can go on."""
+    said: str = ""
+    """What a program that its task waits for printed last."""
     outcome: str = ""
     """That of the record that came back; '' before."""
 
@@ -90,6 +92,8 @@ class Standing:
                 new = event.what != self.waiting
                 self.waiting = event.what
                 return new
+            case events.Said():
+                self.said = event.what
             case events.Failure():
                 self.failure = event
                 return True
@@ -102,7 +106,8 @@ class Standing:
         new = event.play != self.play and not (self.progress and not self._finished)
         if (event.play, event.task) != (self.play, self.task):
             self.task_since = now
-        self.play, self.task, self.role, self.failure, self.waiting = event.play, event.task, event.role, None, ""
+        self.play, self.task, self.role, self.failure = event.play, event.task, event.role, None
+        self.waiting = self.said = ""
         if new:
             # With --repeat it may have been through this before.
             self.since, self.progress, self.silent, self.outcome = now, None, None, ""
@@ -161,7 +166,7 @@ class Standing:
         if self.progress is None or self._finished:
             # Its time comes first: a long name is cut.
             since = f"for {duration(now - self.task_since)}: " if self.task and now - self.task_since >= 1 else ""
-            return f"{since}{self.task}"
+            return f"{since}{self.task}{f': {self.said}' if self.said else ''}"
         return "; ".join(part for part in (str(left or ""), self.progress.said) if part)
 
     def remaining(self, history: History, now: float) -> Left | None:

@@ -1,5 +1,7 @@
 """What ansible-runner's events mean to us."""
 
+from pathlib import Path
+
 import pytest
 
 from provisioner.ansible import events
@@ -106,6 +108,16 @@ def test_who_waited_for_the_lock_in_vain_fails_and_waits_no_more():
     assert only(event("runner_retry", said, task_action="mending")) == events.Waiting("h1", said["waiting_for"])
     failed = only(event("runner_on_failed", {**said, "failed": True}, task_action="mending"))
     assert failed.message == "still waiting"
+
+
+def test_what_a_tasks_programs_say_is_told_of_each_module_that_can_tell():
+    modules = Path(events.__file__).parents[2] / "plugins/modules"
+    patient = {path.stem for path in modules.glob("*.py") if "PatientModule(" in path.read_text()}
+    assert patient == set(events.PATIENT)
+    for module in patient:
+        raw = event("runner_retry", {"says": "Unpacking a thing", "finished": False}, task_action=f"a.b.{module}")
+        assert only(raw) == events.Said("h1", "Unpacking a thing")
+    assert not list(translate(event("runner_on_ok", {"finished": True, "changed": True}, task_action="host_packages")))
 
 
 def test_what_is_said_of_the_log_of_changes_is_told():

@@ -15,7 +15,18 @@ import pexpect
 import pytest
 
 from provisioner.ansible import runs_in_flight
-from provisioner.ansible.events import Busy, Failure, Looked, Output, Progress, RecordFound, Silent, Started, Waiting
+from provisioner.ansible.events import (
+    Busy,
+    Failure,
+    Looked,
+    Output,
+    Progress,
+    RecordFound,
+    Said,
+    Silent,
+    Started,
+    Waiting,
+)
 from provisioner.store import Store
 from provisioner.view import history
 from provisioner.view.fleet import Fleet, Standing
@@ -91,6 +102,20 @@ def test_before_the_run_the_play_is_told_and_then_the_task(lines, stream, clock)
     assert stream.getvalue().splitlines() == [
         "h1: Prepare the hosts",
         "h1: Prepare the hosts, 31.0s in all; for 31.0s: three",
+    ]
+
+
+def test_what_a_tasks_programs_say_is_told_beside_its_time(lines, stream, clock):
+    lines.event(Started("h1", "Prepare the hosts", "Install"))
+    lines.event(Said("h1", "Unpacking a thing"))
+    clock.now += 31
+    lines.tick()
+    lines.event(Started("h1", "Prepare the hosts", "Start"))
+    clock.now += 31
+    lines.tick()
+    assert stream.getvalue().splitlines()[1:] == [
+        "h1: Prepare the hosts, 31.0s in all; for 31.0s: Install: Unpacking a thing",
+        "h1: Prepare the hosts, 1m02s in all; for 31.0s: Start",
     ]
 
 
