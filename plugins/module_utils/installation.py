@@ -182,9 +182,9 @@ def _foresee_apt(host: Host, names: list[str], version: str) -> Outcome:
 
 def _refuse_pinned(host: Host, names: list[str], version: str) -> None:
     """RefusalError where the lists have a package that the host's preferences forbid."""
-    for name in names:
-        table = host.ask("apt-cache", "policy", name)
-        if not version and "Candidate: (none)" in table and re.search(r"^\s+\S+ -\d+$", table, re.MULTILINE):
+    known = re.split(r"^(?=\S)", "" if version else host.ask("apt-cache", "policy", *names), flags=re.MULTILINE)
+    for name, _unused, table in (of_one.partition(":") for of_one in known):
+        if "Candidate: (none)" in table and re.search(r"^\s+\S+ -\d+$", table, re.MULTILINE):
             raise RefusalError(
                 f"{name} is forbidden by the host's apt preferences (a pin of negative priority: 'apt-cache policy "
                 f"{name}'); change /etc/apt/preferences.d, or install {name} by hand, and run this again"
