@@ -157,7 +157,9 @@ def test_what_the_lists_do_not_have_is_not_refused_yet(errors, version):
 
 def test_a_package_that_the_site_forbids_is_told_as_such():
     table = "jq:\n  Installed: (none)\n  Candidate: (none)\n  Version table:\n     1.6-2 -1\n        500 http://x y\n"
-    other = "git:\n  Installed: (none)\n  Candidate: 2.39-1\n  Version table:\n     2.39-1 500\n        500 http://x y\n"
+    other = (
+        "git:\n  Installed: (none)\n  Candidate: 2.39-1\n  Version table:\n     2.39-1 500\n        500 http://x y\n"
+    )
     errors = "E: Package 'jq' has no installation candidate"
     host = Asked(answers=simulated(code=100, errors=errors, **{"apt-cache policy git jq": (0, other + table, "")}))
     with pytest.raises(RefusalError, match=r"^jq is forbidden by the host's apt preferences .*'apt-cache policy jq'"):
