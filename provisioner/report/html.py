@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from provisioner.comparison import comparable
+from provisioner.runs import phases
 from provisioner.text.display import duration
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def render(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals |= {"known_phases": phases.TABLE}
     environment.filters |= {"duration": duration, "gibibytes": _gibibytes, "percent": _percent}
     style, script = (
         Markup((TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704 - our own files

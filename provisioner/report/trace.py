@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from provisioner.runs import ledger
-from provisioner.runs.figures import WITHIN_CONTAINER_UP
+from provisioner.runs.phases import within
 from provisioner.runs.record import Object
 from provisioner.system import files
 from provisioner.text import fast_json
@@ -48,11 +48,10 @@ def _run(pid: int, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     yield _named("process_name", pid, PHASES_THREAD, f"{record['host']} {record['run_id']}")
     yield _named("thread_name", pid, PHASES_THREAD, "phases")
     seconds = {phase["name"]: phase["seconds"] or 0 for phase in record["phases"]}
-    within = sum(seconds.get(name, 0) for name in WITHIN_CONTAINER_UP)
     for phase in record["phases"]:
         if phase["started"] is not None and phase["seconds"] is not None:
-            # The record's container_up is less what runs within it; on a timeline it holds that.
-            length = phase["seconds"] + (within if phase["name"] == "container_up" else 0)
+            # The record's time of a phase is less what runs within it; on a timeline it holds that.
+            length = phase["seconds"] + sum(seconds.get(name, 0) for name in within(phase["name"]))
             yield _complete(pid, PHASES_THREAD, phase["name"], phase["started"], length, outcome=phase["outcome"])
     built = [Object.model_validate(item) for item in record["compile"].get("ledger") or ()]
     lanes = ledger.lanes(built)

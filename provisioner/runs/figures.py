@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from provisioner.runs import first_error, ledger, retries
 from provisioner.runs.evidence import NUMBER
-from provisioner.runs.record import PHASES, Compile, Failure, Inputs, Machine, Phase
+from provisioner.runs.phases import PHASES, TABLE, within
+from provisioner.runs.record import Compile, Failure, Inputs, Machine, Phase
 from provisioner.text.display import printable
 
 if TYPE_CHECKING:
@@ -16,14 +17,12 @@ if TYPE_CHECKING:
 
     from provisioner.runs.evidence import Evidence
 
-__all__ = ["MANIFEST", "WITHIN_CONTAINER_UP", "of"]
+__all__ = ["MANIFEST", "of"]
 
 MANIFEST = "manifest.sha256"
 COMMANDS = "files/.devcontainer/commands.sh"
 """What tells in the log that something is tried again; runs of before did not have it."""
 
-# These run inside `devcontainer up`, by the post-create script.
-WITHIN_CONTAINER_UP = ("clone", "compile", "pre_commit")
 COMPILE_LOG = "container/pip.log"
 LONGEST_LINE = 500
 # How many lines of the log a failure shows.
@@ -71,8 +70,8 @@ def timeline(evidence: Evidence) -> tuple[list[Phase], float | None]:
         (begun if event["event"] == "begin" else ended)[event["phase"]] = float(event["uptime"])
         if event["event"] == "fail":
             failed.add(event["phase"])
-    if failed.intersection(WITHIN_CONTAINER_UP):
-        failed.discard("container_up")  # it fails with what runs within it; that is the phase to look at
+    # A phase fails with what runs within it; that is the phase to look at.
+    failed -= {phase.within for phase in TABLE if phase.name in failed}
     start = begun.get("run")
     if start is None:
         return [Phase(name=name, started=None, seconds=None, outcome="skipped") for name in PHASES], None
@@ -86,10 +85,10 @@ def timeline(evidence: Evidence) -> tuple[list[Phase], float | None]:
         # Begun and never ended: the run was interrupted in it.
         outcome = "failed" if name in failed or seconds is None else "ok"
         phases.append(Phase(name=name, started=round(begun[name] - start, 2), seconds=seconds, outcome=outcome))
-    within = sum(phase.seconds or 0 for phase in phases if phase.name in WITHIN_CONTAINER_UP)
+    measured = {phase.name: phase.seconds or 0 for phase in phases}
     for phase in phases:
         if phase.seconds is not None:
-            phase.seconds = round(phase.seconds - (within if phase.name == "container_up" else 0), 2)
+            phase.seconds = round(phase.seconds - sum(measured[name] for name in within(phase.name)), 2)
     return phases, round(ended["run"] - start, 2) if "run" in ended else None
 
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from provisioner.runs.phases import PHASES
+from provisioner.runs import phases as known
 from provisioner.runs.record import Phase
 from provisioner.upstream.log import Command, Log
 
@@ -53,7 +53,7 @@ def phases(log: Log) -> list[Phase]:
     }
     if up:
         found["container_up"] = _container_up(log, up, found)
-    return [found.get(name) or _phase(name, None, None, "skipped") for name in PHASES]
+    return [found.get(name) or _phase(name, None, None, "skipped") for name in known.PHASES]
 
 
 def lines_of(log: Log, name: str) -> list[str]:
@@ -114,7 +114,7 @@ def _went_well(log: Log, rule: Rule, command: Command) -> bool:
 
 
 def _container_up(log: Log, up: Command, found: dict[str, Phase | None]) -> Phase:
-    inner = [phase for name in ("image_build", "clone", "compile", "pre_commit") if (phase := found[name])]
+    inner = [phase for name in ("image_build", *known.within("container_up")) if (phase := found[name])]
     well = log.find(r'^\{"outcome":"success"', up.first, up.last)
     # Where a phase within it failed, that is the phase to look at.
     outcome = "ok" if well or any(phase.outcome == "failed" for phase in inner) else "failed"

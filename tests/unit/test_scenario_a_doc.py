@@ -8,7 +8,7 @@ import yaml
 
 from provisioner.audit import consistency
 from provisioner.audit.rules import RULES
-from provisioner.runs.record import PHASES
+from provisioner.runs.phases import PHASES
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/scenario-a.md"
