@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from provisioner import upstream
 from provisioner.commands.common import print_json, say, say_plain
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.report import facts
+from provisioner.report import document
 from provisioner.signatures.vouching import Vouching
 from provisioner.store import Run, Store, evidence_export, exported
 from provisioner.system.files import read
@@ -50,9 +50,9 @@ def main(options: Namespace) -> int:
     runs = [one.run for one in imported]
     records = [run.record for run in sorted(runs, key=lambda run: run.started, reverse=True)]
     if options.json:
-        print_json(facts.document(records))
+        print_json(document.of(records))
     elif records:
-        print(facts.runs_table(records))
+        print(document.runs_table(records))
     for run, vouching in imported:
         say_plain(f"evidence of {run.run_id} on {run.host}: {run.folder}")
         for line in vouching.lines() if vouching else ():

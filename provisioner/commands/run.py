@@ -33,7 +33,7 @@ from provisioner.commands.common import (
     worst,
 )
 from provisioner.errors import Exit, ProvisionerError, of_option
-from provisioner.report import facts
+from provisioner.report import document
 from provisioner.store import Run, Store
 from provisioner.store.selection import Selection
 from provisioner.system import person
@@ -71,7 +71,7 @@ def main(options: Namespace) -> int:
     for run in failed:
         _show_failure(run, tell)
     if options.json:
-        print_json(facts.document([run.record for run in runs]) | rollout.document())
+        print_json(document.of([run.record for run in runs]) | rollout.document())
     if jobs[-1].stopped:
         say_not_begun(rollout)
         raise_if_stopped(jobs[-1])
@@ -210,10 +210,10 @@ def _show(runs: list[Run], tell: Callable[[str], None]) -> None:
         return
     records = [run.record for run in runs]
     if tell is say:
-        for line in facts.runs_table(records, io.StringIO()).splitlines():
+        for line in document.runs_table(records, io.StringIO()).splitlines():
             say(line)
     else:
-        print(facts.runs_table(records, sys.stderr), file=sys.stderr)
+        print(document.runs_table(records, sys.stderr), file=sys.stderr)
     for run in runs:
         tell(f"evidence of {run.run_id} on {run.host}: {run.folder}")
         if again := _tried_again(run.record):

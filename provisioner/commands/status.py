@@ -10,12 +10,11 @@ from typing import Any
 
 from provisioner.ansible import events, inputs, runs_in_flight
 from provisioner.ansible.job import Job, run_playbook
-from provisioner.commands.common import SECONDS_TO_ANSWER, explain, print_json, raise_if_stopped, say
+from provisioner.commands.common import SECONDS_TO_ANSWER, explain, raise_if_stopped, say
 from provisioner.errors import Exit
-from provisioner.report import facts
-from provisioner.store import Store, Text
+from provisioner.report import document, formats
+from provisioner.store import Store
 from provisioner.system.paths import state_dir
-from provisioner.text import jsontext
 from provisioner.text.display import counted
 from provisioner.view import progress, runs, screen
 
@@ -51,7 +50,7 @@ def main(options: Namespace) -> int:
     ask = not options.offline and (options.inventory or SCENARIO.is_dir())
     job = _ask(options, answers) if ask else None
     store = Store(state)
-    records = [] if options.json else store.records(fields=facts.TABLE_FIELDS)
+    records = [] if options.json else store.records(fields=document.TABLE_FIELDS)
     texts = store.texts() if options.json else []
     for line in store.warnings:
         say(line)
@@ -71,24 +70,13 @@ def main(options: Namespace) -> int:
     if options.json:
         noted = [note | {"answered": note["host"] in answers.in_flight} for note in flying]
         told = {"in_flight": noted, "uncollected": waiting, "unanswered": unanswered}
-        _show_json(told, texts[: options.last])
+        formats.of(formats.FACTS)["json"].write(told | {"runs": list(texts[: options.last])}, sys.stdout)
     elif flying or waiting or records:
         _show(options, flying, waiting, answers, records)
         say(_total(flying, waiting, records, unanswered))
     else:
         say(f"no runs in {state}; `provisioner run` makes one")
     return Exit.DONE if job is None else job.code
-
-
-def _show_json(told: dict[str, Any], texts: Sequence[Text]) -> None:
-    """Print what is told, and the runs that are kept here."""
-    if not texts:
-        print_json(told | {"runs": []})
-        return
-    from provisioner.report import document  # noqa: PLC0415 - only for this
-
-    sys.stdout.write(jsontext.dumps(told).removesuffix("\n}"))
-    document.write_runs(texts, sys.stdout)
 
 
 def _ask(options: Namespace, answers: _Answers) -> Job:
@@ -122,10 +110,10 @@ def _show(
         print(runs.uncollected(waiting, together=together), end="\n\n")
         say("`provisioner run` or `provisioner clean` collects what is not collected yet")
     if options.all or options.last is not None:
-        print(facts.runs_table(records[: options.last]))
+        print(document.runs_table(records[: options.last]))
     elif records:
-        newest = facts.newest(records)
-        print(runs.kept(newest) if together else facts.runs_table(newest))
+        newest = document.newest(records)
+        print(runs.kept(newest) if together else document.runs_table(newest))
 
 
 def _total(

@@ -1,6 +1,5 @@
 """What a side of a comparison means: a run, a host, a group, a span of time, a saved baseline, an exported file."""
 
-import json
 import re
 from argparse import Namespace
 from collections.abc import Collection, Mapping, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.store import Store, selection, sent_records
+from provisioner.store import Store, exported, selection, sent_records
 from provisioner.store.selection import Selection
 from provisioner.system import files
 from provisioner.system.paths import ensure_state_dir, given
@@ -61,7 +60,7 @@ def save_baseline(store: Store, name: str, side: Side) -> Path:
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise _bad(f"{name!r} is no name for a baseline", "use letters, digits, '.', '_' and '-'")
     ensure_state_dir(path.parent)
-    files.write(path, "".join(f"{json.dumps(record)}\n" for record in side.records))
+    files.write(path, map(exported.line, side.records))
     return path
 
 

@@ -1,11 +1,19 @@
-"""Reads what `provisioner export` wrote: records as JSON, one a line."""
+"""What `provisioner export` writes, and a saved baseline is: records as JSON, one a line."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from provisioner.errors import Exit, ProvisionerError
+from provisioner.store.reading import Text
 
-__all__ = ["read"]
+__all__ = ["line", "read"]
+
+
+def line(record: Mapping[str, Any] | Text) -> str:
+    """Return a record as a line."""
+    return f"{record.json if isinstance(record, Text) else json.dumps(record)}\n"
 
 
 def read(text: str, path: Path) -> list[dict[str, Any]]:

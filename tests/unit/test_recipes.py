@@ -80,3 +80,30 @@ def test_a_new_phase_is_one_line(package, python, state):
     python(*provisioner, "report", "--html", page, "--state-dir", state)
     assert re.search(r'class="(swatch )?phase-warm_up"', page.read_text())
     assert "--warm_up: #123456" in page.read_text()
+
+
+def test_a_new_format_is_one_file_and_one_line(package, python, state, record):
+    """One that `facts -o` prints, and one that `report` writes to a file."""
+    folder = state / "runs/h1/20261123T090807Z"
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text(json.dumps(record))
+    registry = package / "report/formats/__init__.py"
+    add_line(registry, '    Format("csv", UNREAD, FACTS),\n', '    Format("count", ANSWER, FACTS),\n')
+    (registry.parent / "count.py").write_text("def write(value, stream):\n    stream.write(f'{len(value)}\\n')\n")
+    line = '    Format("names", MODEL, REPORT, "the name of each host"),\n'
+    add_line(registry, '    Format("html", MODEL, REPORT, "one HTML page, which opens offline"),\n', line)
+    (registry.parent / "names.py").write_text(
+        "def write(report, stream):\n    stream.writelines(f'{name}\\n' for name in report.by_host)\n"
+    )
+
+    provisioner = ("-m", "provisioner")
+    assert python(*provisioner, "facts", "-o", "count", "-q", "runs", "--state-dir", state) == "1\n"
+    assert python(*provisioner, "facts", "-o", "count", "--state-dir", state) == "2\n"
+    assert "{table,json,yaml,csv,count}" in python(*provisioner, "facts", "--help")
+    path = state / "names.txt"
+    python(*provisioner, "report", "--names", path, "--state-dir", state)
+    assert path.read_text() == f"{record['host']}\n"
+    assert "--names FILE" in python(*provisioner, "report", "--help")
+    assert "the name of each host" in python(*provisioner, "man").lower()
+    completed = python(*provisioner, "completion", "bash")
+    assert "--names" in completed and re.search(r"facts.*\bcount\b", completed)

@@ -11,22 +11,23 @@ from provisioner.text import bounds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import TextIO
 
     from provisioner.report.model import Report, Sample
 
-__all__ = ["render"]
+__all__ = ["write"]
 
 NOT_XML = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 """Characters that no XML document may hold, escaped or not."""
 
 
-def render(report: Report) -> str:
-    """Give the XML; a run that did not come to its end is a failed test case of its own, named `outcome`."""
+def write(report: Report, stream: TextIO) -> None:
+    """Write the XML; a run that did not come to its end is a failed test case of its own, named `outcome`."""
     suites = [_suite(sample) for sample in report.samples]
     root = ET.Element("testsuites", {"name": "Scenario A", **_sum(suites)})
     root.extend(suites)
     ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    stream.write(ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n")
 
 
 def _suite(sample: Sample) -> ET.Element:

@@ -9,21 +9,23 @@ from provisioner.text.display import counted, duration, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import TextIO
 
     from provisioner.report.model import Report, Sample
 
-__all__ = ["render"]
+__all__ = ["write"]
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~@&$])")
 """What Markdown, or a forge that renders it, may take for more than itself."""
 
 
-def render(report: Report) -> str:
-    """Give the Markdown: the newest run of each host, what was not passed, and what cannot be compared."""
+def write(report: Report, stream: TextIO) -> None:
+    """Write the Markdown: the newest run of each host, what was not passed, and what cannot be compared."""
     if not report.samples:
-        return "## Scenario A\n\nNo runs.\n"
+        stream.write("## Scenario A\n\nNo runs.\n")
+        return
     parts = [_headline(report), _table(report), *_unfinished(report), *_findings(report), *_groups(report)]
-    return "\n\n".join(parts) + "\n"
+    stream.write("\n\n".join(parts) + "\n")
 
 
 def _headline(report: Report) -> str:

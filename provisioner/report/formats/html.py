@@ -20,10 +20,11 @@ from provisioner.text.display import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import TextIO
 
     from provisioner.report.model import Report, Sample, Spread
 
-__all__ = ["render"]
+__all__ = ["write"]
 
 TEMPLATES = Path(__file__).parent / "templates"
 RECENT = 60
@@ -36,8 +37,8 @@ LABELLED = 14.0
 """A part of a bar carries its name where it is at least so many percent of the width."""
 
 
-def render(report: Report) -> str:
-    """Give the page."""
+def write(report: Report, stream: TextIO) -> None:
+    """Write the page."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,  # host names and lines of logs are anybody's
@@ -51,7 +52,7 @@ def render(report: Report) -> str:
         Markup((TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704 - our own files
         for name in ("report.css", "report.js")
     )
-    return environment.get_template("report.html").render(
+    page = environment.get_template("report.html").render(
         report=report,
         style=style,
         script=script,
@@ -64,6 +65,7 @@ def render(report: Report) -> str:
         few=FEW,
         many=MANY,
     )
+    stream.write(page)
 
 
 class Segment(NamedTuple):

@@ -12,36 +12,31 @@ from typing import TYPE_CHECKING, Any
 from provisioner.runs import ledger
 from provisioner.runs.phases import within
 from provisioner.runs.record import Object
-from provisioner.system import files
 from provisioner.text import fast_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import TextIO
 
     from provisioner.store import Text
 
-__all__ = ["parts", "write"]
+__all__ = ["write"]
 
 PHASES_THREAD = 0
 
 
-def parts(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """Give the trace of records, in parts: a process for each run, a thread for its phases and one for each job.
+def write(texts: Sequence[Text], stream: TextIO) -> None:
+    """Write the trace of records, one of them in memory at a time: a process for each run, a thread for its phases
+    and one for each job.
 
     Each run's clock starts at 0. An older record has no ledger; then its phases are all there is.
     """
-    yield '{"displayTimeUnit": "ms", "traceEvents": ['
-    for pid, record in enumerate(records, 1):
-        events = ", ".join(json.dumps(event) for event in _run(pid, record))
-        yield f"{', ' if pid > 1 else ''}{events}"
-    yield "]}\n"
-
-
-def write(path: Path, texts: Sequence[Text]) -> None:
-    """Write the trace of records to a file, with one of them in memory at a time. Raises ProvisionerError."""
     read = fast_json.reader(len(texts))
-    files.write(path, parts(read(each.json) for each in texts))
+    stream.write('{"displayTimeUnit": "ms", "traceEvents": [')
+    for pid, text in enumerate(texts, 1):
+        events = ", ".join(json.dumps(event) for event in _run(pid, read(text.json)))
+        stream.write(f"{', ' if pid > 1 else ''}{events}")
+    stream.write("]}\n")
 
 
 def _run(pid: int, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -13,10 +13,11 @@ from provisioner.comparison import comparable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from typing import TextIO
 
     from provisioner.report.model import Report, Sample
 
-__all__ = ["render"]
+__all__ = ["write"]
 
 Value = float | int | bool | None
 Point = tuple[dict[str, str], Value]
@@ -30,8 +31,8 @@ class Metric(NamedTuple):
     points: Callable[[Sample], Iterable[Point]]
 
 
-def render(report: Report) -> str:
-    """Give the text; what is not known of a host has no line."""
+def write(report: Report, stream: TextIO) -> None:
+    """Write the text; what is not known of a host has no line."""
     lines = []
     for metric in METRICS:
         lines += [f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} gauge"]
@@ -39,7 +40,7 @@ def render(report: Report) -> str:
             for labels, value in metric.points(sample):
                 if value is not None:
                     lines.append(f"{metric.name}{_labels({'host': sample.host, **labels})} {float(value)!r}")
-    return "\n".join([*lines, "# EOF", ""])
+    stream.write("\n".join([*lines, "# EOF", ""]))
 
 
 def _lone(value: Callable[[Sample], Value]) -> Callable[[Sample], Iterable[Point]]:
