@@ -4,6 +4,7 @@ Nothing here imports what a command needs, so `provisioner --help` stays quick.
 """
 
 import argparse
+import functools
 import importlib
 from collections.abc import Sequence
 from typing import cast
@@ -515,9 +516,8 @@ TABLE = Table(
 )
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Turn a command line into options; raises ProvisionerError (code 2), or SystemExit for --help."""
-    return command_line.parse(arguments, TABLE)
+parse = functools.partial(command_line.parse, table=TABLE)
+"""Turns a command line into options; raises ProvisionerError (code 2), or SystemExit for --help."""
 
 
 def run(arguments: Sequence[str]) -> int:

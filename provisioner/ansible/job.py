@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from provisioner.ansible import events, passwords, program
 from provisioner.ansible.environment import ansible_environment
-from provisioner.ansible.inputs import Target
+from provisioner.ansible.target import Target
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.system import files
 from provisioner.system.paths import ansible_dir, ensure_state_dir

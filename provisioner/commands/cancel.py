@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from provisioner.ansible import events, inputs, runs_in_flight
-from provisioner.ansible.inputs import Target
 from provisioner.ansible.job import Job, run_playbook
+from provisioner.ansible.target import Target
 from provisioner.commands.common import SECONDS_TO_ANSWER, explain, print_json, raise_if_stopped, say, say_recovered
+from provisioner.commands.typed_options import of_target
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.store import Store
 from provisioner.store.selection import Selection
@@ -35,7 +36,7 @@ class _Answers:
 def main(options: Namespace) -> int:
     """Cancel the runs, or only the one that is named."""
     wanted = _named(options.run)
-    target = inputs.check(options, {"ansible_ssh_timeout": SECONDS_TO_ANSWER})
+    target = inputs.check(of_target(options), {"ansible_ssh_timeout": SECONDS_TO_ANSWER})
     if wanted in target.hosts:
         raise ProvisionerError(f"{wanted} is a host, and no run", f"give -l {wanted}", Exit.BAD_INPUT)
     answers = _Answers()

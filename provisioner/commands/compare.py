@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from provisioner.commands.common import print_json, say
+from provisioner.commands.typed_options import of_runs
 from provisioner.comparison import comparable, run_sets
 from provisioner.comparison.run_sets import Side
 from provisioner.errors import Exit, ProvisionerError
@@ -37,7 +38,8 @@ def main(options: Namespace) -> int:
     if options.b is None and (options.save_baseline is None or share is not None):
         raise _bad("there is nothing to set A against", "give B, or --save-baseline NAME alone")
     store = Store(state_dir(options.state_dir))
-    a = run_sets.of_text(options.a, store, options)
+    asked = of_runs(options)
+    a = run_sets.of_text(options.a, store, asked)
     for line in store.warnings:
         say(line)
     if options.save_baseline is not None:
@@ -45,7 +47,7 @@ def main(options: Namespace) -> int:
         say(f"{counted(len(a.records), 'run')} kept as the baseline {options.save_baseline}, in {path}")
         if options.b is None:
             return Exit.DONE
-    both = (a, run_sets.of_text(options.b, store, options))
+    both = (a, run_sets.of_text(options.b, store, asked))
     a, b = (_once(_honest(_verified(_judged_since(side, options.min_rules), options), options)) for side in both)
     _say_shared(a, b)
     differences = comparable.differences(a.records, b.records)

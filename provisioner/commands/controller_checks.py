@@ -8,8 +8,8 @@ from pathlib import Path
 from provisioner.ansible import site_settings
 from provisioner.ansible.environment import program_path
 from provisioner.ansible.events import NO_PYTHON, Finding
-from provisioner.ansible.inputs import Target
 from provisioner.ansible.job import Job
+from provisioner.ansible.target import Target
 from provisioner.errors import ProvisionerError
 from provisioner.offline import bundle
 

@@ -9,6 +9,7 @@ from provisioner.ansible.events import Finding
 from provisioner.ansible.job import Job, run_playbook
 from provisioner.commands import controller_checks
 from provisioner.commands.common import print_json, raise_if_stopped, say
+from provisioner.commands.typed_options import of_target
 from provisioner.errors import Exit
 from provisioner.text import ranges
 from provisioner.text.display import counted
@@ -23,7 +24,7 @@ WORST_FIRST = ("fail", "warn", "ok")
 
 def main(options: Namespace) -> int:
     """Look at everything, change nothing, and print what was found, problems first."""
-    target = inputs.check(options, root=False)
+    target = inputs.check(of_target(options), root=False)
     findings = controller_checks.controller(target)
     fleet = Fleet(target.hosts, notes=False)
     with progress.show(fleet, verbosity=options.verbose, as_json=options.json) as view:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from provisioner.commands.common import print_json, say, say_why_none
+from provisioner.commands.typed_options import of_runs
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.report import formats
 from provisioner.report.formats import Format
@@ -20,7 +21,7 @@ __all__ = ["main"]
 def main(options: Namespace) -> int:
     """Write the records that are meant, newest first, one a line; with --evidence a tar of all that proves them."""
     store = Store(state_dir(options.state_dir))
-    which = selection.of_options(options)
+    which = selection.of_options(of_runs(options))
     first, *others = formats.of(formats.EXPORT).values()
     form = next((other for other in others if getattr(options, other.name)), first)
     if form.takes == formats.TEXTS:

@@ -5,6 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from provisioner.commands.common import say, say_why_none
+from provisioner.commands.typed_options import of_runs
 from provisioner.errors import Exit, ProvisionerError, of_option
 from provisioner.report import document, formats
 from provisioner.report.formats import Format
@@ -24,7 +25,7 @@ def main(options: Namespace) -> int:
         )
     form = formats.of(formats.FACTS)[options.output or ("json" if options.json else "table")]
     store = Store(state_dir(options.state_dir))
-    which = selection.of_options(options)
+    which = selection.of_options(of_runs(options))
     for name, of_file in formats.of(formats.FILES).items():
         if (path := getattr(options, name)) is not None:
             with of_option(f"--{name}"):

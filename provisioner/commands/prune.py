@@ -3,6 +3,7 @@
 from argparse import Namespace
 
 from provisioner.commands.common import print_json, say, say_why_none
+from provisioner.commands.typed_options import of_runs
 from provisioner.errors import Exit
 from provisioner.report import document
 from provisioner.store import Store, retention, selection
@@ -16,7 +17,7 @@ def main(options: Namespace) -> int:
     """Say which runs would go; with --yes they go."""
     rules = [retention.rule(text) for text in options.keep]
     store = Store(state_dir(options.state_dir))
-    which = selection.of_hosts(options)
+    which = selection.of_options(of_runs(options))
     runs = store.list(which, fields=(*document.TABLE_FIELDS, *retention.FIELDS))
     say_why_none(store, which, runs)
     gone = retention.to_forget(runs, rules)

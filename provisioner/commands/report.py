@@ -4,6 +4,7 @@ import sys
 from argparse import Namespace
 
 from provisioner.commands.common import print_json, say_why_none
+from provisioner.commands.typed_options import of_runs
 from provisioner.errors import Exit, ProvisionerError, of_option
 from provisioner.report import formats, model
 from provisioner.store import Store
@@ -20,7 +21,7 @@ def main(options: Namespace) -> int:
     asked = {name: path for name in known if (path := getattr(options, name))}
     _check(asked)
     store = Store(state_dir(options.state_dir))
-    which = of_options(options)
+    which = of_options(of_runs(options))
     report = model.build(store.list(which))
     say_why_none(store, which, report.samples)
     for name, path in asked.items():

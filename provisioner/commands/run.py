@@ -11,15 +11,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from provisioner.ansible import given_variables, inputs
-from provisioner.ansible.inputs import Target
 from provisioner.ansible.job import Job, Watcher, run_playbook
 from provisioner.ansible.rollout import Rollout
 from provisioner.ansible.runs_in_flight import Notes
+from provisioner.ansible.target import Target
 from provisioner.audit.names import LOG
 from provisioner.audit.verdict import reasons, sentence
 from provisioner.commands.common import (
     explain,
-    idle,
     print_json,
     raise_if_stopped,
     remember_failures,
@@ -32,6 +31,7 @@ from provisioner.commands.common import (
     say_retry,
     worst,
 )
+from provisioner.commands.typed_options import idle, of_target
 from provisioner.errors import Exit, ProvisionerError, of_option
 from provisioner.report import document
 from provisioner.store import Run, Store
@@ -50,10 +50,10 @@ __all__ = ["main"]
 def main(options: Namespace) -> int:
     """Run the scenario; see the table in cli.py for the options."""
     repeated = _like(options)
-    target = inputs.check(options, _variables(options), like=repeated.variables if repeated else None)
+    target = _target(options, repeated)
     store = Store(target.state)
     store.check()
-    rollout = Rollout(target, options)
+    rollout = Rollout(target, options.batch, options.max_fail)
     done: list[list[Job]] = []
     fleet = Fleet(target.hosts, history.of_store(store))
     with progress.show(fleet, verbosity=options.verbose, as_json=options.json) as view:
@@ -150,6 +150,14 @@ def _bad(jobs: list[Job], *, require_gpu: bool) -> set[str]:
     }
 
 
+def _target(options: Namespace, repeated: Like | None) -> Target:
+    """Give what the run is done to; of a run that is repeated, its profile and variables."""
+    asked = of_target(options)
+    if repeated:
+        asked = replace(asked, profile=repeated.profile)
+    return inputs.check(asked, _variables(options), like=repeated.variables if repeated else None)
+
+
 def _like(options: Namespace) -> Like | None:
     """Give the run that is to be repeated, if one is, and say first what of it cannot be the same."""
     if options.like is None:
@@ -166,7 +174,6 @@ def _like(options: Namespace) -> Like | None:
         raise ProvisionerError(
             f"--like is of profile {found.profile}, and --profile is {profile}", "give one", Exit.BAD_INPUT
         )
-    options.profile = found.profile
     for line in found.lines():
         say(line)
     found.check()

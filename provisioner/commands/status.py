@@ -11,6 +11,7 @@ from typing import Any
 from provisioner.ansible import events, inputs, runs_in_flight
 from provisioner.ansible.job import Job, run_playbook
 from provisioner.commands.common import SECONDS_TO_ANSWER, explain, raise_if_stopped, say
+from provisioner.commands.typed_options import of_target
 from provisioner.errors import Exit
 from provisioner.report import document, formats
 from provisioner.store import Store
@@ -81,7 +82,7 @@ def main(options: Namespace) -> int:
 
 def _ask(options: Namespace, answers: _Answers) -> Job:
     """Ask all hosts at once, for a bounded time."""
-    target = inputs.check(options, {"ansible_ssh_timeout": SECONDS_TO_ANSWER}, root=False)
+    target = inputs.check(of_target(options), {"ansible_ssh_timeout": SECONDS_TO_ANSWER}, root=False)
     with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
         job = run_playbook("status.yml", target, (view, runs_in_flight.Notes(target.state), answers))
     raise_if_stopped(job)

@@ -1,7 +1,6 @@
 """What a side of a comparison means: a run, a host, a group, a span of time, a saved baseline, an exported file."""
 
 import re
-from argparse import Namespace
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,7 +10,7 @@ from typing import Any
 
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.store import Store, exported, selection, sent_records
-from provisioner.store.selection import Selection
+from provisioner.store.selection import RunOptions, Selection
 from provisioner.system import files
 from provisioner.system.paths import ensure_state_dir, given
 from provisioner.text.suggestions import did_you_mean
@@ -27,7 +26,7 @@ class Side:
     records: Sequence[Mapping[str, Any]]
 
 
-def of_text(text: str, store: Store, options: Namespace, fields: Collection[str] | None = None) -> Side:
+def of_text(text: str, store: Store, options: RunOptions, fields: Collection[str] | None = None) -> Side:
     """Give the side that `text` names, with `fields` of its records at least; docs/compare.md lists the forms.
 
     Raises ProvisionerError (code 2) where it names nothing, or more than one thing, or no run.
@@ -73,7 +72,7 @@ def _span(text: str) -> tuple[str, datetime | None, datetime | None]:
     return found["name"] or "", since, until
 
 
-def _meant(text: str, store: Store, options: Namespace) -> Selection | Path:
+def _meant(text: str, store: Store, options: RunOptions) -> Selection | Path:
     """Give the one thing that `text` names: the runs that it selects, or the file that has them."""
     finders = {
         "baseline": _find_baseline,
@@ -97,27 +96,27 @@ def _meant(text: str, store: Store, options: Namespace) -> Selection | Path:
     raise _bad(f"there is no {' or '.join(kinds)} {name!r}", remedy)
 
 
-def _find_baseline(name: str, store: Store, _options: Namespace) -> Path | None:
+def _find_baseline(name: str, store: Store, _options: RunOptions) -> Path | None:
     path = _baseline(store, name)
     return path if path.is_file() else None
 
 
-def _find_file(name: str, _store: Store, _options: Namespace) -> Path | None:
+def _find_file(name: str, _store: Store, _options: RunOptions) -> Path | None:
     path = given(name)
     return path if path.is_file() else None
 
 
-def _find_run(name: str, store: Store, _options: Namespace) -> Selection | None:
+def _find_run(name: str, store: Store, _options: RunOptions) -> Selection | None:
     meant = Selection(run_ids=(name,))
     return meant if store.records(meant, fields=()) else None
 
 
-def _find_host(name: str, store: Store, _options: Namespace) -> Selection | None:
+def _find_host(name: str, store: Store, _options: RunOptions) -> Selection | None:
     known = {record["host"] for record in store.records(fields=())}
     return Selection(hosts=(name,)) if any(fnmatchcase(host, name) for host in known) else None
 
 
-def _find_group(name: str, _store: Store, options: Namespace) -> Selection | None:
+def _find_group(name: str, _store: Store, options: RunOptions) -> Selection | None:
     if not options.inventory:
         return None
     hosts = selection.group(options.inventory, name)

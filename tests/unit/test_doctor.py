@@ -7,8 +7,8 @@ import pytest
 
 from provisioner.ansible import environment
 from provisioner.ansible.events import NO_PYTHON, Failure, Finding
-from provisioner.ansible.inputs import Target
 from provisioner.ansible.job import Host, Job
+from provisioner.ansible.target import Target
 from provisioner.commands import controller_checks
 from provisioner.commands.doctor import exit_code
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from provisioner.ansible.events import Failure, RecordFound, Started
-from provisioner.ansible.inputs import Target
 from provisioner.ansible.job import run_playbook
+from provisioner.ansible.target import Target
 from provisioner.errors import Exit
 
 ROOT = Path(__file__).parents[2]
