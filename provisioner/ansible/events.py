@@ -14,8 +14,7 @@ __all__ = [
     "Cancelled",
     "Ended",
     "Event",
-    "Failure",
-    "Finding",
+    "HostFinding",
     "InputsNoted",
     "Looked",
     "Noted",
@@ -29,6 +28,7 @@ __all__ = [
     "Silent",
     "Started",
     "Stats",
+    "TaskFailure",
     "Waiting",
     "translate",
 ]
@@ -91,7 +91,7 @@ class Started:
 
 
 @dataclass(frozen=True)
-class Failure:
+class TaskFailure:
     """A task failed on a host, or the host could not be reached; `message` is one line.
 
     `invalid_inputs` says that what a person set was wrong, and that no host was touched. `uncounted` says that Ansible
@@ -176,7 +176,7 @@ class RecordFound:
 
 
 @dataclass(frozen=True)
-class Finding:
+class HostFinding:
     """What the doctor found on a host: `outcome` is ok, warn or fail."""
 
     host: str
@@ -268,14 +268,14 @@ class Stats:
 Event = (
     Output
     | Started
-    | Failure
+    | TaskFailure
     | Progress
     | Silent
     | Ended
     | Cancelled
     | Recovered
     | RecordFound
-    | Finding
+    | HostFinding
     | Looked
     | Noted
     | InputsNoted
@@ -308,13 +308,13 @@ def translate(raw: Mapping[str, Any]) -> Iterator[Event]:
     elif kind in {"runner_on_failed", "runner_on_unreachable"} and not data.get("ignore_errors"):
         # Said by the action, here; from a host it would mean nothing.
         invalid = action == INPUT_CHECK and bool(result.get("invalid_inputs"))
-        yield Failure(host, play, task, kind == "runner_on_unreachable", message(result), invalid_inputs=invalid)
+        yield TaskFailure(host, play, task, kind == "runner_on_unreachable", message(result), invalid_inputs=invalid)
     if kind in {"runner_on_ok", "runner_on_failed", "runner_retry", "runner_item_on_ok"}:
         try:
             yield from TELLING.get(action, _nothing)(host, result)
         except ValueError as error:
             said = f"its answer is not what was asked for: {printable(error)}; look at the host"
-            yield Failure(host, play, task, unreachable=False, message=said, uncounted=True)
+            yield TaskFailure(host, play, task, unreachable=False, message=said, uncounted=True)
 
 
 def _nothing(_host: str, _result: Mapping[str, Any]) -> Iterator[Event]:
@@ -351,7 +351,7 @@ def _collect(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
 def _checks(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
     """Give what the doctor found."""
     for finding in answers.findings(result.get("host_findings") or ()):
-        yield Finding(host, **finding)
+        yield HostFinding(host, **finding)
 
 
 def _look(host: str, result: Mapping[str, Any]) -> Iterator[Event]:

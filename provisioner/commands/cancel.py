@@ -19,7 +19,7 @@ __all__ = ["main"]
 
 
 @dataclass
-class _Answers:
+class _CancelAnswers:
     """A watcher that keeps what became of the run on each host."""
 
     hosts: dict[str, events.Cancelled] = field(default_factory=dict)
@@ -39,7 +39,7 @@ def main(options: Namespace) -> int:
     target = inputs.check(of_target(options), {"ansible_ssh_timeout": SECONDS_TO_ANSWER})
     if wanted in target.hosts:
         raise ProvisionerError(f"{wanted} is a host, and no run", f"give -l {wanted}", Exit.BAD_INPUT)
-    answers = _Answers()
+    answers = _CancelAnswers()
     with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
         watchers = (view, runs_in_flight.Notes(target.state), answers)
         job = run_playbook("cancel.yml", target, watchers, {"provisioner_cancel_run_id": wanted})
@@ -66,12 +66,12 @@ def _named(run: str | None) -> str:
         raise ProvisionerError(str(error), "`provisioner status` shows those under way", Exit.BAD_INPUT) from error
 
 
-def _found(answers: _Answers) -> list[events.Cancelled]:
+def _found(answers: _CancelAnswers) -> list[events.Cancelled]:
     """Give what became of the runs that were under way, or had ended, of those that were asked for."""
     return [said for _, said in sorted(answers.hosts.items()) if said.state in {"cancelled", "ended"}]
 
 
-def _document(job: Job, answers: _Answers) -> dict[str, Any]:
+def _document(job: Job, answers: _CancelAnswers) -> dict[str, Any]:
     """Give for each host what became of its run; the verdict is that of its record, where it came."""
     verdicts = {(record["host"], record["run_id"]): record["audit"]["verdict"] for record in job.records}
     hosts: dict[str, Any] = {}
@@ -83,7 +83,7 @@ def _document(job: Job, answers: _Answers) -> dict[str, Any]:
     return hosts
 
 
-def _show(job: Job, answers: _Answers, wanted: str, target: Target) -> None:
+def _show(job: Job, answers: _CancelAnswers, wanted: str, target: Target) -> None:
     """Say what became of each run; of hosts without one, that there is none."""
     for said in _found(answers):
         if said.state == "cancelled":

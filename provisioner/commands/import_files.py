@@ -126,7 +126,7 @@ def _with_evidence(path: Path, store: Store) -> list[Imported]:
     return [Imported(run, None if run.folder in stay else judged[run.host, run.run_id].vouching) for run in runs]
 
 
-def _judged(path: Path, state: Path) -> dict[tuple[str, str], evidence_export.Judged]:
+def _judged(path: Path, state: Path) -> dict[tuple[str, str], evidence_export.JudgedRun]:
     """Give what the evidence of each run of a tar proves, by host and id. Raises OSError, ValueError."""
     with path.open("rb") as file:
         judged = {(sent.host, sent.run_id): found for sent, found in evidence_export.judge_all(file, state)}

@@ -26,7 +26,7 @@ SCENARIO = Path("/var/lib/provisioner/scenario_a")
 
 
 @dataclass
-class _Answers:
+class _StatusAnswers:
     """A watcher that keeps what the hosts answer."""
 
     in_flight: dict[str, events.Progress] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class _Answers:
 def main(options: Namespace) -> int:
     """List the runs. Without an inventory only this machine is asked, and only where it has had a run."""
     state = state_dir(options.state_dir)
-    answers = _Answers()
+    answers = _StatusAnswers()
     ask = not options.offline and (options.inventory or SCENARIO.is_dir())
     job = _ask(options, answers) if ask else None
     store = Store(state)
@@ -80,7 +80,7 @@ def main(options: Namespace) -> int:
     return Exit.DONE if job is None else job.code
 
 
-def _ask(options: Namespace, answers: _Answers) -> Job:
+def _ask(options: Namespace, answers: _StatusAnswers) -> Job:
     """Ask all hosts at once, for a bounded time."""
     target = inputs.check(of_target(options), {"ansible_ssh_timeout": SECONDS_TO_ANSWER}, root=False)
     with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
@@ -99,7 +99,7 @@ def _show(
     options: Namespace,
     flying: list[dict[str, Any]],
     waiting: list[dict[str, Any]],
-    answers: _Answers,
+    answers: _StatusAnswers,
     records: Sequence[Mapping[str, Any]],
 ) -> None:
     """Print the runs that are not kept here, and those that are; on a terminal, those that stand alike together."""

@@ -22,7 +22,17 @@ if TYPE_CHECKING:
 
     from provisioner.store import Run
 
-__all__ = ["CompileTimeline", "Finding", "Group", "MachineKind", "Object", "Report", "Sample", "Spread", "build"]
+__all__ = [
+    "CheckResult",
+    "CompileTimeline",
+    "DrawnObject",
+    "Group",
+    "MachineKind",
+    "Report",
+    "Sample",
+    "Spread",
+    "build",
+]
 
 MACHINE = ("cpu_model", "cores", "memory_bytes", "os", "kernel", "docker", "driver")
 """What a report tells of a machine, besides its GPUs."""
@@ -172,7 +182,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """What one check of the audit found, and on which runs it found just that."""
 
     check: str
@@ -198,7 +208,7 @@ class MachineKind:
 
 
 @dataclass(frozen=True)
-class Object:
+class DrawnObject:
     """One object of a compile: `start` and `seconds` in seconds, from the first object's start; `lane` from 0."""
 
     name: str
@@ -214,7 +224,7 @@ class CompileTimeline:
     """When each object of a run's compile was built, in as many lanes as were ever busy at once."""
 
     sample: Sample
-    objects: tuple[Object, ...]
+    objects: tuple[DrawnObject, ...]
 
     @property
     def seconds(self) -> float:
@@ -233,7 +243,7 @@ class CompileTimeline:
         return None if over is None else float(over)
 
     @property
-    def longest(self) -> tuple[Object, ...]:
+    def longest(self) -> tuple[DrawnObject, ...]:
         """The five that took longest, longest first."""
         return tuple(sorted(self.objects, key=lambda item: -item.seconds)[:5])
 
@@ -291,14 +301,14 @@ class Report:
         return found
 
     @cached_property
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[CheckResult, ...]:
         """What was not passed: failures first, then by how many runs it concerns."""
         found: dict[tuple[str, str, str], list[Sample]] = {}
         for sample in self.samples:
             for check in sample.checks:
                 if check["outcome"] != "pass":
                     found.setdefault((check["name"], check["outcome"], check["detail"]), []).append(sample)
-        made = [Finding(*key, tuple(samples)) for key, samples in found.items()]
+        made = [CheckResult(*key, tuple(samples)) for key, samples in found.items()]
         return tuple(sorted(made, key=lambda finding: (finding.outcome != "fail", -len(finding.samples))))
 
     @cached_property
@@ -392,5 +402,5 @@ def _timeline(sample: Sample) -> CompileTimeline | None:
     for start, end, name in built:
         lane = next((lane for lane, until in enumerate(free) if until <= start), len(free))
         free[lane : lane + 1] = [end]
-        objects.append(Object(name, start - first, end - start, lane, name in decisive))
+        objects.append(DrawnObject(name, start - first, end - start, lane, name in decisive))
     return CompileTimeline(sample, tuple(objects))

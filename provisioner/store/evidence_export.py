@@ -50,7 +50,7 @@ class Sent:
     files: Mapping[str, bytes]
 
 
-class Judged(NamedTuple):
+class JudgedRun(NamedTuple):
     """What the evidence of a run proves."""
 
     record: Record
@@ -134,7 +134,7 @@ def evidence_of(sent: Sent) -> dict[str, bytes]:
     return {name: content for name, content in sent.files.items() if name in KEPT}
 
 
-def judge_all(file: IO[bytes], state: Path, most: int | None = None) -> Iterator[tuple[Sent, Judged]]:
+def judge_all(file: IO[bytes], state: Path, most: int | None = None) -> Iterator[tuple[Sent, JudgedRun]]:
     """Yield the runs in a tar, and what their evidence proves. Raise ValueError as unpack() and judged() do."""
     size = 0
     for sent in unpack(file, most):
@@ -145,7 +145,7 @@ def judge_all(file: IO[bytes], state: Path, most: int | None = None) -> Iterator
         yield sent, found
 
 
-def judged(sent: Sent, state: Path) -> Judged:
+def judged(sent: Sent, state: Path) -> JudgedRun:
     """Return what the evidence of a run proves.
 
     `state` is the state directory of who asks. Raise ValueError where it is no evidence, or that of another run.
@@ -162,12 +162,12 @@ def judged(sent: Sent, state: Path) -> Judged:
                 raise ValueError(f"the evidence is that of run {evidence.run['run_id']}")
             record = collect.build(evidence, sent.host)
             vouching = signatures.of(evidence, state, whole=signatures.is_whole(record.audit), host=sent.host)
-            found = Judged(record, vouching, evidence.mapping(INPUTS), sum(map(len, contents.values())))
+            found = JudgedRun(record, vouching, evidence.mapping(INPUTS), sum(map(len, contents.values())))
         else:
             log = upstream.in_folder(folder)
             if log is None:
                 raise ValueError(f"run {sent.run_id} came without evidence")
-            found = Judged(log)
+            found = JudgedRun(log)
     if found.record.run_id != sent.run_id:
         raise ValueError(f"what is said to be run {sent.run_id} is the evidence of run {found.record.run_id}")
     return found

@@ -109,7 +109,7 @@ class Mark(NamedTuple):
     changes: list[comparable.Difference]
 
 
-class History(NamedTuple):
+class HostHistory(NamedTuple):
     """A host's runs in time order, evenly spaced: `ceiling` is the seconds at the chart's top, its bottom is 0."""
 
     host: str
@@ -123,13 +123,13 @@ class History(NamedTuple):
     """The newest total over the median of those before it that may be compared with it, less 1."""
 
 
-def histories(report: Report) -> list[History]:
+def histories(report: Report) -> list[HostHistory]:
     """Give the history of each host that has one; of many hosts, those first that changed most."""
     found = [history(samples) for samples in report.by_host.values() if len(samples) > 1]
     return found if len(found) <= FEW else sorted(found, key=lambda item: -abs(item.trend or 0))
 
 
-def history(samples: Sequence[Sample]) -> History:
+def history(samples: Sequence[Sample]) -> HostHistory:
     """Give the history of one host's runs, oldest first."""
     shown = samples[-RECENT:]
     ceiling = max((sample.total or 0 for sample in shown), default=0) or 1.0
@@ -144,7 +144,7 @@ def history(samples: Sequence[Sample]) -> History:
         changes = _changes(shown[number - 1].record, shown[number].record)
         if changes:
             marks.append(Mark(len(marks) + 1, step * number, shown[number], changes))
-    return History(
+    return HostHistory(
         host=shown[0].host,
         dots=[Dot(sample, left, top(sample.total)) for left, sample in zip(lefts, shown, strict=True)],
         total=_line(zip(lefts, (top(s.total) if s.counts else None for s in shown), strict=True)),
