@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from provisioner.ansible import answers
+from provisioner.runs.record_data import RecordData
 from provisioner.text import bounds, names
 from provisioner.text.display import printable
 
@@ -172,7 +173,7 @@ class RecordFound:
     """A host gave the record of a run, not validated yet."""
 
     host: str
-    record: dict[str, Any]
+    record: RecordData
 
 
 @dataclass(frozen=True)
@@ -345,7 +346,7 @@ def _collect(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
     record = facts.get("scenario_a_record") if isinstance(facts, dict) else None
     if isinstance(record, dict):
         names.run_id(record.get("run_id"))
-        yield RecordFound(host, record)
+        yield RecordFound(host, cast("RecordData", record))
 
 
 def _checks(host: str, result: Mapping[str, Any]) -> Iterator[Event]:

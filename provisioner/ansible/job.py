@@ -25,6 +25,7 @@ from provisioner.ansible import events, passwords, program
 from provisioner.ansible.environment import ansible_environment
 from provisioner.ansible.target import Target
 from provisioner.errors import Exit, ProvisionerError
+from provisioner.runs.record_data import RecordData
 from provisioner.system import files
 from provisioner.system.paths import ansible_dir, ensure_state_dir
 
@@ -70,7 +71,7 @@ class Job:
 
     folder: Path
     hosts: dict[str, Host] = field(default_factory=dict)
-    records: list[dict[str, Any]] = field(default_factory=list)
+    records: list[RecordData] = field(default_factory=list)
     findings: list[events.HostFinding] = field(default_factory=list)
     looks: dict[str, dict[str, events.Looked]] = field(default_factory=dict)
     """What was found off on each host that was looked at, by role, when it was last looked at."""

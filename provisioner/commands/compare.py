@@ -22,9 +22,8 @@ from provisioner.view import screen
 from provisioner.view.tables import table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from provisioner.comparison.statistics import Comparison
+    from provisioner.runs.record_data import RecordData
 
 __all__ = ["main"]
 
@@ -181,7 +180,7 @@ def _verified(side: Side, options: Namespace) -> Side:
 
 def _once(side: Side) -> Side:
     """Give the side with each evidence once, the same under another host or id too; without one, each run once."""
-    kept: dict[object, Mapping[str, Any]] = {}
+    kept: dict[object, RecordData] = {}
     for record in side.records:
         first = kept.setdefault(record.get("evidence_sha256") or (record["host"], record["run_id"]), record)
         if first is not record:

@@ -4,12 +4,14 @@ import json
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from provisioner import upstream
 from provisioner.commands.common import print_json, say, say_plain
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.report import document
+from provisioner.runs.record import plain
+from provisioner.runs.record_data import RecordData
 from provisioner.signatures.vouching import Vouching
 from provisioner.store import Run, Store, evidence_export, exported
 from provisioner.system.files import read
@@ -83,7 +85,7 @@ def _import(path: Path, host: str, store: Store) -> list[Imported]:
         raise ProvisionerError(
             f"{path} is no log of the shell benchmark: {error}", "give a log of scenario_runner.sh", Exit.BAD_INPUT
         ) from error
-    return [Imported(store.add(record.model_dump(mode="json"), {upstream.log_name(record.scenario): data}))]
+    return [Imported(store.add(plain(record), {upstream.log_name(record.scenario): data}))]
 
 
 def _is_tar(path: Path) -> bool:
@@ -106,7 +108,7 @@ def _with_evidence(path: Path, store: Store) -> list[Imported]:
     """
     try:
         judged = _judged(path, store.state)
-        records = [found.record.model_dump(mode="json") for found in judged.values()]
+        records = [plain(found.record) for found in judged.values()]
         wanted = {(one["host"], one["run_id"]): one for one in _new(records, store, verified=True)}
         there = [run for names_of_run in wanted if (run := store.find(*names_of_run))]
         stay = {run.folder for run in there if not run.record.get("unverified")}
@@ -135,7 +137,7 @@ def _judged(path: Path, state: Path) -> dict[tuple[str, str], evidence_export.Ju
     return judged
 
 
-def _new(records: list[dict[str, Any]], store: Store, *, verified: bool = False) -> list[dict[str, Any]]:
+def _new(records: list[RecordData], store: Store, *, verified: bool = False) -> list[RecordData]:
     """Give the records less those of a run that is here, or among them, under another name or host; says which.
 
     What only claims to be of some evidence does not stand in the way of those that are: `verified`.
@@ -156,7 +158,7 @@ def _new(records: list[dict[str, Any]], store: Store, *, verified: bool = False)
     return new
 
 
-def _marks(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _marks(record: RecordData) -> Iterator[tuple[str, str]]:
     """Yield what two records have in common where they are of one run alone: the evidence, or when each object came."""
     if record.get("evidence_sha256"):
         yield "evidence", str(record["evidence_sha256"])

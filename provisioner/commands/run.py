@@ -6,7 +6,7 @@ import io
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,7 @@ from provisioner.view.fleet import Fleet
 
 if TYPE_CHECKING:
     from provisioner.comparison.repetition import Like
+    from provisioner.runs.record_data import RecordData
 
 __all__ = ["main"]
 
@@ -233,7 +234,7 @@ def _show(runs: list[Run], tell: Callable[[str], None]) -> None:
             tell(f"  {run.record['audit']['verdict']}: {reason}")
 
 
-def _tried_again(record: dict[str, Any]) -> str:
+def _tried_again(record: RecordData) -> str:
     """Give the downloads that a run tried again, in words; '' where there was none."""
     return ", ".join(
         f"{one['what']} {one['times']} {'time' if one['times'] == 1 else 'times'} in {one['phase']}"
@@ -253,7 +254,8 @@ def _say_failed_since(store: Store, runs: list[Run]) -> None:
             inputs = other.record["inputs"] or {}
             same = other.host == run.host and inputs.get("input_hash") == run.record["inputs"]["input_hash"]
             if same and other.started > run.started and other.record["outcome"] != "ok":
-                phase = (other.record["failure"] or {}).get("phase") or "no phase"
+                failure = other.record["failure"]
+                phase = (failure and failure["phase"]) or "no phase"
                 say(
                     f"{run.host}: this is run {run.run_id}; {other.run_id}, of the same inputs and newer, "
                     f"{other.record['outcome']} in {phase}; --fresh measures anew"
@@ -272,7 +274,7 @@ def _log(run: Run) -> str:
 
 
 def _show_failure(run: Run, tell: Callable[[str], None]) -> None:
-    failure = run.record.get("failure") or {}
+    failure: Mapping[str, Any] = run.record.get("failure") or {}
     phase = failure.get("phase") or "unknown"
     if (failure.get("cause") or "").startswith(person.CANCELLED):
         say(f"{run.host}: run {run.run_id} interrupted in {phase}: {failure['cause']}")

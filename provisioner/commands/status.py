@@ -3,7 +3,7 @@
 import sys
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from provisioner.commands.common import SECONDS_TO_ANSWER, explain, raise_if_sto
 from provisioner.commands.typed_options import of_target
 from provisioner.errors import Exit
 from provisioner.report import document, formats
+from provisioner.runs.record_data import RecordData
 from provisioner.store import Store
 from provisioner.system.paths import state_dir
 from provisioner.text.display import counted
@@ -100,7 +101,7 @@ def _show(
     flying: list[dict[str, Any]],
     waiting: list[dict[str, Any]],
     answers: _StatusAnswers,
-    records: Sequence[Mapping[str, Any]],
+    records: Sequence[RecordData],
 ) -> None:
     """Print the runs that are not kept here, and those that are; on a terminal, those that stand alike together."""
     together = screen.wide() and not options.verbose
@@ -118,7 +119,7 @@ def _show(
 
 
 def _total(
-    flying: Collection[Any], waiting: Collection[Any], records: Iterable[Mapping[str, Any]], unanswered: Collection[Any]
+    flying: Collection[Any], waiting: Collection[Any], records: Iterable[RecordData], unanswered: Collection[Any]
 ) -> str:
     kept = Counter(record["host"] for record in records)
     parts = [f"{len(unanswered)} did not answer"] if unanswered else []

@@ -1,14 +1,14 @@
 """What a side of a comparison means: a run, a host, a group, a span of time, a saved baseline, an exported file."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from provisioner.errors import Exit, ProvisionerError
+from provisioner.runs.record_data import RecordData
 from provisioner.store import Store, exported, selection, sent_records
 from provisioner.store.selection import RunOptions, Selection
 from provisioner.system import files
@@ -23,7 +23,7 @@ class Side:
     """A side: what the user called it, and the records that this means."""
 
     name: str
-    records: Sequence[Mapping[str, Any]]
+    records: Sequence[RecordData]
 
 
 def of_text(text: str, store: Store, options: RunOptions, fields: Collection[str] | None = None) -> Side:
@@ -47,7 +47,7 @@ def of_text(text: str, store: Store, options: RunOptions, fields: Collection[str
     return _side(text, records)
 
 
-def _side(text: str, records: Sequence[Mapping[str, Any]]) -> Side:
+def _side(text: str, records: Sequence[RecordData]) -> Side:
     if not records:
         raise _bad(f"{text!r} means no run", "`provisioner facts` lists those there are")
     return Side(text, records)
@@ -91,8 +91,8 @@ def _meant(text: str, store: Store, options: RunOptions) -> Selection | Path:
         return meant
     if "run" in kinds and any(record["run_id"].startswith(name) for record in store.records(fields=())):
         return Selection(run_ids=(store.get(name).run_id,))
-    there = [record[key] for key in ("host", "run_id") for record in store.records(fields=())]
-    remedy = did_you_mean(name, set(there)) or "`provisioner facts` lists runs and hosts"
+    there = {known for record in store.records(fields=()) for known in (record["host"], record["run_id"])}
+    remedy = did_you_mean(name, there) or "`provisioner facts` lists runs and hosts"
     raise _bad(f"there is no {' or '.join(kinds)} {name!r}", remedy)
 
 

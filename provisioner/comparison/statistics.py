@@ -7,13 +7,13 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
 from provisioner.runs.phases import PHASES
+from provisioner.runs.record_data import RecordData
 
 __all__ = [
     "METHODS",
@@ -90,7 +90,7 @@ class Comparison:
     """So few samples that the test could not be significant, whatever they were."""
 
 
-def times_of(records: Sequence[Mapping[str, Any]], phase: str) -> PhaseTimes:
+def times_of(records: Sequence[RecordData], phase: str) -> PhaseTimes:
     """Give the seconds of a phase, or of TOTAL, of the records in which it went well."""
     times = Counter(record["run_id"] for record in records)
     # A host may call its run as another's is called.
@@ -107,7 +107,7 @@ def times_of(records: Sequence[Mapping[str, Any]], phase: str) -> PhaseTimes:
     return PhaseTimes({run_id: float(seconds) for run_id, seconds in found.items() if seconds is not None})
 
 
-def compare(a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]]) -> dict[str, Comparison]:
+def compare(a: Sequence[RecordData], b: Sequence[RecordData]) -> dict[str, Comparison]:
     """Give the comparison of each phase that either side has, and of TOTAL."""
     compared = {}
     for phase in (*PHASES, TOTAL):

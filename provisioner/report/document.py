@@ -5,12 +5,13 @@ What a query needs is imported there: most uses need none of it, and start-up wo
 # ruff: noqa: PLC0415
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 from provisioner.audit.verdict import shown
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.runs.phases import PHASES
+from provisioner.runs.record_data import RecordData
 from provisioner.store import Text
 from provisioner.view.tables import table
 
@@ -33,7 +34,7 @@ UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, Type
 """What jmespath raises, beside its own errors, where a query asks for what cannot be."""
 
 
-def of(records: Sequence[Mapping[str, Any]] | Sequence[Text]) -> dict[str, Any]:
+def of(records: Sequence[RecordData] | Sequence[Text]) -> dict[str, Any]:
     """Return the document of records that come newest first.
 
     They may be texts, which are not read yet: a format reads one at a time, so memory is that of the texts.
@@ -88,21 +89,21 @@ def search(expression: str, value: Any) -> Any:
     return found
 
 
-def newest(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def newest(records: Iterable[RecordData]) -> list[RecordData]:
     """Give each host's newest of records that come newest first."""
-    found: dict[str, Mapping[str, Any]] = {}
+    found: dict[str, RecordData] = {}
     for record in records:
         found.setdefault(record["host"], record)
     return list(found.values())
 
 
-def runs_table(records: Iterable[Mapping[str, Any]], stream: TextIO | None = None) -> str:
+def runs_table(records: Iterable[RecordData], stream: TextIO | None = None) -> str:
     """Give records as a table for people, for `stream` (default: stdout); phases and total in seconds."""
     header = ["host", "started", "outcome", "verdict", "rules", "total", *PHASES, "run"]
     return table(header, [_summary(record) for record in records], stream, below=PHASES)
 
 
-def _summary(record: Mapping[str, Any]) -> list[Any]:
+def _summary(record: RecordData) -> list[Any]:
     timings = record.get("timings") or {}
     started = str(record["started_at"])[:19].replace("T", " ")
     audit = record.get("audit") or {}

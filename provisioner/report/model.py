@@ -20,6 +20,7 @@ from provisioner.runs.phases import PHASES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from provisioner.runs.record_data import CheckData, RecordData
     from provisioner.store import Run
 
 __all__ = [
@@ -42,7 +43,7 @@ MACHINE = ("cpu_model", "cores", "memory_bytes", "os", "kernel", "docker", "driv
 class Sample:
     """One run, as a report needs it; times in seconds."""
 
-    record: Mapping[str, Any]
+    record: RecordData
     started: datetime
 
     @property
@@ -77,7 +78,7 @@ class Sample:
         return tuple(self.record["audit"].get("remarks") or ())
 
     @property
-    def checks(self) -> list[Mapping[str, Any]]:
+    def checks(self) -> list[CheckData]:
         """The checks of the audit that count for this run."""
         return [check for check in self.record["audit"]["checks"] if asked(check)]
 
@@ -91,7 +92,7 @@ class Sample:
     def seconds(self) -> dict[str, float]:
         """Seconds of each phase that was timed, in their order."""
         timed = {phase["name"]: phase["seconds"] for phase in self.record["phases"]}
-        return {name: float(timed[name]) for name in _in_order(timed) if timed[name] is not None}
+        return {name: float(seconds) for name in _in_order(timed) if (seconds := timed[name]) is not None}
 
     @property
     def counts(self) -> bool:
@@ -99,19 +100,23 @@ class Sample:
         return self.outcome == "ok" and self.verdict != "rejected" and self.total is not None
 
     @property
+    def _failure(self) -> Mapping[str, Any]:
+        return self.record.get("failure") or {}
+
+    @property
     def failed_in(self) -> str:
         """The phase in which a run stopped that is not ok; '' where none is known."""
-        return str((self.record.get("failure") or {}).get("phase") or "")
+        return str(self._failure.get("phase") or "")
 
     @property
     def cause(self) -> str:
         """Why a run is not ok, as its host worked it out; '' where it could not."""
-        return str((self.record.get("failure") or {}).get("cause") or "")
+        return str(self._failure.get("cause") or "")
 
     @property
     def first_error(self) -> str:
         """The first error that the failed phase's log tells of; '' where it tells of none."""
-        return str((self.record.get("failure") or {}).get("first_error") or "")
+        return str(self._failure.get("first_error") or "")
 
     @property
     def why(self) -> str:
@@ -121,7 +126,7 @@ class Sample:
     @property
     def last_lines(self) -> list[str]:
         """The last lines of the log of a run that is not ok."""
-        return list((self.record.get("failure") or {}).get("last_lines") or [])
+        return list(self._failure.get("last_lines") or [])
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import base64
 import hashlib
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -19,10 +19,11 @@ from provisioner.runs import phases
 from provisioner.text.display import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from typing import TextIO
 
     from provisioner.report.model import Report, Sample, Spread
+    from provisioner.runs.record_data import RecordData
 
 __all__ = ["write"]
 
@@ -156,7 +157,7 @@ def history(samples: Sequence[Sample]) -> HostHistory:
     )
 
 
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[comparable.Difference]:
+def _changes(before: RecordData, after: RecordData) -> list[comparable.Difference]:
     """What changed from one run to the next; the input hash is named where it alone tells that something did."""
     found = [*comparable.differences([before], [after]), *comparable.remarks([before], [after])]
     hashes = [record["inputs"].get("input_hash") for record in (before, after)]

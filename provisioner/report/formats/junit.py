@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from provisioner.audit.verdict import UNVERIFIED
 from provisioner.text import bounds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import TextIO
 
     from provisioner.report.model import Report, Sample
+    from provisioner.runs.record_data import CheckData
 
 __all__ = ["write"]
 
@@ -60,7 +60,7 @@ def _outcome(sample: Sample) -> ET.Element:
     return case
 
 
-def _case(sample: Sample, check: Mapping[str, Any]) -> ET.Element:
+def _case(sample: Sample, check: CheckData) -> ET.Element:
     case = _named(sample, check["name"], 0)
     found = ({"detail": "", "evidence": check["evidence"]}, *(check.get("others") or ()))
     where = "\n".join(f"{place['detail']} evidence: {place['evidence']}".strip() for place in found)

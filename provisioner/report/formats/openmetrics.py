@@ -6,7 +6,7 @@ has a time of its own, which it would refuse. Units are base units.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from provisioner.audit.verdict import SHOWN
 from provisioner.comparison import comparable
@@ -48,7 +48,12 @@ def _lone(value: Callable[[Sample], Value]) -> Callable[[Sample], Iterable[Point
 
 
 def _of_compile(name: str) -> Callable[[Sample], Iterable[Point]]:
-    return _lone(lambda sample: sample.record["compile"].get(name))
+    def value(sample: Sample) -> Value:
+        figures: Mapping[str, Any] = sample.record["compile"]
+        found: Value = figures.get(name)
+        return found
+
+    return _lone(value)
 
 
 def _states(names: tuple[str, ...], current: Callable[[Sample], str]) -> Callable[[Sample], Iterable[Point]]:

@@ -15,9 +15,10 @@ from provisioner.runs.record import Object
 from provisioner.text import fast_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from typing import TextIO
 
+    from provisioner.runs.record_data import RecordData
     from provisioner.store import Text
 
 __all__ = ["write"]
@@ -39,7 +40,7 @@ def write(texts: Sequence[Text], stream: TextIO) -> None:
     stream.write("]}\n")
 
 
-def _run(pid: int, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _run(pid: int, record: RecordData) -> Iterator[dict[str, Any]]:
     yield _named("process_name", pid, PHASES_THREAD, f"{record['host']} {record['run_id']}")
     yield _named("thread_name", pid, PHASES_THREAD, "phases")
     seconds = {phase["name"]: phase["seconds"] or 0 for phase in record["phases"]}
