@@ -192,7 +192,7 @@ def compilers_are_genuine(evidence: Evidence) -> Findings:
             yield failed(f"{compiler['real']} is not as package {compiler['package']} has it", AFTER)
         if not compiler["binary"] and compiler["name"] != "nvcc":
             yield failed(f"{compiler['path']} is a script", AFTER)
-        for path in {compiler["path"], compiler["real"]} & written:
+        for path in sorted({compiler["path"], compiler["real"]} & written):
             yield failed(f"{path} was written in the container", "container_diff.txt")
     now = {compiler["name"]: compiler["real"] for compiler in compilers}
     for call in evidence.builds:

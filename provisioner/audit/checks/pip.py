@@ -56,11 +56,12 @@ def pip_takes_from_its_index(evidence: Evidence) -> Findings:
         return
     yield from _told_elsewhere(evidence)
     folder = wheels_folder(evidence) or None
-    indexes = None if evidence.runtime != DEVCONTAINER else _indexes(evidence)
+    indexes = _indexes(evidence)
+    told = indexes if evidence.runtime == DEVCONTAINER else None
     for name, lines in ((LOG, evidence.log), (PIP_LOG, evidence.text(PIP_LOG).splitlines())):
         for number, line in enumerate(lines, 1):
             if any(word in line for word in TAKES):
-                yield from _taken(line, folder, indexes, f"{name}:{number}")
+                yield from _taken(line, folder, told, f"{name}:{number}")
     yield from _there_already(evidence)
     yield passed("nothing but its index", LOG)
 

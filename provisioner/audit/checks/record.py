@@ -98,7 +98,7 @@ def _differing_fields(
     kept: dict[str, Any], made: dict[str, Any], where: str, *, later: bool, same: bool
 ) -> Iterator[str]:
     """Say the same of the fields of an object."""
-    for key in kept.keys() | (made.keys() if same else set()):
+    for key in made | kept if same else kept:
         place = f"{where}.{key}".lstrip(".")
         if key in kept and key in made:
             yield from _differences(kept[key], made[key], place, later=later, same=same)
