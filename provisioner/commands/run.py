@@ -68,8 +68,7 @@ def main(options: Namespace) -> int:
     # Where stderr has events for a program, whatever else is there must not be taken for one.
     tell = say if options.json else say_plain
     _show(runs, tell)
-    for run in failed:
-        _show_failure(run, tell)
+    _show_failures(failed, tell)
     if options.json:
         print_json(facts.document([run.record for run in runs]) | rollout.document())
     if jobs[-1].stopped:
@@ -281,6 +280,11 @@ def _log(run: Run) -> str:
     if packed is None:
         return str(run.folder / LOG)
     return f"`tar -xOf {shlex.quote(str(packed))} {run.run_id}/{LOG}`"
+
+
+def _show_failures(failed: list[Run], tell: Callable[[str], None]) -> None:
+    for run in failed:
+        _show_failure(run, tell)
 
 
 def _show_failure(run: Run, tell: Callable[[str], None]) -> None:
