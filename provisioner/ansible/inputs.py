@@ -54,15 +54,9 @@ def check(
     found = inventory.read(list(options.inventory) or [str(ansible_dir() / "inventory" / "localhost.yml")], state)
     limit = failed_hosts.expand(options.limit, state, found.source)
     hosts = inventory.select(found, limit)
-    for host in hosts:
-        if host in found.wrong:
-            raise _bad(f"the inventory {found.source}: {host}: {found.wrong[host]}", "mend it there")
+    _raise_if_wrong(found, hosts)
     environment.ansible_environment(job=True)  # whatever it has to ask is asked now
-    # Of all that an inventory may set, this one picks the file that the playbooks begin with.
-    own = {host: found.profiles.get(host) or DEFAULT_PROFILE for host in hosts}
-    profiles = frozenset([variables["provisioner_profile"]] if "provisioner_profile" in variables else own.values())
-    for name in profiles:
-        profile(name)
+    profiles = _profiles(variables, found, hosts)
     local = frozenset(hosts) & found.local
     become_password = {"ansible_become_password", "ansible_become_pass", "ansible_sudo_pass"} & set(variables)
     if root and local and not become_password and not passwords.with_become(site_settings.read()):
@@ -78,6 +72,23 @@ def check(
         local=local,
         profiles=profiles,
     )
+
+
+def _raise_if_wrong(found: inventory.Inventory, hosts: Collection[str]) -> None:
+    """Raise ProvisionerError (code 2) where the inventory has something of one of these hosts that it must not have."""
+    for host in hosts:
+        if host in found.wrong:
+            raise _bad(f"the inventory {found.source}: {host}: {found.wrong[host]}", "mend it there")
+
+
+def _profiles(variables: dict[str, Any], found: inventory.Inventory, hosts: Collection[str]) -> frozenset[str]:
+    """Return the profiles that these hosts have. Raise ProvisionerError (code 2) where there is no such profile."""
+    # Of all that an inventory may set, this one picks the file that the playbooks begin with.
+    own = {host: found.profiles.get(host) or DEFAULT_PROFILE for host in hosts}
+    profiles = frozenset([variables["provisioner_profile"]] if "provisioner_profile" in variables else own.values())
+    for name in profiles:
+        profile(name)
+    return profiles
 
 
 def profile(value: str) -> str:

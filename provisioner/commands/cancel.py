@@ -86,13 +86,7 @@ def _document(job: Job, answers: _CancelAnswers) -> dict[str, Any]:
 def _show(job: Job, answers: _CancelAnswers, wanted: str, target: Target) -> None:
     """Say what became of each run; of hosts without one, that there is none."""
     for said in _found(answers):
-        if said.state == "cancelled":
-            say(
-                f"{said.host}: run {said.run_id} was cancelled in {said.phase or 'no phase'} by {said.by or 'a person'}"
-            )
-        else:
-            by = f", cancelled by {said.by}" if said.by and said.outcome == "interrupted" else ""
-            say(f"{said.host}: run {said.run_id} had ended already: {said.outcome}{by}")
+        say(f"{said.host}: run {said.run_id} {_became(said)}")
     for record in job.records:
         say(f"{record['host']}: its evidence: {target.state / 'runs' / record['host'] / record['run_id']}")
     say_recovered(job)
@@ -109,6 +103,14 @@ def _show(job: Job, answers: _CancelAnswers, wanted: str, target: Target) -> Non
             f"{ranges.brief(silent)}: no answer, so a run there may go on, and nothing cancels it later: "
             "give the command again when there is one"
         )
+
+
+def _became(said: events.Cancelled) -> str:
+    """Say what became of a run that was under way, or had ended."""
+    if said.state == "cancelled":
+        return f"was cancelled in {said.phase or 'no phase'} by {said.by or 'a person'}"
+    by = f", cancelled by {said.by}" if said.by and said.outcome == "interrupted" else ""
+    return f"had ended already: {said.outcome}{by}"
 
 
 def _raise_unless_known(wanted: str, target: Target) -> None:

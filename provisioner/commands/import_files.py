@@ -2,9 +2,9 @@
 
 import json
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from provisioner import upstream
 from provisioner.commands.common import print_json, say, say_plain
@@ -113,12 +113,8 @@ def _with_evidence(path: Path, store: Store) -> list[Imported]:
         there = [run for names_of_run in wanted if (run := store.find(*names_of_run))]
         stay = {run.folder for run in there if not run.record.get("unverified")}
         with path.open("rb") as file:
-            new = (
-                (wanted[sent.host, sent.run_id], evidence_export.evidence_of(sent))
-                for sent in evidence_export.unpack(file)
-                if (sent.host, sent.run_id) in wanted
-            )
-            runs = store.add_all(new, over=[run for run in there if run.folder not in stay])
+            over = [run for run in there if run.folder not in stay]
+            runs = store.add_all(((wanted[name], evidence) for name, evidence in _sent(file, wanted)), over=over)
     except (OSError, ValueError) as error:
         what = f"{path} is not what `provisioner export --evidence` writes: {error}"
         raise ProvisionerError(what, "nothing of it was taken; ask for it again", Exit.BAD_INPUT) from error
@@ -126,6 +122,13 @@ def _with_evidence(path: Path, store: Store) -> list[Imported]:
         if run.folder in stay:
             say(f"run {run.run_id} on {run.host} is here already, and stays as it is")
     return [Imported(run, None if run.folder in stay else judged[run.host, run.run_id].vouching) for run in runs]
+
+
+def _sent(file: IO[bytes], wanted: Collection[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], dict[str, bytes]]]:
+    """Give the host and id of each run of a tar that is wanted, with its evidence."""
+    for sent in evidence_export.unpack(file):
+        if (sent.host, sent.run_id) in wanted:
+            yield (sent.host, sent.run_id), evidence_export.evidence_of(sent)
 
 
 def _judged(path: Path, state: Path) -> dict[tuple[str, str], evidence_export.JudgedRun]:

@@ -76,21 +76,39 @@ def main(options: Namespace) -> int:
     if jobs[-1].stopped:
         say_not_begun(rollout)
         raise_if_stopped(jobs[-1])
-    _say_failed_since(store, [run for run in runs if run.record["outcome"] == "ok"])
+    _say_failed_since(store, runs)
+    _explain(done, target, failed)
+    if repeated:
+        _say_how_to_compare(options.like, runs)
+    without_gpu = _without_gpu(runs) if options.require_gpu else []
+    say_not_begun(rollout)
+    return exit_code(jobs, runs, gpu_missing=bool(without_gpu))
+
+
+def _explain(done: list[list[Job]], target: Target, failed: list[Run]) -> None:
+    """Say what came of each batch's jobs beside its runs: looks, others that came along, restarts, failures."""
     for of_batch in done:
         say_looks(of_batch[-1])
+    jobs = [job for of_batch in done for job in of_batch]
     for job in jobs:
         say_recovered(job)
         say_restarts(job, target)
         explain(job, told=frozenset(run.host for run in failed))
     say_retry(*jobs)
-    for run in runs if repeated else ():
-        say(f"{run.host}: `provisioner compare {options.like} {run.run_id}` says of which phases it repeats the times")
-    without_gpu = [run for run in runs if options.require_gpu and not run.record["machine"]["gpus"]]
-    for run in without_gpu:
+
+
+def _say_how_to_compare(like: str, runs: list[Run]) -> None:
+    """Say how the runs are set against the one that they repeat."""
+    for run in runs:
+        say(f"{run.host}: `provisioner compare {like} {run.run_id}` says of which phases it repeats the times")
+
+
+def _without_gpu(runs: list[Run]) -> list[Run]:
+    """Return the runs on hosts without a GPU, and say that one was required."""
+    found = [run for run in runs if not run.record["machine"]["gpus"]]
+    for run in found:
         say(f"{run.host}: no GPU in run {run.run_id}, and --require-gpu was given")
-    say_not_begun(rollout)
-    return exit_code(jobs, runs, gpu_missing=bool(without_gpu))
+    return found
 
 
 def exit_code(jobs: list[Job], runs: list[Run], *, gpu_missing: bool = False) -> int:
@@ -244,7 +262,8 @@ def _tried_again(record: RecordData) -> str:
 
 def _say_failed_since(store: Store, runs: list[Run]) -> None:
     """Tell where the run that serves a host is older than one with the same inputs that failed."""
-    told = [run for run in runs if run.record["inputs"].get("input_hash")]  # runs of before had none
+    # Runs of before had no hash.
+    told = [run for run in runs if run.record["outcome"] == "ok" and run.record["inputs"].get("input_hash")]
     if not told:
         return
     fields = ("outcome", "failure", "inputs.input_hash")

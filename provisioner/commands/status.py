@@ -3,7 +3,7 @@
 import sys
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from provisioner.commands.typed_options import of_target
 from provisioner.errors import Exit
 from provisioner.report import document, formats
 from provisioner.runs.record_data import RecordData
-from provisioner.store import Store
+from provisioner.store import Store, Text
 from provisioner.system.paths import state_dir
 from provisioner.text.display import counted
 from provisioner.view import progress, runs, screen
@@ -56,16 +56,9 @@ def main(options: Namespace) -> int:
     texts = store.texts() if options.json else []
     for line in store.warnings:
         say(line)
-    # A host may call its run as it likes: another's of that name is another run.
-    kept = {(record["host"], record["run_id"]) for record in records} | {(text.host, text.run_id) for text in texts}
-    # Where a host did not answer, or was not asked, it is told where its run was last seen.
-    flying = [note for note in runs_in_flight.seen(state) if (note["host"], note["run_id"]) not in kept]
-    waiting = [
-        {"host": host, **run}
-        for host, ended in sorted(answers.ended.items())
-        for run in ended
-        if not run["collected"] and (host, run["run_id"]) not in kept
-    ]
+    kept = _ids(records, texts)
+    flying = _flying(state, kept)
+    waiting = _waiting(answers.ended, kept)
     unanswered = _unanswered(job) if job else {}
     if job is not None:
         explain(job)
@@ -79,6 +72,26 @@ def main(options: Namespace) -> int:
     else:
         say(f"no runs in {state}; `provisioner run` makes one")
     return Exit.DONE if job is None else job.code
+
+
+def _ids(records: Iterable[RecordData], texts: Iterable[Text]) -> set[tuple[str, str]]:
+    """Return the host and the id of each run: a host may call its run as it likes, as another has called one."""
+    return {(record["host"], record["run_id"]) for record in records} | {(text.host, text.run_id) for text in texts}
+
+
+def _flying(state: Path, kept: Collection[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Return the runs under way as they were last seen, of hosts that did not answer or were not asked as well."""
+    return [note for note in runs_in_flight.seen(state) if (note["host"], note["run_id"]) not in kept]
+
+
+def _waiting(ended: Mapping[str, Iterable[dict[str, Any]]], kept: Collection[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Return the runs that have ended on their hosts, and that nobody has collected or keeps here."""
+    return [
+        {"host": host, **run}
+        for host, runs_there in sorted(ended.items())
+        for run in runs_there
+        if not run["collected"] and (host, run["run_id"]) not in kept
+    ]
 
 
 def _ask(options: Namespace, answers: _StatusAnswers) -> Job:

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from provisioner.ansible import inputs
 from provisioner.audit import shipped
-from provisioner.audit.names import INPUTS
-from provisioner.audit.source import DEFAULT_USERNAME
+from provisioner.audit.names import DEFAULT_USERNAME, INPUTS
 from provisioner.audit.verdict import shown
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.runs.evidence import Evidence

@@ -26,7 +26,7 @@ from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.docker_daemo
 from provisioner import __version__, upstream
 from provisioner.ansible import answers, changes, events, inventory, plan_file
 from provisioner.audit import ninja_file
-from provisioner.audit.configuration import configuration_has_no_shortcut
+from provisioner.audit.checks.configuration import configuration_has_no_shortcut
 from provisioner.errors import ProvisionerError
 from provisioner.lab import dress
 from provisioner.report import document, formats

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from provisioner.audit import devcontainer_keys as allowed
 from provisioner.audit.engine import pairs
 from provisioner.audit.finding import Findings, failed, match, passed, skipped
-from provisioner.audit.names import BUILDERS, CONFIGURATION, DOCKERFILE, MERGED
+from provisioner.audit.names import BUILDERS, CONFIGURATION, DOCKERFILE, INPUTS, MERGED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,20 +76,26 @@ def container_is_as_configured(evidence: Evidence) -> Findings:
     if not container or not image:
         yield skipped("there was no container, or no image of it", where)
         return
-    inputs = evidence.json("files/benchmarking/inputs.json") or {}
-    sources = {evidence.run["workspace"]: True}
-    sources |= {mount["source"]: False for mount in inputs.get("mounts") or ()}
-    for mount in container.get("Mounts") or []:
-        own = mount.get("Destination") == "/scenario-a-evidence"
-        if not own and mount.get("Source") not in sources:
-            yield failed(f"{mount.get('Source') or mount.get('Name')} is mounted", where)
-        elif not own and mount.get("RW") and not sources[mount["Source"]]:
-            yield failed(f"{mount['Source']} is mounted so that it can be written to", where)
+    yield from _foreign_mounts(evidence, container.get("Mounts") or [], where)
     known = dict(pairs(image.get("Config", {}).get("Env")))
     for name, value in pairs(container.get("Config", {}).get("Env")):
         if name not in allowed.VARIABLES and known.get(name) != value:
             yield failed(f"the variable {name} is set", where)
     yield passed("no mount and no variable beyond Scenario A's", where)
+
+
+def _foreign_mounts(evidence: Evidence, mounts: list[dict[str, Any]], where: str) -> Findings:
+    """Say which mount is neither the workspace nor one of the inputs, or can be written to and should not."""
+    inputs = evidence.json(INPUTS) or {}
+    writable = {evidence.run["workspace"]: True}
+    writable |= {mount["source"]: False for mount in inputs.get("mounts") or ()}
+    for mount in mounts:
+        if mount.get("Destination") == "/scenario-a-evidence":
+            continue
+        if mount.get("Source") not in writable:
+            yield failed(f"{mount.get('Source') or mount.get('Name')} is mounted", where)
+        elif mount.get("RW") and not writable[mount["Source"]]:
+            yield failed(f"{mount['Source']} is mounted so that it can be written to", where)
 
 
 def no_builder_image(evidence: Evidence) -> Findings:

@@ -68,21 +68,11 @@ def attention_was_computed_for_this_run(evidence: Evidence) -> Findings:
     if not CHALLENGE.fullmatch(challenge):
         yield failed("the run has no challenge", "run.json")
         return
-    if len(set(bytes.fromhex(challenge))) < LEAST_BYTES:
-        yield failed("its challenge is nobody's random bytes", "run.json")
-    if "unchallenged" not in evidence.run:
-        yield failed("it does not say who chose its challenge", "run.json")
-    if len(results := [line for line in evidence.text(LOG).splitlines() if _result(line)]) != 1:
-        yield failed(f"the test gave {len(results)} results", LOG)
     result = _result(evidence.text(LOG))
+    yield from _of_no_challenge(evidence, challenge)
+    yield from _of_another_challenge(evidence, challenge, result)
     cases: list[dict[str, Any]] = result.get("cases") or []
     kept = evidence.json_lines(ROWS)
-    echo = f"attention_test.py --challenge {challenge}"
-    if result.get("challenge") != challenge or not any(line.endswith(echo) for line in evidence.log):
-        yield failed("the test was given another challenge", LOG)
-    printed = evidence.text(LOG).splitlines()[-1:]
-    if not any(line.endswith(text) for line in evidence.log for text in printed):
-        yield failed("the run's log has not got what the test printed", SCENARIO_LOG)
     if [(tuple(case["shape"]), case["dtype"]) for case in cases] != list(right.CASES):
         yield failed(f"{len(cases)} cases were told, which are not the test's {len(right.CASES)}", LOG)
         return
@@ -98,9 +88,28 @@ def attention_was_computed_for_this_run(evidence: Evidence) -> Findings:
     yield passed(f"{len(cases)} cases, computed again at the places of the challenge", ROWS)
 
 
+def _of_no_challenge(evidence: Evidence, challenge: str) -> Findings:
+    """Say where a challenge was not chosen at random, or it is not told who chose it."""
+    if len(set(bytes.fromhex(challenge))) < LEAST_BYTES:
+        yield failed("its challenge is nobody's random bytes", "run.json")
+    if "unchallenged" not in evidence.run:
+        yield failed("it does not say who chose its challenge", "run.json")
+
+
+def _of_another_challenge(evidence: Evidence, challenge: str, result: dict[str, Any]) -> Findings:
+    """Say where the test gave not one result, of this challenge, that the run's log has as well."""
+    lines = evidence.text(LOG).splitlines()
+    if len(results := [line for line in lines if _result(line)]) != 1:
+        yield failed(f"the test gave {len(results)} results", LOG)
+    echo = f"attention_test.py --challenge {challenge}"
+    if result.get("challenge") != challenge or not any(line.endswith(echo) for line in evidence.log):
+        yield failed("the test was given another challenge", LOG)
+    if not any(line.endswith(text) for line in evidence.log for text in lines[-1:]):
+        yield failed("the run's log has not got what the test printed", SCENARIO_LOG)
+
+
 def _not_computed(challenge: str, number: int, case: dict[str, Any], rows: dict[str, Any]) -> Iterator[str]:
     """Say what is wrong with a case and the rows that were kept of it."""
-    error, tolerance = _figure(case, "max_abs_error"), _figure(case, "tolerance")
     expected = right.rows(challenge, number)
     told = [(tuple(row["place"]), row["output"]) for row in rows["rows"]]
     if rows.get("case") != number or rows.get("challenge") != challenge:
@@ -108,18 +117,24 @@ def _not_computed(challenge: str, number: int, case: dict[str, Any], rows: dict[
     if [place for place, _ in told] != [place for place, _ in expected]:
         yield "its rows are not at the places of the challenge"
         return
-    # Of the largest result, which the rows need not have, and which is an average of values.
-    unit = right.ALLOWED_ROUNDOFFS * right.ROUNDOFF[case["dtype"]]
-    largest = max(abs(value) for _, output in expected for value in output)
-    if not unit * largest - SLACK <= tolerance <= unit * right.LARGEST:
-        yield f"its tolerance is {tolerance}"
-    if case.get("passed") is not True or not 0 <= error <= tolerance:
-        yield f"it failed: largest error {error}, tolerance {tolerance}"
+    yield from _not_within_tolerance(case, max(abs(value) for _, output in expected for value in output))
+    error = _figure(case, "max_abs_error")
     found = max(_apart(output, wanted) for (_, output), (_, wanted) in zip(told, expected, strict=True))
     if not found <= error + SLACK:
         yield f"a result is off by {found:.3g}, and the test tells of {error} at most"
     if not all(right.exact(float(value), case["dtype"]) for _, output in told for value in output):
         yield f"a result is no number of {case['dtype']}"
+
+
+def _not_within_tolerance(case: dict[str, Any], largest: float) -> Iterator[str]:
+    """Say where a case's tolerance is none of its dtype's, or its error above it; `largest` is of its rows' results."""
+    error, tolerance = _figure(case, "max_abs_error"), _figure(case, "tolerance")
+    # Of the largest result, which the rows need not have, and which is an average of values.
+    unit = right.ALLOWED_ROUNDOFFS * right.ROUNDOFF[case["dtype"]]
+    if not unit * largest - SLACK <= tolerance <= unit * right.LARGEST:
+        yield f"its tolerance is {tolerance}"
+    if case.get("passed") is not True or not 0 <= error <= tolerance:
+        yield f"it failed: largest error {error}, tolerance {tolerance}"
 
 
 def _apart(output: Sequence[float], wanted: Sequence[float]) -> float:
@@ -163,17 +178,9 @@ def attention_test_passed(evidence: Evidence) -> Findings:
     """The attention test ran after the compile, in this container, with this extension, on this GPU, and passed."""
     events = [event["event"] for event in evidence.events if event["phase"] == "attention_test"]
     gpus = (evidence.json("machine.json") or {}).get("gpus") or []
-    if "skip" in events and not gpus:
-        yield skipped("no NVIDIA GPU answered on the host", EVENTS)
-        return
-    if "skip" in events:
-        yield failed(f"it was skipped, and the host has {gpus[0].get('name')}", EVENTS)
-        return
-    if not {"end", "fail"} & set(events):
-        yield skipped("the run did not get to its end", EVENTS)
-        return
-    if evidence.outcome == "interrupted" and "end" not in events:
-        yield skipped("the run was cut off within it", EVENTS)
+    not_ended = _not_ended(evidence, events, gpus)
+    if not_ended:
+        yield not_ended
         return
     if "end" not in events or "fail" in events:
         yield failed("it did not end well", EVENTS)
@@ -185,18 +192,38 @@ def attention_test_passed(evidence: Evidence) -> Findings:
     # Written so that NaN, which compares false with everything, fails.
     if result.get("passed") is not True or not error <= tolerance <= LARGEST_TOLERANCE:
         yield failed(f"it failed: largest error {error}, tolerance {tolerance}", LOG)
-    compiled = evidence.window("compile")
-    tested = evidence.begun("attention_test")
-    if compiled is None or tested is None or tested < compiled[1]:
+    if not _was_after_the_compile(evidence):
         yield failed("it did not run after the compile", EVENTS)
-    if not all(evidence.text(name).strip() for name in ("machine.json", "environment.json")):
+    if not evidence.text("machine.json").strip() or not evidence.text("environment.json").strip():
         yield skipped("the host could not tell of its GPU, or of what is inside", "machine.json")
         return
-    wanted = _wanted(evidence, gpus)
-    for figure, values in wanted.items():
+    yield from _computed_elsewhere(evidence, result, gpus)
+    yield passed(f"on {result['device']}, largest error {error:.2g}", LOG)
+
+
+def _computed_elsewhere(evidence: Evidence, result: dict[str, Any], gpus: list[dict[str, Any]]) -> Findings:
+    """Say which device, host or extension of the result is none of the run's."""
+    for figure, values in _wanted(evidence, gpus).items():
         if result.get(figure) not in values:
             yield failed(f"its {figure} is {result.get(figure)}, not {' or '.join(map(str, values)) or 'known'}", LOG)
-    yield passed(f"on {result['device']}, largest error {error:.2g}", LOG)
+
+
+def _not_ended(evidence: Evidence, events: list[str], gpus: list[dict[str, Any]]) -> Finding | None:
+    """Return what is found where the test was skipped or cut off, by its events; None where it ended somehow."""
+    if "skip" in events and not gpus:
+        return skipped("no NVIDIA GPU answered on the host", EVENTS)
+    if "skip" in events:
+        return failed(f"it was skipped, and the host has {gpus[0].get('name')}", EVENTS)
+    if not {"end", "fail"} & set(events):
+        return skipped("the run did not get to its end", EVENTS)
+    if evidence.outcome == "interrupted" and "end" not in events:
+        return skipped("the run was cut off within it", EVENTS)
+    return None
+
+
+def _was_after_the_compile(evidence: Evidence) -> bool:
+    compiled, tested = evidence.window("compile"), evidence.begun("attention_test")
+    return compiled is not None and tested is not None and tested >= compiled[1]
 
 
 def _result(text: str) -> dict[str, Any]:

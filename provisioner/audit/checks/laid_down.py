@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from provisioner.audit import dockerfile
 from provisioner.audit.finding import Findings, failed, match, passed, skipped
@@ -77,27 +77,37 @@ def inputs_are_as_recorded(evidence: Evidence) -> Findings:
         return
     if hashlib.sha256(evidence.text(INPUTS).rstrip("\n").encode()).hexdigest() != evidence.run.get("input_hash"):
         yield failed("their hash is not the one that was recorded", INPUTS)
-    for name in SETTINGS:
-        if name == "base_image" and evidence.runtime != DEVCONTAINER:
-            continue  # a site's settings for both
-        told, had = str(inputs.get(name, "")), str(evidence.run.get(name, ""))
-        if had != told and (told or name not in CHOSEN_BY_THE_HOST):
-            yield failed(f"{name} was {had}, and the inputs say {told or 'nothing'}", "run.json")
+    yield from _set_otherwise(evidence, inputs)
     if evidence.runtime != DEVCONTAINER:
         yield passed("their hash is right, and the settings follow from them", INPUTS)
         return
     # Where the files are of no set, that is told by another check; the newest template is as good as any.
     wanted = _dockerfile(evidence, made_of(evidence, load()) or load()[0])
     if text != wanted:
-        lines = zip(text.splitlines(), wanted.splitlines(), strict=False)
-        for number, (is_there, should_be) in enumerate(lines, 1):
-            if is_there != should_be:
-                where = f"{DOCKERFILE}:{number}"
-                yield failed(f"says {is_there!r:.60}, the inputs make it {should_be!r:.60}", where)
-        if len(text.splitlines()) != len(wanted.splitlines()):
-            yield failed("is longer or shorter than its inputs make it", DOCKERFILE)
-        yield failed("is not what its inputs make it", DOCKERFILE)
+        yield from _made_otherwise(text, wanted)
     yield passed("their hash is right, and the Dockerfile follows from them", INPUTS)
+
+
+def _set_otherwise(evidence: Evidence, inputs: Mapping[str, Any]) -> Findings:
+    """Say which setting the run had that its inputs do not make."""
+    for name in SETTINGS:
+        if name == "base_image" and evidence.runtime != DEVCONTAINER:
+            continue  # a site's settings for both
+        told, had = str(inputs.get(name, "")), str(evidence.run.get(name, ""))
+        if had != told and (told or name not in CHOSEN_BY_THE_HOST):
+            yield failed(f"{name} was {had}, and the inputs say {told or 'nothing'}", "run.json")
+
+
+def _made_otherwise(text: str, wanted: str) -> Findings:
+    """Say where a Dockerfile is not the wanted one."""
+    lines = zip(text.splitlines(), wanted.splitlines(), strict=False)
+    for number, (is_there, should_be) in enumerate(lines, 1):
+        if is_there != should_be:
+            where = f"{DOCKERFILE}:{number}"
+            yield failed(f"says {is_there!r:.60}, the inputs make it {should_be!r:.60}", where)
+    if len(text.splitlines()) != len(wanted.splitlines()):
+        yield failed("is longer or shorter than its inputs make it", DOCKERFILE)
+    yield failed("is not what its inputs make it", DOCKERFILE)
 
 
 def dockerfile_takes_nothing_ready(evidence: Evidence) -> Findings:

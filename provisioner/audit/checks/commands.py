@@ -8,18 +8,19 @@ import shlex
 import struct
 from typing import TYPE_CHECKING
 
-from provisioner.audit.compile import CACHES
+from provisioner.audit.checks.compile import CACHES
+from provisioner.audit.compilation import linked_file, links, name_of, of_the_compile
 from provisioner.audit.finding import Findings, failed, passed, skipped
 from provisioner.audit.known_sources import clone_folder, known
 from provisioner.audit.names import DEVCONTAINER, LOG, PIP_LOG
 from provisioner.audit.ninja_file import LOG_BEFORE_1_12
-from provisioner.audit.work import linked_file, links, name_of, of_the_compile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from provisioner.audit.compilation import Compile
+    from provisioner.audit.known_sources import KnownSource
     from provisioner.audit.ninja_file import Edge
-    from provisioner.audit.work import Compile
     from provisioner.runs.evidence import Evidence
 
 __all__ = ["commands_are_of_the_compile", "nothing_else_was_run", "the_linker_took_the_objects"]
@@ -51,25 +52,42 @@ RUNS = {
 @of_the_compile(inside=True)
 def commands_are_of_the_compile(evidence: Evidence, compiled: Compile) -> Findings:
     """Each edge calls a compiler that was on PATH, for its own input, with nothing of a place of nobody's."""
-    where, log = compiled.named("build.ninja"), compiled.named("ninja_log")
+    where = compiled.named("build.ninja")
     on_path = {found for tool in compiled.call.tools for found in (tool.name, tool.path)}
     source = known(evidence)
     clone = clone_folder(evidence)
     for edge, _ in compiled.edges:
         words = _words(edge.command)
-        if words[0] not in on_path:
-            yield failed(f"{name_of(edge)} was made by {words[0]:.60}, which was not on PATH", where)
-        others = {word for word in words if word.endswith(SOURCES)} - set(edge.inputs)
-        if others or not {*edge.inputs, edge.outputs[0]} <= set(words):
-            yield failed(f"{name_of(edge)} was not made of its own source: {min(others, default='')}", where)
+        yield from _not_of_its_source(edge, words, on_path, where)
         if evidence.runtime == DEVCONTAINER:
             yield from _elsewhere(name_of(edge), words, {clone, *_folders(edge)}, where)
         if source:
-            for word in source.foreign_flags(words, edge.is_cuda):
-                yield failed(f"{name_of(edge)} was not compiled as {source.name} is: {word:.60}", where)
-            for target in _targets(evidence) if edge.is_cuda else ():
-                if target not in edge.command:
-                    yield failed(f"{name_of(edge)} was not compiled for {target}", where)
+            yield from _not_as_known(evidence, source, edge, words, where)
+    yield from _logged_otherwise(evidence, compiled)
+    yield passed(f"{len(compiled.edges)} commands", where)
+
+
+def _not_of_its_source(edge: Edge, words: list[str], on_path: set[str], where: str) -> Findings:
+    """Say where an edge's command is not of a compiler that was on PATH, or not for its own source."""
+    if words[0] not in on_path:
+        yield failed(f"{name_of(edge)} was made by {words[0]:.60}, which was not on PATH", where)
+    others = {word for word in words if word.endswith(SOURCES)} - set(edge.inputs)
+    if others or not {*edge.inputs, edge.outputs[0]} <= set(words):
+        yield failed(f"{name_of(edge)} was not made of its own source: {min(others, default='')}", where)
+
+
+def _not_as_known(evidence: Evidence, source: KnownSource, edge: Edge, words: list[str], where: str) -> Findings:
+    """Say where an edge's command is not as the setup of a known source makes it."""
+    for word in source.foreign_flags(words, edge.is_cuda):
+        yield failed(f"{name_of(edge)} was not compiled as {source.name} is: {word:.60}", where)
+    for target in _targets(evidence) if edge.is_cuda else ():
+        if target not in edge.command:
+            yield failed(f"{name_of(edge)} was not compiled for {target}", where)
+
+
+def _logged_otherwise(evidence: Evidence, compiled: Compile) -> Findings:
+    """Say where ninja's log is not one of its version, or has other commands."""
+    log = compiled.named("ninja_log")
     version = re.match(r"1\.(\d+)", str((evidence.mapping("environment.json").get("versions") or {}).get("ninja")))
     if version and (int(version[1]) < 12) != evidence.text(log).startswith(LOG_BEFORE_1_12):
         yield failed(f"ninja {version[0]} writes no such log", log)
@@ -77,7 +95,6 @@ def commands_are_of_the_compile(evidence: Evidence, compiled: Compile) -> Findin
     for edge, _ in compiled.edges:
         if hashes and hashes.get(edge.outputs[0]) != murmur(edge.command.encode()):
             yield failed(f"ninja's log has the hash of another command for {name_of(edge)}", log)
-    yield passed(f"{len(compiled.edges)} commands", where)
 
 
 @of_the_compile(inside=True)

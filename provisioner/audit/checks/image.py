@@ -129,25 +129,29 @@ def container_is_of_the_image(evidence: Evidence) -> Findings:
         return
     if container.get("Image") != evidence.inspected(where).get("Id") or layers[: len(built)] != built:
         yield failed("the container's image does not stand on the one that was built", where)
-    window = evidence.window("container_up")
-    if not evidence.within(moment(container.get("Created")), window):
+    if not evidence.within(moment(container.get("Created")), evidence.window("container_up")):
         yield failed(f"the container is of {container.get('Created')}", "container_inspect.json")
-    history = "container_image_history.jsonl"
-    rows = evidence.json_lines(history)
+    rows = evidence.json_lines("container_image_history.jsonl")
     above = rows[: len(rows) - len(evidence.json_lines("image_history.jsonl"))]
-    for number, row in enumerate(above, 1):
-        step = dockerfile.built(row["CreatedBy"])
-        # The Dev Container CLI gives the container's user the number of the host's: the one thing that it adds.
-        if step.name in dockerfile.CONTENT and not (step.name == "RUN" and "NEW_UID" in step.arguments):
-            yield failed(f"{step.name} {step.arguments:.60} was put on the image", f"{history}:{number}")
-        if not evidence.within(_created(row), window, SECOND):
-            yield failed(f"a layer is of {row['CreatedAt']}", f"{history}:{number}")
+    yield from _put_on_the_image(evidence, above)
     added = [layer for layer in layers[len(built) :] if layer != EMPTY_LAYER]
     if len(added) > sum(row["Size"] != "0B" for row in above):
         yield failed(f"{len(added)} layers were put on the image, more than its history tells of", where)
     for found in _seen_before(evidence, added):
         yield failed(*found)
     yield passed("created in this run from the image that it built", where)
+
+
+def _put_on_the_image(evidence: Evidence, rows: list[dict[str, Any]]) -> Findings:
+    """Say which row of the history above the built image is not the Dev Container CLI's own, or of another time."""
+    for number, row in enumerate(rows, 1):
+        where = f"container_image_history.jsonl:{number}"
+        step = dockerfile.built(row["CreatedBy"])
+        # The Dev Container CLI gives the container's user the number of the host's: the one thing that it adds.
+        if step.name in dockerfile.CONTENT and not (step.name == "RUN" and "NEW_UID" in step.arguments):
+            yield failed(f"{step.name} {step.arguments:.60} was put on the image", where)
+        if not evidence.within(_created(row), evidence.window("container_up"), SECOND):
+            yield failed(f"a layer is of {row['CreatedAt']}", where)
 
 
 def base_before_build(evidence: Evidence) -> dict[str, Any]:

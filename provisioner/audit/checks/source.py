@@ -8,11 +8,10 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
-from provisioner.audit import ninja_file
-from provisioner.audit.compile import INSTALLED
+from provisioner.audit.checks.compile import INSTALLED
 from provisioner.audit.finding import Finding, Findings, failed, passed, skipped
-from provisioner.audit.known_sources import asked_inside, built_facts, clone_folder, load
-from provisioner.audit.names import DEVCONTAINER, LOG, LOGIN, PIP_LOG
+from provisioner.audit.known_sources import asked_inside, built_facts, load
+from provisioner.audit.names import DEFAULT_USERNAME, DEVCONTAINER, LOG, LOGIN, PIP_LOG
 
 if TYPE_CHECKING:
     from provisioner.runs.evidence import Evidence
@@ -22,8 +21,6 @@ COMPILED = "container/source_after_compile.txt"
 COMMIT, TREE = "commit.txt", "tree.txt"
 PACKAGES, ENVIRONMENT = "packages.json", "environment.json"
 BUILT = "built.json"
-
-DEFAULT_USERNAME = "alexchesser"
 HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 CLONE = re.compile(r"\+ (git clone .*)$")
 # xformers' own version names the commit that it was made of: 0.0.35+7f05920.d20261129.
@@ -53,7 +50,8 @@ class Source(NamedTuple):
         return names, tuple(name for name in names if name.endswith("/"))
 
 
-def _source(evidence: Evidence, name: str) -> Source | None:
+def told_by_git(evidence: Evidence, name: str) -> Source | None:
+    """Return what git said at one of the two moments; None where it said no commit or tree."""
     lines = [line.partition(" ")[::2] for line in evidence.text(name).splitlines()]
     of = {word: [rest for other, rest in lines if other == word] for word, _ in lines}
     if not (len(of.get("commit", ())) == len(of.get("tree", ())) == 1):
@@ -69,15 +67,16 @@ def _path(told: str) -> str:
     return told.strip('"')
 
 
-def _unfinished() -> Finding:
+def unfinished() -> Finding:
+    """Return what is found where a run did not come to tell of its source."""
     return skipped("the run did not write all of its evidence", "result.json")
 
 
 def source_is_what_was_cloned(evidence: Evidence) -> Findings:
     """Commit, tree and submodules are the same from the clone to the end, each submodule at its commit."""
-    cloned, compiled = _source(evidence, CLONED), _source(evidence, COMPILED)
+    cloned, compiled = told_by_git(evidence, CLONED), told_by_git(evidence, COMPILED)
     if evidence.outcome != "ok" or not asked_inside(evidence):
-        yield _unfinished()
+        yield unfinished()
         return
     if cloned is None:
         yield failed("git did not say what was cloned", CLONED)
@@ -100,27 +99,14 @@ def source_is_what_was_cloned(evidence: Evidence) -> Findings:
 def source_is_what_was_asked_for(evidence: Evidence) -> Findings:
     """What was cloned is of the run's URL and branch, and the version that pip installed names its commit."""
     if evidence.outcome != "ok" or not asked_inside(evidence):
-        yield _unfinished()
+        yield unfinished()
         return
-    run, echoed = evidence.run, [found[1] for found in map(CLONE.search, evidence.log) if found]
-    url = str(run.get("xformers_url") or f"https://github.com/{run.get('username') or DEFAULT_USERNAME}/xformers.git")
-    ref = str(run.get("xformers_ref") or "")
+    url, ref = _url(evidence), str(evidence.run.get("xformers_ref") or "")
+    echoed = [found[1] for found in map(CLONE.search, evidence.log) if found]
     if not echoed:
         yield failed("no command cloned anything", LOG)
     for command in echoed:
-        words = shlex.split(LOGIN.sub("", command))
-        options = words[2 : words.index("--")] if "--" in words else words[2:]
-        if options[:1] != ["--recurse-submodules"] or options[1:] not in ([], ["--branch", ref]):
-            yield failed(f"it was cloned with {' '.join(options):.60}", LOG)
-        if not words[-1].endswith(_folder(evidence).rstrip("/")):
-            yield failed(f"it was cloned into {words[-1]:.60}", LOG)
-        branch = words[words.index("--branch") + 1] if "--branch" in words[:-1] else ""
-        named, wanted = words[words.index("--") + 1] if "--" in words[:-1] else "", LOGIN.sub("", url)
-        # Natively a mount's target is its source; the name stays.
-        if evidence.runtime != DEVCONTAINER and wanted.startswith("file://"):
-            named, wanted = PurePosixPath(named).name, PurePosixPath(wanted).name
-        if (named, branch) != (wanted, ref):
-            yield failed(f"{named:.60} {branch:.20} was cloned, and the run has {wanted:.60} {ref:.20}", LOG)
+        yield from _cloned_otherwise(evidence, command, url, ref)
     commit = evidence.text(COMMIT).strip()
     if not commit:
         yield skipped("what there is at the end could not be told", COMMIT)
@@ -129,17 +115,42 @@ def source_is_what_was_asked_for(evidence: Evidence) -> Findings:
         yield failed(f"{commit:.60} is no commit", COMMIT)
     yield from _of_another_version(evidence, commit)
     told = dict(evidence.builds[-1].environment if evidence.builds else ()).get("XFORMERS_FORK_URL")
-    if told and evidence.runtime == DEVCONTAINER and LOGIN.sub("", told) != LOGIN.sub("", url):
+    if told and evidence.runtime == DEVCONTAINER and LOGIN.sub("", told) != url:
         yield failed(f"the compile was told of {told:.60}", f"{evidence.builds[-1].folder}/environment")
-    yield passed(f"{LOGIN.sub('', url):.200} {ref}".strip(), LOG)
+    yield passed(f"{url:.200} {ref}".strip(), LOG)
+
+
+def _url(evidence: Evidence) -> str:
+    """Return what the run clones, without a login."""
+    run = evidence.run
+    default = f"https://github.com/{run.get('username') or DEFAULT_USERNAME}/xformers.git"
+    return LOGIN.sub("", str(run.get("xformers_url") or default))
+
+
+def _cloned_otherwise(evidence: Evidence, command: str, url: str, ref: str) -> Findings:
+    """Say what a command that cloned has otherwise than the run: its options, its folder, its URL or its branch."""
+    words = shlex.split(LOGIN.sub("", command))
+    options = words[2 : words.index("--")] if "--" in words else words[2:]
+    if options[:1] != ["--recurse-submodules"] or options[1:] not in ([], ["--branch", ref]):
+        yield failed(f"it was cloned with {' '.join(options):.60}", LOG)
+    if not words[-1].endswith(folder_of(evidence).rstrip("/")):
+        yield failed(f"it was cloned into {words[-1]:.60}", LOG)
+    branch, named, wanted = _word_after("--branch", words), _word_after("--", words), url
+    # Natively a mount's target is its source; the name stays.
+    if evidence.runtime != DEVCONTAINER and wanted.startswith("file://"):
+        named, wanted = PurePosixPath(named).name, PurePosixPath(wanted).name
+    if (named, branch) != (wanted, ref):
+        yield failed(f"{named:.60} {branch:.20} was cloned, and the run has {wanted:.60} {ref:.20}", LOG)
+
+
+def _word_after(option: str, words: list[str]) -> str:
+    """Return the word that follows an option; empty where there is none."""
+    return words[words.index(option) + 1] if option in words[:-1] else ""
 
 
 def _of_another_version(evidence: Evidence, commit: str) -> Findings:
     """Say where a version is told that is not the commit's, not of this run's day, or another than elsewhere."""
-    installed = "Successfully installed"
-    lines = [line.partition(installed)[2] for line in evidence.log if INSTALLED.search(line)]
-    lines += [line.partition(installed)[2] for line in evidence.text(PIP_LOG).splitlines() if installed in line]
-    told = {found[1]: LOG for line in lines for found in re.finditer(r"\bxformers-(\d\S*)", line)}
+    told = _installed_by_pip(evidence)
     if not told and evidence.ended("compile"):
         yield failed("pip did not say that it installed xformers", LOG)
     listed = [one["version"] for one in evidence.json(PACKAGES) or () if one["name"].lower() == "xformers"]
@@ -148,33 +159,41 @@ def _of_another_version(evidence: Evidence, commit: str) -> Findings:
     for other in sorted(told.keys() - set(listed)):
         yield failed(f"xformers {other:.60} is told of, and pip lists {', '.join(listed):.60}", told[other])
     for version, where in told.items():
-        found = VERSION.search(version)
-        if found and not commit.startswith(found[1]):
-            yield failed(f"pip installed a version of {found[1]}, and the commit is {commit:.60}", where)
-        # A container may have another time zone, and a run may go on past midnight.
-        if found and not -1 <= (datetime.fromisoformat(found[2]).date() - evidence.started.date()).days <= 2:
-            yield failed(f"xformers {version:.60} was made on another day", where)
-        if not found and any(commit in one.commits for one in load()):
+        yield from _of_another_commit(evidence, version, commit, where)
+
+
+def _installed_by_pip(evidence: Evidence) -> dict[str, str]:
+    """Return the versions of xformers that pip says it installed, each with where that stands."""
+    installed = "Successfully installed"
+    lines = [line.partition(installed)[2] for line in evidence.log if INSTALLED.search(line)]
+    lines += [line.partition(installed)[2] for line in evidence.text(PIP_LOG).splitlines() if installed in line]
+    return {found[1]: LOG for line in lines for found in re.finditer(r"\bxformers-(\d\S*)", line)}
+
+
+def _of_another_commit(evidence: Evidence, version: str, commit: str, where: str) -> Findings:
+    """Say where a version names another commit or day than the run's, or none though its setup names one."""
+    found = VERSION.search(version)
+    if not found:
+        if any(commit in one.commits for one in load()):
             yield failed(f"xformers {version:.60} does not name the commit", where)
+        return
+    if not commit.startswith(found[1]):
+        yield failed(f"pip installed a version of {found[1]}, and the commit is {commit:.60}", where)
+    # A container may have another time zone, and a run may go on past midnight.
+    if not -1 <= (datetime.fromisoformat(found[2]).date() - evidence.started.date()).days <= 2:
+        yield failed(f"xformers {version:.60} was made on another day", where)
 
 
 def source_was_left_alone(evidence: Evidence) -> Findings:
     """Nothing but the commit's own files was there before the compile, and no source of it was written after."""
-    cloned, compiled = _source(evidence, CLONED), _source(evidence, COMPILED)
+    cloned, compiled = told_by_git(evidence, CLONED), told_by_git(evidence, COMPILED)
     if evidence.outcome != "ok" or not asked_inside(evidence):
-        yield _unfinished()
+        yield unfinished()
         return
     if cloned is None or compiled is None:
         yield failed("git did not say how the clone was", CLONED if cloned is None else COMPILED)
         return
-    for moment, name in ((cloned, CLONED), (compiled, COMPILED)):
-        for path in moment.hidden:
-            yield failed(f"git was told not to look at {path:.60}", name)
-    for letters, path in cloned.changed:
-        yield failed(f"{path:.60} was {'there' if letters in UNTRACKED else 'changed'} before the compile", CLONED)
-    for letters, path in compiled.changed:
-        if letters not in UNTRACKED and SOURCE.fullmatch(path):
-            yield failed(f"{path:.60} was changed during the compile", COMPILED)
+    yield from _seen_by_git(cloned, compiled)
     written = built_facts(evidence).get("written")
     if written is None:
         yield failed("the host did not look at what was written", BUILT)
@@ -191,11 +210,23 @@ def source_was_left_alone(evidence: Evidence) -> Findings:
     yield passed(f"{len(written)} files were written since, and no source", BUILT)
 
 
+def _seen_by_git(cloned: Source, compiled: Source) -> Findings:
+    """Say what git saw: files that it was told not to look at, others before the compile, sources changed in it."""
+    for moment, name in ((cloned, CLONED), (compiled, COMPILED)):
+        for path in moment.hidden:
+            yield failed(f"git was told not to look at {path:.60}", name)
+    for letters, path in cloned.changed:
+        yield failed(f"{path:.60} was {'there' if letters in UNTRACKED else 'changed'} before the compile", CLONED)
+    for letters, path in compiled.changed:
+        if letters not in UNTRACKED and SOURCE.fullmatch(path):
+            yield failed(f"{path:.60} was changed during the compile", COMPILED)
+
+
 def _not_made(evidence: Evidence, compiled: Source, written: list[tuple[str, float]]) -> Findings:
     """Say which extension was not written by the compile, as the host and git see it."""
     files, folders = compiled.untracked()
     for extension in evidence.mapping(ENVIRONMENT).get("extensions") or ():
-        name = str(extension["path"]).partition(_folder(evidence))[2]
+        name = str(extension["path"]).partition(folder_of(evidence))[2]
         if name not in files and not name.startswith(folders):
             yield failed(f"{name:.60} is of the commit, or git does not see it", COMPILED)
         when = [float(moment) for path, moment in written if path == name]
@@ -203,59 +234,6 @@ def _not_made(evidence: Evidence, compiled: Source, written: list[tuple[str, flo
             yield failed(f"the host did not see {name:.60} written by the compile", BUILT)
 
 
-def source_is_known(evidence: Evidence) -> Findings:
-    """What was compiled are files of the clone; for a commit that the rules know they are its own, all of them."""
-    if not evidence.builds or evidence.outcome != "ok" or not asked_inside(evidence):
-        yield _unfinished()
-        return
-    commit, tree = evidence.text(COMMIT).strip(), evidence.text(TREE).strip()
-    where = f"{evidence.builds[-1].folder}/build.ninja"
-    edges = ninja_file.parse(evidence.text(where))
-    made = {path for edge in edges for path in edge.outputs}
-    inputs = {path for edge in edges for path in edge.inputs} - made
-    clone = f"{clone_folder(evidence)}/"
-    compiled = {_below(path, clone) if path.startswith("/") else path for path in inputs}
-    if "" in compiled:
-        yield failed("it compiled what is not in the clone", where)
-    seen = built_facts(evidence).get("sources")
-    if built_facts(evidence) and seen is None:
-        yield failed("the host did not look at what was compiled", BUILT)
-    if seen is not None and compiled - seen.keys():
-        yield failed(f"the host did not see {min(compiled - seen.keys()):.60}", BUILT)
-    known = next((one for one in load() if commit in one.commits), None)
-    if known is None:
-        yield passed(remarks(evidence)[0], COMMIT)
-        return
-    if tree and tree != known.commits[commit]:
-        yield failed(f"{commit} has another tree than {tree:.60}", TREE)
-    for name in (CLONED, COMPILED):
-        git = _source(evidence, name)
-        if git and {path: value for _, value, path in git.submodules} != known.submodules:
-            yield failed(f"{known.name} has other submodules", name)
-    for path in sorted(known.sources.keys() - compiled):
-        yield failed(f"{path} of {known.name} was not compiled", where)
-    for path in sorted(compiled - known.sources.keys()):
-        yield failed(f"{path} is not what {known.name} compiles", where)
-    for path, value in sorted((seen or {}).items()):
-        if value != known.sources.get(path, value):
-            yield failed(f"{path} is not as {known.name} has it", BUILT)
-    yield passed(f"{known.name}, {len(compiled)} sources", COMMIT)
-
-
-def remarks(evidence: Evidence) -> list[str]:
-    """Return what must be told beside the verdict: that the rules do not know what was compiled, where that is so."""
-    commit, seen = evidence.text(COMMIT).strip(), built_facts(evidence).get("sources") or {}
-    if not evidence.builds or evidence.outcome != "ok" or not commit or any(commit in one.commits for one in load()):
-        return []
-    same = next((one for one in load() if seen.items() >= one.sources.items()), None)
-    likeness = f"; its sources are those of {same.name}" if same else ""
-    return [f"source not known to the rules: {commit:.64}{likeness}"]
-
-
-def _folder(evidence: Evidence) -> str:
+def folder_of(evidence: Evidence) -> str:
     """Return how the path of every file of the clone has its folder, on the host and inside."""
     return f"/{PurePosixPath(str(evidence.run.get('workspace'))).name}/xformers/"
-
-
-def _below(path: str, folder: str) -> str:
-    return path.removeprefix(folder) if path.startswith(folder) else ""

@@ -115,6 +115,29 @@ def installed_once(evidence: Evidence) -> Findings:
     if not after or not evidence.ended("compile"):
         yield skipped("the compile was not finished", AFTER)
         return
+    yield from _installed_otherwise(evidence)
+    listed = [package for package in evidence.json("packages.json") or [] if package["name"].lower() == "xformers"]
+    if len(listed) != 1 or not str(listed[0].get("editable_project_location", "")).endswith("/xformers"):
+        yield failed("pip does not list one editable xformers", "packages.json")
+        return
+    source = str(listed[0]["editable_project_location"])
+    yield from _installed_elsewhere(after, source)
+    yield passed(f"one editable install, of {source}", "packages.json")
+
+
+def _installed_elsewhere(after: dict[str, Any], source: str) -> Findings:
+    """Say where Python finds an xformers that is not the clone in the folder `source`."""
+    for found_at in after.get("package") or ["nowhere"]:
+        if not f"{found_at}/".startswith(f"{source}/"):
+            yield failed(f"xformers is imported from {found_at}", AFTER)
+    for distribution in after.get("installed") or []:
+        own = str(distribution.get("metadata", "")).rstrip("/") == source
+        if not own and not (distribution.get("editable") and str(distribution.get("url")).endswith(source)):
+            yield failed(f"another xformers is in {distribution.get('metadata')}", AFTER)
+
+
+def _installed_otherwise(evidence: Evidence) -> Findings:
+    """Say where the log and pip's output tell of another install than one, or of a wheel that was taken."""
     installs = [line for line in evidence.log if INSTALL.search(line)]
     if len(installs) != 1:
         yield failed(f"{len(installs)} editable installs were echoed", LOG)
@@ -124,19 +147,6 @@ def installed_once(evidence: Evidence) -> Findings:
     found = match(evidence.text(PIP_LOG), READY)
     if found:
         yield failed(f"a ready wheel was taken: {found[1]:.60}", f"{PIP_LOG}:{found[0]}")
-    listed = [package for package in evidence.json("packages.json") or [] if package["name"].lower() == "xformers"]
-    if len(listed) != 1 or not str(listed[0].get("editable_project_location", "")).endswith("/xformers"):
-        yield failed("pip does not list one editable xformers", "packages.json")
-        return
-    source = str(listed[0]["editable_project_location"])
-    for found_at in after.get("package") or ["nowhere"]:
-        if not f"{found_at}/".startswith(f"{source}/"):
-            yield failed(f"xformers is imported from {found_at}", AFTER)
-    for distribution in after.get("installed") or []:
-        own = str(distribution.get("metadata", "")).rstrip("/") == source
-        if not own and not (distribution.get("editable") and str(distribution.get("url")).endswith(source)):
-            yield failed(f"another xformers is in {distribution.get('metadata')}", AFTER)
-    yield passed(f"one editable install, of {source}", "packages.json")
 
 
 def no_compiler_cache(evidence: Evidence) -> Findings:
@@ -145,17 +155,7 @@ def no_compiler_cache(evidence: Evidence) -> Findings:
         yield skipped("nothing was compiled", "container/ninja")
         return
     for call in evidence.builds:
-        for name, value in call.environment:
-            if (MEDDLING.fullmatch(name) and (name, value) != _threads(evidence)) or (
-                name != "PATH" and CACHES.search(value)
-            ):
-                yield failed(f"{name} is set to {value:.60}", f"{call.folder}/environment")
-        for tool in call.tools:
-            if CACHES.search(tool.name) or not COMPILER.fullmatch(PurePosixPath(tool.real).name):
-                yield failed(f"{tool.path} is {tool.real}", f"{call.folder}/tools")
-        seen = {name for sample in call.samples for name in sample.at_work if CACHES.search(name)}
-        if seen:
-            yield failed(f"{min(seen)} was at work", f"{call.folder}/samples")
+        yield from _cached(evidence, call)
     for name in (*(f"{call.folder}/build.ninja" for call in evidence.builds), PIP_LOG):
         found = match(evidence.text(name), CACHES)
         if found:
@@ -164,6 +164,20 @@ def no_compiler_cache(evidence: Evidence) -> Findings:
         if not COMPILER.fullmatch(PurePosixPath(command.split(maxsplit=1)[0]).name):
             yield failed(f"step {number} ran {command:.60}", PIP_LOG)
     yield passed("none installed, set or called", f"{evidence.builds[0].folder}/tools")
+
+
+def _cached(evidence: Evidence, call: NinjaCall) -> Findings:
+    """Say which variable, tool or sample of a call of ninja tells of a compiler cache, or of another program."""
+    for name, value in call.environment:
+        meddles = MEDDLING.fullmatch(name) and (name, value) != _threads(evidence)
+        if meddles or (name != "PATH" and CACHES.search(value)):
+            yield failed(f"{name} is set to {value:.60}", f"{call.folder}/environment")
+    for tool in call.tools:
+        if CACHES.search(tool.name) or not COMPILER.fullmatch(PurePosixPath(tool.real).name):
+            yield failed(f"{tool.path} is {tool.real}", f"{call.folder}/tools")
+    seen = {name for sample in call.samples for name in sample.at_work if CACHES.search(name)}
+    if seen:
+        yield failed(f"{min(seen)} was at work", f"{call.folder}/samples")
 
 
 def compilers_are_genuine(evidence: Evidence) -> Findings:
@@ -178,17 +192,22 @@ def compilers_are_genuine(evidence: Evidence) -> Findings:
             yield failed(f"{compiler['real']} is not as package {compiler['package']} has it", AFTER)
         if not compiler["binary"] and compiler["name"] != "nvcc":
             yield failed(f"{compiler['path']} is a script", AFTER)
-        for path in {compiler["path"], compiler["real"]} & written:
+        for path in sorted({compiler["path"], compiler["real"]} & written):
             yield failed(f"{path} was written in the container", "container_diff.txt")
     now = {compiler["name"]: compiler["real"] for compiler in compilers}
     for call in evidence.builds:
-        for name in sorted({tool.name for tool in call.tools} & TOLD - now.keys()):
-            yield failed(f"of {name}, which was there then, nothing is told at the end", AFTER)
-        # The first of a name is the one that PATH gives.
-        for tool in {tool.name: tool for tool in reversed(call.tools)}.values():
-            if now.get(tool.name, tool.real) != tool.real:
-                yield failed(f"{tool.path} was {tool.real} then, and is not now", f"{call.folder}/tools")
+        yield from _others_than_now(call, now)
     yield passed(f"{len(compilers)} programs as they came", AFTER)
+
+
+def _others_than_now(call: NinjaCall, now: dict[str, str]) -> Findings:
+    """Say which compiler a call of ninja had that is none of those at the end; `now` has their files by name."""
+    for name in sorted({tool.name for tool in call.tools} & TOLD - now.keys()):
+        yield failed(f"of {name}, which was there then, nothing is told at the end", AFTER)
+    # The first of a name is the one that PATH gives.
+    for tool in {tool.name: tool for tool in reversed(call.tools)}.values():
+        if now.get(tool.name, tool.real) != tool.real:
+            yield failed(f"{tool.path} was {tool.real} then, and is not now", f"{call.folder}/tools")
 
 
 def compilers_were_at_work(evidence: Evidence) -> Findings:
@@ -218,17 +237,21 @@ def extension_is_of_this_compile(evidence: Evidence) -> Findings:
     call = evidence.builds[-1]
     for extension in after:
         name = extension["path"]
-        then: dict[str, Any] = left.get(name, {})
-        if not then:
-            yield failed(f"{name} was not made by the compile", "container/extensions.jsonl")
-        elif any(then[figure] != extension[figure] for figure in ("size", "inode", "modified", "changed")):
-            yield failed(f"{name} was written after the compile", AFTER)
+        yield from _written_since(extension, left.get(name, {}))
         modified = extension["modified"]
         # setuptools copies what was linked into the workspace with its time, less the fraction of a second.
         grain = 1.0 if modified.endswith(".000000000") else CLOCK_GRAIN
         if not evidence.within(float(modified), (_last(call), window[1]), grain):
             yield failed(f"{name} was not linked after this compile's objects", AFTER)
     yield passed("linked after the last object and not touched since", AFTER)
+
+
+def _written_since(extension: dict[str, Any], then: dict[str, Any]) -> Findings:
+    """Say where an extension is not the one that the compile left; `then` is what was told of it right after."""
+    if not then:
+        yield failed(f"{extension['path']} was not made by the compile", "container/extensions.jsonl")
+    elif any(then[figure] != extension[figure] for figure in ("size", "inode", "modified", "changed")):
+        yield failed(f"{extension['path']} was written after the compile", AFTER)
 
 
 def _last(call: NinjaCall) -> float:

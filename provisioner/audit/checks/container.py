@@ -10,13 +10,13 @@ import re
 from collections import Counter
 from itertools import chain
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from provisioner.audit import devcontainer_keys as allowed
 from provisioner.audit import dockerfile
+from provisioner.audit.checks.image import EMPTY_LAYER, base_before_build
 from provisioner.audit.engine import same_image
 from provisioner.audit.finding import Findings, failed, passed, skipped
-from provisioner.audit.image import EMPTY_LAYER, base_before_build
 from provisioner.audit.names import CONFIGURATION, DOCKERFILE, INPUTS, LOG, LOGIN
 
 if TYPE_CHECKING:
@@ -123,14 +123,7 @@ def _rights(host: dict[str, Any]) -> Iterator[str]:
 def _start(evidence: Evidence, container: dict[str, Any], configuration: dict[str, Any]) -> Iterator[str]:
     """Say what is another program, user or name than the Dev Container CLI starts a container with."""
     config, image = container["Config"], evidence.inspected(USED)["Config"]
-    command = [container.get("Path"), *(container.get("Args") or [])]
-    if command != [*(config.get("Entrypoint") or []), *(config.get("Cmd") or [])]:
-        yield f"it was started by {command!r:.80}, not as it is configured"
-    # The shell waits, and names no file; what follows is the image's own command, where that is to run.
-    shell, option, script, *rest = [*map(str, command), "", "", ""][: max(3, len(command))]
-    own = {"-", *(image.get("Entrypoint") or []), *(image.get("Cmd") or [])}
-    if (shell, option) != ("/bin/sh", "-c") or "/" in script or set(rest) - own:
-        yield f"it was started by {command!r:.80}"
+    yield from _command(container, image)
     if config.get("User") not in {image.get("User"), configuration.get("containerUser")}:
         yield f"its user is {config.get('User')}"
     if config.get("WorkingDir") != image.get("WorkingDir"):
@@ -148,6 +141,19 @@ def _start(evidence: Evidence, container: dict[str, Any], configuration: dict[st
         yield "it did not run any more when it was asked"
 
 
+def _command(container: dict[str, Any], image: dict[str, Any]) -> Iterator[str]:
+    """Say where a container was not started by the command that the Dev Container CLI gives one."""
+    config = container["Config"]
+    command = [container.get("Path"), *(container.get("Args") or [])]
+    if command != [*(config.get("Entrypoint") or []), *(config.get("Cmd") or [])]:
+        yield f"it was started by {command!r:.80}, not as it is configured"
+    # The shell waits, and names no file; what follows is the image's own command, where that is to run.
+    shell, option, script, *rest = [*map(str, command), "", "", ""][: max(3, len(command))]
+    own = {"-", *(image.get("Entrypoint") or []), *(image.get("Cmd") or [])}
+    if (shell, option) != ("/bin/sh", "-c") or "/" in script or set(rest) - own:
+        yield f"it was started by {command!r:.80}"
+
+
 # ---- the build -------------------------------------------------------------------------------------------------------
 
 
@@ -159,40 +165,60 @@ def build_is_in_log_and_events(evidence: Evidence) -> Findings:
     if evidence.outcome != "ok" or not image or not used or not steps or window is None:
         yield skipped("the image was not built, or the engine did not tell", LOG)
         return
+    log = _log_of_build(evidence)
+    counted = sum(not log.by_buildkit or step.name in LAYERS for step in steps)
+    if log.numbers != [*range(1, log.total + 1)] or log.total < counted:
+        yield failed(f"the log has {len(log.numbers)} steps of {log.total}, the Dockerfile {counted}", LOG)
+    ran = 0 if log.by_buildkit else sum(step.name == "RUN" for step in steps)
+    events = _engine_events(evidence)
+    made = sum(_made_a_container(evidence, event, window) for _, event in events)
+    if made < ran:
+        yield failed(f"the engine made {made} containers in the build, and {ran} steps ran", ENGINE_EVENTS)
+    yield from _tagged_otherwise(evidence, events, image, used)
+    yield from _not_in_history(evidence, image, "image_history.jsonl", "base_image_history.jsonl")
+    yield from _not_in_history(evidence, used, "container_image_history.jsonl", "image_history.jsonl")
+    yield passed(f"{log.total} steps, {made} containers", ENGINE_EVENTS)
+
+
+def _engine_events(evidence: Evidence) -> list[tuple[int, dict[str, Any]]]:
+    """Return the engine's events, each with the number of its line."""
+    rows = enumerate(evidence.json_lines(ENGINE_EVENTS), 1)
+    return [(number, event) for number, event in rows if isinstance(event, dict)]
+
+
+def _made_a_container(evidence: Evidence, event: dict[str, Any], window: tuple[float, float]) -> bool:
+    """Tell whether an event says that the engine made a container within a window of uptimes."""
+    if event.get("Action") != "create" or event.get("Type", "container") != "container":
+        return False
+    return evidence.within(int(event["timeNano"]) / 1e9, window, SECOND)
+
+
+class BuildLog(NamedTuple):
+    """What the log tells of the build: whether BuildKit did it, the numbers of its steps, and how many there are."""
+
+    by_buildkit: bool
+    numbers: list[int]
+    total: int
+
+
+def _log_of_build(evidence: Evidence) -> BuildLog:
     # A line may have been cut in two on its way.
     said = "".join(STAMP.sub("", line, count=1) for _, line in evidence.log_of("image_build"))
     # BuildKit counts only what makes layers, and has no container of the engine's for a step.
     by_buildkit = not STEP.search(said) and bool(BUILDKIT_STEP.search(said))
-    counted = [step for step in steps if not by_buildkit or step.name in LAYERS]
     told = [(int(number), int(total)) for number, total in (BUILDKIT_STEP if by_buildkit else STEP).findall(said)]
-    total = max((total for _, total in told), default=0)
-    if [number for number, _ in told] != [*range(1, total + 1)] or total < len(counted):
-        yield failed(f"the log has {len(told)} steps of {total}, the Dockerfile {len(counted)}", LOG)
-    ran = 0 if by_buildkit else sum(step.name == "RUN" for step in steps)
-    events = [
-        (number, event) for number, event in enumerate(evidence.json_lines(ENGINE_EVENTS), 1) if isinstance(event, dict)
-    ]
-    made = [event for _, event in events if event.get("Action") == "create" and _during(evidence, event, window)]
-    if len(made) < ran:
-        yield failed(f"the engine made {len(made)} containers in the build, and {ran} steps ran", ENGINE_EVENTS)
-    yield from _tagged_otherwise(evidence, events, image, used)
-    for name, of, below in (
-        ("image_history.jsonl", image, "base_image_history.jsonl"),
-        ("container_image_history.jsonl", used, "image_history.jsonl"),
-    ):
-        rows = evidence.json_lines(name)
-        if rows and rows[0].get("ID") not in {of.get("Id"), "<missing>"}:
-            yield failed(f"it is the history of {rows[0].get('ID')}", name)
-        above = [dockerfile.built(row["CreatedBy"]).name for row in rows[: len(rows) - len(evidence.json_lines(below))]]
-        layers = _new_layers(evidence, of, name)
-        if layers > sum(step in {*dockerfile.CONTENT, "WORKDIR"} for step in above):
-            yield failed(f"{layers} layers were put on the image, more than its history tells of", name)
-    yield passed(f"{total} steps, {len(made)} containers", ENGINE_EVENTS)
+    return BuildLog(by_buildkit, [number for number, _ in told], max((total for _, total in told), default=0))
 
 
-def _during(evidence: Evidence, event: dict[str, Any], window: tuple[float, float]) -> bool:
-    of_container = event.get("Type", "container") == "container"
-    return of_container and evidence.within(int(event["timeNano"]) / 1e9, window, SECOND)
+def _not_in_history(evidence: Evidence, image: dict[str, Any], history: str, below: str) -> Findings:
+    """Say where an image's history is that of another, or tells of fewer layers above that of the image `below`."""
+    rows = evidence.json_lines(history)
+    if rows and rows[0].get("ID") not in {image.get("Id"), "<missing>"}:
+        yield failed(f"it is the history of {rows[0].get('ID')}", history)
+    above = [dockerfile.built(row["CreatedBy"]).name for row in rows[: len(rows) - len(evidence.json_lines(below))]]
+    layers = _new_layers(evidence, image, history)
+    if layers > sum(step in {*dockerfile.CONTENT, "WORKDIR"} for step in above):
+        yield failed(f"{layers} layers were put on the image, more than its history tells of", history)
 
 
 def _new_layers(evidence: Evidence, image: dict[str, Any], history: str) -> int:
