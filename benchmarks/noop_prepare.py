@@ -116,6 +116,18 @@ def measure(inventory: Path, rounds: int, names: int, work: Path, before: Path |
                 cpu.setdefault(name, []).append(seconds)
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     print(f"{count} hosts that need nothing, {rounds} rounds in turn; load at the end {load}")
+    show(walls, cpu)
+    command, environment = prepare(several_names(inventory, names, work), work)
+    wall, seconds, _ = run(command, environment | connecting_anew(work))
+    _, _, memory = run(command, environment | connecting_anew(work), watch=True)
+    connecting_anew(work)
+    print(f"{names} names of those hosts: {wall:.2f} s")
+    print(f"controller's CPU       {seconds / names:6.3f} s a host   (aim: at most 0.3 at 32 hosts)")
+    print(f"controller's memory    {memory / 1e6:6.0f} MB   (aim: under 300)")
+
+
+def show(walls: dict[str, list[float]], cpu: dict[str, list[float]]) -> None:
+    """Print the seconds of each tool, and ours to those of the others."""
     for name, seconds in walls.items():
         middle, quickest = statistics.median(seconds), min(seconds)
         print(
@@ -131,13 +143,6 @@ def measure(inventory: Path, rounds: int, names: int, work: Path, before: Path |
     for ours in filter(walls.__contains__, (BEFORE, OURS)):
         ratios = [mine / theirs for mine, theirs in zip(walls[ours], walls["pyinfra"], strict=True)]
         print(f"{ours:<31} to pyinfra, round by round: {', '.join(f'{ratio:.2f}' for ratio in ratios)}")
-    command, environment = prepare(several_names(inventory, names, work), work)
-    wall, seconds, _ = run(command, environment | connecting_anew(work))
-    _, _, memory = run(command, environment | connecting_anew(work), watch=True)
-    connecting_anew(work)
-    print(f"{names} names of those hosts: {wall:.2f} s")
-    print(f"controller's CPU       {seconds / names:6.3f} s a host   (aim: at most 0.3 at 32 hosts)")
-    print(f"controller's memory    {memory / 1e6:6.0f} MB   (aim: under 300)")
 
 
 def main() -> int:

@@ -21,7 +21,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import made_up  # noqa: E402
 
-FORMATS = ("html", "markdown", "junit", "openmetrics")
+from provisioner.report import formats  # noqa: E402
 
 
 def store(state: Path, hosts: int, each: int) -> None:
@@ -54,7 +54,7 @@ def main() -> int:
         command = [sys.executable, "-m", "provisioner", "report", "--state-dir", str(state)]
         timed([*command, "--last", "1", "--markdown", f"{name}/first"])
         print(f"{options.hosts * options.each} runs of {options.hosts} hosts")
-        for form in FORMATS:
+        for form in formats.of(formats.REPORT):
             path = Path(name) / form
             wall, cpu, memory = timed([*command, f"--{form}", str(path)])
             print(

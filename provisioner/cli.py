@@ -4,12 +4,14 @@ Nothing here imports what a command needs, so `provisioner --help` stays quick.
 """
 
 import argparse
+import functools
 import importlib
 from collections.abc import Sequence
 from typing import cast
 
 from provisioner.command_line import arguments as command_line
 from provisioner.command_line.command_table import Command, Option, Table, between, debian, one_of, option, sizes
+from provisioner.report import formats
 
 __all__ = ["COMMANDS", "COMMON", "TABLE", "Command", "Option", "parse", "run"]
 
@@ -125,6 +127,19 @@ to install it, for you alone; a new shell then has it:
     set d ~/.config/fish/completions; mkdir -p $d
     provisioner completion fish >$d/provisioner.fish"""
 
+
+def files_of(asked: str) -> tuple[Option, ...]:
+    """Return an option for each format that is asked for by the name of its file."""
+    found = formats.of(asked).values()
+    return tuple(option(f"--{form.name}", values="file", metavar="FILE", help=form.help) for form in found)
+
+
+def flags_of(asked: str) -> tuple[Option, ...]:
+    """Return an option for each format but the first, which is what is written without one."""
+    _, *found = formats.of(asked).values()
+    return tuple(option(f"--{form.name}", action="store_true", help=form.help) for form in found)
+
+
 COMMANDS = (
     Command(
         "run",
@@ -209,16 +224,11 @@ COMMANDS = (
             option(
                 "-o",
                 "--output",
-                type=one_of("table", "json", "yaml", "csv"),
-                choices=("table", "json", "yaml", "csv"),
+                type=one_of(*formats.of(formats.FACTS)),
+                choices=tuple(formats.of(formats.FACTS)),
                 help="how to print it (default: table)",
             ),
-            option(
-                "--trace",
-                values="file",
-                metavar="FILE",
-                help="write phases and objects as a Chrome trace, for Perfetto",
-            ),
+            *files_of(formats.FILES),
         ),
         common=OF_RUNS,
     ),
@@ -228,20 +238,7 @@ COMMANDS = (
         "provisioner report --html report.html --since 30d",
         "report",
         (
-            option("--html", values="file", metavar="FILE", help="one HTML page, which opens offline"),
-            option("--markdown", values="file", metavar="FILE", help="Markdown; without any of these it is printed"),
-            option(
-                "--junit",
-                values="file",
-                metavar="FILE",
-                help="JUnit XML: a test case for each check of each run's audit",
-            ),
-            option(
-                "--openmetrics",
-                values="file",
-                metavar="FILE",
-                help="the newest run of each host, for a textfile collector",
-            ),
+            *files_of(formats.REPORT),
             *WHICH_RUNS,
         ),
         common=OF_RUNS,
@@ -306,7 +303,7 @@ COMMANDS = (
         "export",
         (
             *WHICH_RUNS,
-            option("--evidence", action="store_true", help="write a tar of evidence and signatures, to be judged anew"),
+            *flags_of(formats.EXPORT),
             option("file", values="file", metavar="FILE", help="where to; - is stdout"),
         ),
         common=OF_RUNS,
@@ -519,9 +516,8 @@ TABLE = Table(
 )
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Turn a command line into options; raises ProvisionerError (code 2), or SystemExit for --help."""
-    return command_line.parse(arguments, TABLE)
+parse = functools.partial(command_line.parse, table=TABLE)
+"""Turns a command line into options; raises ProvisionerError (code 2), or SystemExit for --help."""
 
 
 def run(arguments: Sequence[str]) -> int:

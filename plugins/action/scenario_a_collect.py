@@ -48,20 +48,13 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(uncollectable(MISSING))
         self._vars = task_vars or {}
         host = self._vars["inventory_hostname"]
-        try:
-            self._state = Path(self._task.args["state_dir"]).expanduser()
-            self._runs = names.inside(self._state / "runs", names.host(host))
-            asked = names.run_id(self._task.args["run_id"]) if self._task.args.get("run_id") else ""
-        except ValueError as error:
-            raise AnsibleActionFail(str(error)) from error
+        asked = self._asked(host)
         wanting = {"run_id": asked} if asked and not reception.is_here(self._runs / asked) else {}
         found = self._module(state="listed", **wanting)
         wanted = asked or found["run_id"]
         recovered = []
         changed = False
-        runs = [run for run in found["scenario_a_ended"] if run["run_id"] == wanted or not run["collected"]]
-        if asked and asked not in {run["run_id"] for run in runs}:
-            raise AnsibleActionFail(f"run {asked} is not among those that have ended there; look at the host")
+        runs = self._to_collect(found["scenario_a_ended"], wanted, asked)
         for run in reversed(runs[: bounds.RUNS]):
             try:
                 archive = found.get("archive") if run["run_id"] == asked else None
@@ -70,11 +63,7 @@ class ActionModule(ActionBase):
                 record = reception.record(self._runs / run["run_id"], host, challenge=chosen)
                 self._note(run)
             except (MemoryError, OSError, ValueError) as error:
-                message = f"run {run['run_id']} {run['outcome']} but cannot be collected: {printable(error)}"
-                if run["run_id"] == wanted:
-                    cause = f" ({run['cause']})" if run["cause"] else ""
-                    raise AnsibleActionFail(f"{message}{cause}") from error
-                recovered.append({"run_id": run["run_id"], "error": message})
+                recovered.append(self._uncollectable(run, error, wanted=run["run_id"] == wanted))
                 continue
             if run["run_id"] == wanted:
                 result["ansible_facts"] = {"scenario_a_record": record}
@@ -86,6 +75,30 @@ class ActionModule(ActionBase):
                 f"{bounds.RUNS} of its {len(runs)} runs that nobody had collected were brought; give the command again"
             )
         return result | {"changed": changed, "scenario_a_recovered": recovered}
+
+    def _asked(self, host: str) -> str:
+        """Take in where runs are kept; return the id of the run that is asked for, '' for the newest."""
+        try:
+            self._state = Path(self._task.args["state_dir"]).expanduser()
+            self._runs = names.inside(self._state / "runs", names.host(host))
+            return names.run_id(self._task.args["run_id"]) if self._task.args.get("run_id") else ""
+        except ValueError as error:
+            raise AnsibleActionFail(str(error)) from error
+
+    def _to_collect(self, ended: list[dict[str, Any]], wanted: str, asked: str) -> list[dict[str, Any]]:
+        """Return the runs to bring: the wanted one, and those that nobody has collected."""
+        runs = [run for run in ended if run["run_id"] == wanted or not run["collected"]]
+        if asked and asked not in {run["run_id"] for run in runs}:
+            raise AnsibleActionFail(f"run {asked} is not among those that have ended there; look at the host")
+        return runs
+
+    def _uncollectable(self, run: dict[str, Any], error: Exception, *, wanted: bool) -> dict[str, Any]:
+        """Return what is told of a run that cannot be collected; raise AnsibleActionFail where it is the wanted one."""
+        message = f"run {run['run_id']} {run['outcome']} but cannot be collected: {printable(error)}"
+        if wanted:
+            cause = f" ({run['cause']})" if run["cause"] else ""
+            raise AnsibleActionFail(f"{message}{cause}") from error
+        return {"run_id": run["run_id"], "error": message}
 
     def _bring(self, run: dict[str, Any], archive: str | None, chosen: str | None) -> bool:
         """Make sure that the evidence is here, from `archive` or the host; say whether it had to be brought."""

@@ -46,15 +46,8 @@ class ActionModule(NormalAction):
         else:
             # Without the module's answer the host was lost, or shut down, in the middle of it.
             if not patience or not (result.get("failed") and "module_stdout" in result):
-                if (result.get("scenario_a_progress") or {}).get("state") == "running":
-                    # Read where the task's attempts are used up, as well.
-                    result["msg"] = (
-                        f"run {result.get('run_id')} goes on there; the same command attaches to it again, and "
-                        "`provisioner cancel` stops it"
-                    )
-                    if watch and time.monotonic() - watched["scenario_a_watched_since"] >= watch:
-                        result["failed"] = True
-                return result
+                watched_enough = watch and time.monotonic() - watched["scenario_a_watched_since"] >= watch
+                return result | self._goes_on(result, failed=bool(watched_enough))
             reason = str(result.get("module_stdout") or result.get("module_stderr") or result.get("msg"))
         since = float((before.get("scenario_a_silent") or {}).get("since", asked))
         if time.monotonic() - since >= patience:
@@ -63,6 +56,17 @@ class ActionModule(NormalAction):
         time.sleep(max(0.0, float(self._task.args.get("timeout", 10)) - (time.monotonic() - asked)))
         silent = {"since": since, "seconds": round(time.monotonic() - since, 1), "message": " ".join(reason.split())}
         return {"changed": False, "scenario_a_silent": silent | {"run_id": self._task.args.get("run_id")}} | watched
+
+    def _goes_on(self, result: dict[str, Any], *, failed: bool) -> dict[str, Any]:
+        """Return what is to be added to the answer on a run that goes on, `failed` as well; {} of any other."""
+        if (result.get("scenario_a_progress") or {}).get("state") != "running":
+            return {}
+        # Read where the task's attempts are used up, as well.
+        told = (
+            f"run {result.get('run_id')} goes on there; the same command attaches to it again, and "
+            "`provisioner cancel` stops it"
+        )
+        return {"msg": told} | ({"failed": True} if failed else {})
 
     def _before(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return what the attempt before this one returned; {} of the first."""

@@ -54,22 +54,36 @@ def busy(host: Host) -> list[str]:
         runs = runs or _is_our_run(host, process, name)
         known = next((key for key in KINDS if name.startswith(key)), "")
         if known:
-            line = host.read(process / "cmdline").replace("\0", " ").strip()
-            kind, pattern = KINDS[known]
-            named = re.search(pattern, line)
-            if line and not IDLE.match(line):  # threads of the kernel's have no command line
-                found.setdefault("pod" if POD.search(line) else kind, []).append(named[1] if named else "")
+            kind, named = _work(host, process, known)
         elif gpu and _has_open(process, GPU_DEVICE):
             seen = True
-            if not name.startswith(WATCHERS):
-                found.setdefault("GPU program", []).append(f"{name} ({process.name})")
+            kind, named = "" if name.startswith(WATCHERS) else "GPU program", f"{name} ({process.name})"
+        else:
+            continue
+        found.setdefault(kind, []).append(named)
+    found.pop("", None)
     if gpu and users and not seen:
         found["GPU program"] = [""]  # of another user's, or in a container that is not seen from here
+    return [_line(kind, names) for kind, names in sorted(_of_others(host, found, runs).items())]
+
+
+def _work(host: Host, process: Path, known: str) -> tuple[str, str]:
+    """Return the kind and the name of the work of a process of KINDS; '' for both where it has none."""
+    line = host.read(process / "cmdline").replace("\0", " ").strip()
+    kind, pattern = KINDS[known]
+    if not line or IDLE.match(line):  # threads of the kernel's have no command line
+        return "", ""
+    named = re.search(pattern, line)
+    return "pod" if POD.search(line) else kind, named[1] if named else ""
+
+
+def _of_others(host: Host, found: dict[str, list[str]], runs: bool) -> dict[str, list[str]]:
+    """Return what was found, less what is ours; `runs` says that a run of ours is under way."""
     if runs:  # what builds and tests for it is not told from others' work
         found = {kind: names for kind, names in found.items() if kind not in {"container", "GPU program"}}
     if "container" in found:
         found["container"] = _without_ours(host, found["container"])
-    return [_line(kind, names) for kind, names in sorted(found.items()) if names]
+    return {kind: names for kind, names in found.items() if names}
 
 
 def _is_our_run(host: Host, process: Path, name: str) -> bool:

@@ -40,27 +40,17 @@ def look(host: Host, wanted: dict) -> dict:
     - `venv_packages`: what makes virtual environments there
     """
     version = _cli_version(host, wanted["prefix"])
-    # The Node that the command names comes first, or a change of PATH would change the command.
-    named = "".join(NAMED_NODE.findall(host.read(wanted["path"]))[:1])
     wheel = _wheel_folder(Path(wanted["node_folder"]))
-    candidates = [named, host.which("node"), str(wheel / "bin/node") if wheel else ""]
-    node = _find_node(host, candidates, int(wanted["node_minimum"]))
-    install, command, link = [], [], []
+    node = _find_node(host, _candidates(host, wanted, wheel), int(wanted["node_minimum"]))
+    install = []
     if version != wanted["version"]:
         install.append(change("the Dev Container CLI", version or "absent", wanted["version"]))
     if not node:
         install.append(change("Node for the Dev Container CLI", "absent", f"{wanted['node_minimum']} or newer"))
-    if host.read(wanted["path"]) not in ("", wanted["command"].replace(NODE_MARK, node)):
-        refuse_if(not_ours(wanted["path"]) if is_foreign(wanted["path"]) else "")
-        if node:
-            command.append(change(f"{wanted['path']}: content", "other", "as wanted"))
+    command = _look_at_command(host, wanted, node)
     npm = _find_npm(host, node, wheel) if install else []
     if install:
-        refuse_if(obstacle(wanted["prefix"], "directory") or obstacle(wanted["node_folder"], "directory"))
-        refuse_if(obstacle(f"{wanted['node_folder']}.lock", "file"))
-        refuse_if(wanted["refusal"] or ("" if npm else wanted["node_refusal"]))
-        bytes_needed = CLI_BYTES if npm else CLI_BYTES + NODE_BYTES
-        refuse_if(no_room(wanted["prefix"], bytes_needed, "the Dev Container CLI" + ("" if npm else " with Node")))
+        _refuse_install(wanted, npm)
     if install and not npm:
         install += look_at_packages(host, host.pick(wanted["node_packages"]) or [], "", wanted["node_repositories"])
     folder = Path(wanted["folder"])
@@ -83,6 +73,30 @@ def look(host: Host, wanted: dict) -> dict:
         "closed": bool(closed),
         "link": bool(link),
     }
+
+
+def _candidates(host: Host, wanted: dict, wheel: Path | None) -> list[str]:
+    """The Nodes that may be there; the one that the command names first, or a change of PATH would change it."""
+    named = "".join(NAMED_NODE.findall(host.read(wanted["path"]))[:1])
+    return [named, host.which("node"), str(wheel / "bin/node") if wheel else ""]
+
+
+def _look_at_command(host: Host, wanted: dict, node: str) -> list[dict[str, str]]:
+    """What is off about the command's content; RefusalError where it is not ours."""
+    path = wanted["path"]
+    if host.read(path) in ("", wanted["command"].replace(NODE_MARK, node)):
+        return []
+    refuse_if(not_ours(path) if is_foreign(path) else "")
+    return [change(f"{path}: content", "other", "as wanted")] if node else []
+
+
+def _refuse_install(wanted: dict, npm: list[str]) -> None:
+    """RefusalError where the CLI cannot be installed, or not with the Node that it needs where there is no npm."""
+    refuse_if(obstacle(wanted["prefix"], "directory") or obstacle(wanted["node_folder"], "directory"))
+    refuse_if(obstacle(f"{wanted['node_folder']}.lock", "file"))
+    refuse_if(wanted["refusal"] or ("" if npm else wanted["node_refusal"]))
+    bytes_needed = CLI_BYTES if npm else CLI_BYTES + NODE_BYTES
+    refuse_if(no_room(wanted["prefix"], bytes_needed, "the Dev Container CLI" + ("" if npm else " with Node")))
 
 
 def _of_ours(wanted: dict, node: str) -> list[Path]:

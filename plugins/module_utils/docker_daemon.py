@@ -85,16 +85,8 @@ def parse(data: bytes) -> Settings:
     if not text.strip():
         return Settings({}, text, mark, codec)
 
-    twice: list[str] = []
-    decoder = json.JSONDecoder(object_pairs_hook=lambda pairs: _united(pairs, twice), parse_constant=_refuse)
-    begin = len(text) - len(text.lstrip(" \t\r\n"))
-    try:
-        values, end = decoder.raw_decode(text, begin)
-    except json.JSONDecodeError as error:
-        raise BrokenSettingsError(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
-    except (RecursionError, ValueError) as error:
-        raise BrokenSettingsError(str(error)) from None
-    if text[end:].strip():
+    values, rest, twice = _values(text)
+    if rest:
         older_only = loss = "there is more after its end"
     if twice:
         loss = f"{twice[0]} is in it twice"
@@ -105,6 +97,20 @@ def parse(data: bytes) -> Settings:
         if not isinstance(values.get(name) or {}, dict) or values.get(name) in ([], "", 0, False):
             raise BrokenSettingsError(f"{name} is not a JSON object")
     return Settings(values, text, mark, codec, newer_only, older_only, loss)
+
+
+def _values(text: str) -> tuple[object, str, list[str]]:
+    """The JSON value that a text begins with, what comes after it, what is in it twice. Raises BrokenSettingsError."""
+    twice: list[str] = []
+    decoder = json.JSONDecoder(object_pairs_hook=lambda pairs: _united(pairs, twice), parse_constant=_refuse)
+    begin = len(text) - len(text.lstrip(" \t\r\n"))
+    try:
+        values, end = decoder.raw_decode(text, begin)
+    except json.JSONDecodeError as error:
+        raise BrokenSettingsError(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except (RecursionError, ValueError) as error:
+        raise BrokenSettingsError(str(error)) from None
+    return values, text[end:].strip(), twice
 
 
 def _united(pairs: list[tuple[str, object]], twice: list[str]) -> dict:

@@ -8,12 +8,13 @@ import os
 import pwd
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import docker_daemon as daemon
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import docker_processes as processes
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import docker_refusals as refusals
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import engine as engines
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.engine import SERVICE, SOCKET_UNIT
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.engine import SERVICE, SOCKET_UNIT, Engine
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.files import content, obstacle
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host, RefusalError, change, refuse_if
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.packages import look as look_at_packages
@@ -47,76 +48,117 @@ def look(host: Host, wanted: dict) -> dict:
     engine = engines.of(host)
     # No engine would start again with one that is broken, whoever wants that: told before anything is changed.
     settings = daemon.settings(host, wanted["daemon_json"])
-    unit = host.unit(SERVICE)
-    pid, keeper = _kept(unit, wanted["pid_file"])
+    _unused, keeper = _kept(host.unit(SERVICE), wanted["pid_file"])
     dockerd = host.which("dockerd")
     if not engine.answers:
         refusals.check_silent(host, engine, wanted, settings.values, keeper)
+    installed = _installed(host, wanted, engine, dockerd)
+    configured = _configured(host, wanted, engine, settings.text, keeper)
+    running = _running(host, wanted, engine, dockerd)
+    if running["restart"] or not engine.answers:
+        refusals.check_start(host, wanted, settings.values)
+    return {
+        **installed,
+        **configured,
+        **running,
+        "changes": configured["changes"] + installed["changes"] + running["changes"],
+        "notes": _notes(wanted["daemon_json"], settings.values, answers=engine.answers) + running["notes"],
+        "answers": engine.answers,
+        "elsewhere": engine.elsewhere,
+        "version": engine.version,
+        "dockerd": dockerd,
+        "keeper": keeper,
+        "containers": len(engine.containers),
+        "systemd": host.systemd,
+    }
+
+
+def _installed(host: Host, wanted: dict, engine: Engine, dockerd: str) -> dict:
+    """Return what is off about the packages and the group of the engine; RefusalError where that may not be mended."""
     packages = _packages(host, wanted, there=bool(engine.answers or dockerd))
     if engine.answers:
         refusals.check_answering(engine, wanted["oldest"], client=bool(engine.client or packages))
     install = look_at_packages(host, packages, "", wanted["repositories"], wanted["instead"])
     users = _to_join(wanted, install)
     members = [change(f"user {user}", "not in group " + wanted["group"], "in it") for user in users]
-    hollow = _is_hollow(host, wanted["daemon_json"], settings.text, engine.version)
+    return {"changes": install + members, "install": bool(install), "packages": packages, "users": users}
+
+
+def _configured(host: Host, wanted: dict, engine: Engine, text: str, keeper: str) -> dict:
+    """Return what is off about the files with the engine's settings; `text` is daemon.json's."""
+    hollow = _is_hollow(host, wanted["daemon_json"], text, engine.version)
     emptied = [change(wanted["daemon_json"], "empty", "{}")] * hollow
-    starting = unit.get("ActiveState") == "activating"
-    hangs = bool(not engine.answers and pid and not starting)
-    running: list[dict[str, str]] = []
-    leftovers: list[str] = []
-    if not engine.answers:
-        before = "starts" if starting else "does not answer" if dockerd else "absent"
-        running.append(change("the Docker engine", before, "restarted, with its socket" if hangs else "answers"))
-        leftovers = _leftovers(wanted["pid_files"])
-        running += [change(path, "left by a killed engine", "absent") for path in leftovers]
     # An engine that neither systemd's docker.service nor the pid file keeps is left alone.
-    variables: list[dict[str, str]] = []
-    companions: list[str] = []
+    kept = keeper in ("systemd", "detached") or not engine.answers
+    variables = _variable_changes(host, wanted) if kept else []
+    changes = emptied + variables
+    return {"changes": changes, "settings": bool(changes), "variables": bool(variables), "hollow": hollow}
+
+
+def _running(host: Host, wanted: dict, engine: Engine, dockerd: str) -> dict:
+    """Return what is off about how the engine is kept running, and whether it is to be started anew."""
+    unit = host.unit(SERVICE)
+    pid, keeper = _kept(unit, wanted["pid_file"])
+    hangs = bool(not engine.answers and pid and unit.get("ActiveState") != "activating")
+    leftovers = [] if engine.answers else _leftovers(wanted["pid_files"])
+    changes = [] if engine.answers else _silent_changes(unit, dockerd, leftovers, hangs=hangs)
     unread = _is_unread(unit, wanted["drop_in"])
-    if keeper in ("systemd", "detached") or not engine.answers:
-        variables = _variable_changes(host, wanted)
+    companions: list[str] = []
     if host.systemd and (keeper == "systemd" or not engine.answers):
-        running += _unit_changes(unit, engine.answers, unread=unread)
         needed = _companion_changes(host, unit, engine.answers)
-        companions = [off["what"] for off in needed]
-        running += needed
-        if hangs and SOCKET_UNIT in _needed(unit) and SOCKET_UNIT not in companions:
-            companions.append(SOCKET_UNIT)  # its file may be gone, which only it makes
-    stale = bool(engine.answers and pid) and _is_stale(host, pid, wanted)
-    busy = bool(stale or SOCKET_UNIT in companions) and engines.business(engine)
-    notes = _notes(wanted["daemon_json"], settings.values, answers=engine.answers)
-    if stale and busy:
-        notes.append(
-            "the engine has not got the site's present CA bundle or proxies yet, since it is not restarted under "
-            f"{busy}; restart it when that may be"
-        )
-    elif stale:
-        running.append(change("the Docker engine", "runs with old settings", "restarted with the site's"))
-    restart = hangs or (not busy and (stale or SOCKET_UNIT in companions))
-    if restart or not engine.answers:
-        refusals.check_start(host, wanted, settings.values)
+        changes += _unit_changes(unit, engine.answers, unread=unread) + needed
+        companions = _companions(unit, needed, hangs=hangs)
+    restart = _restart(host, wanted, engine, pid, socket=SOCKET_UNIT in companions)
+    changes += restart.changes
     return {
-        "changes": emptied + variables + install + members + running,
-        "notes": notes,
-        "answers": engine.answers,
-        "elsewhere": engine.elsewhere,
-        "version": engine.version,
-        "dockerd": dockerd,
-        "install": bool(install),
-        "packages": packages,
-        "users": users,
-        "keeper": keeper,
-        "containers": len(engine.containers),
-        "systemd": host.systemd,
-        "run": bool(running),
-        "settings": bool(emptied + variables),
-        "variables": bool(variables),
-        "hollow": hollow,
+        "changes": changes,
+        "notes": restart.notes,
+        "run": bool(changes),
         "leftovers": leftovers,
         "companions": companions,
         "unread": unread,
-        "restart": restart,
+        "restart": hangs or restart.due,
     }
+
+
+def _silent_changes(unit: dict, dockerd: str, leftovers: list[str], *, hangs: bool) -> list[dict[str, str]]:
+    """Return what is off about an engine that does not answer."""
+    before = "starts" if unit.get("ActiveState") == "activating" else "does not answer" if dockerd else "absent"
+    engine = change("the Docker engine", before, "restarted, with its socket" if hangs else "answers")
+    return [engine, *(change(path, "left by a killed engine", "absent") for path in leftovers)]
+
+
+def _companions(unit: dict, needed: list[dict[str, str]], *, hangs: bool) -> list[str]:
+    """Return the units to be mended with the engine: those that are off, and of one that hangs the socket."""
+    companions = [off["what"] for off in needed]
+    if hangs and SOCKET_UNIT in _needed(unit) and SOCKET_UNIT not in companions:
+        companions.append(SOCKET_UNIT)  # its file may be gone, which only it makes
+    return companions
+
+
+class Restart(NamedTuple):
+    """Whether an engine that answers is to be started anew, what that changes, and what a person should know."""
+
+    due: bool
+    changes: list[dict[str, str]]
+    notes: list[str]
+
+
+def _restart(host: Host, wanted: dict, engine: Engine, pid: int, *, socket: bool) -> Restart:
+    """Return whether the engine is restarted for the site's settings, or for its `socket`: never under what it runs."""
+    stale = bool(engine.answers and pid) and _is_stale(host, pid, wanted)
+    busy = bool(stale or socket) and engines.business(engine)
+    if stale and busy:
+        return Restart(
+            due=False,
+            changes=[],
+            notes=[
+                "the engine has not got the site's present CA bundle or proxies yet, since it is not restarted under "
+                f"{busy}; restart it when that may be"
+            ],
+        )
+    changes = [change("the Docker engine", "runs with old settings", "restarted with the site's")] if stale else []
+    return Restart(not busy and (stale or socket), changes, [])
 
 
 def _notes(path: str, settings: dict, *, answers: bool) -> list[str]:

@@ -225,21 +225,15 @@ def mended(host: Host, wanted: dict, entry: dict, found: dict, ours: bool) -> di
             "Secure Boot is on, and would not load a module that DKMS builds here; install a signed driver by hand, "
             "enroll DKMS's key ('mokutil --import /var/lib/dkms/mok.pub', and a restart), or turn Secure Boot off"
         )
-    packaged = sorted(name for name in map(bare, host.packages) if re.search(entry["hold"], name))
-    held = {bare(name) for name in host.held}
-    unheld = [name for name in packaged if name not in held] if wanted["hold"] and ours else []
-    kept = [change("hold", "none", name) for name in unheld]
     # What is let go for the while of an install is what the role holds itself.
-    done = {"unheld": unheld, "packaged": packaged if ours else [], "manager": entry["manager"]}
+    packaged = packages_of(host, entry) if ours else []
+    unheld = without_hold(host, packaged) if wanted["hold"] else []
+    done = {"unheld": unheld, "packaged": packaged, "manager": entry["manager"]}
 
     plan = packages(host, wanted, entry, found)
     refuse_held(host, set(plan["missing"]) - set(done["packaged"]))
     done.update(plan, prerequisites=entry.get("prerequisites", []))
-    changes = [*plan["changes"], *kept]
-    modprobe = host.read(wanted["modprobe_file"]).strip()
-    if modprobe != wanted["modprobe"].strip():
-        refuse_if(obstacle(wanted["modprobe_file"], "file"))
-        changes.append(change(wanted["modprobe_file"], "other" if modprobe else "absent", "nouveau off"))
+    changes = [*plan["changes"], *(change("hold", "none", name) for name in unheld), *nouveau_off(host, wanted)]
     done["unbuilt"] = [] if plan["missing"] else unbuilt(found)
     reason = restart_reason(found, done)
     if not plan["missing"]:
@@ -256,6 +250,26 @@ def mended(host: Host, wanted: dict, entry: dict, found: dict, ours: bool) -> di
     return {**done, "changes": changes}
 
 
+def packages_of(host: Host, entry: dict) -> list[str]:
+    """Return the packages of a driver that are installed, those that are held together."""
+    return sorted(name for name in map(bare, host.packages) if re.search(entry["hold"], name))
+
+
+def without_hold(host: Host, names: list[str]) -> list[str]:
+    """Return which of these packages are not on hold."""
+    held = {bare(name) for name in host.held}
+    return [name for name in names if name not in held]
+
+
+def nouveau_off(host: Host, wanted: dict) -> list[dict]:
+    """Return what is off about the file that keeps nouveau from being loaded."""
+    modprobe = host.read(wanted["modprobe_file"]).strip()
+    if modprobe == wanted["modprobe"].strip():
+        return []
+    refuse_if(obstacle(wanted["modprobe_file"], "file"))
+    return [change(wanted["modprobe_file"], "other" if modprobe else "absent", "nouveau off")]
+
+
 def refuse_held(host: Host, names: set[str]) -> None:
     """Raise RefusalError where the site has put a package on hold that would have to be installed."""
     # A hold on what is not installed only apt-mark tells.
@@ -270,14 +284,64 @@ def refuse_held(host: Host, names: set[str]) -> None:
 
 def packages(host: Host, wanted: dict, entry: dict, found: dict) -> dict:
     """Return which packages and sources are missing, with the text that the source's file should have."""
-    # What is installed decides, unless another branch is asked for.
+    source, exact = chosen(host, wanted, entry, found)
+    branch = major(exact)
+    words = words_of(host, entry["name"], source, branch)
+    installed = {bare(each): version for each, version in host.packages.items()}
+    module, own = module_of(wanted, source, words, installed)
+    names = [each.format(**words) for each in source["packages"][module]] + headers(entry, found, words)
+    missing = [each for each in names if each not in installed]
+    changes = [absent(each, branch) for each in missing]
+
+    # A package whose name does not tell its branch is told by its version.
+    version = upstream(installed.get(own, ""))
+    if version and not of_branch(version, branch):
+        missing = [*names]
+        changes.append(change(f"package {own}", version, f"branch {branch}"))
+    if exact != branch and not of_branch(version, exact):
+        raise RefusalError(
+            f"driver {exact} is wanted, and packages are installed by branch, at its newest version; "
+            f"set gpu_driver_branch to {branch}, or install that very version by hand"
+        )
+    plan = {"missing": missing, "module": module, "branch": exact, "repositories": {}, "source_text": ""}
+    plan["stream"] = source.get("stream", {}).get(module, "").format(**words)
+    plan["source_file"] = entry["source_file"]
+    if "repository" in source:
+        plan["repositories"] = {host.os_id: repository_of(wanted, entry, source["repository"], words)}
+    outcome = foresee(host, missing) if missing else None
+    off = source_changes(host, source, plan, outcome)
+    if outcome and not (off or outcome.unknown):
+        changes = brought(host, missing, "", outcome)
+    return {**plan, "source_off": bool(off), "changes": [*off, *changes]}
+
+
+def chosen(host: Host, wanted: dict, entry: dict, found: dict) -> tuple[dict, str]:
+    """Return where the driver comes from, and which: what is installed decides, unless another branch is asked for."""
     there, its_branch = ("", "") if wanted["branch"] else source_of(host, entry)
     source = entry["sources"].get(there or wanted["source"])
-    name = entry["name"]
     if not source:
-        raise RefusalError(f"{name} has no driver of its own; set gpu_driver_source to nvidia")
-    exact = wanted["branch"] or major(found["version"]) or its_branch or source["branch"]
-    branch = major(exact)
+        raise RefusalError(f"{entry['name']} has no driver of its own; set gpu_driver_source to nvidia")
+    return source, wanted["branch"] or major(found["version"]) or its_branch or source["branch"]
+
+
+def module_of(wanted: dict, source: dict, words: dict[str, str], installed: dict[str, str]) -> tuple[str, str]:
+    """Return which kernel module is to be there, and the package that is its own: the first of those it has."""
+    own = {module: names[0].format(**words) for module, names in source["packages"].items()}
+    present = [module for module in own if own[module] in installed]
+    module = wanted["module"] or next(iter(present), source["module"])
+    return module, own[module]
+
+
+def absent(package: str, branch: str) -> dict[str, str]:
+    """Return the change that a package is installed, by the driver's branch where its name tells that."""
+    return change(f"package {package}", "absent", f"branch {branch}" if branch in package else "present")
+
+
+def words_of(host: Host, name: str, source: dict, branch: str) -> dict[str, str]:
+    """Return what names of packages and URLs depend on. Raise RefusalError where the source has no such driver.
+
+    `name` is the distribution's.
+    """
     branches = source.get("branches", [branch])
     if branch not in branches:
         raise RefusalError(
@@ -289,48 +353,19 @@ def packages(host: Host, wanted: dict, entry: dict, found: dict) -> dict:
         raise RefusalError(f"no {name} for {machine} is known there; leave gpu_driver_source at distribution")
     arch, repository_arch = ARCHITECTURES[machine]
     release = host.os_id.replace(".", "")
-    words = {"branch": branch, "arch": arch, "repository_arch": repository_arch, "release": release}
-    installed = {bare(each): version for each, version in host.packages.items()}
-    # The first of a module's packages is the module's own.
-    own = {module: names[0].format(**words) for module, names in source["packages"].items()}
-    present = [module for module in own if own[module] in installed]
-    module = wanted["module"] or next(iter(present), source["module"])
-    names = [each.format(**words) for each in source["packages"][module]] + headers(entry, found, words)
-    missing = [each for each in names if each not in installed]
-    changes = [
-        change(f"package {each}", "absent", f"branch {branch}" if branch in each else "present") for each in missing
-    ]
+    return {"branch": branch, "arch": arch, "repository_arch": repository_arch, "release": release}
 
-    # A package whose name does not tell its branch is told by its version.
-    version = upstream(installed.get(own[module], ""))
-    if version and not of_branch(version, branch):
-        missing = [*names]
-        changes.append(change(f"package {own[module]}", version, f"branch {branch}"))
-    if exact != branch and not of_branch(version, exact):
+
+def repository_of(wanted: dict, entry: dict, repository: dict, words: dict[str, str]) -> dict:
+    """Return the repository of NVIDIA's packages. Raise RefusalError where nobody vouches for its key."""
+    urls = {key: repository[key].format(repository=wanted["repository"], **words) for key in ("url", "key_url")}
+    fingerprints = wanted["fingerprints"] or repository["fingerprints"]
+    if not fingerprints:
         raise RefusalError(
-            f"driver {exact} is wanted, and packages are installed by branch, at its newest version; "
-            f"set gpu_driver_branch to {branch}, or install that very version by hand"
+            f"the fingerprint of NVIDIA's key for {entry['name']} is not known; "
+            "set gpu_driver_key_fingerprint to its 40 hexadecimal digits, from a place that you trust"
         )
-    plan = {"missing": missing, "module": module, "branch": exact, "repositories": {}, "source_text": ""}
-    plan["stream"] = source.get("stream", {}).get(module, "").format(**words)
-    plan["source_file"] = entry["source_file"]
-    if "repository" in source:
-        repository = {**source["repository"]}
-        for key in ("url", "key_url"):
-            repository[key] = repository[key].format(repository=wanted["repository"], **words)
-        repository["fingerprints"] = wanted["fingerprints"] or repository["fingerprints"]
-        repository["source"] = plan["source_file"]
-        if not repository["fingerprints"]:
-            raise RefusalError(
-                f"the fingerprint of NVIDIA's key for {name} is not known; "
-                "set gpu_driver_key_fingerprint to its 40 hexadecimal digits, from a place that you trust"
-            )
-        plan["repositories"] = {host.os_id: repository}
-    outcome = foresee(host, missing) if missing else None
-    off = source_changes(host, source, plan, outcome)
-    if outcome and not (off or outcome.unknown):
-        changes = brought(host, missing, "", outcome)
-    return {**plan, "source_off": bool(off), "changes": [*off, *changes]}
+    return {**repository, **urls, "fingerprints": fingerprints, "source": entry["source_file"]}
 
 
 def source_changes(host: Host, source: dict, plan: dict, outcome: Outcome | None) -> list[dict]:
@@ -394,10 +429,12 @@ def restart_reason(found: dict, done: dict) -> str:
         return str(found["mismatch"])
     if runs and (found["answers"] or silent) and not of_branch(runs, done["branch"]):
         return f"driver {runs} runs, and branch {done['branch']} is wanted"
-    if silent and (nvidia.LOADED / "nouveau").exists():
+    if not silent:
+        return ""
+    if (nvidia.LOADED / "nouveau").exists():
         return "nouveau holds the GPU"
     # What is still to be built may be for the kernel that runs.
-    if silent and not (runs or done["missing"] or done["unbuilt"] or nvidia.has_module(os.uname().release)):
+    if not (runs or done["missing"] or done["unbuilt"] or nvidia.has_module(os.uname().release)):
         return f"kernel {os.uname().release} runs, and the module is for {(kernels() or ['none'])[-1]}"
     return ""
 

@@ -160,13 +160,25 @@ def _foresee_apt(host: Host, names: list[str], version: str) -> Outcome:
         _refuse_pinned(host, names, version)
         return unknown._replace(unknown=complaint(errors, out))
     if code:
-        if "Unmet dependencies" in errors:  # of what is there, among which apt lists what is asked for
-            _unused, out, errors = host.run(*apt("check", "--simulate"))
-        why = complaint(errors, out)
-        held = [name for name in sorted(host.held) if re.search(rf"(?<!\S){re.escape(name)}(?!\S)", why)]
-        remedy = f"let go of {held[0]}, which is held ('apt-mark unhold {held[0]}'), and run this again" if held else ""
-        raise RefusalError(f"{' '.join(names)} cannot be installed: {why}; {remedy or remedy_of(why)}")
+        raise _impossible(host, names, out, errors)
     refuse_if(_without_room(" ".join(names), out))
+    named = _sections(out)
+    brings = {**named.get("NEW", {}), **named.get("upgraded", {}), **named.get("DOWNGRADED", {})}
+    return Outcome(brings, *(list(named.get(kind, {})) for kind in ("REMOVED", "DOWNGRADED", "held")), "")
+
+
+def _impossible(host: Host, names: list[str], out: str, errors: str) -> RefusalError:
+    """The refusal to install what apt cannot, by what it printed, with why and the remedy."""
+    if "Unmet dependencies" in errors:  # of what is there, among which apt lists what is asked for
+        _unused, out, errors = host.run(*apt("check", "--simulate"))
+    why = complaint(errors, out)
+    held = [name for name in sorted(host.held) if re.search(rf"(?<!\S){re.escape(name)}(?!\S)", why)]
+    remedy = f"let go of {held[0]}, which is held ('apt-mark unhold {held[0]}'), and run this again" if held else ""
+    return RefusalError(f"{' '.join(names)} cannot be installed: {why}; {remedy or remedy_of(why)}")
+
+
+def _sections(out: str) -> dict[str, dict[str, tuple[str, str]]]:
+    """The packages of each section of what apt foresees, with the version that is there and the one to come."""
     named: dict[str, dict[str, tuple[str, str]]] = {}
     section = ""
     for line in out.splitlines():
@@ -176,8 +188,7 @@ def _foresee_apt(host: Host, names: list[str], version: str) -> Outcome:
         elif not package:
             heading = APT_SECTION.match(line)
             section = heading[1] if heading else ""
-    brings = {**named.get("NEW", {}), **named.get("upgraded", {}), **named.get("DOWNGRADED", {})}
-    return Outcome(brings, *(list(named.get(kind, {})) for kind in ("REMOVED", "DOWNGRADED", "held")), "")
+    return named
 
 
 def _refuse_pinned(host: Host, names: list[str], version: str) -> None:
@@ -220,6 +231,12 @@ def _foresee_dnf(host: Host, names: list[str], version: str) -> Outcome:
     if code and "Operation aborted" not in errors + out:
         why = complaint(errors, out)
         raise RefusalError(f"{' '.join(names)} cannot be installed: {why}; {remedy_of(why)}")
+    _read_dnf(host, out, outcome)
+    return outcome
+
+
+def _read_dnf(host: Host, out: str, outcome: Outcome) -> None:
+    """Put into the outcome what dnf says that it would do."""
     section = ""
     for line in out.splitlines():
         found = DNF_SECTION.match(line)
@@ -237,4 +254,3 @@ def _foresee_dnf(host: Host, names: list[str], version: str) -> Outcome:
             outcome.brings[row[1]] = (host.packages.get(row[1], ""), row[2] or "")
             if section == "Downgrading":
                 outcome.lowers.append(row[1])
-    return outcome

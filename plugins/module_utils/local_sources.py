@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import engine as engines
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.bundle import intact, misfit
@@ -33,63 +34,87 @@ def look(host: Host, wanted: dict) -> dict:
     - `image_inputs`: that hash for this host; `release`: the entry of wanted.releases for this host
     - `anew`: whether an image from the same inputs is in the way; `closed`: whether other users cannot read the sources
     """
-    bundle, image, repository, closed, inputs, release, spoilt = [], [], [], [], "", {}, ""
-    if wanted["bundle"]:
-        if not wanted["bundle_sha256"]:
-            raise RefusalError(
-                f"there is no bundle {wanted['bundle']} on the controller; make it with `provisioner bundle` where "
-                "there is a network, or name another by local_sources_bundle"
-            )
-        refuse_if(misfit(wanted["bundle_manifest"], os.uname().machine, wanted["runtime"]))
-        if not intact(wanted["bundle_folder"], wanted["bundle_sha256"]):
-            refuse_unless_ours(wanted["bundle_folder"])
-            before = "other, or not whole" if Path(wanted["bundle_folder"]).exists() else "absent"
-            bundle.append(change(f"bundle {wanted['bundle_folder']}", before, wanted["bundle"]))
+    bundle = look_at_bundle(wanted) if wanted["bundle"] else []
     if wanted["image_from"]:
-        inputs = wanted["image_from_inputs"]
-        image += of_root(engines.of(host), wanted)
-    elif wanted["image"]:
-        release = host.pick(wanted["releases"])
-        if not release:
-            raise RefusalError(
-                f"no base image can be made on {host.os_id}; use Debian or Ubuntu for this host, or a profile whose "
-                "base image is pulled"
-            )
-        inputs = wanted["image_inputs"][release["id"]]
-        engine = engines.of(host)
-        there = engine.image_label(wanted["image"], wanted["label"])
-        spoilt = closed_in_image(engine, wanted["image"], wanted["image_readable"]) if there == inputs else ""
-        if there != inputs or spoilt:
-            refuse_if(wanted["image_refusal"])
-        if there != inputs:
-            before = "absent" if there is None else "made from other inputs"
-            image.append(change(f"image {wanted['image']}", before, "made from the profile's"))
-            image += look_at_packages(host, release["tools"])
-        elif spoilt:
-            image.append(change(f"image {wanted['image']}: {spoilt} for its users", "closed", "open"))
-    if wanted["repository"]:
-        made_from = repository_inputs(wanted["repository"])
-        if made_from != wanted["repository_inputs"]:
-            refuse_unless_ours(wanted["repository"])
-            refuse_if(wanted["repository_refusal"])
-            before = "made from other inputs" if made_from else "absent"
-            repository.append(change(wanted["repository"], before, "made from the profile's"))
-            repository += look_at_packages(host, wanted["repository_tools"])
-    needed = IMAGE_BYTES * bool(image and release)
-    refuse_if(in_the_way(wanted["work"], needed) if bundle or image or repository else "")
+        image = Image(of_root(engines.of(host), wanted), wanted["image_from_inputs"], {}, "")
+    else:
+        image = look_at_image(host, wanted) if wanted["image"] else Image([], "", {}, "")
+    repository = look_at_repository(host, wanted) if wanted["repository"] else []
+    made = bundle + image.changes + repository
+    needed = IMAGE_BYTES * bool(image.changes and image.release)
+    refuse_if(in_the_way(wanted["work"], needed) if made else "")
     theirs = first_closed(kept_in(wanted), wanted["folder"])
-    if theirs:
-        closed.append(change(f"{theirs}: for other users", "closed", "open"))
+    closed = [change(f"{theirs}: for other users", "closed", "open")] if theirs else []
     return {
-        "changes": bundle + image + repository + closed,
+        "changes": made + closed,
         "bundle": bool(bundle),
-        "image": bool(image),
+        "image": bool(image.changes),
         "repository": bool(repository),
         "closed": bool(closed),
-        "anew": bool(spoilt),
-        "image_inputs": inputs,
-        "release": release,
+        "anew": bool(image.spoilt),
+        "image_inputs": image.inputs,
+        "release": image.release,
     }
+
+
+class Image(NamedTuple):
+    """A base image: what is off about it, the hash of its inputs, the release it is made on, what of it is closed."""
+
+    changes: list[dict[str, str]]
+    inputs: str
+    release: dict
+    spoilt: str
+
+
+def look_at_bundle(wanted: dict) -> list[dict[str, str]]:
+    """Return what is off about the bundle. Raise RefusalError where it is not there, or not for this host."""
+    if not wanted["bundle_sha256"]:
+        raise RefusalError(
+            f"there is no bundle {wanted['bundle']} on the controller; make it with `provisioner bundle` where "
+            "there is a network, or name another by local_sources_bundle"
+        )
+    refuse_if(misfit(wanted["bundle_manifest"], os.uname().machine, wanted["runtime"]))
+    if intact(wanted["bundle_folder"], wanted["bundle_sha256"]):
+        return []
+    refuse_unless_ours(wanted["bundle_folder"])
+    before = "other, or not whole" if Path(wanted["bundle_folder"]).exists() else "absent"
+    return [change(f"bundle {wanted['bundle_folder']}", before, wanted["bundle"])]
+
+
+def look_at_image(host: Host, wanted: dict) -> Image:
+    """Return what is off about an image that is made of the profile's inputs. Raise RefusalError where none can be."""
+    release = host.pick(wanted["releases"])
+    if not release:
+        raise RefusalError(
+            f"no base image can be made on {host.os_id}; use Debian or Ubuntu for this host, or a profile whose "
+            "base image is pulled"
+        )
+    inputs = wanted["image_inputs"][release["id"]]
+    engine = engines.of(host)
+    there = engine.image_label(wanted["image"], wanted["label"])
+    spoilt = closed_in_image(engine, wanted["image"], wanted["image_readable"]) if there == inputs else ""
+    if there == inputs and not spoilt:
+        return Image([], inputs, release, "")
+    refuse_if(wanted["image_refusal"])
+    if spoilt:
+        off = [change(f"image {wanted['image']}: {spoilt} for its users", "closed", "open")]
+    else:
+        before = "absent" if there is None else "made from other inputs"
+        off = [change(f"image {wanted['image']}", before, "made from the profile's")]
+        off += look_at_packages(host, release["tools"])
+    return Image(off, inputs, release, spoilt)
+
+
+def look_at_repository(host: Host, wanted: dict) -> list[dict[str, str]]:
+    """Return what is off about the git repository. Raise RefusalError where it is not ours, or cannot be made."""
+    made_from = repository_inputs(wanted["repository"])
+    if made_from == wanted["repository_inputs"]:
+        return []
+    refuse_unless_ours(wanted["repository"])
+    refuse_if(wanted["repository_refusal"])
+    before = "made from other inputs" if made_from else "absent"
+    off = [change(wanted["repository"], before, "made from the profile's")]
+    return off + look_at_packages(host, wanted["repository_tools"])
 
 
 def of_root(engine: Engine, wanted: dict) -> list[dict[str, str]]:

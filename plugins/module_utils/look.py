@@ -39,28 +39,52 @@ def looks(wanted: dict, when_busy: str = "", log: str = "", fact: str = "", run:
         return {"failed": True, "msg": f"{told[0]}; {IDLE_REMEDY}", "busy": work}
     found = {}
     for role, state in wanted.items():
-        probe = importlib.import_module(f"{__package__}.{role}")
-        try:
-            found[role] = probe.look(host, state)
-        except RefusalError as refusal:
-            return {"failed": True, "refused": True, "msg": str(refusal)}
-        except Exception as error:  # a probe's fault is told as any other: in one line that says where
-            message = f"looking at {role} failed: {type(error).__name__}: {error}; please report this"
-            return {"failed": True, "msg": message}
-    first = next((look for look in found.values() if look["changes"]), None)
-    no_log = obstacle(log, "file") if first and log else ""
-    if no_log:
-        first["notes"] = [*first.get("notes", ()), f"what is changed will not be in the log: {no_log}"]
-    warnings = told + [note for look in found.values() for note in look.get("notes", ())]
-    # What the host's packages or a role's probe want, told even where nothing is to be done.
-    restart = Path(RESTART).exists() or any(look.get("reboot_required") for look in found.values())
+        found[role] = _look(host, role, state)
+        if found[role].get("failed"):
+            return found[role]
+    _note_without_log(found, log)
     off = [change for look in found.values() for change in look["changes"]]
     why = in_the_way(off) or (obstacle(fact, "file") if fact else "")
     if why:
         return {"failed": True, "msg": why}
-    waiting = waiting_for(host)
-    answer = {"busy": work, "looks": found, "waiting_for": waiting, "warnings": warnings, "reboot_required": restart}
+    answer = {
+        "busy": work,
+        "looks": found,
+        "waiting_for": waiting_for(host),
+        "warnings": told + _notes(found),
+        "reboot_required": _reboot_required(found),
+    }
     return answer | ({"scenario_a_planned": _planned(host, run)} if run else {})
+
+
+def _reboot_required(found: dict[str, dict]) -> bool:
+    """Tell whether the host's packages or a role's probe want a restart, even where nothing is to be done."""
+    return Path(RESTART).exists() or any(look.get("reboot_required") for look in found.values())
+
+
+def _look(host: Host, role: str, state: dict) -> dict:
+    """Return what a role's probe finds, or why it failed as a module says it."""
+    probe = importlib.import_module(f"{__package__}.{role}")
+    try:
+        return probe.look(host, state)
+    except RefusalError as refusal:
+        return {"failed": True, "refused": True, "msg": str(refusal)}
+    except Exception as error:  # a probe's fault is told as any other: in one line that says where
+        message = f"looking at {role} failed: {type(error).__name__}: {error}; please report this"
+        return {"failed": True, "msg": message}
+
+
+def _notes(found: dict[str, dict]) -> list[str]:
+    """Return what all looks say that is no change."""
+    return [note for look in found.values() for note in look.get("notes", ())]
+
+
+def _note_without_log(found: dict[str, dict], log: str) -> None:
+    """Add a note to the first look with changes, where the log cannot take them."""
+    first = next((look for look in found.values() if look["changes"]), None)
+    no_log = obstacle(log, "file") if first and log else ""
+    if no_log:
+        first["notes"] = [*first.get("notes", ()), f"what is changed will not be in the log: {no_log}"]
 
 
 def _planned(host: Host, run: dict) -> dict[str, str]:

@@ -121,22 +121,28 @@ def driver(host: Host) -> dict:
     said = f"{out}\n{err}"
     version = answers[0][0] if answers else ""
     library = _found(r"NVML library version:\s*(\d[\d.]*\d)", said) or version or library_version()
-    # An nvidia-smi that does not answer may be missing; the files tell as well.
-    differs = "version mismatch" in said.lower() or bool(loaded and library and not same(loaded, library))
-    mismatch = f"module {loaded or 'of another version'} is loaded, the library is {library or 'of another version'}"
+    mismatch = _mismatch(said, loaded, library)
     missing = code == 127 and not out
     return {
         "answers": bool(answers),
-        "works": bool(answers) or (missing and bool(loaded and library) and not differs),
+        "works": bool(answers) or (missing and bool(loaded and library) and not mismatch),
         "version": version,
         "cards": [name for _unused, name in answers],
         "loaded": loaded,
         "library": library,
         "kind": ("open" if OPEN_MODULE in about else "proprietary") if about else "",
-        "mismatch": mismatch if differs and not answers else "",
+        "mismatch": "" if answers else mismatch,
         "complaint": "nvidia-smi is missing" if missing else _complaint(code, said),
         "smi_missing": missing,
     }
+
+
+def _mismatch(said: str, loaded: str, library: str) -> str:
+    """Return how the versions of library and module differ, by what nvidia-smi said or by the files; '' if not."""
+    # An nvidia-smi that does not answer may be missing; the files tell as well.
+    if "version mismatch" not in said.lower() and not (loaded and library and not same(loaded, library)):
+        return ""
+    return f"module {loaded or 'of another version'} is loaded, the library is {library or 'of another version'}"
 
 
 def capabilities(host: Host) -> list[str]:

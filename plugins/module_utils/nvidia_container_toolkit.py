@@ -43,7 +43,32 @@ def look(host: Host, wanted: dict) -> dict:
 
     engine = engines.of(host)
     version = engine.version or host.ask("dockerd", "--version")
-    found = {
+    if serves_gpus_by_cdi(host, wanted, engine):
+        folders = engine.info.get("CDISpecDirs") or []
+        return {**_nothing(), **(cdi_spec(host, wanted["cdi_specs"], driver, folders) if driver else {})}
+    refusals.check_mode(host, wanted, version)
+
+    install = look_at_packages(host, wanted)
+    has_cdi, is_default = knows_cdi(wanted, version)
+    features = {"cdi": True} if has_cdi and not is_default else {}
+    target, missing = look_at_daemon(host, wanted, engine, features)
+    restart = look_at_engine(host, wanted, engine, target)
+    by_cdi = has_cdi and (target.get("features") or {}).get("cdi", is_default)
+    spec = cdi_spec(host, wanted["cdi_specs"], driver) if by_cdi and driver else {"changes": []}
+    return {
+        **_nothing(),
+        "install": bool(install),
+        "runtimes": wanted["runtimes"],
+        "features": features,
+        **restart,
+        **spec,
+        "changes": install + missing + restart["changes"] + spec["changes"],
+    }
+
+
+def _nothing() -> dict:
+    """What `look` tells where nothing is off."""
+    return {
         "skipped": "",
         "notes": [],
         "changes": [],
@@ -55,38 +80,47 @@ def look(host: Host, wanted: dict) -> dict:
         "containers": [],
         "cdi_spec": "",
     }
-    if serves_gpus_by_cdi(host, wanted, engine):
-        folders = engine.info.get("CDISpecDirs") or []
-        return {**found, **(cdi_spec(host, wanted["cdi_specs"], driver, folders) if driver else {})}
-    refusals.check_mode(host, wanted, version)
 
-    names = wanted["packages"]
-    changes = packages.look(host, names, wanted["version"], wanted["repositories"])
-    changes += packages.holds(host, names) if wanted["hold"] else []
-    found["install"] = bool(changes)
 
-    has_cdi = wanted["cdi"] and daemon.release(version) >= daemon.release(wanted["cdi_engine"])
-    is_default = daemon.release(version) >= daemon.release(wanted["cdi_default_engine"])
-    found["features"] = {"cdi": True} if has_cdi and not is_default else {}
-    found["runtimes"] = wanted["runtimes"]
-    settings = daemon.settings(host, wanted["daemon_json"])
-    target = daemon.merged(settings.values, found["runtimes"], found["features"], host.which)
-    missing = daemon_changes(wanted["daemon_json"], settings.values, target)
+def look_at_packages(host: Host, wanted: dict) -> Changes:
+    """What is off about the packages, and about their holds where they are to be held."""
+    changes = packages.look(host, wanted["packages"], wanted["version"], wanted["repositories"])
+    return changes + (packages.holds(host, wanted["packages"]) if wanted["hold"] else [])
+
+
+def look_at_daemon(host: Host, wanted: dict, engine: Engine, features: dict) -> tuple[dict, Changes]:
+    """The settings that daemon.json should have, and what it lacks of them. Raises RefusalError as `look` does."""
+    path = wanted["daemon_json"]
+    settings = daemon.settings(host, path)
+    target = daemon.merged(settings.values, wanted["runtimes"], features, host.which)
+    missing = daemon_changes(path, settings.values, target)
     if missing:
-        refuse_if(obstacle(wanted["daemon_json"], "file") or locked(wanted["daemon_json"]))
-        what = missing[0]["what"].rpartition(": ")[2]
-        refusals.check_settings(wanted["daemon_json"], settings, what, engine.daemon)
-    changes += missing
+        refuse_if(obstacle(path, "file") or locked(path))
+        refusals.check_settings(path, settings, missing[0]["what"].rpartition(": ")[2], engine.daemon)
+    return target, missing
 
-    if engine.info:
-        found["engine"], why, found["notes"] = engine_action(host, wanted, engine, target)
-        if found["engine"]:
-            found["pid"] = engine.daemon.pid if engine.daemon else 0
-            found["containers"] = engine.containers
-            changes.append(change("Docker engine", why, found["engine"]))
-    if has_cdi and (target.get("features") or {}).get("cdi", is_default) and driver:
-        found.update(cdi_spec(host, wanted["cdi_specs"], driver))
-    return {**found, "changes": changes + found["changes"]}
+
+def look_at_engine(host: Host, wanted: dict, engine: Engine, target: dict) -> dict:
+    """What is to be done with an engine that answers, so that it has the settings `target`; nothing with another."""
+    if not engine.info:
+        return {"changes": []}
+    action, why, notes = engine_action(host, wanted, engine, target)
+    if not action:
+        return {"changes": [], "engine": action, "notes": notes}
+    return {
+        "changes": [change("Docker engine", why, action)],
+        "engine": action,
+        "notes": notes,
+        "pid": engine.daemon.pid if engine.daemon else 0,
+        "containers": engine.containers,
+    }
+
+
+def knows_cdi(wanted: dict, version: str) -> tuple[bool, bool]:
+    """Whether an engine of this version can give devices by CDI, where that is wanted; whether it does so untold."""
+    release = daemon.release(version)
+    has_cdi = wanted["cdi"] and release >= daemon.release(wanted["cdi_engine"])
+    return has_cdi, release >= daemon.release(wanted["cdi_default_engine"])
 
 
 def serves_gpus_by_cdi(host: Host, wanted: dict, engine: Engine) -> bool:
@@ -112,29 +146,40 @@ def engine_action(host: Host, wanted: dict, engine: Engine, target: dict) -> tup
 
     `restart` where that disturbs nothing, or may; `reload`, which gives it runtimes but no features, where it would.
     """
-    known = engine.info.get("Runtimes") or {}
-    wants = {name: _path(target["runtimes"][name]) for name in wanted["runtimes"]}
-    names = [name for name, path in wants.items() if name not in known or path != _path(known[name])]
+    names = _unknown_runtimes(wanted, engine, target)
     no_cdi = bool((target.get("features") or {}).get("cdi")) and not engine.info.get("CDISpecDirs")
     hookless = not _has_seen_hook(host, engine)
     if not names and not no_cdi:
         return "", "", [OLD_ENGINE] * hookless
     if not engine.daemon:
         raise RefusalError(
-            f"the Docker engine lacks runtime {' and '.join(wants)}, and no dockerd is seen on this host that could be "
-            "told of it; add it where that engine has its settings, and run this again"
+            f"the Docker engine lacks runtime {' and '.join(wanted['runtimes'])}, and no dockerd is seen on this host "
+            "that could be told of it; add it where that engine has its settings, and run this again"
         )
     why = "without " + " and ".join([f"runtime {name}" for name in names] + ["CDI"] * no_cdi)
     busy = engines.business(engine)
     if engine.is_systemd_s and (not busy or wanted["restart"] == "always"):
         warning = f"the Docker engine is to be restarted under {busy}, which stops or disturbs that"
         return "restart", why, [warning] * bool(busy)
+    return ("reload" if names else ""), why, _lacks_until_restart(busy, no_cdi=no_cdi, hookless=hookless)
+
+
+def _unknown_runtimes(wanted: dict, engine: Engine, target: dict) -> list[str]:
+    """The runtimes that the running engine has not got, or has by another path."""
+    known = engine.info.get("Runtimes") or {}
+    wants = {name: _path(target["runtimes"][name]) for name in wanted["runtimes"]}
+    return [name for name, path in wants.items() if name not in known or path != _path(known[name])]
+
+
+def _lacks_until_restart(busy: str, *, no_cdi: bool, hookless: bool) -> list[str]:
+    """What a person should know of an engine that is not restarted, since it is `busy` or not systemd's."""
     lacks = " and ".join(["without CDI"] * no_cdi + ["without the toolkit's hook, which --gpus may need"] * hookless)
-    notes = [
+    if not lacks:
+        return []
+    return [
         f"the Docker engine is {lacks} until it is restarted, which it is not under {busy or 'what keeps it'}: restart "
         "it when that may be, or set nvidia_container_toolkit_restart to always"
     ]
-    return ("reload" if names else ""), why, notes * bool(lacks)
 
 
 def _has_seen_hook(host: Host, engine: Engine) -> bool:

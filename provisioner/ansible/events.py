@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from provisioner.ansible import answers
+from provisioner.runs.record_data import RecordData
 from provisioner.text import bounds, names
 from provisioner.text.display import printable
 
@@ -14,8 +15,7 @@ __all__ = [
     "Cancelled",
     "Ended",
     "Event",
-    "Failure",
-    "Finding",
+    "HostFinding",
     "InputsNoted",
     "Looked",
     "Noted",
@@ -29,6 +29,7 @@ __all__ = [
     "Silent",
     "Started",
     "Stats",
+    "TaskFailure",
     "Waiting",
     "translate",
 ]
@@ -68,6 +69,8 @@ EXPLAINED = {
     r"Timed out after \d+ second": "it did not answer in time; see what it is doing, and give the command again",
 }
 """What the programs below say at length or in riddles, and what is said instead."""
+ANSWERED = frozenset({"runner_on_ok", "runner_on_failed", "runner_retry", "runner_item_on_ok"})
+"""The events of ansible-runner that have what a task answers."""
 NO_ROOM = re.compile(r".*(?:No space left on device|Disk quota exceeded).*")
 LONGEST = 100_000
 """Characters of what a failed task said that are looked at: the last ones."""
@@ -91,7 +94,7 @@ class Started:
 
 
 @dataclass(frozen=True)
-class Failure:
+class TaskFailure:
     """A task failed on a host, or the host could not be reached; `message` is one line.
 
     `invalid_inputs` says that what a person set was wrong, and that no host was touched. `uncounted` says that Ansible
@@ -172,11 +175,11 @@ class RecordFound:
     """A host gave the record of a run, not validated yet."""
 
     host: str
-    record: dict[str, Any]
+    record: RecordData
 
 
 @dataclass(frozen=True)
-class Finding:
+class HostFinding:
     """What the doctor found on a host: `outcome` is ok, warn or fail."""
 
     host: str
@@ -268,14 +271,14 @@ class Stats:
 Event = (
     Output
     | Started
-    | Failure
+    | TaskFailure
     | Progress
     | Silent
     | Ended
     | Cancelled
     | Recovered
     | RecordFound
-    | Finding
+    | HostFinding
     | Looked
     | Noted
     | InputsNoted
@@ -295,12 +298,25 @@ def translate(raw: Mapping[str, Any]) -> Iterator[Event]:
     """
     kind = raw.get("event", "")
     data = raw.get("event_data") or {}
-    host, play, task = (str(data.get(name, "")) for name in ("host", "play", "task"))
     result = data.get("res")
     result = result if isinstance(result, dict) else {}
     action = str(data.get("task_action", "")).rpartition(".")[2]
     if raw.get("stdout"):
         yield Output(str(raw["stdout"]))
+    yield from _of_ansible(kind, data, action, result)
+    if kind in ANSWERED:
+        host = str(data.get("host", ""))
+        try:
+            yield from TELLING.get(action, _nothing)(host, result)
+        except ValueError as error:
+            said = f"its answer is not what was asked for: {printable(error)}; look at the host"
+            play, task = (str(data.get(name, "")) for name in ("play", "task"))
+            yield TaskFailure(host, play, task, unreachable=False, message=said, uncounted=True)
+
+
+def _of_ansible(kind: str, data: Mapping[str, Any], action: str, result: Mapping[str, Any]) -> Iterator[Event]:
+    """Give what Ansible itself says of a task: that it begins, that it failed; and at the end of all."""
+    host, play, task = (str(data.get(name, "")) for name in ("host", "play", "task"))
     if kind == "playbook_on_stats":
         yield Stats(*(data.get(key) or {} for key in ("ok", "changed", "failures", "dark")))
     elif kind == "runner_on_start" and action != INPUT_CHECK:
@@ -308,13 +324,7 @@ def translate(raw: Mapping[str, Any]) -> Iterator[Event]:
     elif kind in {"runner_on_failed", "runner_on_unreachable"} and not data.get("ignore_errors"):
         # Said by the action, here; from a host it would mean nothing.
         invalid = action == INPUT_CHECK and bool(result.get("invalid_inputs"))
-        yield Failure(host, play, task, kind == "runner_on_unreachable", message(result), invalid_inputs=invalid)
-    if kind in {"runner_on_ok", "runner_on_failed", "runner_retry", "runner_item_on_ok"}:
-        try:
-            yield from TELLING.get(action, _nothing)(host, result)
-        except ValueError as error:
-            said = f"its answer is not what was asked for: {printable(error)}; look at the host"
-            yield Failure(host, play, task, unreachable=False, message=said, uncounted=True)
+        yield TaskFailure(host, play, task, kind == "runner_on_unreachable", message(result), invalid_inputs=invalid)
 
 
 def _nothing(_host: str, _result: Mapping[str, Any]) -> Iterator[Event]:
@@ -345,13 +355,13 @@ def _collect(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
     record = facts.get("scenario_a_record") if isinstance(facts, dict) else None
     if isinstance(record, dict):
         names.run_id(record.get("run_id"))
-        yield RecordFound(host, record)
+        yield RecordFound(host, cast("RecordData", record))
 
 
 def _checks(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
     """Give what the doctor found."""
     for finding in answers.findings(result.get("host_findings") or ()):
-        yield Finding(host, **finding)
+        yield HostFinding(host, **finding)
 
 
 def _look(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
@@ -422,10 +432,8 @@ def message(result: Mapping[str, Any]) -> str:
 
     A loop's result says only that an item failed: then that item's own line is given.
     """
-    items = result.get("results")
-    for item in items if isinstance(items, list) else ():
-        if isinstance(item, dict) and item.get("failed"):
-            return message({**item, "results": None})
+    if item := _failed_item(result.get("results")):
+        return message({**item, "results": None})
     errors = result.get("argument_errors")  # of a role's variables; `msg` says only that there are some
     if isinstance(errors, list) and errors:
         return printable(f"{'; '.join(map(str, errors))}; mend it in the inventory or in -e")
@@ -434,12 +442,24 @@ def message(result: Mapping[str, Any]) -> str:
     for pattern, words in EXPLAINED.items():
         if any(re.search(pattern, text) for text in said):
             return words
-    text = next((text.splitlines()[0] for text in said if text), "no reason given")
-    # Of a command Ansible says only that it failed; the last line that it printed mostly says why.
-    printed = (said[1] or said[2]).splitlines()[-1:]
-    if printed and text.startswith(("non-zero return code", "MODULE FAILURE", "Module result deserialization failed")):
-        text = printed[0].strip()
+    text = _line(said)
     if "make room" not in text and (line := NO_ROOM.search("\n".join(said))):
         return printable(_full(line[0]))
     text = re.sub(r"^Task failed: |Data could not be sent to remote host .* over ssh: ", "", text[: bounds.LINE])
     return printable(text)
+
+
+def _failed_item(items: object) -> dict[str, Any] | None:
+    """Give the first result of a loop's that is a failure; None where there is none, or no loop."""
+    results = items if isinstance(items, list) else []
+    return next((item for item in results if isinstance(item, dict) and item.get("failed")), None)
+
+
+def _line(said: list[str]) -> str:
+    """Give the line that says most of why a task failed; the second and third of the texts are what it printed."""
+    text = next((text.splitlines()[0] for text in said if text), "no reason given")
+    # Of a command Ansible says only that it failed; the last line that it printed mostly says why.
+    printed = (said[1] or said[2]).splitlines()[-1:]
+    if printed and text.startswith(("non-zero return code", "MODULE FAILURE", "Module result deserialization failed")):
+        return printed[0].strip()
+    return text

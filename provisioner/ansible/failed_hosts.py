@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from provisioner.ansible.inputs import Target
     from provisioner.ansible.job import Job
+    from provisioner.ansible.target import Target
 
 __all__ = ["FAILED", "NOT_BEGUN", "expand", "remember", "remember_not_begun"]
 

@@ -6,19 +6,18 @@ import re
 import shutil
 import subprocess
 import threading
-from argparse import Namespace
 from collections.abc import Collection
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from provisioner.ansible import environment, failed_hosts, given_variables, inventory, passwords, site_settings
+from provisioner.ansible.target import Target, TargetOptions
 from provisioner.errors import Exit, ProvisionerError, of_option
 from provisioner.system.paths import ansible_dir, ensure_state_dir, state_dir
 from provisioner.text.suggestions import did_you_mean
 
-__all__ = ["AUTO", "RUNTIMES", "Target", "check", "profile", "profile_data", "profile_files", "settings"]
+__all__ = ["AUTO", "RUNTIMES", "check", "profile", "profile_data", "profile_files", "settings"]
 
 DEFAULT_PROFILE = "seed"
 RUNTIMES = ("devcontainer", "native")
@@ -26,27 +25,8 @@ AUTO = ("scenario_a_arch_list", "scenario_a_max_jobs")
 """Settings that the host can choose by itself."""
 
 
-@dataclass(frozen=True)
-class Target:
-    """What a job is done to, checked: the hosts, and how they are reached."""
-
-    inventory: tuple[str, ...]
-    """What Ansible's -i is given, each time."""
-    hosts: tuple[str, ...]
-    state: Path
-    limit: str | None = None
-    forks: int = 8
-    """Hosts at a time. Each costs this machine about 18 MB: the default keeps all of it within 300 MB."""
-    verbosity: int = 0
-    extra_vars: dict[str, Any] = field(default_factory=dict)
-    local: frozenset[str] = frozenset()
-    """Those of `hosts` that are this machine."""
-    profiles: frozenset[str] = frozenset()
-    """The profiles that `hosts` have."""
-
-
 def check(
-    options: Namespace,
+    options: TargetOptions,
     extra_vars: dict[str, Any] | None = None,
     *,
     root: bool = True,
@@ -71,18 +51,12 @@ def check(
     variables = settings(variables, by_option)
     # The job needs it next, and it takes a while to import: in that while Ansible reads the inventory.
     threading.Thread(target=importlib.import_module, args=["ansible_runner"]).start()
-    found = inventory.read(options.inventory or [str(ansible_dir() / "inventory" / "localhost.yml")], state)
+    found = inventory.read(list(options.inventory) or [str(ansible_dir() / "inventory" / "localhost.yml")], state)
     limit = failed_hosts.expand(options.limit, state, found.source)
     hosts = inventory.select(found, limit)
-    for host in hosts:
-        if host in found.wrong:
-            raise _bad(f"the inventory {found.source}: {host}: {found.wrong[host]}", "mend it there")
+    _raise_if_wrong(found, hosts)
     environment.ansible_environment(job=True)  # whatever it has to ask is asked now
-    # Of all that an inventory may set, this one picks the file that the playbooks begin with.
-    own = {host: found.profiles.get(host) or DEFAULT_PROFILE for host in hosts}
-    profiles = frozenset([variables["provisioner_profile"]] if "provisioner_profile" in variables else own.values())
-    for name in profiles:
-        profile(name)
+    profiles = _profiles(variables, found, hosts)
     local = frozenset(hosts) & found.local
     become_password = {"ansible_become_password", "ansible_become_pass", "ansible_sudo_pass"} & set(variables)
     if root and local and not become_password and not passwords.with_become(site_settings.read()):
@@ -93,11 +67,28 @@ def check(
         state=state,
         limit=limit,
         forks=options.forks,
-        verbosity=options.verbose,
+        verbosity=options.verbosity,
         extra_vars=variables | {"provisioner_state_dir": str(state)},
         local=local,
         profiles=profiles,
     )
+
+
+def _raise_if_wrong(found: inventory.Inventory, hosts: Collection[str]) -> None:
+    """Raise ProvisionerError (code 2) where the inventory has something of one of these hosts that it must not have."""
+    for host in hosts:
+        if host in found.wrong:
+            raise _bad(f"the inventory {found.source}: {host}: {found.wrong[host]}", "mend it there")
+
+
+def _profiles(variables: dict[str, Any], found: inventory.Inventory, hosts: Collection[str]) -> frozenset[str]:
+    """Return the profiles that these hosts have. Raise ProvisionerError (code 2) where there is no such profile."""
+    # Of all that an inventory may set, this one picks the file that the playbooks begin with.
+    own = {host: found.profiles.get(host) or DEFAULT_PROFILE for host in hosts}
+    profiles = frozenset([variables["provisioner_profile"]] if "provisioner_profile" in variables else own.values())
+    for name in profiles:
+        profile(name)
+    return profiles
 
 
 def profile(value: str) -> str:

@@ -23,8 +23,9 @@ from typing import Any, Protocol
 
 from provisioner.ansible import events, passwords, program
 from provisioner.ansible.environment import ansible_environment
-from provisioner.ansible.inputs import Target
+from provisioner.ansible.target import Target
 from provisioner.errors import Exit, ProvisionerError
+from provisioner.runs.record_data import RecordData
 from provisioner.system import files
 from provisioner.system.paths import ansible_dir, ensure_state_dir
 
@@ -61,7 +62,7 @@ class Host:
     failed: int = 0
     unreachable: bool = False
     reboot_required: bool = False
-    failure: events.Failure | None = None
+    failure: events.TaskFailure | None = None
 
 
 @dataclass
@@ -70,8 +71,8 @@ class Job:
 
     folder: Path
     hosts: dict[str, Host] = field(default_factory=dict)
-    records: list[dict[str, Any]] = field(default_factory=list)
-    findings: list[events.Finding] = field(default_factory=list)
+    records: list[RecordData] = field(default_factory=list)
+    findings: list[events.HostFinding] = field(default_factory=list)
     looks: dict[str, dict[str, events.Looked]] = field(default_factory=dict)
     """What was found off on each host that was looked at, by role, when it was last looked at."""
     busy: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -83,7 +84,7 @@ class Job:
     invalid: str = ""
     error: str = ""
     interrupted: bool = False
-    uncounted: dict[str, events.Failure] = field(default_factory=dict)
+    uncounted: dict[str, events.TaskFailure] = field(default_factory=dict)
     """What failed on each host that Ansible takes for well."""
     counted: bool = False
     """Whether Ansible came to its end, where it counts."""
@@ -119,7 +120,7 @@ class Job:
     def note(self, event: events.Event) -> None:
         """Take `event` into account."""
         match event:
-            case events.Failure():
+            case events.TaskFailure():
                 self._fail(event)
             case events.Progress():
                 if event.state == "finished":
@@ -131,7 +132,7 @@ class Job:
                 self.records.append(event.record)
             case events.Recovered():
                 self.recovered.append(event)
-            case events.Finding():
+            case events.HostFinding():
                 self.findings.append(event)
             case events.Looked() | events.Busy() | events.Planned():
                 self._see(event)
@@ -150,7 +151,7 @@ class Job:
             case events.Planned():
                 self.planned[event.host] = event
 
-    def _fail(self, failure: events.Failure) -> None:
+    def _fail(self, failure: events.TaskFailure) -> None:
         # The last failure is the one that ended the host: those before it were rescued.
         self.hosts.setdefault(failure.host, Host()).failure = failure
         if failure.uncounted:

@@ -25,7 +25,7 @@ from provisioner.text.display import counted
 from provisioner.text.ranges import brief
 
 if TYPE_CHECKING:
-    from provisioner.ansible.inputs import Target
+    from provisioner.ansible.target import Target
 
 __all__ = ["Plan", "place", "read", "target_of", "write"]
 

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from provisioner.errors import Exit, ProvisionerError
 
 if TYPE_CHECKING:
-    from argparse import Namespace
     from collections.abc import Iterable, Iterator, Sequence
 
-    from provisioner.ansible.inputs import Target
+    from provisioner.ansible.target import Target
 
 __all__ = ["Rollout", "Size", "batches"]
 
@@ -46,14 +45,14 @@ class Rollout:
     Whoever iterates over it gets a target for each batch, and notes what came of that before the next.
     """
 
-    def __init__(self, target: Target, options: Namespace) -> None:
-        """Take --batch and --max-fail. Raise ProvisionerError (code 2) where the one is given without the other."""
-        if options.max_fail is not None and not options.batch:
+    def __init__(self, target: Target, sizes: tuple[Size, ...] | None, max_fail: int | None) -> None:
+        """Take --batch and --max-fail, None where not given. Raise ProvisionerError (code 2) for the last alone."""
+        if max_fail is not None and not sizes:
             remedy = "give --batch too, such as --batch 1,10%,100%"
             raise ProvisionerError("--max-fail means nothing without --batch", remedy, Exit.BAD_INPUT)
         self.target = target
-        self.sizes: tuple[Size, ...] = options.batch or ()
-        self.most_failed: int = options.max_fail or 0
+        self.sizes = sizes or ()
+        self.most_failed = max_fail or 0
         self.failed: set[str] = set()
         self.not_begun: tuple[str, ...] = target.hosts
         self._stopped = False

@@ -83,6 +83,15 @@ def read() -> Site:
     for section, values in sections.items():
         for key, value in values.items():
             values[key] = _absolute(value, kinds.get((section, key), ""), file.parent if file else Path())
+    set_to = _set_to(sections, file)
+    variables, unreadable = _variables()
+    missed = [_as_written(setting, set_to[setting.name]) for setting in table() if _is_missed(setting, set_to)]
+    written = {f"{section}.{key}": value for section, values in sections.items() for key, value in values.items()}
+    return Site(set_to, variables, written | dict(os.environ), _reaching(sections), (*missed, *unreadable))
+
+
+def _set_to(sections: dict[str, dict[str, str]], file: Path | None) -> dict[str, Given]:
+    """Return the settings that are given in the file's sections, and those that variables give over them."""
     set_to: dict[str, Given] = {}
     for setting in table():
         for section, key in setting.keys:  # as with Ansible, the last one counts
@@ -91,10 +100,7 @@ def read() -> Site:
         for name in setting.variables:
             if name in os.environ:
                 set_to[setting.name] = Given(os.environ[name], name)
-    variables, unreadable = _variables()
-    missed = [_as_written(setting, set_to[setting.name]) for setting in table() if _is_missed(setting, set_to)]
-    written = {f"{section}.{key}": value for section, values in sections.items() for key, value in values.items()}
-    return Site(set_to, variables, written | dict(os.environ), _reaching(sections), (*missed, *unreadable))
+    return set_to
 
 
 def _is_missed(setting: Setting, set_to: dict[str, Given]) -> bool:

@@ -1,4 +1,4 @@
-"""How a container engine writes what several checks read of it: times, variables, names of images."""
+"""How a container engine writes what several checks read of it: times, sizes, variables, names of images."""
 
 from __future__ import annotations
 
@@ -9,12 +9,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["moment", "pairs", "same_image"]
+__all__ = ["moment", "pairs", "same_image", "size"]
+
+SIZE = re.compile(r"([\d.]+)([kMGT]?B)")
+UNITS = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 
 
 def moment(text: Any) -> float:
     """Return a time of day as seconds since the epoch; an engine writes nine digits, Python reads six."""
     return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", str(text))).timestamp()
+
+
+def size(text: Any) -> float | None:
+    """Return the bytes of a size such as 1.5GB; None where it is none."""
+    found = SIZE.fullmatch(str(text))
+    return float(found[1]) * UNITS[found[2]] if found else None
 
 
 def pairs(environment: Iterable[str] | None) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,8 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from provisioner.audit import base, consistency, laid_down, shipped, source, story
+from provisioner.audit import shipped
+from provisioner.audit.checks import base, completeness, laid_down, record, source_known, times
 from provisioner.audit.finding import FAIL, PASS, SKIP, Finding, Findings, failed
 from provisioner.audit.rules import NUMBER, RULES, Rule
 from provisioner.audit.verdict import verdict
@@ -48,7 +49,7 @@ def judge(evidence: Evidence, rules: Iterable[Rule] = RULES, sets: Iterable[Ship
     late = ended is not None and evidence.started.date() > ended
     untold = frozenset[str]()
     with suppress(*MISSHAPEN):  # a rule finds it again, and tells
-        untold = story.untold(evidence)
+        untold = completeness.untold(evidence)
     checks = [_check(rule, evidence, made_of, untold, late=late) for rule in rules]
     told = [*_of_base(evidence), *_told(evidence)]
     remarks = [*_remarks(evidence, checks, ended if late else None), *told]
@@ -59,8 +60,8 @@ def judge(evidence: Evidence, rules: Iterable[Rule] = RULES, sets: Iterable[Ship
     least = max(
         (rule.since for rule in rules if rule.evidence and made_of and rule.evidence <= made_of.evidence), default=0
     )
-    about = consistency.Judged(judged, since, told, least)
-    checks = [*checks, _of("record_is_true", _found(consistency.record_is_true, evidence, about))]
+    about = record.Judged(judged, since, told, least)
+    checks = [*checks, _of("record_is_true", _found(record.record_is_true, evidence, about))]
     return judged.model_copy(update={"checks": checks, "verdict": verdict(checks)})
 
 
@@ -94,7 +95,7 @@ def _remarks(evidence: Evidence, checks: list[Check], superseded: date | None) -
 def _of_base(evidence: Evidence) -> list[str]:
     """Return what must be told of where it came from; what is known of that only ever grows."""
     remarks: list[str] = []
-    for told in (base.remarks, source.remarks):
+    for told in (base.remarks, source_known.remarks):
         with suppress(*MISSHAPEN):  # a rule finds it again, and tells
             remarks += told(evidence)
     return remarks
@@ -107,7 +108,7 @@ def _told(evidence: Evidence) -> list[str]:
     except MISSHAPEN:  # a rule finds it again, and tells
         told = []
     with suppress(*MISSHAPEN):
-        told += story.other_day(evidence)
+        told += times.other_day(evidence)
     if evidence.unchallenged:
         told.insert(0, "unchallenged: its host chose the numbers of the attention test itself")
     return told[:MOST_TOLD]

@@ -16,6 +16,10 @@ EVENTS = "events.jsonl"
 
 # The runtime that has an image and a container.
 DEVCONTAINER = "devcontainer"
+NATIVE = "native"
+
+# Whose fork of xformers it is where the inputs name none.
+DEFAULT_USERNAME = "alexchesser"
 
 # What a URL may have before its host, which is nobody's business.
 LOGIN = re.compile(r"(?<=://)[^/@\s]*@")

@@ -10,7 +10,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from provisioner.audit import base, devcontainer_keys, known_sources, shipped
+from provisioner.audit import devcontainer_keys, known_bases, known_sources, shipped
 from provisioner.audit.rules import NUMBER, RULES
 
 __all__ = ["PINNED", "add_set", "of_rules"]
@@ -21,12 +21,15 @@ NOT_RULES = {"pin.py", "shipped.py"}
 
 def of_rules() -> dict[str, object]:
     """Return the number of the rules, what they ask since when, and the sums of the code that asks and of its data."""
-    modules = sorted(path for path in Path(__file__).parent.glob("*.py") if path.name not in NOT_RULES)
-    modules += [devcontainer_keys.source(), known_sources.DATA, base.KNOWN]
+    here = Path(__file__).parent
+    code = {
+        path.relative_to(here).as_posix(): path for path in sorted(here.rglob("*.py")) if path.name not in NOT_RULES
+    }
+    code |= {path.name: path for path in (devcontainer_keys.source(), known_sources.DATA, known_bases.DATA)}
     return {
         "number": NUMBER,
         "since": {rule.name: rule.since for rule in RULES},
-        "code": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in modules},
+        "code": {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in code.items()},
     }
 
 

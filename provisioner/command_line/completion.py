@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import argparse
 
     from provisioner.command_line.command_table import Option, Table
+    from provisioner.runs.record_data import RecordData
 
 __all__ = ["KINDS", "script", "values"]
 
@@ -95,7 +96,7 @@ FIXED: dict[str, Callable[[], list[str]]] = {
 # --- what a state directory has now ---
 
 
-def _records(state: Path) -> Iterable[dict[str, Any]]:
+def _records(state: Path) -> Iterable[RecordData]:
     from provisioner.store import Store  # noqa: PLC0415 - a script needs none of it
 
     return Store(state).records(fields=())

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from provisioner.ansible import events, inputs, runs_in_flight
-from provisioner.ansible.inputs import Target
 from provisioner.ansible.job import Job, run_playbook
+from provisioner.ansible.target import Target
 from provisioner.commands.common import SECONDS_TO_ANSWER, explain, print_json, raise_if_stopped, say, say_recovered
+from provisioner.commands.typed_options import of_target
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.store import Store
 from provisioner.store.selection import Selection
@@ -18,7 +19,7 @@ __all__ = ["main"]
 
 
 @dataclass
-class _Answers:
+class _CancelAnswers:
     """A watcher that keeps what became of the run on each host."""
 
     hosts: dict[str, events.Cancelled] = field(default_factory=dict)
@@ -35,10 +36,10 @@ class _Answers:
 def main(options: Namespace) -> int:
     """Cancel the runs, or only the one that is named."""
     wanted = _named(options.run)
-    target = inputs.check(options, {"ansible_ssh_timeout": SECONDS_TO_ANSWER})
+    target = inputs.check(of_target(options), {"ansible_ssh_timeout": SECONDS_TO_ANSWER})
     if wanted in target.hosts:
         raise ProvisionerError(f"{wanted} is a host, and no run", f"give -l {wanted}", Exit.BAD_INPUT)
-    answers = _Answers()
+    answers = _CancelAnswers()
     with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
         watchers = (view, runs_in_flight.Notes(target.state), answers)
         job = run_playbook("cancel.yml", target, watchers, {"provisioner_cancel_run_id": wanted})
@@ -65,12 +66,12 @@ def _named(run: str | None) -> str:
         raise ProvisionerError(str(error), "`provisioner status` shows those under way", Exit.BAD_INPUT) from error
 
 
-def _found(answers: _Answers) -> list[events.Cancelled]:
+def _found(answers: _CancelAnswers) -> list[events.Cancelled]:
     """Give what became of the runs that were under way, or had ended, of those that were asked for."""
     return [said for _, said in sorted(answers.hosts.items()) if said.state in {"cancelled", "ended"}]
 
 
-def _document(job: Job, answers: _Answers) -> dict[str, Any]:
+def _document(job: Job, answers: _CancelAnswers) -> dict[str, Any]:
     """Give for each host what became of its run; the verdict is that of its record, where it came."""
     verdicts = {(record["host"], record["run_id"]): record["audit"]["verdict"] for record in job.records}
     hosts: dict[str, Any] = {}
@@ -82,16 +83,10 @@ def _document(job: Job, answers: _Answers) -> dict[str, Any]:
     return hosts
 
 
-def _show(job: Job, answers: _Answers, wanted: str, target: Target) -> None:
+def _show(job: Job, answers: _CancelAnswers, wanted: str, target: Target) -> None:
     """Say what became of each run; of hosts without one, that there is none."""
     for said in _found(answers):
-        if said.state == "cancelled":
-            say(
-                f"{said.host}: run {said.run_id} was cancelled in {said.phase or 'no phase'} by {said.by or 'a person'}"
-            )
-        else:
-            by = f", cancelled by {said.by}" if said.by and said.outcome == "interrupted" else ""
-            say(f"{said.host}: run {said.run_id} had ended already: {said.outcome}{by}")
+        say(f"{said.host}: run {said.run_id} {_became(said)}")
     for record in job.records:
         say(f"{record['host']}: its evidence: {target.state / 'runs' / record['host'] / record['run_id']}")
     say_recovered(job)
@@ -108,6 +103,14 @@ def _show(job: Job, answers: _Answers, wanted: str, target: Target) -> None:
             f"{ranges.brief(silent)}: no answer, so a run there may go on, and nothing cancels it later: "
             "give the command again when there is one"
         )
+
+
+def _became(said: events.Cancelled) -> str:
+    """Say what became of a run that was under way, or had ended."""
+    if said.state == "cancelled":
+        return f"was cancelled in {said.phase or 'no phase'} by {said.by or 'a person'}"
+    by = f", cancelled by {said.by}" if said.by and said.outcome == "interrupted" else ""
+    return f"had ended already: {said.outcome}{by}"
 
 
 def _raise_unless_known(wanted: str, target: Target) -> None:

@@ -5,6 +5,7 @@ from argparse import Namespace
 from provisioner.ansible import inputs
 from provisioner.ansible.job import run_playbook
 from provisioner.commands.common import explain, print_json, raise_if_stopped, say_each, say_recovered
+from provisioner.commands.typed_options import of_target
 from provisioner.view import progress
 
 __all__ = ["main"]
@@ -12,7 +13,7 @@ __all__ = ["main"]
 
 def main(options: Namespace) -> int:
     """Clean the hosts; the runs kept on this machine stay."""
-    target = inputs.check(options)
+    target = inputs.check(of_target(options))
     with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
         job = run_playbook("clean.yml", target, (view,))
     raise_if_stopped(job)

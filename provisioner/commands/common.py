@@ -14,17 +14,15 @@ from provisioner.text.suggestions import did_you_mean
 from provisioner.view import alike, screen
 
 if TYPE_CHECKING:  # commands that only read the store need not pay for them
-    from argparse import Namespace
     from collections.abc import Iterable, Sized
 
-    from provisioner.ansible.inputs import Target
     from provisioner.ansible.job import Job
     from provisioner.ansible.rollout import Rollout
+    from provisioner.ansible.target import Target
     from provisioner.store import Store
 
 __all__ = [
     "explain",
-    "idle",
     "print_json",
     "raise_if_stopped",
     "remember_failures",
@@ -45,11 +43,6 @@ SECONDS_TO_ANSWER = 10
 """Of a command that only asks for runs: a host that takes longer to let us in counts as one that does not answer."""
 ATTACHES = "the same command attaches to it again, and `provisioner cancel` stops it"
 """What is said of a run that goes on without its command."""
-
-
-def idle(options: Namespace) -> dict[str, Any]:
-    """Give --require-idle as the variable that it is to Ansible; nothing where it was not given."""
-    return {"provisioner_require_idle": True} if options.require_idle else {}
 
 
 def say(line: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from provisioner.commands.common import print_json, say
+from provisioner.commands.typed_options import of_runs
 from provisioner.comparison import comparable, run_sets
 from provisioner.comparison.run_sets import Side
 from provisioner.errors import Exit, ProvisionerError
@@ -22,8 +23,10 @@ from provisioner.view.tables import table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import ModuleType
 
     from provisioner.comparison.statistics import Comparison
+    from provisioner.runs.record_data import RecordData
 
 __all__ = ["main"]
 
@@ -37,7 +40,8 @@ def main(options: Namespace) -> int:
     if options.b is None and (options.save_baseline is None or share is not None):
         raise _bad("there is nothing to set A against", "give B, or --save-baseline NAME alone")
     store = Store(state_dir(options.state_dir))
-    a = run_sets.of_text(options.a, store, options)
+    asked = of_runs(options)
+    a = run_sets.of_text(options.a, store, asked)
     for line in store.warnings:
         say(line)
     if options.save_baseline is not None:
@@ -45,7 +49,7 @@ def main(options: Namespace) -> int:
         say(f"{counted(len(a.records), 'run')} kept as the baseline {options.save_baseline}, in {path}")
         if options.b is None:
             return Exit.DONE
-    both = (a, run_sets.of_text(options.b, store, options))
+    both = (a, run_sets.of_text(options.b, store, asked))
     a, b = (_once(_honest(_verified(_judged_since(side, options.min_rules), options), options)) for side in both)
     _say_shared(a, b)
     differences = comparable.differences(a.records, b.records)
@@ -60,23 +64,9 @@ def main(options: Namespace) -> int:
 def _compare(
     a: Side, b: Side, differences: list[comparable.Difference], options: Namespace, share: float | None
 ) -> int:
-    try:
-        from provisioner.comparison import statistics  # noqa: PLC0415 - it imports numpy and scipy, and nothing so far needed them
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in {"numpy", "scipy"}:
-            raise
-        raise _bad(
-            f"the statistics need numpy and scipy, and {error.name} is not installed",
-            f"`{sys.executable} -m pip install numpy scipy` installs them, as the extra `compare` does",
-        ) from error
-
+    statistics = _statistics()
     phases = statistics.compare(a.records, b.records)
-    slower = None
-    if share is not None:
-        judged = phases.get(options.phase)
-        if judged is None or judged.ratio is None:
-            raise _bad(f"--fail-if-slower: not both sides have {options.phase}", "name another with --phase")
-        slower = statistics.is_slower(judged, share)
+    slower = None if share is None else _is_slower(phases, options.phase, share)
     remarks = comparable.remarks(a.records, b.records)
     differing = {difference.what for difference in differences}
     unknown = [what for what in comparable.unknown([*a.records, *b.records]) if what not in differing]
@@ -95,16 +85,7 @@ def _compare(
             }
         )
     else:
-        for letter, side in (("A", a), ("B", b)):
-            screen.show(f"{letter}: {printable(side.name)}, {counted(len(side.records), 'run')}, {_judged_by(side)}")
-        print(_table(phases))
-        for line in (
-            *_reproduced(phases),
-            *_outliers(phases),
-            *_few(phases),
-            *(f"{name}: {how}" for name, how in statistics.METHODS.items()),
-        ):
-            screen.show(line)
+        _show(a, b, phases, statistics.METHODS)
         for remark in (*differences, *remarks):
             say(f"not the same: {remark}")
         if unknown:
@@ -112,6 +93,39 @@ def _compare(
     if slower:
         say(f"{options.phase} is slower by more than {options.fail_if_slower}")
     return Exit.FAILED if slower else Exit.DONE
+
+
+def _statistics() -> ModuleType:
+    """Return the module of the statistics; raise ProvisionerError (code 2) where what it needs is not installed."""
+    try:
+        from provisioner.comparison import statistics  # noqa: PLC0415 - it imports numpy and scipy, and nothing so far needed them
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in {"numpy", "scipy"}:
+            raise
+        raise _bad(
+            f"the statistics need numpy and scipy, and {error.name} is not installed",
+            f"`{sys.executable} -m pip install numpy scipy` installs them, as the extra `compare` does",
+        ) from error
+    return statistics
+
+
+def _is_slower(phases: dict[str, Comparison], name: str, share: float) -> bool:
+    """Tell whether B is slower in a phase by more than the share. Raise ProvisionerError where not both have it."""
+    judged = phases.get(name)
+    if judged is None or judged.ratio is None:
+        raise _bad(f"--fail-if-slower: not both sides have {name}", "name another with --phase")
+    slower: bool = _statistics().is_slower(judged, share)
+    return slower
+
+
+def _show(a: Side, b: Side, phases: dict[str, Comparison], methods: Mapping[str, str]) -> None:
+    """Show the two sides, the table of phases, and what is to be said of it."""
+    for letter, side in (("A", a), ("B", b)):
+        screen.show(f"{letter}: {printable(side.name)}, {counted(len(side.records), 'run')}, {_judged_by(side)}")
+    print(_table(phases))
+    told = (f"{name}: {how}" for name, how in methods.items())
+    for line in (*_reproduced(phases), *_outliers(phases), *_few(phases), *told):
+        screen.show(line)
 
 
 def _table(phases: dict[str, Comparison]) -> str:
@@ -179,7 +193,7 @@ def _verified(side: Side, options: Namespace) -> Side:
 
 def _once(side: Side) -> Side:
     """Give the side with each evidence once, the same under another host or id too; without one, each run once."""
-    kept: dict[object, Mapping[str, Any]] = {}
+    kept: dict[object, RecordData] = {}
     for record in side.records:
         first = kept.setdefault(record.get("evidence_sha256") or (record["host"], record["run_id"]), record)
         if first is not record:

@@ -5,10 +5,11 @@ from collections import Counter
 from dataclasses import asdict
 
 from provisioner.ansible import inputs
-from provisioner.ansible.events import Finding
+from provisioner.ansible.events import HostFinding
 from provisioner.ansible.job import Job, run_playbook
 from provisioner.commands import controller_checks
 from provisioner.commands.common import print_json, raise_if_stopped, say
+from provisioner.commands.typed_options import of_target
 from provisioner.errors import Exit
 from provisioner.text import ranges
 from provisioner.text.display import counted
@@ -23,7 +24,7 @@ WORST_FIRST = ("fail", "warn", "ok")
 
 def main(options: Namespace) -> int:
     """Look at everything, change nothing, and print what was found, problems first."""
-    target = inputs.check(options, root=False)
+    target = inputs.check(of_target(options), root=False)
     findings = controller_checks.controller(target)
     fleet = Fleet(target.hosts, notes=False)
     with progress.show(fleet, verbosity=options.verbose, as_json=options.json) as view:
@@ -39,7 +40,7 @@ def main(options: Namespace) -> int:
     return exit_code(job, findings)
 
 
-def exit_code(job: Job, findings: list[Finding]) -> int:
+def exit_code(job: Job, findings: list[HostFinding]) -> int:
     """Give 1 where something fails, 3 where nothing is wrong but that a host was not reached, else 0."""
     unreachable = {name for name, host in job.hosts.items() if host.unreachable}
     if any(finding.outcome == "fail" and finding.host not in unreachable for finding in findings):
@@ -47,7 +48,7 @@ def exit_code(job: Job, findings: list[Finding]) -> int:
     return Exit.UNREACHABLE if unreachable else Exit.DONE
 
 
-def _show(findings: list[Finding], *, whole: bool) -> None:
+def _show(findings: list[HostFinding], *, whole: bool) -> None:
     """Print the findings; on a terminal, unless the whole is wanted, only what is off, hosts with the same together."""
     ordered = sorted(findings, key=lambda finding: WORST_FIRST.index(finding.outcome))
     if whole or not screen.wide():
@@ -58,7 +59,7 @@ def _show(findings: list[Finding], *, whole: bool) -> None:
     say(_total(findings))
 
 
-def _grouped(findings: list[Finding]) -> list[list[str]]:
+def _grouped(findings: list[HostFinding]) -> list[list[str]]:
     """Give a row for each outcome, check and remedy whose details are alike, with all hosts that it was found on."""
     kinds: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
     for found in findings:
@@ -70,7 +71,7 @@ def _grouped(findings: list[Finding]) -> list[list[str]]:
     ]
 
 
-def _total(findings: list[Finding]) -> str:
+def _total(findings: list[HostFinding]) -> str:
     """Say how many hosts have a problem, how many a warning only, and how many neither."""
     worst: dict[str, str] = {}
     for found in sorted(findings, key=lambda finding: WORST_FIRST.index(finding.outcome)):

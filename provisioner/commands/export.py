@@ -2,11 +2,15 @@
 
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
 
 from provisioner.commands.common import print_json, say, say_why_none
+from provisioner.commands.typed_options import of_runs
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.store import Store, selection
-from provisioner.store.selection import Selection
+from provisioner.report import formats
+from provisioner.report.formats import Format
+from provisioner.store import Run, Store, Text, selection
 from provisioner.system import files
 from provisioner.system.paths import given, state_dir
 from provisioner.text.display import counted
@@ -17,42 +21,54 @@ __all__ = ["main"]
 def main(options: Namespace) -> int:
     """Write the records that are meant, newest first, one a line; with --evidence a tar of all that proves them."""
     store = Store(state_dir(options.state_dir))
-    which = selection.of_options(options)
-    if options.evidence:
-        return _with_evidence(store, which, options)
-    texts = store.texts(which)
-    say_why_none(store, which, texts)
-    lines = (f"{text.json}\n" for text in texts)
-    if options.file == "-":
-        sys.stdout.writelines(lines)
-        return Exit.DONE
-    path = given(options.file)
-    files.write(path, "".join(lines))
-    say(f"{len(texts)} records in {path}")
-    if options.json:
-        print_json({"file": str(path), "runs": len(texts)})
-    return Exit.DONE
-
-
-def _with_evidence(store: Store, which: Selection, options: Namespace) -> int:
-    from provisioner.store import evidence_export  # noqa: PLC0415 - records alone need none of it
-
+    which = selection.of_options(of_runs(options))
+    first, *others = formats.of(formats.EXPORT).values()
+    form = next((other for other in others if getattr(options, other.name)), first)
+    if form.takes == formats.TEXTS:
+        texts = store.texts(which)
+        say_why_none(store, which, texts)
+        return _export(form, texts, f"{len(texts)} records", options)
     runs = store.list(which, fields=("run_id", "host"))
     say_why_none(store, which, runs)
+    kept, left_out = _apart(runs)
+    return _export(form, kept, f"{counted(len(kept), 'run')} with evidence", options, left_out)
+
+
+def _export(
+    form: Format, found: Sequence[Text] | Sequence[Run], what: str, options: Namespace, left_out: Sequence[str] = ()
+) -> int:
+    """Write what was found, and say what that is and which runs are not in it."""
     path = None if options.file == "-" else given(options.file)
     try:
-        if path is None:
-            left_out = evidence_export.pack(runs, sys.stdout.buffer)
-        else:
-            with files.replacing(path) as file:
-                left_out = evidence_export.pack(runs, file)
+        _write(form, found, path)
     except ValueError as error:
         raise ProvisionerError(f"cannot export: {error}") from error
     if left_out:
         say(f"left out {counted(len(left_out), 'run')} that came without evidence: {', '.join(left_out)}")
-    written = len(runs) - len(left_out)
     if path:
-        say(f"{counted(written, 'run')} with evidence in {path}")
+        say(f"{what} in {path}")
         if options.json:
-            print_json({"file": str(path), "runs": written})
+            print_json({"file": str(path), "runs": len(found)})
     return Exit.DONE
+
+
+def _write(form: Format, found: Sequence[Text] | Sequence[Run], path: Path | None) -> None:
+    if path is None:
+        form.write(found, sys.stdout.buffer if form.takes == formats.RUNS else sys.stdout)
+        return
+    with files.replacing(path) as file:
+        form.write(found, file)
+
+
+def _apart(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """Return the runs that have evidence, and the ids of those that came without."""
+    from provisioner.store.evidence_export import has_evidence  # noqa: PLC0415 - records alone need none of it
+
+    kept: list[Run] = []
+    left_out: list[str] = []
+    for run in runs:
+        if has_evidence(run.folder):
+            kept.append(run)
+        else:
+            left_out.append(run.run_id)
+    return kept, left_out

@@ -2,14 +2,16 @@
 
 import json
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, NamedTuple
 
 from provisioner import upstream
 from provisioner.commands.common import print_json, say, say_plain
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.report import facts
+from provisioner.report import document
+from provisioner.runs.record import plain
+from provisioner.runs.record_data import RecordData
 from provisioner.signatures.vouching import Vouching
 from provisioner.store import Run, Store, evidence_export, exported
 from provisioner.system.files import read
@@ -50,9 +52,9 @@ def main(options: Namespace) -> int:
     runs = [one.run for one in imported]
     records = [run.record for run in sorted(runs, key=lambda run: run.started, reverse=True)]
     if options.json:
-        print_json(facts.document(records))
+        print_json(document.of(records))
     elif records:
-        print(facts.runs_table(records))
+        print(document.runs_table(records))
     for run, vouching in imported:
         say_plain(f"evidence of {run.run_id} on {run.host}: {run.folder}")
         for line in vouching.lines() if vouching else ():
@@ -83,7 +85,7 @@ def _import(path: Path, host: str, store: Store) -> list[Imported]:
         raise ProvisionerError(
             f"{path} is no log of the shell benchmark: {error}", "give a log of scenario_runner.sh", Exit.BAD_INPUT
         ) from error
-    return [Imported(store.add(record.model_dump(mode="json"), {upstream.log_name(record.scenario): data}))]
+    return [Imported(store.add(plain(record), {upstream.log_name(record.scenario): data}))]
 
 
 def _is_tar(path: Path) -> bool:
@@ -106,17 +108,13 @@ def _with_evidence(path: Path, store: Store) -> list[Imported]:
     """
     try:
         judged = _judged(path, store.state)
-        records = [found.record.model_dump(mode="json") for found in judged.values()]
+        records = [plain(found.record) for found in judged.values()]
         wanted = {(one["host"], one["run_id"]): one for one in _new(records, store, verified=True)}
         there = [run for names_of_run in wanted if (run := store.find(*names_of_run))]
         stay = {run.folder for run in there if not run.record.get("unverified")}
         with path.open("rb") as file:
-            new = (
-                (wanted[sent.host, sent.run_id], evidence_export.evidence_of(sent))
-                for sent in evidence_export.unpack(file)
-                if (sent.host, sent.run_id) in wanted
-            )
-            runs = store.add_all(new, over=[run for run in there if run.folder not in stay])
+            over = [run for run in there if run.folder not in stay]
+            runs = store.add_all(((wanted[name], evidence) for name, evidence in _sent(file, wanted)), over=over)
     except (OSError, ValueError) as error:
         what = f"{path} is not what `provisioner export --evidence` writes: {error}"
         raise ProvisionerError(what, "nothing of it was taken; ask for it again", Exit.BAD_INPUT) from error
@@ -126,7 +124,14 @@ def _with_evidence(path: Path, store: Store) -> list[Imported]:
     return [Imported(run, None if run.folder in stay else judged[run.host, run.run_id].vouching) for run in runs]
 
 
-def _judged(path: Path, state: Path) -> dict[tuple[str, str], evidence_export.Judged]:
+def _sent(file: IO[bytes], wanted: Collection[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], dict[str, bytes]]]:
+    """Give the host and id of each run of a tar that is wanted, with its evidence."""
+    for sent in evidence_export.unpack(file):
+        if (sent.host, sent.run_id) in wanted:
+            yield (sent.host, sent.run_id), evidence_export.evidence_of(sent)
+
+
+def _judged(path: Path, state: Path) -> dict[tuple[str, str], evidence_export.JudgedRun]:
     """Give what the evidence of each run of a tar proves, by host and id. Raises OSError, ValueError."""
     with path.open("rb") as file:
         judged = {(sent.host, sent.run_id): found for sent, found in evidence_export.judge_all(file, state)}
@@ -135,7 +140,7 @@ def _judged(path: Path, state: Path) -> dict[tuple[str, str], evidence_export.Ju
     return judged
 
 
-def _new(records: list[dict[str, Any]], store: Store, *, verified: bool = False) -> list[dict[str, Any]]:
+def _new(records: list[RecordData], store: Store, *, verified: bool = False) -> list[RecordData]:
     """Give the records less those of a run that is here, or among them, under another name or host; says which.
 
     What only claims to be of some evidence does not stand in the way of those that are: `verified`.
@@ -156,7 +161,7 @@ def _new(records: list[dict[str, Any]], store: Store, *, verified: bool = False)
     return new
 
 
-def _marks(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _marks(record: RecordData) -> Iterator[tuple[str, str]]:
     """Yield what two records have in common where they are of one run alone: the evidence, or when each object came."""
     if record.get("evidence_sha256"):
         yield "evidence", str(record["evidence_sha256"])

@@ -7,9 +7,10 @@ from typing import Any
 
 from provisioner.ansible import inputs, plan_file
 from provisioner.ansible.changes import once
-from provisioner.ansible.inputs import Target
 from provisioner.ansible.job import Job, run_playbook
+from provisioner.ansible.target import Target
 from provisioner.commands.common import explain, print_json, raise_if_stopped, say, say_each, say_looks, say_restarts
+from provisioner.commands.typed_options import of_target
 from provisioner.errors import Exit
 from provisioner.text import ranges
 from provisioner.text.display import counted, printable
@@ -41,7 +42,7 @@ PLAIN = {"present", "installed", "as wanted"}
 def main(options: Namespace) -> int:
     """Look at the hosts and print what is off: the change that `prepare` would make of it is in the last column."""
     kept = plan_file.place(options.out) if options.out else None
-    target = inputs.check(options)
+    target = inputs.check(of_target(options))
     fleet = Fleet(target.hosts, notes=False)
     with progress.show(fleet, verbosity=options.verbose, as_json=options.json) as view:
         job = run_playbook("plan.yml", target, (view,))

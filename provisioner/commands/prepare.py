@@ -5,13 +5,12 @@ from argparse import Namespace
 from typing import Any
 
 from provisioner.ansible import changes, inputs, plan_file
-from provisioner.ansible.inputs import Target
 from provisioner.ansible.job import Job, run_playbook
 from provisioner.ansible.plan_file import Plan
 from provisioner.ansible.rollout import Rollout
+from provisioner.ansible.target import Target
 from provisioner.commands.common import (
     explain,
-    idle,
     print_json,
     raise_if_stopped,
     remember_failures,
@@ -23,6 +22,7 @@ from provisioner.commands.common import (
     say_retry,
     worst,
 )
+from provisioner.commands.typed_options import idle, of_target
 from provisioner.text.display import counted
 from provisioner.view import alike, progress, screen
 from provisioner.view.tables import table
@@ -33,10 +33,10 @@ __all__ = ["main"]
 def main(options: Namespace) -> int:
     """Prepare the hosts, batch after batch, and tell what was changed on each."""
     plan = plan_file.read(options.plan) if options.plan else None
-    target = inputs.check(options, idle(options))
+    target = inputs.check(of_target(options), idle(options))
     if plan:
         target = plan_file.target_of(plan, target, limited=bool(options.limit))
-    rollout = Rollout(target, options)
+    rollout = Rollout(target, options.batch, options.max_fail)
     jobs: list[Job] = []
     with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
         for batch in rollout:

@@ -3,8 +3,9 @@
 from argparse import Namespace
 
 from provisioner.commands.common import print_json, say, say_why_none
+from provisioner.commands.typed_options import of_runs
 from provisioner.errors import Exit
-from provisioner.report import facts
+from provisioner.report import document
 from provisioner.store import Store, retention, selection
 from provisioner.system.paths import state_dir
 from provisioner.text.display import counted
@@ -16,13 +17,13 @@ def main(options: Namespace) -> int:
     """Say which runs would go; with --yes they go."""
     rules = [retention.rule(text) for text in options.keep]
     store = Store(state_dir(options.state_dir))
-    which = selection.of_hosts(options)
-    runs = store.list(which, fields=(*facts.TABLE_FIELDS, *retention.FIELDS))
+    which = selection.of_options(of_runs(options))
+    runs = store.list(which, fields=(*document.TABLE_FIELDS, *retention.FIELDS))
     say_why_none(store, which, runs)
     gone = retention.to_forget(runs, rules)
     ids = [run.run_id for run in gone]
     if gone and not options.json:
-        print(facts.runs_table([run.record for run in gone]))
+        print(document.runs_table([run.record for run in gone]))
     if options.yes:
         for run in gone:
             store.delete(run)

@@ -1,14 +1,15 @@
 """`provisioner report`: the finished runs as a page to look at, and as files for other programs."""
 
-import importlib
+import sys
 from argparse import Namespace
 
 from provisioner.commands.common import print_json, say_why_none
+from provisioner.commands.typed_options import of_runs
 from provisioner.errors import Exit, ProvisionerError, of_option
-from provisioner.report import FORMATS, model
+from provisioner.report import formats, model
 from provisioner.store import Store
 from provisioner.store.selection import of_options
-from provisioner.system.files import write
+from provisioner.system.files import replacing
 from provisioner.system.paths import given, state_dir
 
 __all__ = ["main"]
@@ -16,19 +17,20 @@ __all__ = ["main"]
 
 def main(options: Namespace) -> int:
     """Write each format that was asked for to its file; where none was, print Markdown."""
-    asked = {name: path for name in FORMATS if (path := getattr(options, name))}
+    known = formats.of(formats.REPORT)
+    asked = {name: path for name in known if (path := getattr(options, name))}
     _check(asked)
     store = Store(state_dir(options.state_dir))
-    which = of_options(options)
+    which = of_options(of_runs(options))
     report = model.build(store.list(which))
     say_why_none(store, which, report.samples)
     for name, path in asked.items():
-        with of_option(f"--{name}"):
-            write(given(path), _render(name, report))
+        with of_option(f"--{name}"), replacing(given(path)) as file:
+            known[name].write(report, file)
     if options.json:
         print_json({"hosts": len(report.by_host), "runs": len(report.samples), "files": asked})
     elif not asked:
-        print(_render("markdown", report), end="")
+        known["markdown"].write(report, sys.stdout)
     return Exit.DONE
 
 
@@ -40,9 +42,3 @@ def _check(asked: dict[str, str]) -> None:
     twice = next((path for path in paths if paths.count(path) > 1), None)
     if twice:
         raise ProvisionerError(f"{twice} is named for two formats", "give each a file of its own", Exit.BAD_INPUT)
-
-
-def _render(name: str, report: model.Report) -> str:
-    # Each format is a module of its own, and brings in only what it needs.
-    text: str = importlib.import_module(f"provisioner.report.{name}").render(report)
-    return text

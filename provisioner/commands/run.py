@@ -6,20 +6,19 @@ import io
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from provisioner.ansible import given_variables, inputs
-from provisioner.ansible.inputs import Target
 from provisioner.ansible.job import Job, Watcher, run_playbook
 from provisioner.ansible.rollout import Rollout
 from provisioner.ansible.runs_in_flight import Notes
+from provisioner.ansible.target import Target
 from provisioner.audit.names import LOG
 from provisioner.audit.verdict import reasons, sentence
 from provisioner.commands.common import (
     explain,
-    idle,
     print_json,
     raise_if_stopped,
     remember_failures,
@@ -32,8 +31,9 @@ from provisioner.commands.common import (
     say_retry,
     worst,
 )
+from provisioner.commands.typed_options import idle, of_target
 from provisioner.errors import Exit, ProvisionerError, of_option
-from provisioner.report import facts
+from provisioner.report import document
 from provisioner.store import Run, Store
 from provisioner.store.selection import Selection
 from provisioner.system import person
@@ -43,6 +43,7 @@ from provisioner.view.fleet import Fleet
 
 if TYPE_CHECKING:
     from provisioner.comparison.repetition import Like
+    from provisioner.runs.record_data import RecordData
 
 __all__ = ["main"]
 
@@ -50,10 +51,10 @@ __all__ = ["main"]
 def main(options: Namespace) -> int:
     """Run the scenario; see the table in cli.py for the options."""
     repeated = _like(options)
-    target = inputs.check(options, _variables(options), like=repeated.variables if repeated else None)
+    target = _target(options, repeated)
     store = Store(target.state)
     store.check()
-    rollout = Rollout(target, options)
+    rollout = Rollout(target, options.batch, options.max_fail)
     done: list[list[Job]] = []
     fleet = Fleet(target.hosts, history.of_store(store))
     with progress.show(fleet, verbosity=options.verbose, as_json=options.json) as view:
@@ -71,25 +72,43 @@ def main(options: Namespace) -> int:
     for run in failed:
         _show_failure(run, tell)
     if options.json:
-        print_json(facts.document([run.record for run in runs]) | rollout.document())
+        print_json(document.of([run.record for run in runs]) | rollout.document())
     if jobs[-1].stopped:
         say_not_begun(rollout)
         raise_if_stopped(jobs[-1])
-    _say_failed_since(store, [run for run in runs if run.record["outcome"] == "ok"])
+    _say_failed_since(store, runs)
+    _explain(done, target, failed)
+    if repeated:
+        _say_how_to_compare(options.like, runs)
+    without_gpu = _without_gpu(runs) if options.require_gpu else []
+    say_not_begun(rollout)
+    return exit_code(jobs, runs, gpu_missing=bool(without_gpu))
+
+
+def _explain(done: list[list[Job]], target: Target, failed: list[Run]) -> None:
+    """Say what came of each batch's jobs beside its runs: looks, others that came along, restarts, failures."""
     for of_batch in done:
         say_looks(of_batch[-1])
+    jobs = [job for of_batch in done for job in of_batch]
     for job in jobs:
         say_recovered(job)
         say_restarts(job, target)
         explain(job, told=frozenset(run.host for run in failed))
     say_retry(*jobs)
-    for run in runs if repeated else ():
-        say(f"{run.host}: `provisioner compare {options.like} {run.run_id}` says of which phases it repeats the times")
-    without_gpu = [run for run in runs if options.require_gpu and not run.record["machine"]["gpus"]]
-    for run in without_gpu:
+
+
+def _say_how_to_compare(like: str, runs: list[Run]) -> None:
+    """Say how the runs are set against the one that they repeat."""
+    for run in runs:
+        say(f"{run.host}: `provisioner compare {like} {run.run_id}` says of which phases it repeats the times")
+
+
+def _without_gpu(runs: list[Run]) -> list[Run]:
+    """Return the runs on hosts without a GPU, and say that one was required."""
+    found = [run for run in runs if not run.record["machine"]["gpus"]]
+    for run in found:
         say(f"{run.host}: no GPU in run {run.run_id}, and --require-gpu was given")
-    say_not_begun(rollout)
-    return exit_code(jobs, runs, gpu_missing=bool(without_gpu))
+    return found
 
 
 def exit_code(jobs: list[Job], runs: list[Run], *, gpu_missing: bool = False) -> int:
@@ -150,6 +169,14 @@ def _bad(jobs: list[Job], *, require_gpu: bool) -> set[str]:
     }
 
 
+def _target(options: Namespace, repeated: Like | None) -> Target:
+    """Give what the run is done to; of a run that is repeated, its profile and variables."""
+    asked = of_target(options)
+    if repeated:
+        asked = replace(asked, profile=repeated.profile)
+    return inputs.check(asked, _variables(options), like=repeated.variables if repeated else None)
+
+
 def _like(options: Namespace) -> Like | None:
     """Give the run that is to be repeated, if one is, and say first what of it cannot be the same."""
     if options.like is None:
@@ -166,7 +193,6 @@ def _like(options: Namespace) -> Like | None:
         raise ProvisionerError(
             f"--like is of profile {found.profile}, and --profile is {profile}", "give one", Exit.BAD_INPUT
         )
-    options.profile = found.profile
     for line in found.lines():
         say(line)
     found.check()
@@ -210,10 +236,10 @@ def _show(runs: list[Run], tell: Callable[[str], None]) -> None:
         return
     records = [run.record for run in runs]
     if tell is say:
-        for line in facts.runs_table(records, io.StringIO()).splitlines():
+        for line in document.runs_table(records, io.StringIO()).splitlines():
             say(line)
     else:
-        print(facts.runs_table(records, sys.stderr), file=sys.stderr)
+        print(document.runs_table(records, sys.stderr), file=sys.stderr)
     for run in runs:
         tell(f"evidence of {run.run_id} on {run.host}: {run.folder}")
         if again := _tried_again(run.record):
@@ -226,7 +252,7 @@ def _show(runs: list[Run], tell: Callable[[str], None]) -> None:
             tell(f"  {run.record['audit']['verdict']}: {reason}")
 
 
-def _tried_again(record: dict[str, Any]) -> str:
+def _tried_again(record: RecordData) -> str:
     """Give the downloads that a run tried again, in words; '' where there was none."""
     return ", ".join(
         f"{one['what']} {one['times']} {'time' if one['times'] == 1 else 'times'} in {one['phase']}"
@@ -236,7 +262,8 @@ def _tried_again(record: dict[str, Any]) -> str:
 
 def _say_failed_since(store: Store, runs: list[Run]) -> None:
     """Tell where the run that serves a host is older than one with the same inputs that failed."""
-    told = [run for run in runs if run.record["inputs"].get("input_hash")]  # runs of before had none
+    # Runs of before had no hash.
+    told = [run for run in runs if run.record["outcome"] == "ok" and run.record["inputs"].get("input_hash")]
     if not told:
         return
     fields = ("outcome", "failure", "inputs.input_hash")
@@ -246,7 +273,8 @@ def _say_failed_since(store: Store, runs: list[Run]) -> None:
             inputs = other.record["inputs"] or {}
             same = other.host == run.host and inputs.get("input_hash") == run.record["inputs"]["input_hash"]
             if same and other.started > run.started and other.record["outcome"] != "ok":
-                phase = (other.record["failure"] or {}).get("phase") or "no phase"
+                failure = other.record["failure"]
+                phase = (failure and failure["phase"]) or "no phase"
                 say(
                     f"{run.host}: this is run {run.run_id}; {other.run_id}, of the same inputs and newer, "
                     f"{other.record['outcome']} in {phase}; --fresh measures anew"
@@ -265,7 +293,7 @@ def _log(run: Run) -> str:
 
 
 def _show_failure(run: Run, tell: Callable[[str], None]) -> None:
-    failure = run.record.get("failure") or {}
+    failure: Mapping[str, Any] = run.record.get("failure") or {}
     phase = failure.get("phase") or "unknown"
     if (failure.get("cause") or "").startswith(person.CANCELLED):
         say(f"{run.host}: run {run.run_id} interrupted in {phase}: {failure['cause']}")

@@ -10,12 +10,13 @@ from typing import Any
 
 from provisioner.ansible import events, inputs, runs_in_flight
 from provisioner.ansible.job import Job, run_playbook
-from provisioner.commands.common import SECONDS_TO_ANSWER, explain, print_json, raise_if_stopped, say
+from provisioner.commands.common import SECONDS_TO_ANSWER, explain, raise_if_stopped, say
+from provisioner.commands.typed_options import of_target
 from provisioner.errors import Exit
-from provisioner.report import facts
+from provisioner.report import document, formats
+from provisioner.runs.record_data import RecordData
 from provisioner.store import Store, Text
 from provisioner.system.paths import state_dir
-from provisioner.text import jsontext
 from provisioner.text.display import counted
 from provisioner.view import progress, runs, screen
 
@@ -26,7 +27,7 @@ SCENARIO = Path("/var/lib/provisioner/scenario_a")
 
 
 @dataclass
-class _Answers:
+class _StatusAnswers:
     """A watcher that keeps what the hosts answer."""
 
     in_flight: dict[str, events.Progress] = field(default_factory=dict)
@@ -47,31 +48,24 @@ class _Answers:
 def main(options: Namespace) -> int:
     """List the runs. Without an inventory only this machine is asked, and only where it has had a run."""
     state = state_dir(options.state_dir)
-    answers = _Answers()
+    answers = _StatusAnswers()
     ask = not options.offline and (options.inventory or SCENARIO.is_dir())
     job = _ask(options, answers) if ask else None
     store = Store(state)
-    records = [] if options.json else store.records(fields=facts.TABLE_FIELDS)
+    records = [] if options.json else store.records(fields=document.TABLE_FIELDS)
     texts = store.texts() if options.json else []
     for line in store.warnings:
         say(line)
-    # A host may call its run as it likes: another's of that name is another run.
-    kept = {(record["host"], record["run_id"]) for record in records} | {(text.host, text.run_id) for text in texts}
-    # Where a host did not answer, or was not asked, it is told where its run was last seen.
-    flying = [note for note in runs_in_flight.seen(state) if (note["host"], note["run_id"]) not in kept]
-    waiting = [
-        {"host": host, **run}
-        for host, ended in sorted(answers.ended.items())
-        for run in ended
-        if not run["collected"] and (host, run["run_id"]) not in kept
-    ]
+    kept = _ids(records, texts)
+    flying = _flying(state, kept)
+    waiting = _waiting(answers.ended, kept)
     unanswered = _unanswered(job) if job else {}
     if job is not None:
         explain(job)
     if options.json:
         noted = [note | {"answered": note["host"] in answers.in_flight} for note in flying]
         told = {"in_flight": noted, "uncollected": waiting, "unanswered": unanswered}
-        _show_json(told, texts[: options.last])
+        formats.of(formats.FACTS)["json"].write(told | {"runs": list(texts[: options.last])}, sys.stdout)
     elif flying or waiting or records:
         _show(options, flying, waiting, answers, records)
         say(_total(flying, waiting, records, unanswered))
@@ -80,20 +74,29 @@ def main(options: Namespace) -> int:
     return Exit.DONE if job is None else job.code
 
 
-def _show_json(told: dict[str, Any], texts: Sequence[Text]) -> None:
-    """Print what is told, and the runs that are kept here."""
-    if not texts:
-        print_json(told | {"runs": []})
-        return
-    from provisioner.report import document  # noqa: PLC0415 - only for this
-
-    sys.stdout.write(jsontext.dumps(told).removesuffix("\n}"))
-    document.write_runs(texts, sys.stdout)
+def _ids(records: Iterable[RecordData], texts: Iterable[Text]) -> set[tuple[str, str]]:
+    """Return the host and the id of each run: a host may call its run as it likes, as another has called one."""
+    return {(record["host"], record["run_id"]) for record in records} | {(text.host, text.run_id) for text in texts}
 
 
-def _ask(options: Namespace, answers: _Answers) -> Job:
+def _flying(state: Path, kept: Collection[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Return the runs under way as they were last seen, of hosts that did not answer or were not asked as well."""
+    return [note for note in runs_in_flight.seen(state) if (note["host"], note["run_id"]) not in kept]
+
+
+def _waiting(ended: Mapping[str, Iterable[dict[str, Any]]], kept: Collection[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Return the runs that have ended on their hosts, and that nobody has collected or keeps here."""
+    return [
+        {"host": host, **run}
+        for host, runs_there in sorted(ended.items())
+        for run in runs_there
+        if not run["collected"] and (host, run["run_id"]) not in kept
+    ]
+
+
+def _ask(options: Namespace, answers: _StatusAnswers) -> Job:
     """Ask all hosts at once, for a bounded time."""
-    target = inputs.check(options, {"ansible_ssh_timeout": SECONDS_TO_ANSWER}, root=False)
+    target = inputs.check(of_target(options), {"ansible_ssh_timeout": SECONDS_TO_ANSWER}, root=False)
     with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
         job = run_playbook("status.yml", target, (view, runs_in_flight.Notes(target.state), answers))
     raise_if_stopped(job)
@@ -110,8 +113,8 @@ def _show(
     options: Namespace,
     flying: list[dict[str, Any]],
     waiting: list[dict[str, Any]],
-    answers: _Answers,
-    records: Sequence[Mapping[str, Any]],
+    answers: _StatusAnswers,
+    records: Sequence[RecordData],
 ) -> None:
     """Print the runs that are not kept here, and those that are; on a terminal, those that stand alike together."""
     together = screen.wide() and not options.verbose
@@ -122,14 +125,14 @@ def _show(
         print(runs.uncollected(waiting, together=together), end="\n\n")
         say("`provisioner run` or `provisioner clean` collects what is not collected yet")
     if options.all or options.last is not None:
-        print(facts.runs_table(records[: options.last]))
+        print(document.runs_table(records[: options.last]))
     elif records:
-        newest = facts.newest(records)
-        print(runs.kept(newest) if together else facts.runs_table(newest))
+        newest = document.newest(records)
+        print(runs.kept(newest) if together else document.runs_table(newest))
 
 
 def _total(
-    flying: Collection[Any], waiting: Collection[Any], records: Iterable[Mapping[str, Any]], unanswered: Collection[Any]
+    flying: Collection[Any], waiting: Collection[Any], records: Iterable[RecordData], unanswered: Collection[Any]
 ) -> str:
     kept = Counter(record["host"] for record in records)
     parts = [f"{len(unanswered)} did not answer"] if unanswered else []

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from provisioner.runs.record_data import RecordData
+
 __all__ = ["Difference", "contradictions", "differences", "inputs", "known", "remarks", "unknown"]
 
 MUST_AGREE = {
@@ -50,28 +52,28 @@ class Difference:
         return f"{self.what} {_words(self.a)} against {_words(self.b)}"
 
 
-def differences(a: Iterable[Mapping[str, Any]], b: Iterable[Mapping[str, Any]]) -> list[Difference]:
+def differences(a: Iterable[RecordData], b: Iterable[RecordData]) -> list[Difference]:
     """Give why records must not be compared: what differs between two sets of them, or within one."""
     return _differing(MUST_AGREE, a, b)
 
 
-def unknown(records: Iterable[Mapping[str, Any]]) -> list[str]:
+def unknown(records: Iterable[RecordData]) -> list[str]:
     """Give what must agree and not all of the records tell."""
     given = list(records)
     return [what for what, path in MUST_AGREE.items() if any(_value(path, record) is None for record in given)]
 
 
-def remarks(a: Iterable[Mapping[str, Any]], b: Iterable[Mapping[str, Any]]) -> list[Difference]:
+def remarks(a: Iterable[RecordData], b: Iterable[RecordData]) -> list[Difference]:
     """Give what else differs and should be said."""
     return _differing(WORTH_SAYING, a, b)
 
 
-def inputs(record: Mapping[str, Any]) -> dict[str, Any]:
+def inputs(record: RecordData) -> dict[str, Any]:
     """Give all that should agree, by the words for it, None for unknown."""
     return {what: _value(path, record) for what, path in MUST_AGREE.items()}
 
 
-def known(record: Mapping[str, Any]) -> dict[str, Any]:
+def known(record: RecordData) -> dict[str, Any]:
     """Give that which counts of it: records may be compared where no two of these contradict each other."""
     return _known(MUST_AGREE, record)
 
@@ -81,16 +83,14 @@ def contradictions(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Differenc
     return [Difference(what, (a[what],), (value,)) for what, value in b.items() if what in a and a[what] != value]
 
 
-def _known(fields: Mapping[str, str], record: Mapping[str, Any]) -> dict[str, Any]:
+def _known(fields: Mapping[str, str], record: RecordData) -> dict[str, Any]:
     """Give the fields of a record, less those that it may well not know: a run that failed early did not get there."""
     values = {what: _value(path, record) for what, path in fields.items()}
     ok = record["outcome"] == "ok"
     return {what: value for what, value in values.items() if value is not None or (ok and what not in MAY_BE_UNKNOWN)}
 
 
-def _differing(
-    fields: Mapping[str, str], a: Iterable[Mapping[str, Any]], b: Iterable[Mapping[str, Any]]
-) -> list[Difference]:
+def _differing(fields: Mapping[str, str], a: Iterable[RecordData], b: Iterable[RecordData]) -> list[Difference]:
     sides = [[_known(fields, record) for record in side] for side in (a, b)]
     found = (Difference(what, *(_each_once(what, side) for side in sides)) for what in fields)
     return [difference for difference in found if len({*difference.a, *difference.b}) > 1]
@@ -100,7 +100,7 @@ def _each_once(what: str, side: Iterable[Mapping[str, Any]]) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(values[what] for values in side if what in values))
 
 
-def _value(path: str, record: Mapping[str, Any]) -> Any:
+def _value(path: str, record: RecordData) -> Any:
     value: Any = record
     for name in path.split("."):
         value = (value or {}).get(name)

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from provisioner.ansible import inputs
 from provisioner.audit import shipped
-from provisioner.audit.names import INPUTS
-from provisioner.audit.source import DEFAULT_USERNAME
+from provisioner.audit.names import DEFAULT_USERNAME, INPUTS
 from provisioner.audit.verdict import shown
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.runs.evidence import Evidence
@@ -25,6 +24,7 @@ from provisioner.system.paths import given
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from provisioner.runs.record_data import RecordData
     from provisioner.store import Store
 
 __all__ = ["Like", "of_text"]
@@ -45,7 +45,7 @@ class Like:
 
     name: str
     """What the user called it."""
-    record: Mapping[str, Any]
+    record: RecordData
     told: Mapping[str, Any]
     """What its host was told, where its evidence says so: '' is what the host chose by itself."""
     by_hand: Mapping[str, Any]
@@ -113,13 +113,13 @@ class Like:
         if made_of != current.digest:
             known = f"shipped set {made_of[:12]}" if made_of else "no set that was shipped"
             found.append(f"the files that ran were {known}; here they are {current.digest[:12]}")
-        if told.get("xformers_commit"):
-            found.append(f"it compiled commit {told['xformers_commit'][:12]}; which it is here the clone decides")
+        if commit := told.get("xformers_commit"):
+            found.append(f"it compiled commit {commit[:12]}; which it is here the clone decides")
         return found
 
     def _settings(self) -> dict[str, Any]:
         """Return what it was measured with, by the variables, less what was the default."""
-        told = self.record["inputs"]
+        told: Mapping[str, Any] = self.record["inputs"]
         return {name: told[field] for name, field in SETTINGS.items() if told.get(field) is not None}
 
     def _is_the_hosts_own(self, name: str) -> bool:

@@ -1,18 +1,16 @@
 """What a side of a comparison means: a run, a host, a group, a span of time, a saved baseline, an exported file."""
 
-import json
 import re
-from argparse import Namespace
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from provisioner.errors import Exit, ProvisionerError
-from provisioner.store import Store, selection, sent_records
-from provisioner.store.selection import Selection
+from provisioner.runs.record_data import RecordData
+from provisioner.store import Store, exported, selection, sent_records
+from provisioner.store.selection import RunOptions, Selection
 from provisioner.system import files
 from provisioner.system.paths import ensure_state_dir, given
 from provisioner.text.suggestions import did_you_mean
@@ -25,10 +23,10 @@ class Side:
     """A side: what the user called it, and the records that this means."""
 
     name: str
-    records: Sequence[Mapping[str, Any]]
+    records: Sequence[RecordData]
 
 
-def of_text(text: str, store: Store, options: Namespace, fields: Collection[str] | None = None) -> Side:
+def of_text(text: str, store: Store, options: RunOptions, fields: Collection[str] | None = None) -> Side:
     """Give the side that `text` names, with `fields` of its records at least; docs/compare.md lists the forms.
 
     Raises ProvisionerError (code 2) where it names nothing, or more than one thing, or no run.
@@ -49,7 +47,7 @@ def of_text(text: str, store: Store, options: Namespace, fields: Collection[str]
     return _side(text, records)
 
 
-def _side(text: str, records: Sequence[Mapping[str, Any]]) -> Side:
+def _side(text: str, records: Sequence[RecordData]) -> Side:
     if not records:
         raise _bad(f"{text!r} means no run", "`provisioner facts` lists those there are")
     return Side(text, records)
@@ -61,7 +59,7 @@ def save_baseline(store: Store, name: str, side: Side) -> Path:
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise _bad(f"{name!r} is no name for a baseline", "use letters, digits, '.', '_' and '-'")
     ensure_state_dir(path.parent)
-    files.write(path, "".join(f"{json.dumps(record)}\n" for record in side.records))
+    files.write(path, map(exported.line, side.records))
     return path
 
 
@@ -74,7 +72,7 @@ def _span(text: str) -> tuple[str, datetime | None, datetime | None]:
     return found["name"] or "", since, until
 
 
-def _meant(text: str, store: Store, options: Namespace) -> Selection | Path:
+def _meant(text: str, store: Store, options: RunOptions) -> Selection | Path:
     """Give the one thing that `text` names: the runs that it selects, or the file that has them."""
     finders = {
         "baseline": _find_baseline,
@@ -93,32 +91,32 @@ def _meant(text: str, store: Store, options: Namespace) -> Selection | Path:
         return meant
     if "run" in kinds and any(record["run_id"].startswith(name) for record in store.records(fields=())):
         return Selection(run_ids=(store.get(name).run_id,))
-    there = [record[key] for key in ("host", "run_id") for record in store.records(fields=())]
-    remedy = did_you_mean(name, set(there)) or "`provisioner facts` lists runs and hosts"
+    there = {known for record in store.records(fields=()) for known in (record["host"], record["run_id"])}
+    remedy = did_you_mean(name, there) or "`provisioner facts` lists runs and hosts"
     raise _bad(f"there is no {' or '.join(kinds)} {name!r}", remedy)
 
 
-def _find_baseline(name: str, store: Store, _options: Namespace) -> Path | None:
+def _find_baseline(name: str, store: Store, _options: RunOptions) -> Path | None:
     path = _baseline(store, name)
     return path if path.is_file() else None
 
 
-def _find_file(name: str, _store: Store, _options: Namespace) -> Path | None:
+def _find_file(name: str, _store: Store, _options: RunOptions) -> Path | None:
     path = given(name)
     return path if path.is_file() else None
 
 
-def _find_run(name: str, store: Store, _options: Namespace) -> Selection | None:
+def _find_run(name: str, store: Store, _options: RunOptions) -> Selection | None:
     meant = Selection(run_ids=(name,))
     return meant if store.records(meant, fields=()) else None
 
 
-def _find_host(name: str, store: Store, _options: Namespace) -> Selection | None:
+def _find_host(name: str, store: Store, _options: RunOptions) -> Selection | None:
     known = {record["host"] for record in store.records(fields=())}
     return Selection(hosts=(name,)) if any(fnmatchcase(host, name) for host in known) else None
 
 
-def _find_group(name: str, _store: Store, options: Namespace) -> Selection | None:
+def _find_group(name: str, _store: Store, options: RunOptions) -> Selection | None:
     if not options.inventory:
         return None
     hosts = selection.group(options.inventory, name)

@@ -7,15 +7,25 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
 from provisioner.runs.phases import PHASES
+from provisioner.runs.record_data import RecordData
 
-__all__ = ["METHODS", "TOLERANCE", "TOTAL", "Comparison", "Sample", "compare", "is_slower", "reproduces", "sample"]
+__all__ = [
+    "METHODS",
+    "TOLERANCE",
+    "TOTAL",
+    "Comparison",
+    "PhaseTimes",
+    "compare",
+    "is_slower",
+    "reproduces",
+    "times_of",
+]
 
 TOTAL = "total"
 """The whole run, beside its phases."""
@@ -45,7 +55,7 @@ Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Sample:
+class PhaseTimes:
     """What one side says of a phase: seconds by run."""
 
     seconds: Mapping[str, float]
@@ -80,7 +90,7 @@ class Comparison:
     """So few samples that the test could not be significant, whatever they were."""
 
 
-def sample(records: Sequence[Mapping[str, Any]], phase: str) -> Sample:
+def times_of(records: Sequence[RecordData], phase: str) -> PhaseTimes:
     """Give the seconds of a phase, or of TOTAL, of the records in which it went well."""
     times = Counter(record["run_id"] for record in records)
     # A host may call its run as another's is called.
@@ -94,14 +104,14 @@ def sample(records: Sequence[Mapping[str, Any]], phase: str) -> Sample:
             for part in record["phases"]
             if part["name"] == phase and part["outcome"] == "ok"
         }
-    return Sample({run_id: float(seconds) for run_id, seconds in found.items() if seconds is not None})
+    return PhaseTimes({run_id: float(seconds) for run_id, seconds in found.items() if seconds is not None})
 
 
-def compare(a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]]) -> dict[str, Comparison]:
+def compare(a: Sequence[RecordData], b: Sequence[RecordData]) -> dict[str, Comparison]:
     """Give the comparison of each phase that either side has, and of TOTAL."""
     compared = {}
     for phase in (*PHASES, TOTAL):
-        ours, theirs = sample(a, phase), sample(b, phase)
+        ours, theirs = times_of(a, phase), times_of(b, phase)
         if ours.seconds or theirs.seconds:
             compared[phase] = _compare(ours, theirs)
     return compared
@@ -130,7 +140,7 @@ def reproduces(phase: Comparison) -> str | None:
     return "slower" if phase.ratio > 1 else "faster"
 
 
-def _compare(a: Sample, b: Sample) -> Comparison:
+def _compare(a: PhaseTimes, b: PhaseTimes) -> Comparison:
     one, other = _summary(a), _summary(b)
     ratio = other.median / one.median if one.median and other.median is not None else None
     return Comparison(
@@ -144,8 +154,8 @@ def _compare(a: Sample, b: Sample) -> Comparison:
     )
 
 
-def _summary(sample: Sample) -> Summary:
-    values = sample.values
+def _summary(times: PhaseTimes) -> Summary:
+    values = times.values
     n = len(values)
     if not n:
         return Summary(n=0, median=None, iqr=None, mad=None, outliers={})
@@ -153,7 +163,7 @@ def _summary(sample: Sample) -> Summary:
     reach = FENCE * (high - low)
     outside = {
         run_id: seconds
-        for run_id, seconds in sample.seconds.items()
+        for run_id, seconds in times.seconds.items()
         if n >= ENOUGH_FOR_QUARTILES and not low - reach <= seconds <= high + reach
     }
     return Summary(

@@ -2,7 +2,8 @@
 
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from provisioner.errors import Exit, ProvisionerError
@@ -32,21 +33,16 @@ def wait_until_ready(hosts: Sequence[LabHost], folder: Path, report: Report) -> 
     waiting = {host.name: host for host in hosts}
     said = dict.fromkeys(waiting, "no answer yet")
     while waiting:
-        asked = {name: _ask(host, folder) for name, host in waiting.items()}
-        try:
+        with _asked(waiting.values(), folder) as asked:
             for name, question in asked.items():
                 answer, error = _answer(question, deadline)
-                if answer and answer[0] in BOOTED:
-                    took = time.monotonic() - started
-                    report(f"{name} answers at {waiting.pop(name).address} ({took:.1f} s)")
-                    if failed := [line.split()[0] for line in answer[1:]]:
-                        report(f"{name}: these units failed: {', '.join(failed)}")
-                else:
+                if not answer or answer[0] not in BOOTED:
                     said[name] = error or " ".join(answer) or said[name]
-        finally:
-            for question in asked.values():
-                question.kill()
-                question.communicate()
+                    continue
+                took = time.monotonic() - started
+                report(f"{name} answers at {waiting.pop(name).address} ({took:.1f} s)")
+                if failed := [line.split()[0] for line in answer[1:]]:
+                    report(f"{name}: these units failed: {', '.join(failed)}")
         if waiting and time.monotonic() > deadline:
             name = next(iter(waiting))
             others = f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""
@@ -57,6 +53,18 @@ def wait_until_ready(hosts: Sequence[LabHost], folder: Path, report: Report) -> 
             )
         if waiting:
             time.sleep(PAUSE)
+
+
+@contextmanager
+def _asked(hosts: Iterable[LabHost], folder: Path) -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """Ask all hosts at once; give the questions by host, which end with the context."""
+    asked = {host.name: _ask(host, folder) for host in hosts}
+    try:
+        yield asked
+    finally:
+        for question in asked.values():
+            question.kill()
+            question.communicate()
 
 
 def _ask(host: LabHost, folder: Path) -> subprocess.Popen[str]:

@@ -64,28 +64,17 @@ def up(  # noqa: PLR0913, PLR0917 (all that a lab is; each is one option of the 
     plain = debian or releases.numbers()[0]
     check_request(name, count, plain, user, len(dressed))
     wanted = [
+        *([_Wanted(f"{name}-{outside.HOST}", outside.DEBIAN, outside=True)] if stand_ins else []),
         *(_Wanted(f"{name}-{number}", plain) for number in range(1, count + 1)),
         *(_Wanted(f"{name}-{dress.name}", release, dress) for dress, release in dressed),
     ]
-    if stand_ins:
-        wanted.insert(0, _Wanted(f"{name}-{outside.HOST}", outside.DEBIAN, outside=True))
     access.require_ssh()
     with engine() as client, alone(_folder(state), report), terminable():
         network.require_ours(client, name, state)
         site = _Site(client, name, state)
         standing = {host.name for host in site.hosts() if site.is_done(host)}
         missing = [host for host in wanted if host.name not in standing]
-        if any(host.outside for host in missing):
-            outside.require_base(client)
-            if standing and not site.outside():
-                raise ProvisionerError(
-                    f"the hosts of the lab {name!r} know the outside world as it is",
-                    "make another lab with --name, or this one again after `provisioner lab down`",
-                    Exit.BAD_INPUT,
-                )
-        if missing:
-            running = client.containers.list(filters={"label": LAB}, ignore_removed=True)
-            require_room(len(running) + len(missing))
+        site.require_what_they_need(missing, standing=bool(standing))
         try:
             if missing:
                 site.make(missing, user, report)
@@ -192,6 +181,20 @@ class _Site:
     def outside(self) -> LabHost | None:
         """Give the host that stands in for the outside world; None where the lab knows the real one."""
         return self.lab().outside
+
+    def require_what_they_need(self, missing: Sequence[_Wanted], *, standing: bool) -> None:
+        """Raise ProvisionerError where the missing hosts cannot be made: beside the others, or on this machine."""
+        if any(host.outside for host in missing):
+            outside.require_base(self.client)
+            if standing and not self.outside():
+                raise ProvisionerError(
+                    f"the hosts of the lab {self.name!r} know the outside world as it is",
+                    "make another lab with --name, or this one again after `provisioner lab down`",
+                    Exit.BAD_INPUT,
+                )
+        if missing:
+            running = self.client.containers.list(filters={"label": LAB}, ignore_removed=True)
+            require_room(len(running) + len(missing))
 
     def make(self, hosts: Sequence[_Wanted], user: str, report: Report) -> None:
         """Make and start these hosts."""

@@ -1,6 +1,1 @@
-"""What was measured, as something to look at: one module for each format, all from the same `model.Report`."""
-
-__all__ = ["FORMATS"]
-
-FORMATS = ("html", "markdown", "junit", "openmetrics")
-"""Each is a module here with `render(report) -> str`, and an option of `provisioner report`."""
+"""What was measured, as something to look at: records as a document to query, the report, and every output format."""

@@ -1,91 +1,116 @@
-"""The document of all records, written record by record: a function of one shape for each format that has all of them.
+"""Records as a document to query, and runs as a table: `{"hosts": {NAME: its newest record}, "runs": [records]}`.
 
-What comes out is what facts.FORMATS make of facts.document(); but no more than one record at a time is anything else
-than its text, so memory is that of the texts.
+What a query needs is imported there: most uses need none of it, and start-up would pay for all.
 """
-# ruff: noqa: PLC0415 - as in facts.py
+# ruff: noqa: PLC0415
 
-from __future__ import annotations
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
 
-from textwrap import indent
-from typing import TYPE_CHECKING, Any, TextIO
+from provisioner.audit.verdict import shown
+from provisioner.errors import Exit, ProvisionerError
+from provisioner.runs.phases import PHASES
+from provisioner.runs.record_data import RecordData
+from provisioner.store import Text
+from provisioner.view.tables import table
 
-from provisioner.report import facts
-from provisioner.text import fast_json, jsontext
+__all__ = ["TABLE_FIELDS", "fields_of", "is_document", "is_unread", "newest", "of", "runs_table", "search"]
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+TABLE_FIELDS = (
+    "host",
+    "started_at",
+    "outcome",
+    "audit.verdict",
+    "audit.rules",
+    "unverified",
+    "total_seconds",
+    "timings",
+    "run_id",
+)
+"""What runs_table() needs of a record."""
 
-    from provisioner.store import Text
-
-__all__ = ["FORMATS", "write_runs"]
-
-
-def write_json(texts: Sequence[Text], stream: TextIO) -> None:
-    """Write the records, newest first and at least one, as JSON."""
-    stream.write('{\n  "hosts": {')
-    _put([(f"{jsontext.dumps(host)}: ", text) for host, text in _newest(texts).items()], stream)
-    stream.write("\n  }")
-    write_runs(texts, stream)
-
-
-def write_runs(texts: Sequence[Text], stream: TextIO) -> None:
-    """Write how an object of JSON ends whose last field is `runs`, with records, at least one."""
-    stream.write(',\n  "runs": [')
-    _put([("", text) for text in texts], stream)
-    stream.write("\n  ]\n}\n")
-
-
-def write_yaml(texts: Sequence[Text], stream: TextIO) -> None:
-    """Write the records, newest first and at least one, as YAML; a host's newest is an alias among the runs."""
-    read = fast_json.reader(len(texts))
-    anchors: dict[int, str] = {}
-    stream.write("hosts:\n")
-    for number, (host, text) in enumerate(_newest(texts).items(), 1):
-        anchors[id(text)] = f"id{number:03}"
-        key = indent(facts.as_yaml({host: None}).removesuffix("null"), "  ")
-        record = indent(facts.as_yaml(read(text.json)), "    ")
-        stream.write(f"{key}&{anchors[id(text)]}\n{record}\n")
-    stream.write("runs:\n")
-    for text in texts:
-        anchor = anchors.get(id(text))
-        record = f"*{anchor}" if anchor else indent(facts.as_yaml(read(text.json)), "  ").lstrip()
-        stream.write(f"- {record}\n")
+UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What jmespath raises, beside its own errors, where a query asks for what cannot be."""
 
 
-def write_csv(texts: Sequence[Text], stream: TextIO) -> None:
-    """Write the records as CSV, with every field of any of them as a column: they are read twice."""
-    import csv
+def of(records: Sequence[RecordData] | Sequence[Text]) -> dict[str, Any]:
+    """Return the document of records that come newest first.
 
-    read = fast_json.reader(len(texts))
-
-    def rows() -> Iterator[dict[str, Any]]:
-        return (facts.flatten(read(text.json)) for text in texts)
-
-    header = list(dict.fromkeys(key for row in rows() for key in row))
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(facts.csv_cells(header))
-    writer.writerows(facts.csv_cells(map(row.get, header)) for row in rows())
+    They may be texts, which are not read yet: a format reads one at a time, so memory is that of the texts.
+    """
+    hosts: dict[str, Any] = {}
+    for record in records:
+        hosts.setdefault(record.host if isinstance(record, Text) else record["host"], record)
+    return {"hosts": hosts, "runs": list(records)}
 
 
-FORMATS: dict[str, Callable[[Sequence[Text], TextIO], None]] = {
-    "json": write_json,
-    "yaml": write_yaml,
-    "csv": write_csv,
-}
+def is_document(value: Any) -> bool:
+    """Tell whether a value is the document, or looks like it."""
+    return isinstance(value, dict) and set(value) == {"hosts", "runs"}
 
 
-def _put(items: Sequence[tuple[str, Text]], stream: TextIO) -> None:
-    """Write records, each after what its item has before it, within an object's field."""
-    read, write = fast_json.reader(len(items)), fast_json.writer(len(items))
-    for number, (before, text) in enumerate(items):
-        record = write(read(text.json)).replace("\n", "\n    ")  # no text within JSON has a line's end
-        stream.write(f"{',' if number else ''}\n    {before}{record}")
+def is_unread(field: Any) -> bool:
+    """Tell whether a field of the document, hosts or runs, has records that are not read yet."""
+    items = field.values() if isinstance(field, dict) else field if isinstance(field, list) else ()
+    return isinstance(next(iter(items), None), Text)
 
 
-def _newest(texts: Sequence[Text]) -> dict[str, Text]:
-    """Give each host's newest record."""
-    newest: dict[str, Text] = {}
-    for text in texts:
-        newest.setdefault(text.host, text)
-    return newest
+def fields_of(expression: str) -> frozenset[str] | None:
+    """Give the fields of a record that the query may look at, None for all; raises ProvisionerError (code 2)."""
+    import jmespath.exceptions
+
+    from provisioner.report import query
+
+    try:
+        return query.fields_of(expression)
+    except (jmespath.exceptions.JMESPathError, *UNREADABLE) as error:
+        reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error) or "it is empty"
+        raise ProvisionerError(
+            f"the query is not JMESPath: {reason}",
+            "try -q 'runs[].{host: host, total: total_seconds}'",
+            Exit.BAD_INPUT,
+        ) from error
+
+
+def search(expression: str, value: Any) -> Any:
+    """Give what `expression` selects of `value`, None for nothing; raises ProvisionerError (code 2)."""
+    import jmespath.exceptions
+
+    try:
+        found = jmespath.search(expression, value)
+        if "&" in expression:
+            json.dumps(found)  # an expression is no value unless a function made one of it
+    except (jmespath.exceptions.JMESPathError, *UNREADABLE) as error:
+        # It parses, but asks of a value what it cannot give: the sum of a text, say, or every 0th of a list.
+        raise ProvisionerError(
+            f"the query does not fit the records: {error}", "`provisioner facts --json` shows them", Exit.BAD_INPUT
+        ) from error
+    return found
+
+
+def newest(records: Iterable[RecordData]) -> list[RecordData]:
+    """Give each host's newest of records that come newest first."""
+    found: dict[str, RecordData] = {}
+    for record in records:
+        found.setdefault(record["host"], record)
+    return list(found.values())
+
+
+def runs_table(records: Iterable[RecordData], stream: TextIO | None = None) -> str:
+    """Give records as a table for people, for `stream` (default: stdout); phases and total in seconds."""
+    header = ["host", "started", "outcome", "verdict", "rules", "total", *PHASES, "run"]
+    return table(header, [_summary(record) for record in records], stream, below=PHASES)
+
+
+def _summary(record: RecordData) -> list[Any]:
+    timings = record.get("timings") or {}
+    started = str(record["started_at"])[:19].replace("T", " ")
+    audit = record.get("audit") or {}
+    judged = [shown(record), audit.get("rules")]
+    seconds = [_float(value) for value in (record["total_seconds"], *(timings.get(phase) for phase in PHASES))]
+    return [record["host"], started, record["outcome"], *judged, *seconds, record["run_id"]]
+
+
+def _float(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -20,9 +20,20 @@ from provisioner.runs.phases import PHASES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from provisioner.runs.record_data import CheckData, RecordData
     from provisioner.store import Run
 
-__all__ = ["CompileTimeline", "Finding", "Group", "MachineKind", "Object", "Report", "Sample", "Spread", "build"]
+__all__ = [
+    "CheckResult",
+    "CompileTimeline",
+    "DrawnObject",
+    "Group",
+    "MachineKind",
+    "Report",
+    "Sample",
+    "Spread",
+    "build",
+]
 
 MACHINE = ("cpu_model", "cores", "memory_bytes", "os", "kernel", "docker", "driver")
 """What a report tells of a machine, besides its GPUs."""
@@ -32,7 +43,7 @@ MACHINE = ("cpu_model", "cores", "memory_bytes", "os", "kernel", "docker", "driv
 class Sample:
     """One run, as a report needs it; times in seconds."""
 
-    record: Mapping[str, Any]
+    record: RecordData
     started: datetime
 
     @property
@@ -67,7 +78,7 @@ class Sample:
         return tuple(self.record["audit"].get("remarks") or ())
 
     @property
-    def checks(self) -> list[Mapping[str, Any]]:
+    def checks(self) -> list[CheckData]:
         """The checks of the audit that count for this run."""
         return [check for check in self.record["audit"]["checks"] if asked(check)]
 
@@ -81,7 +92,7 @@ class Sample:
     def seconds(self) -> dict[str, float]:
         """Seconds of each phase that was timed, in their order."""
         timed = {phase["name"]: phase["seconds"] for phase in self.record["phases"]}
-        return {name: float(timed[name]) for name in _in_order(timed) if timed[name] is not None}
+        return {name: float(seconds) for name in _in_order(timed) if (seconds := timed[name]) is not None}
 
     @property
     def counts(self) -> bool:
@@ -89,19 +100,23 @@ class Sample:
         return self.outcome == "ok" and self.verdict != "rejected" and self.total is not None
 
     @property
+    def _failure(self) -> Mapping[str, Any]:
+        return self.record.get("failure") or {}
+
+    @property
     def failed_in(self) -> str:
         """The phase in which a run stopped that is not ok; '' where none is known."""
-        return str((self.record.get("failure") or {}).get("phase") or "")
+        return str(self._failure.get("phase") or "")
 
     @property
     def cause(self) -> str:
         """Why a run is not ok, as its host worked it out; '' where it could not."""
-        return str((self.record.get("failure") or {}).get("cause") or "")
+        return str(self._failure.get("cause") or "")
 
     @property
     def first_error(self) -> str:
         """The first error that the failed phase's log tells of; '' where it tells of none."""
-        return str((self.record.get("failure") or {}).get("first_error") or "")
+        return str(self._failure.get("first_error") or "")
 
     @property
     def why(self) -> str:
@@ -111,7 +126,7 @@ class Sample:
     @property
     def last_lines(self) -> list[str]:
         """The last lines of the log of a run that is not ok."""
-        return list((self.record.get("failure") or {}).get("last_lines") or [])
+        return list(self._failure.get("last_lines") or [])
 
 
 @dataclass(frozen=True)
@@ -172,7 +187,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """What one check of the audit found, and on which runs it found just that."""
 
     check: str
@@ -198,7 +213,7 @@ class MachineKind:
 
 
 @dataclass(frozen=True)
-class Object:
+class DrawnObject:
     """One object of a compile: `start` and `seconds` in seconds, from the first object's start; `lane` from 0."""
 
     name: str
@@ -214,7 +229,7 @@ class CompileTimeline:
     """When each object of a run's compile was built, in as many lanes as were ever busy at once."""
 
     sample: Sample
-    objects: tuple[Object, ...]
+    objects: tuple[DrawnObject, ...]
 
     @property
     def seconds(self) -> float:
@@ -233,7 +248,7 @@ class CompileTimeline:
         return None if over is None else float(over)
 
     @property
-    def longest(self) -> tuple[Object, ...]:
+    def longest(self) -> tuple[DrawnObject, ...]:
         """The five that took longest, longest first."""
         return tuple(sorted(self.objects, key=lambda item: -item.seconds)[:5])
 
@@ -291,14 +306,14 @@ class Report:
         return found
 
     @cached_property
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[CheckResult, ...]:
         """What was not passed: failures first, then by how many runs it concerns."""
         found: dict[tuple[str, str, str], list[Sample]] = {}
         for sample in self.samples:
             for check in sample.checks:
                 if check["outcome"] != "pass":
                     found.setdefault((check["name"], check["outcome"], check["detail"]), []).append(sample)
-        made = [Finding(*key, tuple(samples)) for key, samples in found.items()]
+        made = [CheckResult(*key, tuple(samples)) for key, samples in found.items()]
         return tuple(sorted(made, key=lambda finding: (finding.outcome != "fail", -len(finding.samples))))
 
     @cached_property
@@ -392,5 +407,5 @@ def _timeline(sample: Sample) -> CompileTimeline | None:
     for start, end, name in built:
         lane = next((lane for lane, until in enumerate(free) if until <= start), len(free))
         free[lane : lane + 1] = [end]
-        objects.append(Object(name, start - first, end - start, lane, name in decisive))
+        objects.append(DrawnObject(name, start - first, end - start, lane, name in decisive))
     return CompileTimeline(sample, tuple(objects))

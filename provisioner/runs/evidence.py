@@ -53,7 +53,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Sample:
+class MemorySample:
     """What was seen once while ninja worked: when (uptime, s), memory held (bytes), the parts of a compiler at work."""
 
     uptime: float
@@ -84,7 +84,7 @@ class NinjaCall:
     rebuilt: tuple[str, ...] = ()
     window: tuple[float, float] | None = None
     cpu_seconds: float | None = None
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[MemorySample, ...] = ()
     tools: tuple[Tool, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
 
@@ -358,14 +358,14 @@ def ninja_steps(log: Iterable[str]) -> list[Step]:
     return steps
 
 
-def _samples(lines: Iterable[str]) -> list[Sample]:
+def _samples(lines: Iterable[str]) -> list[MemorySample]:
     samples = []
     for line in lines:
         uptime, memory, *at_work = line.split() if len(line.split()) > 1 else ("", "")
         when = _figure(uptime)
         if when is None:
             continue  # cut off
-        samples.append(Sample(when, int(memory) if NUMBER.fullmatch(memory) else None, frozenset(at_work)))
+        samples.append(MemorySample(when, int(memory) if NUMBER.fullmatch(memory) else None, frozenset(at_work)))
     return samples
 
 

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from provisioner.runs import first_error, ledger, retries
 from provisioner.runs.evidence import NUMBER
-from provisioner.runs.record import PHASES, Compile, Failure, Inputs, Machine, Phase
+from provisioner.runs.phases import PHASES, TABLE, within
+from provisioner.runs.record import Compile, Failure, Inputs, Machine, Phase
 from provisioner.text.display import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from provisioner.runs.evidence import Evidence
+    from provisioner.runs.record import Object
 
-__all__ = ["MANIFEST", "WITHIN_CONTAINER_UP", "of"]
+__all__ = ["MANIFEST", "of"]
+
+Figure = TypeVar("Figure", int, float)
 
 MANIFEST = "manifest.sha256"
 COMMANDS = "files/.devcontainer/commands.sh"
 """What tells in the log that something is tried again; runs of before did not have it."""
 
-# These run inside `devcontainer up`, by the post-create script.
-WITHIN_CONTAINER_UP = ("clone", "compile", "pre_commit")
 COMPILE_LOG = "container/pip.log"
 LONGEST_LINE = 500
 # How many lines of the log a failure shows.
@@ -71,26 +73,28 @@ def timeline(evidence: Evidence) -> tuple[list[Phase], float | None]:
         (begun if event["event"] == "begin" else ended)[event["phase"]] = float(event["uptime"])
         if event["event"] == "fail":
             failed.add(event["phase"])
-    if failed.intersection(WITHIN_CONTAINER_UP):
-        failed.discard("container_up")  # it fails with what runs within it; that is the phase to look at
+    # A phase fails with what runs within it; that is the phase to look at.
+    failed -= {phase.within for phase in TABLE if phase.name in failed}
     start = begun.get("run")
     if start is None:
         return [Phase(name=name, started=None, seconds=None, outcome="skipped") for name in PHASES], None
 
-    phases = []
-    for name in PHASES:
-        if name not in begun:
-            phases.append(Phase(name=name, started=None, seconds=None, outcome="skipped"))
-            continue
-        seconds = ended[name] - begun[name] if name in ended else None
-        # Begun and never ended: the run was interrupted in it.
-        outcome = "failed" if name in failed or seconds is None else "ok"
-        phases.append(Phase(name=name, started=round(begun[name] - start, 2), seconds=seconds, outcome=outcome))
-    within = sum(phase.seconds or 0 for phase in phases if phase.name in WITHIN_CONTAINER_UP)
+    phases = [_phase(name, start, begun.get(name), ended.get(name), failed=name in failed) for name in PHASES]
+    measured = {phase.name: phase.seconds or 0 for phase in phases}
     for phase in phases:
         if phase.seconds is not None:
-            phase.seconds = round(phase.seconds - (within if phase.name == "container_up" else 0), 2)
+            phase.seconds = round(phase.seconds - sum(measured[name] for name in within(phase.name)), 2)
     return phases, round(ended["run"] - start, 2) if "run" in ended else None
+
+
+def _phase(name: str, start: float, begun: float | None, ended: float | None, *, failed: bool) -> Phase:
+    """Return a phase by when the run's start, its own begin and its own end were; it was skipped without a begin."""
+    if begun is None:
+        return Phase(name=name, started=None, seconds=None, outcome="skipped")
+    seconds = None if ended is None else ended - begun
+    # Begun and never ended: the run was interrupted in it.
+    outcome = "failed" if failed or seconds is None else "ok"
+    return Phase(name=name, started=round(begun - start, 2), seconds=seconds, outcome=outcome)
 
 
 def failure(evidence: Evidence, phases: list[Phase]) -> Failure:
@@ -112,11 +116,9 @@ def failure(evidence: Evidence, phases: list[Phase]) -> Failure:
 def compile_figures(evidence: Evidence, seconds: float | None, cores: int | None) -> Compile:
     """Return what ninja's own logs tell of the compile; `seconds` is the phase's, `cores` the machine's."""
     built = evidence.builds
-    known = [call.cpu_seconds for call in built if call.cpu_seconds is not None]
-    peaks = [call.peak_memory_bytes for call in built if call.peak_memory_bytes is not None]
+    known = _told(call.cpu_seconds for call in built)
     cpu = round(sum(known), 3) if known else None
-    start = evidence.begun("run") or 0.0
-    objects = [item for call in built for item in ledger.objects(call, (call.window or (start,))[0] - start)]
+    objects = _objects(evidence)
     wall = round(sum(max(step.ended for step in call.steps) for call in built), 3) if built else None
     jobs = next((call.jobs for call in built if call.jobs), None) or _number(evidence.run.get("max_jobs"))
     bound = ledger.bound(objects, cpu, cores)
@@ -128,7 +130,7 @@ def compile_figures(evidence: Evidence, seconds: float | None, cores: int | None
         arch_list=evidence.run.get("arch_list"),
         longest_object_seconds=max((item.seconds for item in objects), default=None),
         cpu_seconds=cpu,
-        peak_memory_bytes=max(peaks, default=None),
+        peak_memory_bytes=max(_told(call.peak_memory_bytes for call in built), default=None),
         ninja_seconds=wall,
         ledger=objects,
         critical_path=[item.name for item in ledger.critical_path(objects)],
@@ -138,17 +140,27 @@ def compile_figures(evidence: Evidence, seconds: float | None, cores: int | None
     )
 
 
+def _objects(evidence: Evidence) -> list[Object]:
+    """Return what was built, with times since the run's start."""
+    start = evidence.begun("run") or 0.0
+    return [item for call in evidence.builds for item in ledger.objects(call, (call.window or (start,))[0] - start)]
+
+
+def _told(figures: Iterable[Figure | None]) -> list[Figure]:
+    """Return the figures that are told, of those that may not be."""
+    return [figure for figure in figures if figure is not None]
+
+
 def inputs(evidence: Evidence) -> Inputs:
     """Return what was measured."""
     run = evidence.run
-    before = evidence.json("base_image_before.json")
-    image = (evidence.json("base_image.json") or before or [{}])[0]
+    image, was_there = _base_image(evidence)
     packages = {package["name"]: package["version"] for package in evidence.json("packages.json") or []}
     username = run.get("username") or "alexchesser"
     return Inputs(
         base_image=run.get("base_image") or None,
         base_image_digest=digest(image, run.get("base_image") or ""),
-        base_image_present=None if before is None else bool(before),
+        base_image_present=was_there,
         torch=packages.get("torch"),
         xformers_url=run.get("xformers_url") or f"https://github.com/{username}/xformers.git",
         xformers_ref=run.get("xformers_ref") or None,
@@ -160,6 +172,13 @@ def inputs(evidence: Evidence) -> Inputs:
         input_hash=run.get("input_hash") or None,
         versions=(evidence.json("environment.json") or {}).get("versions") or {},
     )
+
+
+def _base_image(evidence: Evidence) -> tuple[dict[str, Any], bool | None]:
+    """Return the base image as the engine has it, {} where there is none; and whether it was there before the run."""
+    before = evidence.json("base_image_before.json")
+    image = (evidence.json("base_image.json") or before or [{}])[0]
+    return image, None if before is None else bool(before)
 
 
 def digest(image: Mapping[str, Any], name: str) -> str | None:

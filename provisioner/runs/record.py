@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from provisioner.runs.phases import PHASES as PHASES  # noqa: PLC0414 - given on
+from provisioner.runs.record_data import RecordData
 from provisioner.system import files
 from provisioner.text import bounds, jsontext, names
 
@@ -228,10 +229,15 @@ def load(path: Path) -> Record:
     return Record.model_validate_json(files.read(path, bounds.JSON_FILE))
 
 
-def parse(text: str) -> tuple[Record, dict[str, Any]]:
+def parse(text: str) -> tuple[Record, RecordData]:
     """Give the record that a text holds, and the same as it was written. Raises ValueError where it is none."""
     # What a later version adds no type above has checked.
     return Record.model_validate_json(text), jsontext.loads(text)
+
+
+def plain(record: Record) -> RecordData:
+    """Return a record as plain data, as JSON has it."""
+    return cast(RecordData, record.model_dump(mode="json"))
 
 
 def json_schema() -> dict[str, Any]:

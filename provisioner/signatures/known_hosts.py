@@ -29,12 +29,20 @@ def keys(command: Sequence[str], host: str) -> list[str]:
     found: dict[str, bool] = {}
     for path in (path for kind in ("user", "global") for path in _files(settings.get(f"{kind}knownhostsfile", ""))):
         for line in _found(wanted, path):
-            words = line.split()
-            marker = words.pop(0) if words[:1] and words[0].startswith("@") else ""
-            key = " ".join(words[1:3])
-            if not line.startswith("#") and ssh.PLAIN_KEY.fullmatch(key) and marker in {"", "@revoked"}:
-                found[key] = found.get(key, True) and not marker
+            key, revoked = _key(line)
+            if key:
+                found[key] = found.get(key, True) and not revoked
     return [key for key, good in found.items() if good]
+
+
+def _key(line: str) -> tuple[str, bool]:
+    """Return the key of a line of known hosts, and whether it is revoked; '' where it has none of a host's own."""
+    words = line.split()
+    marker = words.pop(0) if words[:1] and words[0].startswith("@") else ""
+    key = " ".join(words[1:3])
+    if line.startswith("#") or marker not in {"", "@revoked"} or not ssh.PLAIN_KEY.fullmatch(key):
+        return "", False
+    return key, bool(marker)
 
 
 def _found(name: str, path: Path) -> list[str]:

@@ -63,7 +63,7 @@ class UnaskedError(SignatureError):
 
 
 @dataclass(frozen=True)
-class Said:
+class KeygenAnswer:
     """What ssh-keygen answered."""
 
     good: bool
@@ -79,7 +79,7 @@ class Said:
         return f"ssh-keygen says: {printable(lines[0])}" if lines else "ssh-keygen does not say why"
 
 
-def keygen(*arguments: str | Path, content: bytes = b"") -> Said:
+def keygen(*arguments: str | Path, content: bytes = b"") -> KeygenAnswer:
     """Return what ssh-keygen answers. Raise UnaskedError where it cannot be asked."""
     try:
         done = subprocess.run(
@@ -97,7 +97,7 @@ def keygen(*arguments: str | Path, content: bytes = b"") -> Said:
     except OSError as error:
         raise UnaskedError(f"ssh-keygen cannot be started: {error.strerror or error}") from error
     out, errors = (each.decode(errors="replace") for each in (done.stdout, done.stderr))
-    return Said(done.returncode == 0, out, errors)
+    return KeygenAnswer(done.returncode == 0, out, errors)
 
 
 def make_key(path: Path, comment: str = "") -> None:
@@ -152,10 +152,10 @@ class Signature:
             raise UnaskedError(f"{revoked} cannot be used, mend it or remove it")
         return not said.good
 
-    def _verified(self, signers: Path, name: str, *options: str | Path) -> Said:
+    def _verified(self, signers: Path, name: str, *options: str | Path) -> KeygenAnswer:
         return self._asked("verify", "-f", signers, "-I", name, "-n", self.namespace, *options)
 
-    def _asked(self, what: str, *options: str | Path) -> Said:
+    def _asked(self, what: str, *options: str | Path) -> KeygenAnswer:
         with written(self.value) as path:
             return keygen("-Y", what, *options, "-s", path, content=self.content)
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from provisioner.audit.consistency import SIGNATURES
+from provisioner.audit.checks.consistency import SIGNATURES
 from provisioner.runs import archive
 from provisioner.runs.evidence import MISSHAPEN
 from provisioner.runs.figures import MANIFEST

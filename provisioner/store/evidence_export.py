@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from provisioner.signatures.vouching import Vouching
     from provisioner.store import Run
 
-__all__ = ["Sent", "evidence_of", "files_of", "is_tar", "judge_all", "judged", "pack", "unpack"]
+__all__ = ["Sent", "evidence_of", "files_of", "has_evidence", "is_tar", "judge_all", "judged", "pack", "unpack"]
 
 KEPT = (archive.NAME, receipt.NAME, receipt.SIGNATURE, *map(upstream.log_name, "abc"))
 """What is evidence of a run's folder, beside loose files."""
@@ -50,7 +50,7 @@ class Sent:
     files: Mapping[str, bytes]
 
 
-class Judged(NamedTuple):
+class JudgedRun(NamedTuple):
     """What the evidence of a run proves."""
 
     record: Record
@@ -67,6 +67,11 @@ def is_tar(data: bytes) -> bool:
     return data[MAGIC] == TAR
 
 
+def has_evidence(folder: Path) -> bool:
+    """Tell whether a run's folder of the store has evidence, or is of a run that came without."""
+    return any((folder / name).is_file() for name in (*KEPT, "run.json"))
+
+
 def files_of(folder: Path) -> dict[str, bytes]:
     """Return the evidence in a run's folder of the store, as files; loose files of earlier versions as an archive.
 
@@ -80,12 +85,11 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {archive.NAME: archive.pack(evidence.run["run_id"], loose)}
 
 
-def pack(runs: Iterable[Run], into: IO[bytes] | files.Written) -> list[str]:
-    """Write runs with their evidence, one after the other; return the ids of those that have none and are left out.
+def pack(runs: Iterable[Run], into: IO[bytes] | files.Written) -> None:
+    """Write runs with their evidence, one after the other; those that have none are left out.
 
     Raise ValueError where one cannot be read or is more than evidence is, and what writing raises.
     """
-    left_out = []
     size = written = 0
     # Of what it writes to a stream, tarfile wants no more than write().
     with tarfile.open(fileobj=cast("IO[bytes]", into), mode="w|", format=tarfile.GNU_FORMAT) as tar:
@@ -93,7 +97,6 @@ def pack(runs: Iterable[Run], into: IO[bytes] | files.Written) -> list[str]:
             try:
                 found = files_of(run.folder)
                 if not found:
-                    left_out.append(run.run_id)
                     continue
                 found |= {RECORD: files.read(run.folder / RECORD, bounds.JSON_FILE)}
             except (OSError, ValueError) as error:
@@ -108,7 +111,6 @@ def pack(runs: Iterable[Run], into: IO[bytes] | files.Written) -> list[str]:
                 member = tarfile.TarInfo(f"{run.host}/{run.run_id}/{name}")
                 member.size = len(found[name])
                 tar.addfile(member, io.BytesIO(found[name]))
-    return left_out
 
 
 def unpack(file: IO[bytes], most: int | None = None) -> Iterator[Sent]:
@@ -132,7 +134,7 @@ def evidence_of(sent: Sent) -> dict[str, bytes]:
     return {name: content for name, content in sent.files.items() if name in KEPT}
 
 
-def judge_all(file: IO[bytes], state: Path, most: int | None = None) -> Iterator[tuple[Sent, Judged]]:
+def judge_all(file: IO[bytes], state: Path, most: int | None = None) -> Iterator[tuple[Sent, JudgedRun]]:
     """Yield the runs in a tar, and what their evidence proves. Raise ValueError as unpack() and judged() do."""
     size = 0
     for sent in unpack(file, most):
@@ -143,7 +145,7 @@ def judge_all(file: IO[bytes], state: Path, most: int | None = None) -> Iterator
         yield sent, found
 
 
-def judged(sent: Sent, state: Path) -> Judged:
+def judged(sent: Sent, state: Path) -> JudgedRun:
     """Return what the evidence of a run proves.
 
     `state` is the state directory of who asks. Raise ValueError where it is no evidence, or that of another run.
@@ -160,12 +162,12 @@ def judged(sent: Sent, state: Path) -> Judged:
                 raise ValueError(f"the evidence is that of run {evidence.run['run_id']}")
             record = collect.build(evidence, sent.host)
             vouching = signatures.of(evidence, state, whole=signatures.is_whole(record.audit), host=sent.host)
-            found = Judged(record, vouching, evidence.mapping(INPUTS), sum(map(len, contents.values())))
+            found = JudgedRun(record, vouching, evidence.mapping(INPUTS), sum(map(len, contents.values())))
         else:
             log = upstream.in_folder(folder)
             if log is None:
                 raise ValueError(f"run {sent.run_id} came without evidence")
-            found = Judged(log)
+            found = JudgedRun(log)
     if found.record.run_id != sent.run_id:
         raise ValueError(f"what is said to be run {sent.run_id} is the evidence of run {found.record.run_id}")
     return found

@@ -1,14 +1,21 @@
-"""Reads what `provisioner export` wrote: records as JSON, one a line."""
+"""What `provisioner export` writes, and a saved baseline is: records as JSON, one a line."""
 
+import json
 from pathlib import Path
-from typing import Any
 
 from provisioner.errors import Exit, ProvisionerError
+from provisioner.runs.record_data import RecordData
+from provisioner.store.reading import Text
 
-__all__ = ["read"]
+__all__ = ["line", "read"]
 
 
-def read(text: str, path: Path) -> list[dict[str, Any]]:
+def line(record: RecordData | Text) -> str:
+    """Return a record as a line."""
+    return f"{record.json if isinstance(record, Text) else json.dumps(record)}\n"
+
+
+def read(text: str, path: Path) -> list[RecordData]:
     """Give the records in the text of the file at `path`; raises ProvisionerError (code 2), which names the line."""
     from provisioner.runs.record import parse  # noqa: PLC0415 - slow, and not all who import this get here
 

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from provisioner import __version__
+from provisioner.runs.record_data import RecordData
 from provisioner.system.files import read
 from provisioner.text import bounds
 
@@ -26,7 +27,7 @@ BATCH = 500
 
 EVIDENCE = ("evidence.tar.xz", "run.json", "scenario_a.log", "scenario_b.log", "scenario_c.log")
 """What lies beside a record that can be judged: the archive of a run, its loose files, the log of an imported one."""
-UNVERIFIED = "unverified"
+UNVERIFIED: Final = "unverified"
 """The field that the index adds to the record of a run that came without evidence: true."""
 
 File = tuple[bytes, int, int]
@@ -39,7 +40,7 @@ class _Entry:
     """What was read of a record file; `broken` says why it is no record."""
 
     file: File
-    record: dict[str, Any]
+    record: RecordData | None = None
     started: float = 0.0
     broken: str | None = None
 
@@ -115,13 +116,16 @@ def _read(state: Path, file: File) -> _Entry | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, OverflowError, RecursionError) as error:
-        return _Entry(file, {}, broken=" ".join(" ".join(str(error).splitlines()[:3]).split()))
+        return _Entry(file, broken=" ".join(" ".join(str(error).splitlines()[:3]).split()))
 
 
-def _marked(record: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _marked(record: RecordData, folder: Path) -> RecordData:
     """Give a record with `unverified` where there is no evidence to judge it by, whatever it says itself."""
-    kept = {name: value for name, value in record.items() if name != UNVERIFIED}
-    return kept if any((folder / name).is_file() for name in EVIDENCE) else kept | {UNVERIFIED: True}
+    kept = record.copy()
+    kept.pop(UNVERIFIED, None)
+    if not any((folder / name).is_file() for name in EVIDENCE):
+        kept[UNVERIFIED] = True
+    return kept
 
 
 @contextmanager
@@ -134,7 +138,7 @@ def _writing(connection: sqlite3.Connection) -> Iterator[None]:
 def _put(connection: sqlite3.Connection, entry: _Entry) -> None:
     record = entry.record
     connection.execute("DELETE FROM runs WHERE folder = ?", [entry.file[0]])
-    if entry.broken is not None:
+    if record is None:
         connection.execute(
             "INSERT INTO runs (folder, modified, size, broken, refused_by) VALUES (?, ?, ?, ?, ?)",
             [*entry.file, entry.broken, __version__],

@@ -6,8 +6,9 @@ import sqlite3
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+from provisioner.runs.record_data import RecordData
 from provisioner.store.selection import Selection
 from provisioner.text import fast_json
 
@@ -63,7 +64,7 @@ def places(connection: sqlite3.Connection) -> list[Row]:
     return [Row(os.fsdecode(folder), datetime.fromtimestamp(started, UTC)) for folder, started in chosen]
 
 
-def records(connection: sqlite3.Connection, fields: Collection[str] | None) -> list[dict[str, Any]]:
+def records(connection: sqlite3.Connection, fields: Collection[str] | None) -> list[RecordData]:
     """Give the chosen runs' records; see Store.list for `fields`."""
     return _partly(connection, fields) if fields is not None else _wholly(connection)
 
@@ -88,20 +89,20 @@ def ids_beginning(connection: sqlite3.Connection, run_id: str) -> list[str]:
     return [name for name in ids if name == run_id] or [name for name in ids if run_id and name.startswith(run_id)]
 
 
-def _wholly(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+def _wholly(connection: sqlite3.Connection) -> list[RecordData]:
     (count,) = connection.execute("SELECT count(*) FROM chosen").fetchone()
     read = fast_json.reader(count)
     rows = connection.execute("SELECT value FROM chosen JOIN records ON records.run = chosen.id ORDER BY place")
     return [read(text) for (text,) in rows]
 
 
-def _partly(connection: sqlite3.Connection, fields: Collection[str]) -> list[dict[str, Any]]:
+def _partly(connection: sqlite3.Connection, fields: Collection[str]) -> list[RecordData]:
     rows = connection.execute("SELECT run_id, host FROM chosen ORDER BY place")
-    found = [{"run_id": run_id, "host": host} for run_id, host in rows]
+    found: list[dict[str, Any]] = [{"run_id": run_id, "host": host} for run_id, host in rows]
     for name in dict.fromkeys(name.partition(".")[0] for name in fields if name not in {"run_id", "host"}):
         for record, value in zip(found, _field(connection, name, fields, len(found)), strict=True):
             record[name] = value
-    return found
+    return cast("list[RecordData]", found)
 
 
 def _field(connection: sqlite3.Connection, name: str, fields: Collection[str], count: int) -> list[Any]:

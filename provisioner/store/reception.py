@@ -10,6 +10,8 @@ from typing import Any
 
 from provisioner.runs import archive
 from provisioner.runs.evidence import RECORD, Evidence
+from provisioner.runs.record import plain
+from provisioner.runs.record_data import RecordData
 from provisioner.store import collect
 from provisioner.system import files
 from provisioner.text import jsontext
@@ -55,7 +57,7 @@ def bring_in(
     _sweep(folder)
 
 
-def record(folder: Path, host: str, *, challenge: str | None = None) -> dict[str, Any]:
+def record(folder: Path, host: str, *, challenge: str | None = None) -> RecordData:
     """Give the record of the run whose evidence lies in `folder`, as plain data; it is kept beside the evidence.
 
     Raises ValueError where the evidence is not that of the run that the folder is named after, or has another
@@ -68,7 +70,7 @@ def record(folder: Path, host: str, *, challenge: str | None = None) -> dict[str
     kept = collect.of_evidence(folder, host)
     if (kept.run_id, kept.host) != (folder.name, host):
         raise ValueError(f"{folder / 'record.json'} is of run {kept.run_id} on {kept.host}; move it elsewhere")
-    return kept.model_dump(mode="json")
+    return plain(kept)
 
 
 def _put(folder: Path, kept: bytes, receipt: Callable[[bytes], Mapping[str, bytes]]) -> None:

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     from provisioner.store import Run
 
-__all__ = ["FIELDS", "Rule", "rule", "to_forget"]
+__all__ = ["FIELDS", "KeepRule", "rule", "to_forget"]
 
 FIELDS = ("outcome", "audit.verdict", "unverified")
 """What it needs of a record."""
 
 
 @dataclass(frozen=True)
-class Rule:
+class KeepRule:
     """What stays; a run must fit one of what is given."""
 
     newest: int = 0
@@ -31,22 +31,22 @@ class Rule:
     """What began then or later."""
 
 
-def rule(text: str, now: datetime | None = None) -> Rule:
+def rule(text: str, now: datetime | None = None) -> KeepRule:
     """Return what `text` means: N is the newest N of each host, 30d and the like how old a run may be, or a date.
 
     Raise ProvisionerError (code 2).
     """
     if re.fullmatch(r"[0-9]{1,9}", text):
-        return Rule(newest=int(text))
+        return KeepRule(newest=int(text))
     try:
-        return Rule(since=selection.instant(text, "--keep", now))
+        return KeepRule(since=selection.instant(text, "--keep", now))
     except ProvisionerError as error:
         raise ProvisionerError(
             f"--keep {text!r} is no rule", "give 10 (the newest of each host), 30d, 12w or a date", Exit.BAD_INPUT
         ) from error
 
 
-def to_forget(runs: Iterable[Run], rules: Sequence[Rule]) -> list[Run]:
+def to_forget(runs: Iterable[Run], rules: Sequence[KeepRule]) -> list[Run]:
     """Return the runs that no rule keeps, of `runs` that come newest first.
 
     Each host's last accepted run stays; where it has none, as without a GPU, the last that went well.
@@ -57,7 +57,7 @@ def to_forget(runs: Iterable[Run], rules: Sequence[Rule]) -> list[Run]:
     return [run for ours in by_host.values() for run in _of_host(ours, rules)]
 
 
-def _of_host(runs: list[Run], rules: Sequence[Rule]) -> list[Run]:
+def _of_host(runs: list[Run], rules: Sequence[KeepRule]) -> list[Run]:
     last = next(filter(_is_accepted, runs), None) or next(filter(_went_well, runs), None)
     newest = max((one.newest for one in rules), default=0)
     kept = [one.since for one in rules if one.since is not None]

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+
+from provisioner.runs.record_data import RecordData
 
 __all__ = ["Run"]
 
@@ -12,7 +13,7 @@ __all__ = ["Run"]
 class Run:
     """A finished run: its record as it was written, newer fields included, and the folder of its evidence."""
 
-    record: dict[str, Any]
+    record: RecordData
     folder: Path
     started: datetime
 

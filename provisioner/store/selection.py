@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from argparse import Namespace
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from provisioner.errors import Exit, ProvisionerError
 if TYPE_CHECKING:
     from provisioner.ansible.inventory import Inventory
 
-__all__ = ["EVERYTHING", "Selection", "group", "hosts", "instant", "of_hosts", "of_options"]
+__all__ = ["EVERYTHING", "RunOptions", "Selection", "group", "hosts", "instant", "of_options"]
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -43,20 +42,31 @@ class Selection:
 EVERYTHING = Selection()
 
 
-def of_options(options: Namespace) -> Selection:
+@dataclass(frozen=True)
+class RunOptions:
+    """The options that say which runs are meant, as they were given; None is not given."""
+
+    hosts: tuple[str, ...] = ()
+    """What --host was given, each time."""
+    limit: str | None = None
+    inventory: tuple[str, ...] = ()
+    since: str | None = None
+    min_rules: int | None = None
+    last: int | None = None
+
+
+def of_options(options: RunOptions) -> Selection:
     """Give what --host, --limit, --since, --min-rules and --last say; with -i, a host may be one of its groups.
 
     Raises ProvisionerError (code 2).
     """
     since = instant(options.since, "--since") if options.since is not None else None
-    return replace(of_hosts(options), since=since, min_rules=options.min_rules, last=options.last)
-
-
-def of_hosts(options: Namespace) -> Selection:
-    """Give what --host and --limit say, as of_options does."""
     return Selection(
-        hosts=hosts([*(options.host or ()), options.limit or ""], options.inventory),
-        named_by=tuple(flag for flag, value in (("--host", options.host), ("--limit", options.limit)) if value),
+        hosts=hosts([*options.hosts, options.limit or ""], options.inventory),
+        since=since,
+        min_rules=options.min_rules,
+        last=options.last,
+        named_by=tuple(flag for flag, value in (("--host", options.hosts), ("--limit", options.limit)) if value),
     )
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from provisioner.runs.record_data import RecordData
+
 __all__ = ["SentRecord", "as_told", "of_file"]
 
 LARGEST = 256 * 2**20
@@ -25,7 +27,7 @@ NOBODY = "elsewhere"
 class SentRecord(NamedTuple):
     """A record, and what its run was told to measure, as far as evidence says so."""
 
-    record: dict[str, Any]
+    record: RecordData
     inputs: Mapping[str, Any]
 
 
@@ -44,7 +46,7 @@ def of_file(path: Path, state: Path, most: int | None = None) -> list[SentRecord
     return [SentRecord(record | {"unverified": True}, {}) for record in as_told(path)]
 
 
-def as_told(path: Path) -> list[dict[str, Any]]:
+def as_told(path: Path) -> list[RecordData]:
     """Return the records of a file, as it tells them. Raise ProvisionerError (code 2) where it holds none."""
     with _told(path):
         text = files.read(path, LARGEST, follow=True).decode()
@@ -64,20 +66,21 @@ def _told(path: Path) -> Iterator[None]:
 def _of_archive(path: Path) -> SentRecord:
     from provisioner.audit.names import INPUTS  # noqa: PLC0415
     from provisioner.runs.evidence import Evidence  # noqa: PLC0415
+    from provisioner.runs.record import plain  # noqa: PLC0415
     from provisioner.store import collect  # noqa: PLC0415 - most files are records, and this takes a while to load
 
     evidence = Evidence(path)
-    return SentRecord(collect.build(evidence, NOBODY).model_dump(mode="json"), evidence.mapping(INPUTS))
+    return SentRecord(plain(collect.build(evidence, NOBODY)), evidence.mapping(INPUTS))
 
 
 def _of_tar(path: Path, beginning: bytes, state: Path, most: int | None) -> list[SentRecord]:
     """Return the records of an export with evidence; none where it is no such file."""
-    from provisioner.store import evidence_export  # noqa: PLC0415 - as above
+    from provisioner.runs.record import plain  # noqa: PLC0415 - as above
+    from provisioner.store import evidence_export  # noqa: PLC0415
 
     if not evidence_export.is_tar(beginning):
         return []
     with path.open("rb") as file:
         return [
-            SentRecord(found.record.model_dump(mode="json"), found.inputs)
-            for _, found in evidence_export.judge_all(file, state, most)
+            SentRecord(plain(found.record), found.inputs) for _, found in evidence_export.judge_all(file, state, most)
         ]

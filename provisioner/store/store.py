@@ -9,10 +9,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from provisioner.errors import Exit, ProvisionerError
 from provisioner.runs import challenge
+from provisioner.runs.record_data import RecordData
 from provisioner.store import database, reading
 from provisioner.store.index import bring_up_to_date
 from provisioner.store.reading import Text
@@ -54,7 +55,7 @@ class Store:
 
         return self._ask(which, read)
 
-    def records(self, which: Selection = EVERYTHING, fields: Collection[str] | None = None) -> Sequence[dict[str, Any]]:
+    def records(self, which: Selection = EVERYTHING, fields: Collection[str] | None = None) -> Sequence[RecordData]:
         """Give the records that list() would, without what is around them."""
         return self._ask(which, lambda connection: reading.records(connection, fields))
 
@@ -85,7 +86,7 @@ class Store:
         """Give the run of a host; None where there is none."""
         return next(iter(self.list(Selection(hosts=(glob.escape(host),), run_ids=(run_id,)))), None)
 
-    def add(self, record: Mapping[str, Any], evidence: Mapping[str, bytes]) -> Run:
+    def add(self, record: RecordData, evidence: Mapping[str, bytes]) -> Run:
         """Keep a run: its record, and its evidence as files by name. Raises ProvisionerError.
 
         All of it is there at once, by a rename. Where the store has the run already, that one is given back as it is.
@@ -94,7 +95,7 @@ class Store:
         return self.add_all([(record, evidence)])[0]
 
     def add_all(
-        self, runs: Iterable[tuple[Mapping[str, Any], Mapping[str, bytes]]], over: Collection[Run] = ()
+        self, runs: Iterable[tuple[RecordData, Mapping[str, bytes]]], over: Collection[Run] = ()
     ) -> Sequence[Run]:
         """Keep runs as add() does, all of them or none; those of `over` are replaced. Raises ProvisionerError."""
         from provisioner.store import folders  # noqa: PLC0415 - those who only ask need none of it
@@ -119,7 +120,7 @@ class Store:
             kept.append(run)
         return kept
 
-    def _folder(self, record: Mapping[str, Any]) -> Path:
+    def _folder(self, record: RecordData) -> Path:
         """Give the folder of a run. Raises ProvisionerError (code 2) where its names are none."""
         try:
             names.host(record["host"]), names.run_id(record["run_id"])

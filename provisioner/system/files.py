@@ -113,8 +113,7 @@ def write(path: Path, text: str | Iterable[str], *, private: bool = False) -> No
     with replacing(path) as file:
         if private:
             file.hide()
-        for part in [text] if isinstance(text, str) else text:
-            file.write(part.encode())
+        file.writelines([text] if isinstance(text, str) else text)
 
 
 @contextmanager
@@ -150,12 +149,17 @@ class Written:
         if stat.S_ISREG(os.fstat(self.file.fileno()).st_mode):
             os.fchmod(self.file.fileno(), 0o600)
 
-    def write(self, data: bytes) -> int:
-        """Write, as a file does. Raises ProvisionerError."""
+    def write(self, data: bytes | str) -> int:
+        """Write, as a file does; a text as UTF-8. Raises ProvisionerError."""
         try:
-            return self.file.write(data)
+            return self.file.write(data.encode() if isinstance(data, str) else data)
         except OSError as error:
             raise _unwritable(self.path, error) from error
+
+    def writelines(self, lines: Iterable[bytes | str]) -> None:
+        """Write each of them, as a file does. Raises ProvisionerError."""
+        for line in lines:
+            self.write(line)
 
 
 def _target(path: Path) -> AbstractContextManager[IO[bytes]]:

@@ -13,7 +13,7 @@ from provisioner.upstream.phases import TIMED
 __all__ = ["judge"]
 
 PASS, FAIL, SKIP = "pass", "fail", "skip"
-Finding = tuple[str, str, int | None]
+LogFinding = tuple[str, str, int | None]
 """Outcome, detail, and the index of the line that shows it."""
 
 
@@ -30,7 +30,7 @@ def judge(log: Log, phases: list[Phase], log_name: str) -> Audit:
     return Audit(verdict="rejected" if FAIL in outcomes else "incomplete", checks=checks)
 
 
-def run_went_well(log: Log, phases: list[Phase]) -> Finding:
+def run_went_well(log: Log, phases: list[Phase]) -> LogFinding:
     """The script came to its end with every phase done."""
     failed = next((phase.name for phase in phases if phase.outcome == "failed"), None)
     if failed:
@@ -40,7 +40,7 @@ def run_went_well(log: Log, phases: list[Phase]) -> Finding:
     return PASS, "it ended, and no phase failed", len(log.lines) - 1
 
 
-def times_agree(log: Log, phases: list[Phase]) -> Finding:
+def times_agree(log: Log, phases: list[Phase]) -> LogFinding:
     """The total is the time from start to end, and the phases fit into it."""
     if log.total is None or log.ended is None:
         return SKIP, "the log does not tell when the run ended", None
@@ -57,7 +57,7 @@ def times_agree(log: Log, phases: list[Phase]) -> Finding:
     return PASS, "start, end, total and phases agree", len(log.lines) - 1
 
 
-def compiled_once(log: Log, _phases: list[Phase]) -> Finding:
+def compiled_once(log: Log, _phases: list[Phase]) -> LogFinding:
     """xformers was compiled exactly once."""
     compiles = [command for command in log.commands if TIMED["compile"].command.search(command.text)]
     if not compiles:
@@ -67,7 +67,7 @@ def compiled_once(log: Log, _phases: list[Phase]) -> Finding:
     return SKIP, "one command installs xformers; what that compiled is not in the log", compiles[0].first
 
 
-def log_is_timestamped(log: Log, _phases: list[Phase]) -> Finding:
+def log_is_timestamped(log: Log, _phases: list[Phase]) -> LogFinding:
     """Every line of the log carries its time."""
     bare = [index for index, line in enumerate(log.lines) if line and not STAMP.match(line)]
     if bare:
@@ -75,7 +75,7 @@ def log_is_timestamped(log: Log, _phases: list[Phase]) -> Finding:
     return PASS, "every line does", None
 
 
-def attention_test_passed(log: Log, phases: list[Phase]) -> Finding:
+def attention_test_passed(log: Log, phases: list[Phase]) -> LogFinding:
     """The attention test ran in the run itself, and passed."""
     commands = [command for command in log.commands if TIMED["attention_test"].command.search(command.text)]
     outcome = next(phase.outcome for phase in phases if phase.name == "attention_test")
@@ -86,7 +86,7 @@ def attention_test_passed(log: Log, phases: list[Phase]) -> Finding:
     return PASS, "it printed its result", commands[-1].first
 
 
-def configuration_has_no_shortcut(log: Log, _phases: list[Phase]) -> Finding:
+def configuration_has_no_shortcut(log: Log, _phases: list[Phase]) -> LogFinding:
     """The build was not told to take layers from another image."""
     build = log.find(r"Start: Run: docker (?:buildx )?build ")
     if not build:
@@ -97,7 +97,7 @@ def configuration_has_no_shortcut(log: Log, _phases: list[Phase]) -> Finding:
     return PASS, "no --cache-from", build[0]
 
 
-def no_cached_layer(log: Log, _phases: list[Phase]) -> Finding:
+def no_cached_layer(log: Log, _phases: list[Phase]) -> LogFinding:
     """The build took no layer from a cache."""
     build = log.find(r"Start: Run: docker (?:buildx )?build ")
     if not build:
@@ -110,11 +110,11 @@ def no_cached_layer(log: Log, _phases: list[Phase]) -> Finding:
     return PASS, "built with --no-cache, no layer from a cache", build[0]
 
 
-ALWAYS: tuple[Callable[[Log, list[Phase]], Finding], ...] = (
+ALWAYS: tuple[Callable[[Log, list[Phase]], LogFinding], ...] = (
     run_went_well,
     times_agree,
     compiled_once,
     log_is_timestamped,
     attention_test_passed,
 )
-COLD: tuple[Callable[[Log, list[Phase]], Finding], ...] = (configuration_has_no_shortcut, no_cached_layer)
+COLD: tuple[Callable[[Log, list[Phase]], LogFinding], ...] = (configuration_has_no_shortcut, no_cached_layer)

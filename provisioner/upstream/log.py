@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-__all__ = ["Command", "Log", "NotALogError", "decode", "read"]
+__all__ = ["Log", "LoggedCommand", "NotALogError", "decode", "read"]
 
 HEAD = "--- Scenario Runner ---"
 STAMP = re.compile(r"\[(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z)\] ?")
@@ -25,7 +25,7 @@ class NotALogError(ValueError):
 
 
 @dataclass
-class Command:
+class LoggedCommand:
     """A command that bash's `time` measured: `seconds` is its real time, None where the log ends before it did."""
 
     text: str
@@ -49,7 +49,7 @@ class Log:
     total: float | None
     """In seconds; the runner counts whole ones. None where the log is cut off before it."""
     lines: Sequence[str]
-    commands: Sequence[Command] = field(default_factory=list)
+    commands: Sequence[LoggedCommand] = field(default_factory=list)
 
     def find(self, pattern: str, first: int = 0, last: int | None = None) -> tuple[int, re.Match[str]] | None:
         """Give the first line in [first, last] that has `pattern`, by its index, and the match."""
@@ -111,14 +111,14 @@ def _time(lines: Sequence[str], name: str) -> datetime | None:
         return None
 
 
-def _commands(lines: Sequence[str]) -> list[Command]:
+def _commands(lines: Sequence[str]) -> list[LoggedCommand]:
     """Pair each `(time …)` with its `real`: a command's are within those of the command that started it."""
-    commands: list[Command] = []
-    running: list[Command] = []
+    commands: list[LoggedCommand] = []
+    running: list[LoggedCommand] = []
     for index, line in enumerate(lines):
         said = STAMP.sub("", line, count=1) if STAMP.match(line) else line
         if timed := TIMED.match(said):
-            running.append(Command(timed[1], index, len(lines) - 1))
+            running.append(LoggedCommand(timed[1], index, len(lines) - 1))
             commands.append(running[-1])
         elif running and (real := REAL.match(said)):
             command = running.pop()

@@ -3,15 +3,15 @@
 import re
 from dataclasses import dataclass
 
-from provisioner.runs.phases import PHASES
+from provisioner.runs import phases as known
 from provisioner.runs.record import Phase
-from provisioner.upstream.log import Command, Log
+from provisioner.upstream.log import Log, LoggedCommand
 
 __all__ = ["lines_of", "phases"]
 
 
 @dataclass(frozen=True)
-class Rule:
+class Signs:
     """A phase that is one timed command: what the command looks like, and what it prints when it went well."""
 
     command: re.Pattern[str]
@@ -22,15 +22,15 @@ class Rule:
 # Where a pattern has several parts with anything between them, the first place of each is as good as any other, and no
 # other is tried (?>): a line that repeats a part would take the square of its length.
 TIMED = {
-    "clone": Rule(re.compile(r"^(?>.*?git clone ).*/xformers(?:\.git)?(?:[\"' ]|$)"), failure=r"\bfatal: "),
-    "compile": Rule(
+    "clone": Signs(re.compile(r"^(?>.*?git clone ).*/xformers(?:\.git)?(?:[\"' ]|$)"), failure=r"\bfatal: "),
+    "compile": Signs(
         re.compile(r"^(?>.*?\bpip3? install\b)(?>.*? -e\b).*xformers"), success="Successfully installed xformers"
     ),
-    "pre_commit": Rule(
+    "pre_commit": Signs(
         re.compile(r"^(?>.*?\bpip3? install\b).* pre-commit\b"),
         success="^(?>.*?Successfully installed ).*pre-commit|already satisfied: pre-commit",
     ),
-    "attention_test": Rule(re.compile(r"\battention_test\.py\b"), success="Output shape: "),
+    "attention_test": Signs(re.compile(r"\battention_test\.py\b"), success="Output shape: "),
 }
 LAY_DOWN = re.compile(r"^(?>.*?git clone ).*/xformers-devcontainer\.git")
 UP = re.compile(r"devcontainer up\b")
@@ -49,17 +49,17 @@ def phases(log: Log) -> list[Phase]:
         "clean": _between(log, "clean", "--- Cleaning the environment", "Starting benchmark run at"),
         "lay_down": _lay_down(log, up),
         "image_build": _image_build(log),
-        **{name: _timed(log, name, rule) for name, rule in TIMED.items()},
+        **{name: _timed(log, name, signs) for name, signs in TIMED.items()},
     }
     if up:
         found["container_up"] = _container_up(log, up, found)
-    return [found.get(name) or _phase(name, None, None, "skipped") for name in PHASES]
+    return [found.get(name) or _phase(name, None, None, "skipped") for name in known.PHASES]
 
 
 def lines_of(log: Log, name: str) -> list[str]:
     """Give what the last command of a phase printed; all of the log where the phase is no single command."""
-    rule = TIMED.get(name)
-    commands = [command for command in log.commands if rule and rule.command.search(command.text)]
+    signs = TIMED.get(name)
+    commands = [command for command in log.commands if signs and signs.command.search(command.text)]
     return list(log.lines[commands[-1].first + 1 : commands[-1].last] if commands else log.lines)
 
 
@@ -79,7 +79,7 @@ def _between(log: Log, name: str, begin: str, end: str) -> Phase | None:
     return _phase(name, None, None, "ok" if log.find(end) else "failed") if begun else None
 
 
-def _lay_down(log: Log, up: Command | None) -> Phase | None:
+def _lay_down(log: Log, up: LoggedCommand | None) -> Phase | None:
     begun = any(LAY_DOWN.search(command.text) for command in log.commands)
     return _phase("lay_down", None, None, "ok" if up else "failed") if begun else None
 
@@ -94,27 +94,27 @@ def _image_build(log: Log) -> Phase | None:
     return _phase("image_build", _offset(log, begun[0]), seconds, "failed" if failed else "ok")
 
 
-def _timed(log: Log, name: str, rule: Rule) -> Phase | None:
-    commands = [command for command in log.commands if rule.command.search(command.text)]
+def _timed(log: Log, name: str, signs: Signs) -> Phase | None:
+    commands = [command for command in log.commands if signs.command.search(command.text)]
     if not commands:
         return None
     seconds = [command.seconds for command in commands if command.seconds is not None]
-    well = all(_went_well(log, rule, command) for command in commands)
+    well = all(_went_well(log, signs, command) for command in commands)
     whole = round(sum(seconds), 3) if len(seconds) == len(commands) else None
     return _phase(name, _offset(log, commands[0].first), whole, "ok" if well else "failed")
 
 
-def _went_well(log: Log, rule: Rule, command: Command) -> bool:
+def _went_well(log: Log, signs: Signs, command: LoggedCommand) -> bool:
     span = command.first + 1, command.last
     return (
         command.seconds is not None
-        and (rule.success is None or log.find(rule.success, *span) is not None)
-        and (rule.failure is None or log.find(rule.failure, *span) is None)
+        and (signs.success is None or log.find(signs.success, *span) is not None)
+        and (signs.failure is None or log.find(signs.failure, *span) is None)
     )
 
 
-def _container_up(log: Log, up: Command, found: dict[str, Phase | None]) -> Phase:
-    inner = [phase for name in ("image_build", "clone", "compile", "pre_commit") if (phase := found[name])]
+def _container_up(log: Log, up: LoggedCommand, found: dict[str, Phase | None]) -> Phase:
+    inner = [phase for name in ("image_build", *known.within("container_up")) if (phase := found[name])]
     well = log.find(r'^\{"outcome":"success"', up.first, up.last)
     # Where a phase within it failed, that is the phase to look at.
     outcome = "ok" if well or any(phase.outcome == "failed" for phase in inner) else "failed"

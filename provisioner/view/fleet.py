@@ -43,7 +43,7 @@ class Standing:
     progress: events.Progress | None = None
     received: float = 0.0
     """When `progress` came."""
-    failure: events.Failure | None = None
+    failure: events.TaskFailure | None = None
     silent: events.Silent | None = None
     """Set while it does not answer."""
     waiting: str = ""
@@ -94,7 +94,7 @@ class Standing:
                 return new
             case events.Said():
                 self.said = event.what
-            case events.Failure():
+            case events.TaskFailure():
                 self.failure = event
                 return True
             case events.RecordFound():

@@ -21,6 +21,8 @@ DUMB = {"dumb", "unknown"}
 """Values of TERM of terminals on which nothing can be drawn anew."""
 INTERVAL = 10.0
 """Seconds between two plain lines of a host that is still doing the same."""
+CALLED = {events.TaskFailure: "Failure", events.HostFinding: "Finding"}
+"""What events are called for a program; all others as their class is."""
 MANY = 20
 """With more hosts than so many, one line for all of them takes the place of one for each that is still at it."""
 
@@ -72,7 +74,7 @@ class Lines:
                     # Nothing that a host has Ansible print is to be taken for a line of ours.
                     self._print(f"  {line}" if line.lstrip().startswith("provisioner:") else line)
             return
-        if isinstance(event, events.Failure) and event.invalid_inputs:
+        if isinstance(event, events.TaskFailure) and event.invalid_inputs:
             return  # what is wrong is said once, at the end
         for line in self._fleet.news(event):
             self._print(f"provisioner: {line}")
@@ -122,7 +124,7 @@ class JsonLines:
             told = {"host": event.host, **{key: event.record.get(key) for key in ("run_id", "outcome")}}
         else:
             told = asdict(event)
-        line = {"event": type(event).__name__, "time": round(self._clock(), 3), **told}
+        line = {"event": CALLED.get(type(event), type(event).__name__), "time": round(self._clock(), 3), **told}
         print(jsontext.dumps(line, indent=None), file=self._stream, flush=True)
 
     def tick(self) -> None:

@@ -12,27 +12,27 @@ from provisioner.view.tables import table
 
 __all__ = ["in_flight", "kept", "uncollected"]
 
-Run = Mapping[str, Any]
+ToldRun = Mapping[str, Any]
 
 
-def in_flight(runs: Sequence[Run], answered: Collection[str], *, together: bool) -> str:
+def in_flight(runs: Sequence[ToldRun], answered: Collection[str], *, together: bool) -> str:
     """Return the runs in flight, as each was last seen; those of the hosts in `answered` just now."""
 
-    def row(alike: list[Run]) -> list[object]:
+    def row(alike: list[ToldRun]) -> list[object]:
         steps = [run["done"] for run in alike if run.get("total")]
         objects = f"{_span(steps)}/{alike[0]['total']}" if steps else None
         seen = "now" if alike[0]["host"] in answered else min(run["seen_at"] for run in alike)
         elapsed = _span([run["elapsed"] for run in alike], duration)
         return [_hosts(alike), alike[0]["phase"], objects, elapsed, seen, _ids(alike)]
 
-    def kind(run: Run) -> Hashable:
+    def kind(run: ToldRun) -> Hashable:
         return run["phase"], run.get("total"), run["host"] in answered
 
     rows = [row(alike) for alike in _groups(runs, kind, together=together)]
     return table([_title(together), "phase", "objects", "elapsed", "last seen", "run in flight"], rows)
 
 
-def uncollected(runs: Sequence[Run], *, together: bool) -> str:
+def uncollected(runs: Sequence[ToldRun], *, together: bool) -> str:
     """Return the runs that have ended and that nobody has collected."""
     rows = [
         [_hosts(alike), _newest(alike), alike[0]["outcome"], alike[0]["phase"], _ids(alike)]
@@ -41,10 +41,10 @@ def uncollected(runs: Sequence[Run], *, together: bool) -> str:
     return table([_title(together), "started", "outcome", "phase", "run not collected yet"], rows)
 
 
-def kept(records: Sequence[Run]) -> str:
+def kept(records: Sequence[ToldRun]) -> str:
     """Return records that came newest first together, those that did not go well first; total in seconds."""
 
-    def kind(record: Run) -> tuple[Any, ...]:
+    def kind(record: ToldRun) -> tuple[Any, ...]:
         return record["outcome"], shown(record), (record.get("audit") or {}).get("rules")
 
     groups = _groups(records, kind, together=True)
@@ -60,26 +60,26 @@ def _title(together: bool) -> str:
     return "hosts" if together else "host"
 
 
-def _groups(runs: Iterable[Run], kind: Callable[[Run], Hashable], *, together: bool) -> list[list[Run]]:
-    found: dict[Hashable, list[Run]] = {}
+def _groups(runs: Iterable[ToldRun], kind: Callable[[ToldRun], Hashable], *, together: bool) -> list[list[ToldRun]]:
+    found: dict[Hashable, list[ToldRun]] = {}
     for number, run in enumerate(runs):
         found.setdefault(kind(run) if together else number, []).append(run)
     return list(found.values())
 
 
-def _hosts(runs: Sequence[Run]) -> str:
+def _hosts(runs: Sequence[ToldRun]) -> str:
     return ranges.brief([run["host"] for run in runs])
 
 
-def _ids(runs: Sequence[Run]) -> str:
+def _ids(runs: Sequence[ToldRun]) -> str:
     return str(runs[0]["run_id"]) if len(runs) == 1 else counted(len(runs), "run")
 
 
-def _newest(runs: Sequence[Run]) -> str:
+def _newest(runs: Sequence[ToldRun]) -> str:
     return str(max(str(run["started_at"]) for run in runs))[:19].replace("T", " ")
 
 
-def _known(runs: Sequence[Run]) -> list[float]:
+def _known(runs: Sequence[ToldRun]) -> list[float]:
     return [float(run["total_seconds"]) for run in runs if run["total_seconds"] is not None]
 
 

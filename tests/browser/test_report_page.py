@@ -6,8 +6,10 @@ from pathlib import Path
 
 import made_up
 import pytest
+from formatted import rendered
 
-from provisioner.report import html, model
+from provisioner.report import model
+from provisioner.report.formats import html
 
 FLEETS = {1: 1, 3: 12, 100: 10}
 """Runs of each host, by how many hosts there are."""
@@ -41,7 +43,7 @@ CONTRAST = """() => {
 def page_file(request, tmp_path_factory) -> tuple[int, Path]:
     """A report of so many hosts."""
     path = tmp_path_factory.mktemp("report") / f"{request.param}.html"
-    path.write_text(html.render(model.build(made_up.runs(request.param, FLEETS[request.param]))), encoding="utf-8")
+    path.write_text(rendered(html, model.build(made_up.runs(request.param, FLEETS[request.param]))), encoding="utf-8")
     return request.param, path
 
 
@@ -124,7 +126,7 @@ def test_without_scripts_nothing_is_missing(browser, page_file):
 def test_a_script_that_came_in_with_a_name_does_not_run(browser, tmp_path):
     run = made_up.runs(1, 1)[0]
     run.record["host"] = "<img src=x onerror=document.title='run'><script>document.title='run'</script>"
-    text = html.render(model.build([run]))
+    text = rendered(html, model.build([run]))
     escaped, raw = tmp_path / "escaped.html", tmp_path / "raw.html"
     escaped.write_text(text, encoding="utf-8")
     with Opened(browser, escaped) as opened:
@@ -139,6 +141,6 @@ def test_a_script_that_came_in_with_a_name_does_not_run(browser, tmp_path):
 
 
 def test_the_policy_names_the_script_that_is_there():
-    text = html.render(model.build(made_up.runs(1, 1)))
+    text = rendered(html, model.build(made_up.runs(1, 1)))
     named = re.search(r"script-src &#39;sha256-([^&]+)|script-src 'sha256-([^']+)", text)
     assert named and len(base64.b64decode(named[1] or named[2])) == 32

@@ -1,6 +1,7 @@
 """The package has rooms: nothing lies loose beside the command line, and rooms depend on each other one way."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "provisioner"
@@ -17,16 +18,21 @@ def modules() -> dict[str, Path]:
     return {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in paths}
 
 
-def rooms_of(path: Path) -> set[str]:
-    """The rooms that a module imports from."""
+def imported(path: Path) -> set[str]:
+    """All that a module imports of the package, at its top, in a function or for types alone, by the whole name."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
         if isinstance(node, ast.ImportFrom):
             assert not node.level, f"{path}: imports say the whole name"
             names = [f"{node.module}.{name}" for name in names]
-        found |= {name.split(".")[1] for name in names if name.startswith("provisioner.")}
-    return found & set(ROOMS)
+        found |= {name for name in names if name.startswith("provisioner.")}
+    return found
+
+
+def rooms_of(path: Path) -> set[str]:
+    """The rooms that a module imports from."""
+    return {name.split(".")[1] for name in imported(path)} & set(ROOMS)
 
 
 def test_nothing_lies_loose() -> None:
@@ -42,6 +48,16 @@ def test_rooms_depend_on_each_other_one_way() -> None:
         if ROOMS.index(other) > ROOMS.index(room)
     ]
     assert not up, "see ROOMS above"
+
+
+def test_modules_depend_on_each_other_one_way() -> None:
+    known = {name.removesuffix(".__init__"): path for name, path in modules().items()}
+    # What is imported is a module, or of one.
+    graph = {
+        name: {other if other in known else other.rpartition(".")[0] for other in imported(path)} - {name}
+        for name, path in known.items()
+    }
+    assert set(TopologicalSorter(graph).static_order()) >= set(known), "static_order() says where a circle is"
 
 
 def test_each_room_says_what_is_in_it() -> None:

@@ -15,14 +15,14 @@ from provisioner.__main__ import main  # noqa: E402
 from provisioner.ansible.events import (  # noqa: E402
     Busy,
     Ended,
-    Failure,
-    Finding,
+    HostFinding,
     Looked,
     Planned,
     Progress,
     Recovered,
     Started,
     Stats,
+    TaskFailure,
 )
 from provisioner.ansible.job import Job  # noqa: E402
 from provisioner.commands import clean, doctor, plan, prepare, run, status  # noqa: E402
@@ -46,10 +46,10 @@ def of_host(number, name, command):
     """The events of a host."""
     kind = number % 100
     if kind == 7:
-        return [Failure(name, "Look", "Look at the host", unreachable=True, message=UNREACHABLE.format(name))]
+        return [TaskFailure(name, "Look", "Look at the host", unreachable=True, message=UNREACHABLE.format(name))]
     if kind == 9:
         refused = "installing docker-ce would remove docker.io, which runs 3 containers; move them away, or keep it"
-        return [Failure(name, "Look", "Look at the host", unreachable=False, message=refused)]
+        return [TaskFailure(name, "Look", "Look at the host", unreachable=False, message=refused)]
     changes = DRIFT if kind in {1, 19} else ()
     notes = (f"{number} containers of the site's stop when the engine is restarted; have them stopped",) * bool(changes)
     return [
@@ -57,10 +57,12 @@ def of_host(number, name, command):
         Looked(name, "gpu_driver", (), skipped="no NVIDIA GPU"),
         *([Busy(name, (f"{number} pods of Kubernetes",))] if kind == 19 else []),
         Planned(name, "reuse", f"20261123T090807Z-{number:06x}"),
-        Finding(name, "disk", "ok", f"{number}.1 GB free at /", ""),
-        Finding(name, "clock", "warn" if kind == 19 else "ok", CLOCK.format(number), "set it by NTP: `timedatectl`"),
-        *(Finding(name, "prepare", "warn", *note.split("; ")) for note in notes),
-        *([Finding(name, "root", "fail", "sudo asks for a password there", "allow it")] if kind == 20 else []),
+        HostFinding(name, "disk", "ok", f"{number}.1 GB free at /", ""),
+        HostFinding(
+            name, "clock", "warn" if kind == 19 else "ok", CLOCK.format(number), "set it by NTP: `timedatectl`"
+        ),
+        *(HostFinding(name, "prepare", "warn", *note.split("; ")) for note in notes),
+        *([HostFinding(name, "root", "fail", "sudo asks for a password there", "allow it")] if kind == 20 else []),
         *(_of_runs(number, name) if command == "status" else []),
     ]
 
@@ -85,7 +87,7 @@ def answer(command, count):
         told = []
         for number, name in enumerate(target.hosts, 1):
             told += [Started(name, "Look at the hosts", "Look at the host"), *of_host(number, name, command)]
-        fails = {event.host: event for event in told if isinstance(event, Failure)}
+        fails = {event.host: event for event in told if isinstance(event, TaskFailure)}
         well = {name: 1 for name in target.hosts if name not in fails}
         bad = {name: 1 for name, event in fails.items() if not event.unreachable}
         away = {name: 1 for name, event in fails.items() if event.unreachable}

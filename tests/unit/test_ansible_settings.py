@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from provisioner.ansible import environment, site_settings
-from provisioner.ansible.inputs import Target
 from provisioner.ansible.job import run_playbook
+from provisioner.ansible.target import Target
 from provisioner.commands import controller_checks
 from provisioner.errors import ProvisionerError
 from provisioner.system.paths import ansible_dir

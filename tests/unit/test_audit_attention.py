@@ -15,7 +15,8 @@ from test_attention_test import test as attention_test
 from test_audit_cheats import CONTAINER, both, changed, edit, edit_json, lines
 from test_audit_story import FIRST, failed
 
-from provisioner.audit import attention, attention_rows
+from provisioner.audit import attention_rows
+from provisioner.audit.checks import attention
 from provisioner.audit.judge import judge
 from provisioner.audit.rules import RULES
 from provisioner.audit.verdict import sentence

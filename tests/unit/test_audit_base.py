@@ -9,8 +9,10 @@ import evidence_sample
 import pytest
 from test_audit_cheats import at, both, changed, edit, edit_json, edit_lines, edited, failed, judge, lines
 
-from provisioner.audit import base
+from provisioner.audit import known_bases
+from provisioner.audit.checks import base, base_contents, base_settings
 from provisioner.audit.judge import judge as audit
+from provisioner.audit.rules import RULES
 from provisioner.audit.verdict import sentence
 from provisioner.runs.evidence import Evidence
 
@@ -375,7 +377,11 @@ NVIDIA = {
     "Entrypoint": ["/opt/nvidia/nvidia_entrypoint.sh"],
     "Labels": {"maintainer": "NVIDIA CORPORATION <cudatools@nvidia.com>"},
 }
-OF_BASE = {name for name in dir(base) if name.startswith(("base_", "settings_", "nothing_"))}
+OF_BASE = {
+    rule.name
+    for rule in RULES
+    if rule.check.__module__ in {module.__name__ for module in (base, base_contents, base_settings)}
+}
 
 
 def of_nvidia(folder):
@@ -433,7 +439,7 @@ def test_a_digest_that_the_site_names_vouches_for_it(folder):
 
 def test_a_digest_that_the_rules_know_vouches_for_it_and_another_is_no_such_image(folder, monkeypatch):
     of_nvidia(folder)
-    known = base.known()
+    known = known_bases.known()
     name = "nvidia/cuda:12.8.0-devel-ubuntu22.04"
     monkeypatch.setitem(known, "digests", {name: [DIGEST]})
     assert "not vouched for" not in told(folder)
@@ -498,7 +504,7 @@ def test_a_run_that_was_cut_short_before_it_looked_into_the_base_is_accused_of_n
 # ---- without containers ----------------------------------------------------------------------------------------------
 
 WHEELS = "/var/lib/provisioner/sources/bundle/wheels"
-KNOWN_SUM = base.known()["wheels"][0]
+KNOWN_SUM = known_bases.known()["wheels"][0]
 
 
 ECHO = f"+ inside python3 -m pip install --no-cache-dir --no-index --find-links {WHEELS} a"

@@ -7,7 +7,7 @@ import pytest
 from test_audit_cheats import CONFIGURATION, CONTAINER, MERGED, both, changed, edit, edit_json, lines
 from test_audit_story import emptied, failed
 
-from provisioner.audit import container
+from provisioner.audit.checks import container
 from provisioner.audit.rules import RULES
 
 ELSEWHERE = "/usr/local/lib/python3.11/dist-packages"

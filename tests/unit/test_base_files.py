@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.provisioner.gpu_hosts.plugins.modules import base_image
-from provisioner.audit import base
+from provisioner.audit import known_bases
+from provisioner.audit.checks import base_contents
 
 SCRIPT = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/benchmarking/base_files.py"
 LOCK = Path(__file__).parents[2] / "playbooks/locks/cuda.txt"
@@ -153,8 +154,8 @@ def test_a_file_that_a_package_diverted_is_compared_where_it_went():
 def test_what_the_distributions_own_images_tell_apt_is_a_hook_that_the_audit_knows():
     clean = 'DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/*.bin || true"; };'
     (hook,) = seen({"etc/apt/apt.conf.d/docker-clean": clean})["hooks"]
-    assert base.CLEANS.fullmatch(hook)
-    assert not base.CLEANS.fullmatch("rm -f /var/cache/apt/x; put-it-there")
+    assert base_contents.CLEANS.fullmatch(hook)
+    assert not base_contents.CLEANS.fullmatch("rm -f /var/cache/apt/x; put-it-there")
 
 
 def test_of_a_kind_that_there_is_much_of_so_many_are_told():
@@ -182,7 +183,7 @@ def test_toolkits_that_the_rules_know_are_of_wheels_that_the_lock_has():
     for each machine, and tree_sum() of what lies in their folder nvidia/cu13.
     """
     lock = LOCK.read_text(encoding="utf-8")
-    for entry in json.loads(base.KNOWN.read_text(encoding="utf-8"))["toolkits"]:
+    for entry in json.loads(known_bases.DATA.read_text(encoding="utf-8"))["toolkits"]:
         assert all(f"{wheel} " in lock for wheel in entry["wheels"])
         assert all(f"sha256:{archive}" in lock for archive in entry["archives"])
         assert set(entry["sha256"]) == {"x86_64", "aarch64"}
@@ -192,5 +193,5 @@ def test_toolkits_that_the_rules_know_are_of_wheels_that_the_lock_has():
 def test_the_rules_know_every_wheel_of_a_bundle(name):
     """Whoever changes a lock adds its sums; those that were there stay, for the runs of before."""
     lock = (LOCK.parents[2] / name).read_text(encoding="utf-8")
-    known = json.loads(base.KNOWN.read_text(encoding="utf-8"))["wheels"]
+    known = json.loads(known_bases.DATA.read_text(encoding="utf-8"))["wheels"]
     assert set(re.findall("sha256:([0-9a-f]{64})", lock)) <= set(known)

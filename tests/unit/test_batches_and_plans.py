@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils import package
 from provisioner.ansible import answers, changes, inventory, plan_file
-from provisioner.ansible.events import Failure, Looked
+from provisioner.ansible.events import Looked, TaskFailure
 from provisioner.ansible.job import Host, Job
 from provisioner.ansible.rollout import Size, batches
 from provisioner.commands import plan, prepare, run
@@ -20,11 +20,11 @@ FLEET = ",".join(HOSTS)
 
 
 def failed(name, message="no room"):
-    return Host(failed=1, failure=Failure(name, "Prepare", "Look at the host", unreachable=False, message=message))
+    return Host(failed=1, failure=TaskFailure(name, "Prepare", "Look at the host", unreachable=False, message=message))
 
 
 def away(name):
-    return Host(unreachable=True, failure=Failure(name, "p", "t", unreachable=True, message="no route to host"))
+    return Host(unreachable=True, failure=TaskFailure(name, "p", "t", unreachable=True, message="no route to host"))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import bundle as checks
-from provisioner.ansible.inputs import Target, profile_data
+from provisioner.ansible.inputs import profile_data
+from provisioner.ansible.target import Target
 from provisioner.commands import controller_checks
 from provisioner.errors import ProvisionerError
 from provisioner.offline import bundle

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from provisioner.ansible import answers, events, runs_in_flight
-from provisioner.ansible.events import Cancelled, Failure, Progress
+from provisioner.ansible.events import Cancelled, Progress, TaskFailure
 from provisioner.ansible.job import Host, Job
 from provisioner.commands import cancel, plan, run
 from provisioner.system import person
@@ -20,7 +20,7 @@ DONE = Cancelled("h1", "cancelled", RUN, "alice@desk", "interrupted", "compile")
 
 
 def away(host):
-    return Host(unreachable=True, failure=Failure(host, "p", "t", unreachable=True, message="no route to host"))
+    return Host(unreachable=True, failure=TaskFailure(host, "p", "t", unreachable=True, message="no route to host"))
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_what_was_in_flight_is_not_told_as_that_any_more(*, cli, answer, invento
 
 def test_the_command_that_waits_for_the_run_ends_with_one_line(cli, monkeypatch, inventory, keep):
     record = keep(run_id=RUN, outcome="interrupted", failure=FAILURE)
-    stopped = Failure("h1", "Collect", "Stop where the run went wrong", unreachable=False, message="went wrong")
+    stopped = TaskFailure("h1", "Collect", "Stop where the run went wrong", unreachable=False, message="went wrong")
     job = Job(Path("/nonexistent"), hosts={"h1": Host(failed=1, failure=stopped)}, records=[record])
     monkeypatch.setattr(run, "run_playbook", lambda *_, **__: job)
     code, _, err = cli("run", "-i", inventory)

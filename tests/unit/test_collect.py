@@ -9,7 +9,8 @@ import pytest
 
 from provisioner.runs import figures
 from provisioner.runs.evidence import Evidence
-from provisioner.runs.record import PHASES, Record, json_schema, load
+from provisioner.runs.phases import PHASES
+from provisioner.runs.record import Record, json_schema, load
 from provisioner.store import collect
 
 

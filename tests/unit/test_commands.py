@@ -8,18 +8,18 @@ from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 
 from provisioner.ansible import failed_hosts
-from provisioner.ansible.events import Failure, Looked, Planned, Recovered
+from provisioner.ansible.events import Looked, Planned, Recovered, TaskFailure
 from provisioner.ansible.job import Host, Job
 from provisioner.commands import clean, plan, prepare, run
 from provisioner.errors import ProvisionerError
 
 
 def failed(host, message="no room; make some"):
-    return Host(failed=1, failure=Failure(host, "Prepare", "Check", unreachable=False, message=message))
+    return Host(failed=1, failure=TaskFailure(host, "Prepare", "Check", unreachable=False, message=message))
 
 
 def away(host):
-    return Host(unreachable=True, failure=Failure(host, "p", "t", unreachable=True, message="no route to host"))
+    return Host(unreachable=True, failure=TaskFailure(host, "p", "t", unreachable=True, message="no route to host"))
 
 
 @pytest.fixture

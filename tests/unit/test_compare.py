@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from provisioner.comparison import statistics
-from provisioner.comparison.statistics import Sample
+from provisioner.comparison.statistics import PhaseTimes
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_outliers_are_flagged_and_kept(cli, runs):
 )
 def test_too_few_is_when_no_outcome_could_be_significant(n, m, few):
     one, other = ({str(k): float(k + base) for k in range(count)} for base, count in ((0, n), (1000, m)))
-    compared = statistics._compare(Sample(one), Sample(other))
+    compared = statistics._compare(PhaseTimes(one), PhaseTimes(other))
     assert compared.too_few is few
     assert (compared.p >= statistics.SIGNIFICANCE) is few, "the most extreme samples there are"
 
@@ -104,15 +104,17 @@ def test_too_few_is_when_no_outcome_could_be_significant(n, m, few):
 @pytest.mark.parametrize("slow", [[253.0], [252.0, 253.0]])
 def test_a_tie_on_one_side_does_not_hide_what_is_slower(slow):
     seconds = [100.0, 100.0, *map(float, range(101, 139))]
-    before = Sample({str(n): value for n, value in enumerate(seconds)})
-    compared = statistics._compare(before, Sample({f"b{n}": value for n, value in enumerate(slow)}))
+    before = PhaseTimes({str(n): value for n, value in enumerate(seconds)})
+    compared = statistics._compare(before, PhaseTimes({f"b{n}": value for n, value in enumerate(slow)}))
     assert not compared.too_few and statistics.is_slower(compared, 0.1)
     # Of the 41 ways to share out one, or the 861 to share out two, it is the last, of either tail.
     assert compared.p == pytest.approx(2 / math.comb(40 + len(slow), len(slow)))
 
 
 def test_ties_between_the_sides_are_ranked_alike():
-    one, other = (Sample({f"{n}": float(v) for n, v in enumerate(values)}) for values in ([1, 1, 2, 2], [2, 3, 3, 3]))
+    one, other = (
+        PhaseTimes({f"{n}": float(v) for n, v in enumerate(values)}) for values in ([1, 1, 2, 2], [2, 3, 3, 3])
+    )
     # Of the 70 ways to share them out, 3 have a rank sum as low: both ones, and two of the three twos.
     assert statistics._compare(one, other).p == pytest.approx(2 * 3 / 70)
 
@@ -143,7 +145,7 @@ def test_a_failed_run_counts_where_it_went_well(cli, runs, record):
     runs("b", 999, day=2, outcome="failed")
     phases = figures(cli, "a", "b")["phases"]
     assert phases["compile"]["b"]["n"] == 2 and phases["total"]["b"]["n"] == 1
-    assert statistics.sample([{"run_id": "x", "phases": failed}], "pre_commit").seconds == {}
+    assert statistics.times_of([{"run_id": "x", "phases": failed}], "pre_commit").seconds == {}
 
 
 # --- what is not compared ---

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from provisioner.ansible import environment
-from provisioner.ansible.events import NO_PYTHON, Failure, Finding
-from provisioner.ansible.inputs import Target
+from provisioner.ansible.events import NO_PYTHON, HostFinding, TaskFailure
 from provisioner.ansible.job import Host, Job
+from provisioner.ansible.target import Target
 from provisioner.commands import controller_checks
 from provisioner.commands.doctor import exit_code
 
@@ -17,10 +17,10 @@ def a_job(findings=(), **hosts):
     return Job(Path("/nonexistent"), hosts=hosts, findings=list(findings))
 
 
-OK = Finding("h1", "disk", "ok", "", "")
-WARN = Finding("h1", "engine", "warn", "", "")
-FAIL = Finding("h1", "disk", "fail", "", "")
-AWAY = Host(unreachable=True, failure=Failure("h2", "p", "t", unreachable=True, message="no route"))
+OK = HostFinding("h1", "disk", "ok", "", "")
+WARN = HostFinding("h1", "engine", "warn", "", "")
+FAIL = HostFinding("h1", "disk", "fail", "", "")
+AWAY = Host(unreachable=True, failure=TaskFailure("h2", "p", "t", unreachable=True, message="no route"))
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ AWAY = Host(unreachable=True, failure=Failure("h2", "p", "t", unreachable=True, 
         (a_job([OK, FAIL], h1=Host()), 1),
         (a_job([OK], h1=Host(), h2=AWAY), 3),
         (a_job([FAIL], h1=Host(), h2=AWAY), 1),
-        (a_job(h1=Host(failed=1, failure=Failure("h1", "p", "t", unreachable=False, message="boom"))), 1),
+        (a_job(h1=Host(failed=1, failure=TaskFailure("h1", "p", "t", unreachable=False, message="boom"))), 1),
     ],
 )
 def test_exit_codes(job, code):
@@ -44,7 +44,7 @@ def test_a_host_that_was_not_reached_is_a_finding_with_a_remedy():
 
 
 def test_a_host_without_python_is_told_so():
-    failure = Failure("h1", "p", "t", unreachable=False, message=NO_PYTHON)
+    failure = TaskFailure("h1", "p", "t", unreachable=False, message=NO_PYTHON)
     (found,) = controller_checks.of_job(a_job(h1=Host(failed=1, failure=failure)))
     assert (found.check, found.detail) == ("python", "no Python 3 on the host")
     assert found.remedy.startswith("install it there (apt-get install python3)")

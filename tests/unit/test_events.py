@@ -77,7 +77,9 @@ def test_runs_that_came_along():
 
 def test_findings_and_a_needed_restart():
     finding = {"check": "disk", "outcome": "fail", "detail": "d", "remedy": "r"}
-    assert only(event("runner_on_ok", {"host_findings": [finding]})) == events.Finding("h1", "disk", "fail", "d", "r")
+    assert only(event("runner_on_ok", {"host_findings": [finding]})) == events.HostFinding(
+        "h1", "disk", "fail", "d", "r"
+    )
     assert only(event("runner_on_ok", {"looks": {}, "reboot_required": True})).host == "h1"
     assert list(translate(event("runner_on_ok", {"looks": {}, "reboot_required": False}))) == []
 

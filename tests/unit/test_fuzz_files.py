@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from devcontainers import ACCEPTED, script
+from formatted import rendered
 from fuzz import DATA, FUZZ, NASTY, NUMBERS, TEXTS, VALUES, altered, examples, spoilt
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,10 +26,10 @@ from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.docker_daemo
 from provisioner import __version__, upstream
 from provisioner.ansible import answers, changes, events, inventory, plan_file
 from provisioner.audit import ninja_file
-from provisioner.audit.configuration import configuration_has_no_shortcut
+from provisioner.audit.checks.configuration import configuration_has_no_shortcut
 from provisioner.errors import ProvisionerError
 from provisioner.lab import dress
-from provisioner.report import facts
+from provisioner.report import document, formats
 from provisioner.runs.record import Record, parse
 from provisioner.signatures import receipt
 from provisioner.store import evidence_export, exported, reception, retention, selection
@@ -153,13 +154,13 @@ QUERIES = st.one_of(
 @given(QUERIES)
 def test_a_query(value):
     try:
-        facts.fields_of(value)
-        found = facts.search(value, facts.document([RECORD]))
+        document.fields_of(value)
+        found = document.search(value, document.of([RECORD]))
     except ProvisionerError as error:
         refused(error)
     else:
-        for form in facts.FORMATS.values():
-            form(found)
+        for form in formats.of(formats.FACTS).values():
+            rendered(form, found)
 
 
 @examples(100)
@@ -409,7 +410,7 @@ def test_a_limit(groups, limit):
 @given(NUMBERS)
 def test_a_number_in_a_record(value):
     with suppress(ValueError):
-        facts.runs_table([parse(json.dumps(RECORD | {"total_seconds": value}))[1]])
+        document.runs_table([parse(json.dumps(RECORD | {"total_seconds": value}))[1]])
 
 
 IMAGES = st.sampled_from(["nvidia/cuda:12.8.0-devel-ubuntu22.04", "provisioner/cuda:13.0-devel", "nvidia/cuda:1.1"])

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from provisioner.ansible.events import Failure, RecordFound, Started
-from provisioner.ansible.inputs import Target
+from provisioner.ansible.events import RecordFound, Started, TaskFailure
 from provisioner.ansible.job import run_playbook
+from provisioner.ansible.target import Target
 from provisioner.errors import Exit
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +70,7 @@ def test_a_host_is_collected_while_another_is_waited_for(tmp_path, playbook):
                     collected.append(host)
                     if host == "early":
                         runs["late"].end()
-                case Failure():
+                case TaskFailure():
                     collected.append(event)
 
         def tick(self):

@@ -10,6 +10,7 @@ import yaml
 from provisioner import cli as command_line
 from provisioner.ansible import given_variables, inputs, job
 from provisioner.commands.run import _variables
+from provisioner.commands.typed_options import of_target
 from provisioner.errors import ProvisionerError
 
 
@@ -205,7 +206,7 @@ def test_a_state_directory_that_cannot_be_written_to(cli, inventory, tmp_path):
 
 
 def test_the_state_directory_is_for_its_owner_alone(options_of, state):
-    inputs.check(options_of("run", "-l", "h1"))
+    inputs.check(of_target(options_of("run", "-l", "h1")))
     assert state.stat().st_mode & 0o777 == 0o700
 
 
@@ -235,7 +236,7 @@ def test_a_local_target_needs_root_or_sudo(cli, monkeypatch, tmp_path):
 
 def test_remote_targets_do_not_need_root_here(monkeypatch, options_of):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert inputs.check(options_of("run")).local == frozenset()
+    assert inputs.check(of_target(options_of("run"))).local == frozenset()
 
 
 @pytest.fixture
@@ -248,7 +249,7 @@ def test_what_is_given_becomes_variables(options_of):
         *("run", "--profile", "registries", "-e", "x=1", "-e", "scenario_a_max_jobs=3"),
         *("--max-jobs", "auto", "--arch-list", "8.0 9.0", "--fresh", "--username", "me"),
     )
-    target = inputs.check(options, _variables(options))
+    target = inputs.check(of_target(options), _variables(options))
     assert target.extra_vars == {
         "x": "1",
         "provisioner_profile": "registries",
@@ -261,7 +262,8 @@ def test_what_is_given_becomes_variables(options_of):
 
 
 def test_what_is_not_given_is_left_to_the_inventory(options_of):
-    assert set(inputs.check(options_of("run"), _variables(options_of("run"))).extra_vars) == {"provisioner_state_dir"}
+    options = options_of("run")
+    assert set(inputs.check(of_target(options), _variables(options)).extra_vars) == {"provisioner_state_dir"}
 
 
 def test_repeat_measures_anew(options_of):

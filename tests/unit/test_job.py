@@ -17,8 +17,8 @@ import pytest
 from provisioner.ansible import events, program
 from provisioner.ansible import job as jobs
 from provisioner.ansible.events import Output, Progress, Started, Stats
-from provisioner.ansible.inputs import Target
 from provisioner.ansible.job import run_playbook
+from provisioner.ansible.target import Target
 from provisioner.errors import Exit
 
 ROOT = Path(__file__).parents[2]

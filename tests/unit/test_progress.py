@@ -17,7 +17,6 @@ import pytest
 from provisioner.ansible import runs_in_flight
 from provisioner.ansible.events import (
     Busy,
-    Failure,
     Looked,
     Output,
     Progress,
@@ -25,6 +24,7 @@ from provisioner.ansible.events import (
     Said,
     Silent,
     Started,
+    TaskFailure,
     Waiting,
 )
 from provisioner.store import Store
@@ -174,14 +174,16 @@ def test_a_terminal_that_cannot_draw_gets_lines(monkeypatch):
 
 def test_a_failure_is_told_once_and_no_more_is_said(lines, stream, clock):
     lines.event(Started("h1", "p", "t"))
-    lines.event(Failure("h1", "p", "t", unreachable=False, message="no room; make some"))
+    lines.event(TaskFailure("h1", "p", "t", unreachable=False, message="no room; make some"))
     clock.now += 100
     lines.tick()
     assert stream.getvalue().splitlines()[1:] == ["h1: failed in 't'"]
 
 
 def test_a_refused_input_is_not_told_by_the_progress(lines, stream):
-    lines.event(Failure("h1", "p", "t", unreachable=False, message="no such thing; give another", invalid_inputs=True))
+    lines.event(
+        TaskFailure("h1", "p", "t", unreachable=False, message="no such thing; give another", invalid_inputs=True)
+    )
     assert stream.getvalue() == ""
 
 
@@ -227,7 +229,7 @@ def test_a_program_gets_json_lines(record):
     with show(("h1",), stream=terminal, as_json=True, verbosity=1) as view:
         view.event(Output("TASK [x]"))
         view.event(at("compile", 60.0, 30.0, 3, 13))
-        view.event(Failure("h1", "p", "t", unreachable=True, message="away"))
+        view.event(TaskFailure("h1", "p", "t", unreachable=True, message="away"))
         view.event(RecordFound("h1", record))
         view.tick()
     told = [json.loads(line) for line in terminal.getvalue().splitlines()]
@@ -250,7 +252,7 @@ def pictured(fleet, width=100, height=24):
 
 def test_hosts_are_in_their_order_where_there_is_room(clock):
     fleet = Fleet(["b", "a"], clock=clock)
-    fleet.take(Failure("a", "p", "t", unreachable=True, message="no route to host"))
+    fleet.take(TaskFailure("a", "p", "t", unreachable=True, message="no route to host"))
     fleet.take(at("compile", 60.0, 30.0, 3, 13, host="b"))
     assert pictured(fleet) == [
         "● b  compile 3/13 for 30.0s  1m00s in all",
@@ -266,7 +268,7 @@ def test_more_hosts_than_lines_show_those_that_matter_and_count_the_rest(clock, 
     for number in range(100):
         fleet.take(at(None, 90.0, state="finished", host=f"h{number}"))
         fleet.take(RecordFound(f"h{number}", record))
-    fleet.take(Failure("h180", "p", "Check", unreachable=False, message="no room"))
+    fleet.take(TaskFailure("h180", "p", "Check", unreachable=False, message="no room"))
     lines = pictured(fleet, height=12)
     assert len(lines) == 11
     assert lines[0].startswith("✗ h180") and "no room" in lines[0]

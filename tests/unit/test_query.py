@@ -3,7 +3,7 @@
 import jmespath
 import pytest
 
-from provisioner.report import facts, query
+from provisioner.report import document, query
 from provisioner.store import Store
 
 EXACT = {
@@ -70,7 +70,7 @@ def test_the_answer_is_that_of_whole_records(state, keep, expression):
     keep(run_id="b", started_at="2026-01-02T00:00:00Z", host="h2", profile=None, total_seconds=1.5)
     keep(run_id="c", started_at="2026-01-03T00:00:00Z", **{"a.b": 1})
     answers = [
-        jmespath.search(expression, facts.document(Store(state).records(fields=fields)))
+        jmespath.search(expression, document.of(Store(state).records(fields=fields)))
         for fields in (query.fields_of(expression), None)
     ]
     assert answers[0] == answers[1]

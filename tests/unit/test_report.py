@@ -11,11 +11,13 @@ from xml.etree import ElementTree as ET
 import made_up
 import pytest
 import xmlschema
+from formatted import rendered
 from prometheus_client import parser as prometheus
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
 from provisioner.errors import ProvisionerError
-from provisioner.report import html, junit, markdown, model, openmetrics
+from provisioner.report import model
+from provisioner.report.formats import html, junit, markdown, openmetrics
 from provisioner.runs.record import Record, json_schema
 from provisioner.store import Run
 from provisioner.system.files import write
@@ -190,7 +192,7 @@ class Page(HTMLParser):
 
 @pytest.mark.parametrize(("hosts", "each"), [(1, 1), (3, 5), (20, 2)])
 def test_the_page_is_whole_and_asks_for_nothing(hosts, each):
-    text = html.render(model.build(made_up.runs(hosts, each)))
+    text = rendered(html, model.build(made_up.runs(hosts, each)))
     page = Page(text)
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -216,13 +218,13 @@ def test_what_others_wrote_is_shown_and_not_obeyed(run, record):
         "phases": [{"name": NASTY, "started": 0, "seconds": 1, "outcome": "ok"}],
         **inputs(record, torch=NASTY),
     }
-    page = Page(html.render(report_of(run(1, host=NASTY), run(2, **nasty))))
+    page = Page(rendered(html, report_of(run(1, host=NASTY), run(2, **nasty))))
     assert [tag for tag, _ in page.tags].count("script") == 1
     assert "".join(page.text).count(NASTY) >= 10
 
 
 def test_a_page_of_no_runs_says_so():
-    assert "no runs" in "".join(Page(html.render(report_of())).text)
+    assert "no runs" in "".join(Page(rendered(html, report_of())).text)
 
 
 def test_a_record_that_knows_next_to_nothing_is_shown(run, record):
@@ -238,10 +240,10 @@ def test_a_record_that_knows_next_to_nothing_is_shown(run, record):
         "audit": {"verdict": "incomplete", "checks": []},
     }
     report = report_of(run(1, **unknown), run(2, **unknown))
-    Page(html.render(report))
-    assert "h1" in markdown.render(report)
-    assert 'hostname="h1"' in junit.render(report)
-    assert 'host="h1"' in openmetrics.render(report)
+    Page(rendered(html, report))
+    assert "h1" in rendered(markdown, report)
+    assert 'hostname="h1"' in rendered(junit, report)
+    assert 'host="h1"' in rendered(openmetrics, report)
 
 
 @pytest.mark.parametrize("form", [html, markdown, junit, openmetrics])
@@ -251,9 +253,9 @@ def test_a_record_may_leave_out_what_the_schema_does_not_want(run, record, form)
     for name in set(bare.record) - set(required):
         del bare.record[name]
     Record.model_validate(bare.record)
-    assert "h1" in form.render(report_of(bare))
+    assert "h1" in rendered(form, report_of(bare))
     if form is openmetrics:
-        assert 'scenario="a",runtime="devcontainer"' in form.render(report_of(bare))
+        assert 'scenario="a",runtime="devcontainer"' in rendered(form, report_of(bare))
 
 
 # --- the other formats ---
@@ -261,7 +263,7 @@ def test_a_record_may_leave_out_what_the_schema_does_not_want(run, record, form)
 
 def test_markdown_is_a_table_of_the_newest_runs_and_what_is_wrong(run, record):
     failed = {"outcome": "failed", "failure": {"phase": "compile", "last_lines": ["a|b", "c"]}, **total(None)}
-    text = markdown.render(report_of(run(1, host="a"), run(2, host="b_[x]", **failed), run(3, host="c")))
+    text = rendered(markdown, report_of(run(1, host="a"), run(2, host="b_[x]", **failed), run(3, host="c")))
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert [row.count(" | ") for row in rows] == [10] * 5
     assert rows[2].startswith("| a | incomplete | - | 5m31s | 0.4s |")
@@ -270,7 +272,9 @@ def test_markdown_is_a_table_of_the_newest_runs_and_what_is_wrong(run, record):
     assert "- not checked: attention\\_test: no GPU (a, b\\_\\[x\\], c)" in text
     assert "Median of 2 comparable runs: total 5m31s, compile 2m18s" in text
     assert "Not comparable" not in text
-    assert "torch 2.14.1 against 3" in markdown.render(report_of(run(1), run(2), run(3, **inputs(record, torch="3"))))
+    assert "torch 2.14.1 against 3" in rendered(
+        markdown, report_of(run(1), run(2), run(3, **inputs(record, torch="3")))
+    )
 
 
 def test_what_must_be_told_beside_a_verdict_is_told(run, record):
@@ -279,9 +283,9 @@ def test_what_must_be_told_beside_a_verdict_is_told(run, record):
     }
     report = report_of(run(1), run(2, **late))
     assert report.remarks.keys() == {"began on 2026-12-24 with files that were superseded"}
-    for text in (markdown.render(report), html.render(report)):
+    for text in (rendered(markdown, report), rendered(html, report)):
         assert "superseded" in text and "1 run" in text
-    assert "| incomplete | 3 |" in markdown.render(report)
+    assert "| incomplete | 3 |" in rendered(markdown, report)
 
 
 def test_what_does_not_apply_to_a_run_is_no_finding_of_it(run, record):
@@ -299,7 +303,7 @@ def test_junit_is_valid_and_has_a_case_for_each_check(run, record):
     ]
     failed = {"outcome": "failed", "failure": {"phase": "compile", "last_lines": ["\x1b[31mkilled"]}, **total(None)}
     judged = {"audit": {"verdict": "rejected", "checks": checks}}
-    text = junit.render(report_of(run(1, **judged), run(2, **judged, **failed)))
+    text = rendered(junit, report_of(run(1, **judged), run(2, **judged, **failed)))
     xmlschema.XMLSchema(DATA / "junit.xsd").validate(text.partition("\n")[2])
     root = ET.fromstring(text)  # noqa: S314 - our own
     assert (root.attrib["tests"], root.attrib["failures"]) == ("8", "3")
@@ -315,18 +319,18 @@ def test_junit_is_valid_and_has_a_case_for_each_check(run, record):
     assert oldest.find("testcase[@name='bad']/failure").text == "evidence: log:3"
 
 
-@pytest.mark.parametrize("text", [junit.render, openmetrics.render, markdown.render])
-def test_no_runs_are_no_fault(text):
-    assert text(report_of())
+@pytest.mark.parametrize("form", [junit, openmetrics, markdown])
+def test_no_runs_are_no_fault(form):
+    assert rendered(form, report_of())
 
 
 def test_junit_of_many_runs_is_valid():
-    text = junit.render(model.build(made_up.runs(5, 3)))
+    text = rendered(junit, model.build(made_up.runs(5, 3)))
     xmlschema.XMLSchema(DATA / "junit.xsd").validate(text.partition("\n")[2])
 
 
 def test_metrics_are_read_alike_by_both_formats_parsers(run):
-    text = openmetrics.render(report_of(run(1, host='a\n"\\'), run(2, host="b"), run(3, host="b", **total(7.5))))
+    text = rendered(openmetrics, report_of(run(1, host='a\n"\\'), run(2, host="b"), run(3, host="b", **total(7.5))))
     read = {}
     for name, parse in (
         ("textfile collector", prometheus.text_string_to_metric_families),

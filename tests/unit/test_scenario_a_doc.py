@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from provisioner.audit import consistency
+from provisioner.audit.checks import record
 from provisioner.audit.rules import RULES
-from provisioner.runs.record import PHASES
+from provisioner.runs.phases import PHASES
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/scenario-a.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 LAID_DOWN = ROOT / "roles/scenario_a/files/xformers-devcontainer"
-CHECKS = {*(rule.name for rule in RULES), consistency.record_is_true.__name__}
+CHECKS = {*(rule.name for rule in RULES), record.record_is_true.__name__}
 
 # `known_hosts` is a file of ssh's.
 OTHER_NAMES = {"known_hosts"}

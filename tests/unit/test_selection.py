@@ -1,13 +1,12 @@
 """Which runs the options mean."""
 
-from argparse import Namespace
 from datetime import UTC, datetime
 
 import pytest
 
 from provisioner.cli import parse
 from provisioner.errors import ProvisionerError
-from provisioner.store.selection import Selection, instant, of_options
+from provisioner.store.selection import RunOptions, Selection, instant, of_options
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -34,17 +33,12 @@ def test_what_is_no_time(text):
     assert caught.value.code == 2
 
 
-def options(**given):
-    nothing = dict.fromkeys(("host", "limit", "since", "min_rules", "last", "inventory"))
-    return Namespace(**nothing | given)
-
-
 def test_hosts_may_be_given_in_several_ways(tmp_path):
-    assert of_options(options()) == Selection()
-    assert of_options(options(host=["a,b*"], limit="c:d")).hosts == ("a", "b*", "c", "d")
+    assert of_options(RunOptions()) == Selection()
+    assert of_options(RunOptions(hosts=("a,b*",), limit="c:d")).hosts == ("a", "b*", "c", "d")
     path = tmp_path / "inventory.yml"
     path.write_text("rack1:\n  hosts:\n    g2: {}\n    g1: {}\n")
-    assert of_options(options(host=["rack1", "other"], inventory=[str(path)])).hosts == ("g1", "g2", "other")
+    assert of_options(RunOptions(hosts=("rack1", "other"), inventory=(str(path),))).hosts == ("g1", "g2", "other")
 
 
 @pytest.mark.parametrize("last", ["0", "-1", "1" + "0" * 30, "9" * 5000, "1e3", "٣"])

@@ -1,12 +1,14 @@
 """The sets of files that runs were made of, and the rules' number: a claim stays true."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from provisioner.audit import pin, shipped
 from provisioner.audit.rules import HISTORY, NUMBER, RULES
 
+ROOT = Path(__file__).parents[2]
 HOW = "see CONTRIBUTING.md, 'To change a script or a rule'; `python -m provisioner.audit.pin` does most of it"
 
 
@@ -30,6 +32,15 @@ def test_no_rule_that_was_asked_once_is_gone():
 def test_every_rule_came_with_a_number_that_is_told():
     assert sorted(HISTORY) == list(range(1, NUMBER + 1))
     assert {rule.since for rule in RULES} <= set(HISTORY)
+
+
+def test_every_rule_and_number_is_told_in_docs_and_every_rule_has_a_cheat():
+    page = (ROOT / "docs/audit.md").read_text(encoding="utf-8")
+    cheats = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "tests/unit").glob("test_audit_*.py")))
+    names = {rule.name for rule in RULES}
+    assert {name for name in names if f"`{name}`" not in page} == set()
+    assert {number for number in HISTORY if f"\n| {number} |" not in page} == set()
+    assert {name for name in names if name not in cheats} == set()
 
 
 def test_what_a_rule_reads_is_evidence_that_the_files_of_today_make():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from provisioner.ansible import runs_in_flight
-from provisioner.ansible.events import Ended, Failure, Progress
+from provisioner.ansible.events import Ended, Progress, TaskFailure
 from provisioner.ansible.job import Host, Job
 from provisioner.commands import status
 
@@ -25,7 +25,7 @@ def at(host, run_id="r1", phase="compile"):
 
 
 def away(host):
-    return Host(unreachable=True, failure=Failure(host, "p", "t", unreachable=True, message="no route to host"))
+    return Host(unreachable=True, failure=TaskFailure(host, "p", "t", unreachable=True, message="no route to host"))
 
 
 @pytest.fixture

@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from formatted import rendered
 
-from provisioner.report import trace
+from provisioner.report.formats import trace
+from provisioner.store import Text
 
 LEDGER = [
     {"name": "a.o", "start": 20.0, "end": 50.0, "seconds": 30.0},
@@ -14,7 +16,8 @@ LEDGER = [
 
 
 def events_of(records):
-    return json.loads("".join(trace.parts(records)))["traceEvents"]
+    texts = [Text(record["run_id"], record["host"], json.dumps(record)) for record in records]
+    return json.loads(rendered(trace, texts))["traceEvents"]
 
 
 @pytest.fixture

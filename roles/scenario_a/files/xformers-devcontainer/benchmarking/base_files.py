@@ -198,14 +198,23 @@ def facts(files: Files) -> dict:
     recorded, altered_wheels = wheels(files)
     vouched = owned | recorded
     loose = [path for path in files.md5 if files.real(path) not in vouched and not WRITTEN.fullmatch(path)]
-    places = [*files.md5, *files.links]
-    outside = [path for path in loose if not TOOLKIT.match(path)]
     return {
         "files": len(files.md5),
         "sha256": tree_sum(files.sha256),
         "packages": count,
         "altered": told([*altered, *(path for path in altered_wheels if path not in owned)]),
-        "loose": told(outside),
+        "loose": told(path for path in loose if not TOOLKIT.match(path)),
+        **meddling(files, loose, vouched),
+        "hooks": hooks(files, owned),
+        "toolkits": toolkits(files),
+        "tools": {f"/{path}": files.sha256[path] for path in sorted(tools(files))},
+    }
+
+
+def meddling(files: Files, loose: list[str], vouched: set[str]) -> dict[str, list[str]]:
+    """Return what is ready, and what would meddle with programs; `loose` files are of no package and no wheel."""
+    places = [*files.md5, *files.links]
+    return {
         "ready": told(
             [path for path in places if READY.fullmatch(path)]
             + [path for path in loose if OBJECT.fullmatch(path)]
@@ -214,9 +223,6 @@ def facts(files: Files) -> dict:
         "starts": told(path for path in places if STARTS.fullmatch(path) and leads_to(files, path) not in vouched),
         "pip_config": told(path for path in places if PIP_CONFIG.fullmatch(path) and files.real(path) not in vouched),
         "preloaded": told(path for path in places if path == "etc/ld.so.preload"),
-        "hooks": hooks(files, owned),
-        "toolkits": toolkits(files),
-        "tools": {f"/{path}": files.sha256[path] for path in sorted(tools(files))},
     }
 
 

@@ -188,18 +188,8 @@ def _parsed(arguments: list[str], where: str):
     flags = {name for group in groups for name in group.get("flags", [])}
     rest = iter(arguments)
     for argument in rest:
-        letters = ""
-        if argument.startswith("--"):
-            name, equals, value = argument[2:].partition("=")
-            value = value if equals else None
-        else:
-            # -it, -v/a:/b, -e=A=1: flags, of which the last may be an option with its value.
-            letters = argument[1:] if argument.startswith("-") else ""
-            name, value, letters = letters[:1], None, letters[1:]
-            while options["aliases"].get(name) in flags and letters and not letters.startswith("="):
-                yield options["aliases"][name], None
-                name, letters = letters[0], letters[1:]
-            value = letters[1:] if letters.startswith("=") else letters or None
+        before, name, value = _split(argument, options["aliases"], flags)
+        yield from ((flag, None) for flag in before)
         name = options["aliases"].get(name, name)
         if name not in with_value | flags:
             shown = _shown(argument.partition("=")[0])
@@ -209,6 +199,21 @@ def _parsed(arguments: list[str], where: str):
             if value is None:
                 raise BaseError(f'"{where}" has --{name} without its value; give it, or leave the option out')
         yield name, value
+
+
+def _split(argument: str, aliases: dict, flags: set) -> tuple[list[str], str, str | None]:
+    """Return the flags that an argument begins with, the name of its option, and the value, None without one."""
+    if argument.startswith("--"):
+        name, equals, value = argument[2:].partition("=")
+        return [], name, value if equals else None
+    # -it, -v/a:/b, -e=A=1: flags, of which the last may be an option with its value.
+    before = []
+    letters = argument[1:] if argument.startswith("-") else ""
+    name, letters = letters[:1], letters[1:]
+    while aliases.get(name) in flags and letters and not letters.startswith("="):
+        before.append(aliases[name])
+        name, letters = letters[0], letters[1:]
+    return before, name, letters[1:] if letters.startswith("=") else letters or None
 
 
 def read(path: Path) -> dict:

@@ -114,20 +114,24 @@ def driver() -> dict:
     loaded = read("/sys/module/nvidia/version").strip()
     version = field(output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader") or "", r"^([\d.]+)$")
     talk = said("nvidia-smi")
-    fault = None
-    if not version and (loaded or talk):
-        lines = [line.strip() for line in talk.splitlines() if line.strip()]
-        fault = lines[0] if lines else "nvidia-smi is missing"
-        if "version mismatch" in talk.lower():
-            library = field(talk, r"NVML library version:\s*([\d.]+)")
-            fault = f"Driver/library version mismatch: module {loaded or 'unknown'}, library {library or 'unknown'}"
     about = read("/proc/driver/nvidia/version")
     return {
         "driver": version or loaded or None,
         "driver_cuda": field(talk, r"CUDA (?:\w+ )?Version:\s*([\d.]+)") if version else None,
         "driver_module": ("open" if OPEN_MODULE in about else "proprietary") if about else None,
-        "driver_fault": fault,
+        "driver_fault": None if version else fault(loaded, talk),
     }
+
+
+def fault(loaded: str, talk: str) -> str | None:
+    """Return what nvidia-smi complains of, by its `talk`; None where no module is loaded either."""
+    if not (loaded or talk):
+        return None
+    if "version mismatch" in talk.lower():
+        library = field(talk, r"NVML library version:\s*([\d.]+)")
+        return f"Driver/library version mismatch: module {loaded or 'unknown'}, library {library or 'unknown'}"
+    lines = [line.strip() for line in talk.splitlines() if line.strip()]
+    return lines[0] if lines else "nvidia-smi is missing"
 
 
 def cpu_model() -> str | None:
