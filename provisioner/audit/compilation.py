@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from provisioner.audit.ninja_file import Edge
     from provisioner.runs.evidence import Evidence, NinjaCall, Step
 
-    OfCompile = Callable[[Evidence, "Compile"], Findings]
+    OfCompile = Callable[[Evidence, "Compilation"], Findings]
 
-__all__ = ["Compile", "compiled_by", "linked_file", "links", "name_of", "of_the_compile", "unfinished"]
+__all__ = ["Compilation", "compiled_by", "linked_file", "links", "name_of", "of_the_compile", "unfinished"]
 
 
-class Compile(NamedTuple):
+class Compilation(NamedTuple):
     """The call of ninja that compiled, and each edge of its build file with the step of its log, in the log's order."""
 
     call: NinjaCall
@@ -39,7 +39,7 @@ class Compile(NamedTuple):
         return f"{self.call.folder}/{name}"
 
 
-def compiled_by(evidence: Evidence) -> Compile | None:
+def compiled_by(evidence: Evidence) -> Compilation | None:
     """Return what compiled; None where no compile was finished, or the run did not write all of its evidence."""
     call = evidence.builds[-1] if evidence.builds else None
     if call is None or call.window is None or not evidence.ended("compile") or evidence.outcome != "ok":
@@ -48,7 +48,7 @@ def compiled_by(evidence: Evidence) -> Compile | None:
     edges = ninja_file.parse(evidence.text(f"{call.folder}/build.ninja"))
     built = [(edge, steps[edge.outputs[0]]) for edge in edges if edge.outputs[0] in steps]
     order = {output: number for number, output in enumerate(steps)}
-    return Compile(call, sorted(built, key=lambda pair: order[pair[0].outputs[0]]), call.window)
+    return Compilation(call, sorted(built, key=lambda pair: order[pair[0].outputs[0]]), call.window)
 
 
 def unfinished(evidence: Evidence) -> Finding:

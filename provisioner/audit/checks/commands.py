@@ -18,7 +18,7 @@ from provisioner.audit.ninja_file import LOG_BEFORE_1_12
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from provisioner.audit.compilation import Compile
+    from provisioner.audit.compilation import Compilation
     from provisioner.audit.known_sources import KnownSource
     from provisioner.audit.ninja_file import Edge
     from provisioner.runs.evidence import Evidence
@@ -50,7 +50,7 @@ RUNS = {
 
 
 @of_the_compile(inside=True)
-def commands_are_of_the_compile(evidence: Evidence, compiled: Compile) -> Findings:
+def commands_are_of_the_compile(evidence: Evidence, compiled: Compilation) -> Findings:
     """Each edge calls a compiler that was on PATH, for its own input, with nothing of a place of nobody's."""
     where = compiled.named("build.ninja")
     on_path = {found for tool in compiled.call.tools for found in (tool.name, tool.path)}
@@ -85,7 +85,7 @@ def _not_as_known(evidence: Evidence, source: KnownSource, edge: Edge, words: li
             yield failed(f"{name_of(edge)} was not compiled for {target}", where)
 
 
-def _logged_otherwise(evidence: Evidence, compiled: Compile) -> Findings:
+def _logged_otherwise(evidence: Evidence, compiled: Compilation) -> Findings:
     """Say where ninja's log is not one of its version, or has other commands."""
     log = compiled.named("ninja_log")
     version = re.match(r"1\.(\d+)", str((evidence.mapping("environment.json").get("versions") or {}).get("ninja")))
@@ -98,7 +98,7 @@ def _logged_otherwise(evidence: Evidence, compiled: Compile) -> Findings:
 
 
 @of_the_compile(inside=True)
-def the_linker_took_the_objects(evidence: Evidence, compiled: Compile) -> Findings:
+def the_linker_took_the_objects(evidence: Evidence, compiled: Compilation) -> Findings:
     """What was linked into an extension are the objects of the compile's edges, by a compiler, and nothing that lay."""
     made = {output for edge, _ in compiled.edges for output in edge.outputs}
     folders = {clone_folder(evidence), *(folder for edge, _ in compiled.edges for folder in _folders(edge))}

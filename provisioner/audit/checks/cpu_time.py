@@ -11,7 +11,7 @@ from provisioner.audit.finding import Findings, failed, passed, skipped
 from provisioner.audit.known_sources import architectures, known, nvcc_release
 
 if TYPE_CHECKING:
-    from provisioner.audit.compilation import Compile
+    from provisioner.audit.compilation import Compilation
     from provisioner.runs.evidence import Evidence
 
 __all__ = ["cpu_seconds_fit", "host_saw_the_work", "work_is_above_its_floor"]
@@ -32,7 +32,7 @@ FORKS = 2
 
 
 @of_the_compile(inside=False)
-def cpu_seconds_fit(evidence: Evidence, compiled: Compile) -> Findings:
+def cpu_seconds_fit(evidence: Evidence, compiled: Compilation) -> Findings:
     """The CPU seconds are no more than the machine has, and no less than its edges' times and ptxas' own tell."""
     where, cpu = compiled.named("cpu_seconds"), compiled.call.cpu_seconds
     if cpu is None:
@@ -51,7 +51,7 @@ def cpu_seconds_fit(evidence: Evidence, compiled: Compile) -> Findings:
 
 
 @of_the_compile(inside=False)
-def host_saw_the_work(evidence: Evidence, compiled: Compile) -> Findings:
+def host_saw_the_work(evidence: Evidence, compiled: Compilation) -> Findings:
     """The host's kernel counted the work, for the machine and for the container: no less than ninja says, no more."""
     before, after = evidence.mapping(BEFORE), evidence.mapping(BEHIND)
     cpu = compiled.call.cpu_seconds or 0.0
@@ -93,7 +93,7 @@ def _processors(evidence: Evidence) -> int:
 
 
 @of_the_compile(inside=True)
-def work_is_above_its_floor(evidence: Evidence, compiled: Compile) -> Findings:
+def work_is_above_its_floor(evidence: Evidence, compiled: Compilation) -> Findings:
     """The compile cost no less CPU time than its source, compiler and architectures cost on the fastest machines."""
     if not evidence.text(AFTER).strip():
         yield skipped("what is inside could not be told", AFTER)  # nothing_is_missing asks why

@@ -18,7 +18,7 @@ from provisioner.audit.names import LOG, PIP_LOG
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from provisioner.audit.compilation import Compile
+    from provisioner.audit.compilation import Compilation
     from provisioner.runs.evidence import Evidence, NinjaCall, Step
 
 __all__ = ["edges_fit_each_other", "every_edge_was_built_once", "log_saw_each_edge", "ptxas_told_of_its_work"]
@@ -38,7 +38,7 @@ LOGGED = re.compile(r"^(\S+Z) (?:\[\S+Z\] )? *\[\d+/\d+\] (.*)$")
 
 
 @of_the_compile(inside=False)
-def every_edge_was_built_once(evidence: Evidence, compiled: Compile) -> Findings:
+def every_edge_was_built_once(evidence: Evidence, compiled: Compilation) -> Findings:
     """Every edge of build.ninja is in ninja's log and in pip's output, by its own command, once; nothing else is."""
     where, log = compiled.named("build.ninja"), compiled.named("ninja_log")
     edges = ninja_file.parse(evidence.text(where))
@@ -57,7 +57,7 @@ def every_edge_was_built_once(evidence: Evidence, compiled: Compile) -> Findings
     yield passed(f"{len(edges)} edges, each once, by its own command", where)
 
 
-def _told_otherwise(compiled: Compile, told: list[tuple[str, str, str]]) -> Findings:
+def _told_otherwise(compiled: Compilation, told: list[tuple[str, str, str]]) -> Findings:
     """Say which step of pip's output is not the one that its place in ninja's log has."""
     for number, (step, _, command) in enumerate(told, 1):
         if int(step) != number:
@@ -70,7 +70,7 @@ def _told_otherwise(compiled: Compile, told: list[tuple[str, str, str]]) -> Find
 
 
 @of_the_compile(inside=False)
-def log_saw_each_edge(evidence: Evidence, compiled: Compile) -> Findings:
+def log_saw_each_edge(evidence: Evidence, compiled: Compilation) -> Findings:
     """Each step came to the host's log, whose lines the host stamps, when ninja's log says that its edge ended."""
     seen = [found for found in map(LOGGED.match, evidence.log) if found]
     told = [command for _, _, command in STEP.findall(evidence.text(PIP_LOG))]
@@ -105,7 +105,7 @@ def ptxas_told_of_its_work(evidence: Evidence) -> Findings:
 
 
 @of_the_compile(inside=False)
-def edges_fit_each_other(evidence: Evidence, compiled: Compile) -> Findings:
+def edges_fit_each_other(evidence: Evidence, compiled: Compilation) -> Findings:
     """Each edge's times fit the others': within ninja's, no more at once than jobs, none idle while others wait."""
     log, wall = compiled.named("ninja_log"), compiled.wall
     status = evidence.mapping(compiled.named("call.json")).get("status")
@@ -125,7 +125,7 @@ def edges_fit_each_other(evidence: Evidence, compiled: Compile) -> Findings:
     yield passed(f"{len(compiled.edges)} edges in {wall:.0f} s, {most} at once", log)
 
 
-def _at_another_time(evidence: Evidence, compiled: Compile, ends: list[float]) -> Findings:
+def _at_another_time(evidence: Evidence, compiled: Compilation, ends: list[float]) -> Findings:
     """Say which edge was too quick, not within ninja's time, not written as it ran, or began when no other had ended.
 
     `ends` are the times at which edges ended, in order, and that of ninja's beginning.
@@ -148,7 +148,7 @@ def _jobs(evidence: Evidence, call: NinjaCall) -> int | None:
     return call.jobs if call.jobs is not None else int(told) if told.isdecimal() else None
 
 
-def _waited(compiled: Compile, jobs: int) -> Iterator[str]:
+def _waited(compiled: Compilation, jobs: int) -> Iterator[str]:
     """Give the edges that began late though there was a job for them, where none needs what another makes."""
     made = {output for edge, _ in compiled.edges for output in edge.outputs}
     if made & {path for edge, _ in compiled.edges for path in edge.inputs} or "-l" in compiled.call.arguments:

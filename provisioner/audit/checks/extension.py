@@ -18,7 +18,7 @@ from provisioner.audit.names import PIP_LOG
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from provisioner.audit.compilation import Compile
+    from provisioner.audit.compilation import Compilation
     from provisioner.runs.evidence import Evidence
 
 __all__ = ["extension_is_for_its_architectures", "objects_were_linked"]
@@ -39,7 +39,7 @@ MOST_LINKS = 30
 
 
 @of_the_compile(inside=True)
-def objects_were_linked(evidence: Evidence, compiled: Compile) -> Findings:
+def objects_were_linked(evidence: Evidence, compiled: Compilation) -> Findings:
     """Each object was left by its edge, and linked into the extension in use, which has the GPU code of each."""
     left = _outputs(evidence, compiled)
     yield from _not_left(evidence, compiled, left)
@@ -66,13 +66,13 @@ def objects_were_linked(evidence: Evidence, compiled: Compile) -> Findings:
     yield passed(f"{len(compiled.edges)} objects, {objects} bytes, and {pieces} pieces of GPU code", BUILT)
 
 
-def _outputs(evidence: Evidence, compiled: Compile) -> dict[str, list[str]]:
+def _outputs(evidence: Evidence, compiled: Compilation) -> dict[str, list[str]]:
     """Return what ninja left of each output, by its path: the path, its size and when it was written."""
     rows = (line.split("\t") for line in evidence.text(compiled.named("outputs")).splitlines())
     return {row[0]: row for row in rows if len(row) == 3}
 
 
-def _not_left(evidence: Evidence, compiled: Compile, left: dict[str, list[str]]) -> Findings:
+def _not_left(evidence: Evidence, compiled: Compilation, left: dict[str, list[str]]) -> Findings:
     """Say which object of those that were `left` is too small, or was not written when its edge ran."""
     where, began = compiled.named("outputs"), compiled.window[0]
     # Version 5 notes when the output was written, later ones when its edge began.
@@ -88,7 +88,7 @@ def _not_left(evidence: Evidence, compiled: Compile, left: dict[str, list[str]])
                 yield failed(f"{name_of(edge)} was written again after its edge", where)
 
 
-def _not_linked(evidence: Evidence, compiled: Compile, extension: dict[str, Any]) -> Iterator[Finding]:
+def _not_linked(evidence: Evidence, compiled: Compilation, extension: dict[str, Any]) -> Iterator[Finding]:
     """Say which object neither the linker's command nor the extension's own symbols tell of.
 
     For sources that are known both must: their setup prints the command, and nothing strips the symbols.
@@ -116,7 +116,7 @@ def _commands_that_linked(evidence: Evidence, name: str) -> list[set[str]]:
     return [set(words) for words in islice(found, MOST_LINKS)]
 
 
-def _not_compiled(compiled: Compile, extension: dict[str, Any], name: str) -> Iterator[Finding]:
+def _not_compiled(compiled: Compilation, extension: dict[str, Any], name: str) -> Iterator[Finding]:
     """Say of which source the extension has symbols that was not compiled."""
     stems = {_stem(path) for edge, _ in compiled.edges for path in edge.inputs}
     for symbol in extension.get("sources") or []:
@@ -124,7 +124,7 @@ def _not_compiled(compiled: Compile, extension: dict[str, Any], name: str) -> It
             yield failed(f"{name} has symbols of {symbol:.60}, which was not compiled", BUILT)
 
 
-def _out_of_turn(compiled: Compile, extension: dict[str, Any]) -> Iterator[Finding]:
+def _out_of_turn(compiled: Compilation, extension: dict[str, Any]) -> Iterator[Finding]:
     """Say which edges began in another order than nvcc's processes did, whose numbers the symbols have.
 
     Numbers go up, and begin again once they are as high as they can be.
@@ -148,7 +148,7 @@ def _out_of_turn(compiled: Compile, extension: dict[str, Any]) -> Iterator[Findi
 
 
 @of_the_compile(inside=True)
-def extension_is_for_its_architectures(evidence: Evidence, compiled: Compile) -> Findings:
+def extension_is_for_its_architectures(evidence: Evidence, compiled: Compilation) -> Findings:
     """The extension in use is the one that was compiled, by its sums, with GPU code for what was asked for."""
     extension = _in_use(evidence)
     if not extension:
@@ -206,7 +206,7 @@ def _without_room(evidence: Evidence, extension: dict[str, Any], size: int) -> I
         yield failed(f"{name} of {source.name} has {sum(sections.values())} bytes of code", BUILT)
 
 
-def _listed_otherwise(evidence: Evidence, compiled: Compile, code: dict[str, dict[str, int]]) -> Iterator[Finding]:
+def _listed_otherwise(evidence: Evidence, compiled: Compilation, code: dict[str, dict[str, int]]) -> Iterator[Finding]:
     """Say what of cuobjdump's list of the GPU code is of no source of the compile, or not what the host saw."""
     listed = evidence.text(LISTED)
     if not listed.strip():

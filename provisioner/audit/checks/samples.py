@@ -15,7 +15,7 @@ from provisioner.audit.known_sources import known
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from provisioner.audit.compilation import Compile
+    from provisioner.audit.compilation import Compilation
     from provisioner.audit.ninja_file import Edge
     from provisioner.runs.evidence import Evidence, MemorySample, Step
 
@@ -35,7 +35,7 @@ CUDA_PARTS = frozenset(["cudafe++", "cicc", "ptxas", "fatbinary", "nvlink", "cla
 
 
 @of_the_compile(inside=False)
-def samples_cover_the_compile(evidence: Evidence, compiled: Compile) -> Findings:
+def samples_cover_the_compile(evidence: Evidence, compiled: Compilation) -> Findings:
     """The samples cover ninja's whole time, in order, as a sampler takes them, with memory as compilers need it."""
     where, samples = compiled.named("samples"), compiled.call.samples
     times = [sample.uptime for sample in samples]
@@ -53,7 +53,7 @@ def samples_cover_the_compile(evidence: Evidence, compiled: Compile) -> Findings
     yield passed(f"{len(samples)} samples in {compiled.wall:.0f} s", where)
 
 
-def _not_covered(compiled: Compile, times: list[float], gaps: list[float]) -> Findings:
+def _not_covered(compiled: Compilation, times: list[float], gaps: list[float]) -> Findings:
     """Say where samples were taken outside of ninja's time, too soon after each other, or not often enough."""
     where, (began, ended), wall = compiled.named("samples"), compiled.window, compiled.wall
     if times and not began - LATE <= times[0] <= times[-1] <= ended + LATE:
@@ -90,7 +90,7 @@ class Seen(NamedTuple):
 
 
 @of_the_compile(inside=False)
-def long_edges_were_sampled(evidence: Evidence, compiled: Compile) -> Findings:
+def long_edges_were_sampled(evidence: Evidence, compiled: Compilation) -> Findings:
     """Every edge longer than two sampling intervals is among the samples, at work as its compiler works."""
     where, samples = compiled.named("samples"), compiled.call.samples
     times = [compiled.window[0], *(sample.uptime for sample in samples), compiled.window[1]]
