@@ -32,7 +32,7 @@ from provisioner import lab as labs  # noqa: E402
 from provisioner.runs.evidence import Evidence  # noqa: E402
 from provisioner.system.paths import state_dir  # noqa: E402
 
-SETTINGS = {"scenario_a_look_seconds": 10}
+SETTINGS = {"scenario_look_seconds": 10}
 """The product's own for few hosts. Tests look more often, for which the hosts compiling on these cores would pay."""
 
 
@@ -64,8 +64,8 @@ def measure(inventory: Path, work: Path) -> None:
         return run(command, {})[0], own_times(work / name)
 
     wall, own = ours("ours")
-    variables = {"provisioner_profile": "registries", "scenario_a_arch_list": "9.0", "scenario_a_max_jobs": "2"}
-    variables |= {"scenario_a_fresh": True, "provisioner_state_dir": str(work / "theirs")}
+    variables = {"provisioner_profile": "registries", "scenario_arch_list": "9.0", "scenario_max_jobs": "2"}
+    variables |= {"scenario_fresh": True, "provisioner_state_dir": str(work / "theirs")}
     playbook = [TOOLS / "ansible-playbook", "-i", inventory, "-e", json.dumps(variables), linear(work)]
     their_wall, _, _ = run(playbook, as_it_comes(work) | {"PYTHONPATH": str(ROOT)})
     theirs = own_times(work / "theirs")

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from provisioner.runs.evidence import Evidence
 
-WRAPPER = Path(__file__).parents[1] / "roles/scenario_a/files/xformers-devcontainer/.devcontainer/bin/ninja"
+WRAPPER = Path(__file__).parents[1] / "roles/scenario/files/xformers-devcontainer/.devcontainer/bin/ninja"
 # Standard library templates, of which a compiler makes a few seconds' work.
 UNIT = """#include <algorithm>
 #include <map>
@@ -75,7 +75,7 @@ def main() -> int:
             for measured in (True, False) if pair % 2 else (False, True):
                 evidence = folder / f"evidence{pair}" / "container"
                 evidence.mkdir(parents=True, exist_ok=True)
-                given = environment | {"SCENARIO_A_EVIDENCE": str(evidence)}
+                given = environment | {"SCENARIO_EVIDENCE": str(evidence)}
                 times[measured], cpu = build(folder, str(WRAPPER) if measured else real, given)
                 if measured:
                     (call,) = Evidence(evidence.parent).ninja_calls

@@ -108,7 +108,7 @@ def main() -> int:
         records = found["runs"] if isinstance(found, dict) else found
     else:
         choices = [[], *(["--max-jobs", jobs] for jobs in options.jobs.split(","))]
-        choices += [["-e", f"scenario_a_nvcc_threads={threads}"] for threads in options.threads.split(",")]
+        choices += [["-e", f"scenario_nvcc_threads={threads}"] for threads in options.threads.split(",")]
         records = [measure([*arguments, *choice]) for choice in choices]
     table = rows(records)
     options.output.mkdir(parents=True, exist_ok=True)

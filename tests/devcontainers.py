@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-SCRIPT = ROOT / "roles/scenario_a/files/xformers-devcontainer/benchmarking/devcontainer_json.py"
+SCRIPT = ROOT / "roles/scenario/files/xformers-devcontainer/benchmarking/devcontainer_json.py"
 FILES = Path(__file__).parent / "unit/data/devcontainers"
 READ = FILES / "read.json"
 ACCEPTED = {path.stem: path for path in sorted((FILES / "accepted").glob("*.json"))}

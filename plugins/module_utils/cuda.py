@@ -120,7 +120,7 @@ BUILT_WITH = re.compile(r"cu(\d+)(\d)")
 """How torch's packages and indexes name the CUDA that they are built with: cu128."""
 ARCHITECTURE = re.compile(r"(\d+)\.(\d)([af]?)(?:\+PTX)?")
 
-IN_IMAGE, IN_TORCH = "in scenario_a_base_image", "in scenario_a_python_packages"
+IN_IMAGE, IN_TORCH = "in scenario_base_image", "in scenario_python_packages"
 
 
 # --- what is known ---
@@ -201,7 +201,7 @@ def _of_no_gpu(arch_list: str) -> Iterator[Misfit]:
             yield Misfit(
                 "fail",
                 f"no GPU has the compute capability {_shown([each])}",
-                f"name {RENAMED[each]} by --arch-list (scenario_a_arch_list), which it is called now",
+                f"name {RENAMED[each]} by --arch-list (scenario_arch_list), which it is called now",
             )
 
 
@@ -216,7 +216,7 @@ def _architectures(image: str, cuda: str, arch_list: str, capabilities: Sequence
         yield Misfit(
             "fail",
             f"the base image {image} has CUDA {cuda}, which cannot build for {_shown(beyond)}{whose}",
-            f"name some of {_shown(known)} by --arch-list (scenario_a_arch_list){others}",
+            f"name some of {_shown(known)} by --arch-list (scenario_arch_list){others}",
         )
 
 

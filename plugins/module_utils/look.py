@@ -54,7 +54,7 @@ def looks(wanted: dict, when_busy: str = "", log: str = "", fact: str = "", run:
         "warnings": told + _notes(found),
         "reboot_required": _reboot_required(found),
     }
-    return answer | ({"scenario_a_planned": _planned(host, run)} if run else {})
+    return answer | ({"scenario_planned": _planned(host, run)} if run else {})
 
 
 def _reboot_required(found: dict[str, dict]) -> bool:

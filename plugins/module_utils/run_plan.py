@@ -11,7 +11,7 @@ from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.runs import 
 def serving(host: Host, runs: Runs, wanted: dict) -> str | None:
     """Return the run under way, or else the newest that went well, with these inputs; None where one is to be started.
 
-    `wanted` has `input_hash`, `fresh`, `minimum_free_bytes` and `runtime`, as module scenario_a_run has them. Raises
+    `wanted` has `input_hash`, `fresh`, `minimum_free_bytes` and `runtime`, as module scenario_run has them. Raises
     RefusalError where a run with other inputs is under way, or none can be started, and RuntimeError where the lock is
     sick.
     """

@@ -30,8 +30,8 @@ def start(runs: Runs, run: str, input_hash: str, challenge: str = "", timeout: f
     script = runs.root / "xformers-devcontainer" / "benchmarking" / "scenario_a.sh"
     environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     environment |= {"LANG": "C.UTF-8", "HOME": environment.get("HOME", "/root")}
-    environment |= {"SCENARIO_A_RUN_ID": run, "SCENARIO_A_INPUT_HASH": input_hash}
-    environment |= {"SCENARIO_A_CHALLENGE": challenge} if challenge else {}
+    environment |= {"SCENARIO_RUN_ID": run, "SCENARIO_INPUT_HASH": input_hash}
+    environment |= {"SCENARIO_CHALLENGE": challenge} if challenge else {}
     if Path("/run/systemd/system").is_dir():
         # A unit of its own: logind ends what is left of a session when the session ends. Its variables are in a file,
         # since every user can ask systemd for those that a unit was given, and a proxy's URL may hold a password.
@@ -67,7 +67,7 @@ def exposed(root: Path) -> str | None:
         if status.st_uid not in (0, os.geteuid()) or others_write:
             return (
                 f"another user than root can replace what lies in {path}, and root runs what lies in {root}: give "
-                f"{path} to root and take the right to write from others, or set scenario_a_dir to a folder of root's"
+                f"{path} to root and take the right to write from others, or set scenario_dir to a folder of root's"
             )
     return None
 
@@ -89,7 +89,7 @@ def too_full(paths: list[Path], minimum: int) -> str | None:
         return None
     return (
         f"{free / 1e9:.0f} GB are free at {there}, and Scenario A needs {minimum / 1e9:.0f} GB for its "
-        "image and torch; free some, or set scenario_a_minimum_free_bytes if you know better"
+        "image and torch; free some, or set scenario_minimum_free_bytes if you know better"
     )
 
 

@@ -82,7 +82,7 @@ def _writes(fdinfo: Path) -> bool:
 
 def _started_by(run: str) -> set[int]:
     """Return the programs that the run started on this host, by what it has put into their environment."""
-    sign = f"SCENARIO_A_STARTED_BY={run}".encode()
+    sign = f"SCENARIO_STARTED_BY={run}".encode()
     found = set()
     for process in _processes():
         with suppress(OSError):

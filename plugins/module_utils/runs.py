@@ -217,7 +217,7 @@ class Runs:
         return begun
 
     def progress(self, run: str) -> dict:
-        """Return where the run stands, as `scenario_a_progress`."""
+        """Return where the run stands, as `scenario_progress`."""
         events = self.events(run)
         began = events[0]["uptime"] if events else 0.0
         finished = self.result(run) is not None
@@ -251,7 +251,7 @@ class Runs:
     def said(self, run: str) -> str:
         """Return the last line of the run's log, without its time: what the build, pip or git said just now."""
         try:
-            lines = self._text(run, "scenario_a.log", end=True, most=8192).splitlines()
+            lines = self._text(run, "run.log", end=True, most=8192).splitlines()
         except OSError:
             return ""
         said = (STAMP.sub("", line).strip() for line in reversed(lines))

@@ -68,7 +68,7 @@ EXAMPLES = r"""
   provisioner.gpu_hosts.file_tree:
     src: xformers-devcontainer
     dest: /var/lib/provisioner/scenario_a/xformers-devcontainer
-    texts: {benchmarking/scenario_a.env: "MAX_JOBS=8\n"}
+    texts: {benchmarking/scenario.env: "MAX_JOBS=8\n"}
 
 - name: Have a command that people's shells find
   provisioner.gpu_hosts.file_tree:

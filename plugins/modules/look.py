@@ -40,7 +40,7 @@ options:
   run:
     description: >-
       The inputs of a run, C(root), C(input_hash), C(fresh), C(minimum_free_bytes) and C(runtime) as of module
-      C(scenario_a_run), or the name of the variable that has them: what a run would do is told, too. The action plugin
+      C(scenario_run), or the name of the variable that has them: what a run would do is told, too. The action plugin
       takes the name alone.
     type: raw
   planned:
@@ -92,8 +92,8 @@ waiting_for:
   description: Who has which of apt's locks; empty where they are free or there is no apt.
   type: str
   returned: when the host was asked
-scenario_a_planned:
-  description: What a run would do, C(would) and C(detail) as of module C(scenario_a_run).
+scenario_planned:
+  description: What a run would do, C(would) and C(detail) as of module C(scenario_run).
   type: dict
   returned: with O(run)
 reboot_required:

@@ -36,15 +36,15 @@ __all__ = [
 Parser = Callable[[Any], Any]
 
 MUST_TELL = {
-    "planned": ("run_id", "scenario_a_planned"),
+    "planned": ("run_id", "scenario_planned"),
     "started": ("run_id",),
     "finished": ("run_id",),
-    "listed": ("run_id", "scenario_a_ended"),
-    "cancelled": ("scenario_a_cancelled",),
+    "listed": ("run_id", "scenario_ended"),
+    "cancelled": ("scenario_cancelled",),
     "packed": ("archive",),
     "collected": (),
 }
-"""What the module `scenario_a_run` answers at least, by what it is asked for."""
+"""What the module `scenario_run` answers at least, by what it is asked for."""
 OF_THE_RUN = ("finished", "packed", "collected")
 """What it is asked for of one run, by its id; `finished` may be without one."""
 OUTCOMES = ("ok", "failed", "interrupted")
@@ -77,7 +77,7 @@ def parse(text: str) -> Any:
 def look(answer: Any) -> dict[str, Any]:
     """Return the answer to a look: `looks` by role, `off`, `busy`, `waiting_for`, `warnings` and `reboot_required`.
 
-    With them is what a run would do, `scenario_a_planned`, where that was asked. A look that failed has found nothing,
+    With them is what a run would do, `scenario_planned`, where that was asked. A look that failed has found nothing,
     unless the host is refused for what was found.
     """
     answer = _object(answer)
@@ -86,7 +86,7 @@ def look(answer: Any) -> dict[str, Any]:
     if refused and "looks" not in answer:
         return {**refused, "busy": busy}
     found = _each("looks", answer.get("looks"), names.role, _look)
-    run = answer.get("scenario_a_planned")
+    run = answer.get("scenario_planned")
     return {
         "looks": found,
         "busy": busy,
@@ -95,7 +95,7 @@ def look(answer: Any) -> dict[str, Any]:
         "warnings": _within("warnings", texts, answer.get("warnings")),
         "reboot_required": _within("reboot_required", flag, answer.get("reboot_required")),
         **refused,
-    } | ({"scenario_a_planned": _within("scenario_a_planned", planned, run)} if run is not None else {})
+    } | ({"scenario_planned": _within("scenario_planned", planned, run)} if run is not None else {})
 
 
 def progress(answer: Any) -> dict[str, Any]:
@@ -174,16 +174,16 @@ def findings(answer: Any) -> list[dict[str, str]]:
 
 
 def run(answer: Any, state: str, run_id: str = "", *, check_mode: bool = False) -> dict[str, Any]:
-    """Return what the module `scenario_a_run` answers when it is asked for `state`, of a run or of all."""
+    """Return what the module `scenario_run` answers when it is asked for `state`, of a run or of all."""
     found = module(
         answer,
         MUST_TELL[state],
         # Where there is none, one was to be started.
         run_id=names.run_id if state == "started" and not check_mode else maybe(names.run_id),
-        scenario_a_progress=progress,
-        scenario_a_planned=planned,
-        scenario_a_ended=ended,
-        scenario_a_cancelled=cancelled,
+        scenario_progress=progress,
+        scenario_planned=planned,
+        scenario_ended=ended,
+        scenario_cancelled=cancelled,
         archive=_archive,
     )
     if found.get("failed"):
@@ -192,7 +192,7 @@ def run(answer: Any, state: str, run_id: str = "", *, check_mode: bool = False) 
     if run_id and state in OF_THE_RUN and told != run_id:
         raise WrongAnswerError(f"it is not of run {run_id}")
     # `listed` names the newest run, and tells of the one under way.
-    of = found.get("scenario_a_progress", {}).get("run_id", told)
+    of = found.get("scenario_progress", {}).get("run_id", told)
     if state != "listed" and of != told:
         raise WrongAnswerError(f"its progress is of run {of}, not of {told}")
     return found

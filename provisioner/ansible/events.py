@@ -334,25 +334,25 @@ def _nothing(_host: str, _result: Mapping[str, Any]) -> Iterator[Event]:
 
 def _run(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
     """Give what is told of a host's runs."""
-    if "scenario_a_ended" in result:
-        yield Ended(host, tuple(answers.ended(result["scenario_a_ended"])))
-    if "scenario_a_cancelled" in result:
-        yield Cancelled(host, **answers.cancelled(result["scenario_a_cancelled"]))
-    if "scenario_a_silent" in result:
-        silent = answers.silent(result["scenario_a_silent"])
+    if "scenario_ended" in result:
+        yield Ended(host, tuple(answers.ended(result["scenario_ended"])))
+    if "scenario_cancelled" in result:
+        yield Cancelled(host, **answers.cancelled(result["scenario_cancelled"]))
+    if "scenario_silent" in result:
+        silent = answers.silent(result["scenario_silent"])
         yield Silent(host, silent["run_id"] or "", silent["seconds"], silent["message"])
-    if "scenario_a_progress" in result:
-        yield Progress(host, **answers.progress(result["scenario_a_progress"]))
-    if "scenario_a_planned" in result:
-        yield Planned(host, **answers.planned(result["scenario_a_planned"]))
+    if "scenario_progress" in result:
+        yield Progress(host, **answers.progress(result["scenario_progress"]))
+    if "scenario_planned" in result:
+        yield Planned(host, **answers.planned(result["scenario_planned"]))
 
 
 def _collect(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
     """Give the runs that came to this machine."""
-    if recovered := answers.recovered(result.get("scenario_a_recovered") or ()):
+    if recovered := answers.recovered(result.get("scenario_recovered") or ()):
         yield Recovered(host, tuple(recovered))
     facts = result.get("ansible_facts")
-    record = facts.get("scenario_a_record") if isinstance(facts, dict) else None
+    record = facts.get("scenario_record") if isinstance(facts, dict) else None
     if isinstance(record, dict):
         names.run_id(record.get("run_id"))
         yield RecordFound(host, cast("RecordData", record))
@@ -375,8 +375,8 @@ def _look(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
         yield Looked(host, role, tuple(found["changes"]), tuple(found["notes"]), found["skipped"])
     if answer["reboot_required"]:
         yield RebootRequired(host)
-    if "scenario_a_planned" in answer:
-        yield Planned(host, **answer["scenario_a_planned"])
+    if "scenario_planned" in answer:
+        yield Planned(host, **answer["scenario_planned"])
 
 
 def _lock(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
@@ -407,8 +407,8 @@ def _inputs(_host: str, result: Mapping[str, Any]) -> Iterator[Event]:
 
 TELLING = {
     INPUT_CHECK: _inputs,
-    "scenario_a_run": _run,
-    "scenario_a_collect": _collect,
+    "scenario_run": _run,
+    "scenario_collect": _collect,
     "host_checks": _checks,
     "look": _look,
     "apt_lock": _lock,

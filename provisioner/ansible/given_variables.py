@@ -115,7 +115,7 @@ def _of_pairs(text: str) -> dict[str, Any]:
     if not pairs or not all(map(NAME.fullmatch, pairs)) or "_raw_params" in pairs:
         raise _bad(
             f"-e {_shown(text)} is not KEY=VALUE",
-            'try -e scenario_a_max_jobs=8, -e \'KEY="with a space"\', -e \'{"KEY": ["a", "list"]}\', or -e @FILE',
+            'try -e scenario_max_jobs=8, -e \'KEY="with a space"\', -e \'{"KEY": ["a", "list"]}\', or -e @FILE',
         )
     return pairs
 

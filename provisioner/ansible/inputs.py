@@ -21,7 +21,7 @@ __all__ = ["AUTO", "RUNTIMES", "check", "profile", "profile_data", "profile_file
 
 DEFAULT_PROFILE = "seed"
 RUNTIMES = ("devcontainer", "native")
-AUTO = ("scenario_a_arch_list", "scenario_a_max_jobs")
+AUTO = ("scenario_arch_list", "scenario_max_jobs")
 """Settings that the host can choose by itself."""
 
 
@@ -46,8 +46,8 @@ def check(
             profile(variables["provisioner_profile"])
     by_option = set(extra_vars or ())
     if options.runtime is not None:
-        variables["scenario_a_runtime"] = options.runtime
-        by_option.add("scenario_a_runtime")
+        variables["scenario_runtime"] = options.runtime
+        by_option.add("scenario_runtime")
     variables = settings(variables, by_option)
     # The job needs it next, and it takes a while to import: in that while Ansible reads the inventory.
     threading.Thread(target=importlib.import_module, args=["ansible_runner"]).start()
@@ -114,18 +114,18 @@ def profile_data(name: str) -> dict[str, Any]:
 
 
 def settings(variables: dict[str, Any], by_option: Collection[str] = ()) -> dict[str, Any]:
-    """Give the variables, checked by the rules of role scenario_a; 'auto' becomes '', by which the host chooses.
+    """Give the variables, checked by the rules of role scenario; 'auto' becomes '', by which the host chooses.
 
     The rules are data of the role, so that plain ansible-playbook checks the same. Those in `by_option` are called
     what the command's option is. Raises ProvisionerError (code 2).
     """
     checked = {name: "" if name in AUTO and value == "auto" else value for name, value in variables.items()}
-    for rule in _rules() if any(name.startswith("scenario_a_") for name in checked) else ():
+    for rule in _rules() if any(name.startswith("scenario_") for name in checked) else ():
         name = rule["name"]
         if isinstance(checked.get(name), str) and not re.match(rule["pattern"], checked[name]):
             shown = re.sub(r"//[^/@]*@", "//", checked[name])  # a URL's password is nobody's business
-            called = f"--{name.removeprefix('scenario_a_').replace('_', '-')}" if name in by_option else name
-            meant = did_you_mean(shown, RUNTIMES) if name == "scenario_a_runtime" else ""
+            called = f"--{name.removeprefix('scenario_').replace('_', '-')}" if name in by_option else name
+            meant = did_you_mean(shown, RUNTIMES) if name == "scenario_runtime" else ""
             raise _bad(f"{called} is {_shown(shown)}", meant or f"give {rule['wanted']}")
     return checked
 
@@ -133,8 +133,8 @@ def settings(variables: dict[str, Any], by_option: Collection[str] = ()) -> dict
 def _rules() -> list[dict[str, str]]:
     import yaml  # noqa: PLC0415 - only where there is something to check
 
-    variables = ansible_dir() / "roles" / "scenario_a" / "vars" / "main.yml"
-    return cast(list[dict[str, str]], yaml.safe_load(variables.read_text(encoding="utf-8"))["scenario_a_rules"])
+    variables = ansible_dir() / "roles" / "scenario" / "vars" / "main.yml"
+    return cast(list[dict[str, str]], yaml.safe_load(variables.read_text(encoding="utf-8"))["scenario_rules"])
 
 
 def _need_root() -> None:

@@ -36,7 +36,7 @@ ONCE_RUN_OPTIONS = frozenset(
 
 def source() -> Path:
     """Return the file of that data, in the role that lays it down. Raise ProvisionerError where it is not there."""
-    return ansible_dir() / "roles/scenario_a/files/xformers-devcontainer/benchmarking/devcontainer_keys.json"
+    return ansible_dir() / "roles/scenario/files/xformers-devcontainer/benchmarking/devcontainer_keys.json"
 
 
 _data: dict[str, Any] = json.loads(source().read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ DOCKERFILE = "files/.devcontainer/Dockerfile.scenario-a"
 POST_CREATE = "files/.devcontainer/post-create-scenario-a.sh"
 SITE_CA = "files/.devcontainer/site-ca.crt"
 INPUTS = "files/benchmarking/inputs.json"
-LOG = "scenario_a.log"
+LOG = "run.log"
 PIP_LOG = "container/pip.log"
 EVENTS = "events.jsonl"
 

@@ -27,13 +27,13 @@ TEMPLATE = "templates/Dockerfile.scenario-a.j2"
 UNRELEASED = "unreleased"
 """The status of a set that no release and no kept evidence was made of: it may go."""
 # The role's variables that its Dockerfile's template reads and that no input sets.
-VARIABLES = ("scenario_a_container_ca", "scenario_a_ca_variables")
+VARIABLES = ("scenario_container_ca", "scenario_ca_variables")
 
 EVIDENCE = (
     "run.json",
     "result.json",
     "manifest.sha256",
-    "scenario_a.log",
+    "run.log",
     "events.jsonl",
     "machine.json",
     "packages.json",
@@ -164,7 +164,7 @@ def role_files() -> ShippedSet:
     """Return the set of the files that lie in the role now. Raise ProvisionerError where the role is not there."""
     import yaml  # noqa: PLC0415 - for whoever changes the files only
 
-    role = ansible_dir() / "roles" / "scenario_a"
+    role = ansible_dir() / "roles" / "scenario"
     base = role / "files" / "xformers-devcontainer"
     paths = {path.relative_to(base).as_posix(): path for path in base.rglob("*") if path.is_file()}
     paths = {name: path for name, path in paths.items() if "__pycache__" not in name} | {TEMPLATE: role / TEMPLATE}

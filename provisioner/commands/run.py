@@ -134,7 +134,7 @@ def _check_all(target: Target, view: Watcher) -> None:
 
     Raises ProvisionerError where they are wrong.
     """
-    job = run_playbook("validate.yml", target, (view,), {"scenario_a_collect": True})
+    job = run_playbook("validate.yml", target, (view,), {"scenario_collect": True})
     raise_if_stopped(job)
     for name in sorted(job.failed):
         failure = job.hosts[name].failure
@@ -185,7 +185,7 @@ def _like(options: Namespace) -> Like | None:
 
     by_hand = given_variables.of_options(options.extra_vars) | _variables(options)
     if options.runtime is not None:
-        by_hand["scenario_a_runtime"] = options.runtime
+        by_hand["scenario_runtime"] = options.runtime
     with of_option("--like"):
         found = repetition.of_text(options.like, Store(state_dir(options.state_dir)), by_hand)
     profile = options.profile or by_hand.get("provisioner_profile", found.profile)
@@ -202,13 +202,13 @@ def _like(options: Namespace) -> Like | None:
 def _variables(options: Namespace) -> dict[str, Any]:
     """Give the command's own options as Ansible variables; what was not given is left to the inventory."""
     given = {
-        "scenario_a_username": options.username,
-        "scenario_a_xformers_url": options.xformers_url,
-        "scenario_a_xformers_ref": options.xformers_ref,
-        "scenario_a_arch_list": options.arch_list,
-        "scenario_a_max_jobs": options.max_jobs,
-        "scenario_a_fresh": options.fresh or options.repeat > 1 or None,
-        "scenario_a_cold_base": options.cold_base or None,
+        "scenario_username": options.username,
+        "scenario_xformers_url": options.xformers_url,
+        "scenario_xformers_ref": options.xformers_ref,
+        "scenario_arch_list": options.arch_list,
+        "scenario_max_jobs": options.max_jobs,
+        "scenario_fresh": options.fresh or options.repeat > 1 or None,
+        "scenario_cold_base": options.cold_base or None,
     }
     return {name: value for name, value in given.items() if value is not None} | idle(options)
 

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["Like", "of_text"]
 
 SETTINGS = {
-    "scenario_a_xformers_ref": "xformers_ref",
-    "scenario_a_arch_list": "arch_list",
-    "scenario_a_max_jobs": "max_jobs",
-    "scenario_a_nvcc_threads": "nvcc_threads",
+    "scenario_xformers_ref": "xformers_ref",
+    "scenario_arch_list": "arch_list",
+    "scenario_max_jobs": "max_jobs",
+    "scenario_nvcc_threads": "nvcc_threads",
 }
 """Variables, by the field of a record's inputs that has them; null is the default."""
 CONTAINER = "devcontainer"
@@ -60,7 +60,7 @@ class Like:
     def variables(self) -> dict[str, Any]:
         """What Ansible is told so that the inputs are the same, where the user gives nothing else."""
         found = {name: str(value) for name, value in self._settings().items() if not self._is_the_hosts_own(name)}
-        return found | {"scenario_a_runtime": self.record["runtime"]}
+        return found | {"scenario_runtime": self.record["runtime"]}
 
     def lines(self) -> list[str]:
         """Return what is to be repeated, and what cannot be the same here or nobody knows yet, in words."""
@@ -77,13 +77,13 @@ class Like:
 
     def check(self) -> None:
         """Raise ProvisionerError (code 2) where it asks for what only the user may choose, and they have not."""
-        if self.record["runtime"] != CONTAINER and "scenario_a_runtime" not in self.by_hand:
+        if self.record["runtime"] != CONTAINER and "scenario_runtime" not in self.by_hand:
             raise _bad(
                 f"{self.name} was compiled on its host itself, not in a container",
                 f"give --runtime {self.record['runtime']} where that is meant here, or --runtime {CONTAINER}",
             )
         url, own = str(self.record["inputs"].get("xformers_url")), self._own_url()
-        if url != own and not {"scenario_a_xformers_url", "scenario_a_username"} & set(self.by_hand):
+        if url != own and not {"scenario_xformers_url", "scenario_username"} & set(self.by_hand):
             raise _bad(
                 f"{self.name} compiled {url}, and profile {self.profile} has {own}",
                 f"give --xformers-url {shlex.quote(url)} if you trust what is there, or --xformers-url {own}",
@@ -91,18 +91,18 @@ class Like:
 
     def _differences(self) -> list[str]:
         told, profile = self.record["inputs"], inputs.profile_data(self.profile)
-        runtime = self.by_hand.get("scenario_a_runtime", self.record["runtime"])
+        runtime = self.by_hand.get("scenario_runtime", self.record["runtime"])
         found = []
         if runtime == CONTAINER and told.get("base_image") != profile["base_image"]:
             found.append(
                 f"its base image was {told.get('base_image')}; profile {self.profile} has {profile['base_image']}"
             )
         settings: dict[str, Any] = self._settings() | {
-            "scenario_a_runtime": self.record["runtime"],
-            "scenario_a_xformers_url": told.get("xformers_url"),
+            "scenario_runtime": self.record["runtime"],
+            "scenario_xformers_url": told.get("xformers_url"),
         }
         for name, value in settings.items():
-            what = name.removeprefix("scenario_a_")
+            what = name.removeprefix("scenario_")
             if name in self.by_hand:
                 if str(self.by_hand[name]) != str(value):
                     found.append(f"its {what} was {value}; here it is {self.by_hand[name]}")

@@ -287,9 +287,9 @@ class Evidence:
     @cached_property
     def log(self) -> list[str]:
         """The lines of the timestamped log."""
-        lines = self.text("scenario_a.log").splitlines()
+        lines = self.text("run.log").splitlines()
         if len(lines) > bounds.LOG_LINES:
-            raise ValueError(f"scenario_a.log has more than {bounds.LOG_LINES} lines")
+            raise ValueError(f"run.log has more than {bounds.LOG_LINES} lines")
         return lines
 
     def log_of(self, phase: str) -> Iterator[tuple[int, str]]:

@@ -57,18 +57,18 @@ own=$(find / -mindepth 1 -maxdepth 1 -printf '%f\n' |
   grep -vxE 'bin|boot|dev|etc|home|lib|lib32|lib64|libx32|media|mnt|opt|proc|root|run|sbin|srv|sys|tmp|usr|var|.*\.usr-is-merged' |
   sed 's|.*|"./&",|' | tr '\n' ' ')
 cat >"$out/site.yml" <<END
-scenario_a_base_image: site/cuda:$cuda-devel
+scenario_base_image: site/cuda:$cuda-devel
 local_sources_bundle: $here/bundle.tar
 local_sources_base_image_from: /
 local_sources_base_image_exclude: [$own "./opt/*", "./mnt/*", "./var/lib/site-*",
   $pth"./usr/local/lib/python3*/dist-packages/*", "./var/lib/acceptance*",
   "./usr/local/cuda-*/targets/*/lib/lib[!c]*_static*.a", "./usr/local/cuda-*/targets/*/lib/libcu[!d]*_static*.a",
   "./usr/lib/x86_64-linux-gnu/libcudnn*"]
-scenario_a_system_packages: [python3-pip, python3-dev, build-essential, git]
-scenario_a_python_packages:
+scenario_system_packages: [python3-pip, python3-dev, build-essential, git]
+scenario_python_packages:
   - [pip, --ignore-installed, --index-url, "http://$index:8010/simple", --trusted-host, $index]
   - [torch==$torch, triton==$triton, ninja, --index-url, "http://$index:8010/simple", --trusted-host, $index]
-scenario_a_python: $python
+scenario_python: $python
 # The mirror has Debian's packages, in which the engine's client is one of its own.
 docker_engine_packages: {distribution: {ubuntu24.04: [docker.io, docker-cli, docker-buildx, iptables, apparmor, ca-certificates]}}
 # A stand-in, here; elsewhere a runtime of the site's own, or CDI that it looks after.

@@ -1,7 +1,7 @@
 #!/usr/bin/python3.11
 """The Python of a host that was taken over: it answers what /root/answers.json says, and notes what it was sent.
 
-That file has, by what is asked for (look, the name of a module, or the state that scenario_a_run is asked for), a list:
+That file has, by what is asked for (look, the name of a module, or the state that scenario_run is asked for), a list:
 ["json", VALUE], ["raw", TEXT], ["megabytes", N] or ["sleep", SECONDS]. To what it has no answer for, the real Python
 answers.
 """
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 PYTHON = "/usr/bin/python3.11"
-MODULES = ("scenario_a_run", "file_tree", "apt_lock", "mending")
+MODULES = ("scenario_run", "file_tree", "apt_lock", "mending")
 STATE = re.compile(rb"state[^a-z]{1,12}(planned|started|finished|listed|packed|collected)\b")
 
 
@@ -25,7 +25,7 @@ def asked(sent):
         return ["host_checks"] if b"doctor.checks" in sent else ["look"]
     names = [name for name in MODULES if name.encode() in sent]
     state = STATE.search(sent)
-    return [*names, *([state[1].decode()] if state and "scenario_a_run" in names else [])]
+    return [*names, *([state[1].decode()] if state and "scenario_run" in names else [])]
 
 
 def main():

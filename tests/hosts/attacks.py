@@ -17,7 +17,7 @@ RUN = "20260101T000000Z-aaaaaa"
 ESCAPE = "\x1b[2J\u202e\nprovisioner: gpu: everything is fine"
 
 ENDED = {"run_id": RUN, "started_at": "2026-01-01T00:00:00Z", "outcome": "ok", "phase": None, "cause": None}
-LISTED = {"run_id": RUN, "scenario_a_ended": [ENDED | {"collected": False}]}
+LISTED = {"run_id": RUN, "scenario_ended": [ENDED | {"collected": False}]}
 PROGRESS = {"run_id": RUN, "state": "running", "phase": "compile", "elapsed": 1, "phase_elapsed": 1}
 
 
@@ -69,8 +69,8 @@ class Attack(NamedTuple):
 
 
 # Runs as they are answered for: what follows changes one of these answers.
-FINISHED = {"run_id": RUN, "scenario_a_progress": PROGRESS | {"state": "finished"}}
-RUNNING = {"run_id": RUN, "scenario_a_progress": PROGRESS}
+FINISHED = {"run_id": RUN, "scenario_progress": PROGRESS | {"state": "finished"}}
+RUNNING = {"run_id": RUN, "scenario_progress": PROGRESS}
 TEMPLATE = f"{{{{ lookup('ansible.builtin.pipe', 'touch /srv/{MARK}') }}}}"
 
 
@@ -82,7 +82,7 @@ def result(**fields: str) -> tuple[tuple[str, str], ...]:
 
 def runs(**answers: list[Any]) -> dict[str, list[Any]]:
     """Return the answers of a host with a run that serves, and these in place of some."""
-    would = {"run_id": RUN, "scenario_a_planned": {"would": "reuse", "detail": RUN}}
+    would = {"run_id": RUN, "scenario_planned": {"would": "reuse", "detail": RUN}}
     found = {"planned": ["json", would], "started": ["json", FINISHED], "finished": ["json", FINISHED]}
     return found | packs(*result()) | {"collected": ["json", {"run_id": RUN}]} | answers
 
@@ -113,17 +113,17 @@ AGAINST_RUN = {
     ),
     "progress without end": Attack(runs(finished=["json", RUNNING]), ["run"], "goes on there"),
     "progress of another run": Attack(
-        runs(finished=["json", FINISHED | {"scenario_a_progress": PROGRESS | {"run_id": "other"}}]),
+        runs(finished=["json", FINISHED | {"scenario_progress": PROGRESS | {"run_id": "other"}}]),
         ["run"],
         "its progress is of run other",
     ),
     "progress that is no number": Attack(
-        runs(finished=["json", {"run_id": RUN, "scenario_a_progress": PROGRESS | {"elapsed": float("nan")}}]),
+        runs(finished=["json", {"run_id": RUN, "scenario_progress": PROGRESS | {"elapsed": float("nan")}}]),
         ["run"],
         "elapsed: nan is not a length of time",
     ),
     "a phase that is none": Attack(
-        runs(finished=["json", {"run_id": RUN, "scenario_a_progress": PROGRESS | {"phase": ESCAPE}}]),
+        runs(finished=["json", {"run_id": RUN, "scenario_progress": PROGRESS | {"phase": ESCAPE}}]),
         ["run"],
         "is not the name of a phase",
     ),
@@ -131,7 +131,7 @@ AGAINST_RUN = {
         runs(finished=["json", {"run_id": "other"}]), ["run"], f"it is not of run {RUN}"
     ),
     "an end that is none": Attack(
-        runs(listed=["json", {"run_id": RUN, "scenario_a_ended": []}]), ["run"], "not among those that have ended"
+        runs(listed=["json", {"run_id": RUN, "scenario_ended": []}]), ["run"], "not among those that have ended"
     ),
     "the archive of another run": Attack(runs() | packs(*result(), run="other"), ["run"], "without the run's result"),
     "evidence of another run": Attack(
@@ -155,7 +155,7 @@ AGAINST_RUN = {
 MODES = AGAINST_RUN | {
     "no object": Attack({"look": ["json", {"looks": [1]}]}, ["plan", "prepare"], "a list is not an object"),
     "no JSON": Attack(
-        {"look": ["raw", "{"], "scenario_a_run": ["raw", "{"]},
+        {"look": ["raw", "{"], "scenario_run": ["raw", "{"]},
         ["plan", "status"],
         "not what was asked for|deserialization",
     ),
@@ -170,7 +170,7 @@ MODES = AGAINST_RUN | {
     ),
     "large": Attack({"look": ["megabytes", 300], "listed": ["megabytes", 300]}, ["plan", "status"], "larger|in time"),
     "a number that is text": Attack(
-        {"look": ["json", {"looks": {}, "scenario_a_planned": {"would": 1}}]},
+        {"look": ["json", {"looks": {}, "scenario_planned": {"would": 1}}]},
         ["plan"],
         "1 is not measure",
     ),
@@ -178,7 +178,7 @@ MODES = AGAINST_RUN | {
         {
             "listed": [
                 "json",
-                {"run_id": RUN, "scenario_a_ended": [], "scenario_a_progress": PROGRESS | {"elapsed": float("nan")}},
+                {"run_id": RUN, "scenario_ended": [], "scenario_progress": PROGRESS | {"elapsed": float("nan")}},
             ]
         },
         ["status"],
@@ -218,7 +218,7 @@ MODES = AGAINST_RUN | {
     "statistics of its own": Attack(
         {
             "look": ["json", {"looks": {}, "ansible_stats": "data"}],
-            "scenario_a_run": ["json", {"ansible_stats": "data"}],
+            "scenario_run": ["json", {"ansible_stats": "data"}],
         },
         ["plan", "status"],
         "it has no run_id",
@@ -240,7 +240,7 @@ MODES = AGAINST_RUN | {
                 "json",
                 {
                     "run_id": f"/tmp/{MARK}",
-                    "scenario_a_ended": [ENDED | {"run_id": f"../../../{MARK}", "collected": False}],
+                    "scenario_ended": [ENDED | {"run_id": f"../../../{MARK}", "collected": False}],
                 },
             ]
         },
@@ -264,7 +264,7 @@ MODES = AGAINST_RUN | {
     "escapes": Attack(
         {
             "look": ["json", {"failed": True, "msg": ESCAPE}],
-            "scenario_a_run": ["json", {"failed": True, "msg": ESCAPE}],
+            "scenario_run": ["json", {"failed": True, "msg": ESCAPE}],
         },
         ["plan", "status", "clean"],
         "evil: failed",
@@ -275,7 +275,7 @@ MODES = AGAINST_RUN | {
                 "json",
                 {"looks": {"site": {"changes": [{"what": ESCAPE, "from": ESCAPE, "to": ESCAPE}], "notes": [ESCAPE]}}},
             ],
-            "planned": ["json", {"run_id": None, "scenario_a_planned": {"would": "refuse", "detail": ESCAPE}}],
+            "planned": ["json", {"run_id": None, "scenario_planned": {"would": "refuse", "detail": ESCAPE}}],
         },
         ["plan"],
         "would refuse",

@@ -69,7 +69,7 @@ KINDS = [
     Kind("as it is"),
     Kind("one job", options=("--max-jobs", "1")),
     Kind("three jobs", options=("--max-jobs", "3")),
-    Kind("threads of nvcc", variables={"scenario_a_nvcc_threads": 2}),
+    Kind("threads of nvcc", variables={"scenario_nvcc_threads": 2}),
     Kind("two architectures", options=("--arch-list", "8.0;9.0")),
     Kind("another architecture", options=("--arch-list", "12.0")),
     Kind("an architecture with a letter", options=("--arch-list", "9.0a")),
@@ -83,9 +83,9 @@ KINDS = [
         phase="clean",
         happens=f"rm {SCENARIO}/xformers-devcontainer/.devcontainer/devcontainer.json",
     ),
-    Kind("fails in image_build", "failed", variables={"scenario_a_system_packages": ["git", "no-such-package"]}),
-    Kind("fails in container_up", "failed", variables={"scenario_a_mounts": [NO_SUCH_MOUNT]}),
-    Kind("fails in clone", "failed", variables={"scenario_a_xformers_url": "file:///sources/no-such.git"}),
+    Kind("fails in image_build", "failed", variables={"scenario_system_packages": ["git", "no-such-package"]}),
+    Kind("fails in container_up", "failed", variables={"scenario_mounts": [NO_SUCH_MOUNT]}),
+    Kind("fails in clone", "failed", variables={"scenario_xformers_url": "file:///sources/no-such.git"}),
     # nvcc builds for it; the short workload hands it on as it is written, which nvcc does not know.
     Kind("fails in compile", "failed", options=("--arch-list", "9.0+PTX")),
     Kind("fails in pre_commit", "failed", phase="compile", happens=NO_NETWORK, after=WITH_NETWORK),
@@ -136,7 +136,7 @@ class Honest:
         if kind.configuration:
             path = self.folder / "devcontainer.json"
             path.write_text(json.dumps({"name": "short", "remoteUser": "vscode", **kind.configuration}))
-            variables["scenario_a_base_devcontainer_json"] = str(path)
+            variables["scenario_base_devcontainer_json"] = str(path)
         inventory = short.inventory(self.crasher.inventory, self.folder / "honest.yml", **variables)
         command = [str(crash.ROOT / "bin/provisioner"), "run", "--fresh", "--json", "-i", str(inventory)]
         return [*command, *short.OPTIONS, *kind.options, "--state-dir", str(self.folder / "state")]

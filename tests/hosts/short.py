@@ -18,15 +18,15 @@ OBJECTS = 3
 
 # The workload needs neither torch nor CMake, and these two of Python's packages instead.
 VARIABLES: dict[str, Any] = {
-    "scenario_a_system_packages": ["python3-pip", "build-essential", "git", "ninja-build"],
-    "scenario_a_python_packages": [["setuptools==80.9.0", "wheel==0.45.1"]],
-    "scenario_a_mounts": [{"source": "/srv/short", "target": "/sources"}],
-    "scenario_a_minimum_free_bytes": 5_000_000_000,
-    "scenario_a_look_seconds": 2,
+    "scenario_system_packages": ["python3-pip", "build-essential", "git", "ninja-build"],
+    "scenario_python_packages": [["setuptools==80.9.0", "wheel==0.45.1"]],
+    "scenario_mounts": [{"source": "/srv/short", "target": "/sources"}],
+    "scenario_minimum_free_bytes": 5_000_000_000,
+    "scenario_look_seconds": 2,
 }
 # Two thirds of such a run are the distribution's packages. Where runs are many, they are in the base image.
 WARM_IMAGE = "provisioner/short:1"
-WARM = {"scenario_a_base_image": WARM_IMAGE, "scenario_a_system_packages": ["git"]}
+WARM = {"scenario_base_image": WARM_IMAGE, "scenario_system_packages": ["git"]}
 
 
 def container(host: str) -> Container:

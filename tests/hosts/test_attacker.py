@@ -19,10 +19,10 @@ from attacks import AGAINST_RUN, EVIDENCE, MEASURED, MODES
 from sample import TODAY, chosen
 
 OF_RUN = (
-    *("-e", f"scenario_a_input_hash={MEASURED['input_hash']}"),
-    *("-e", "scenario_a_look_seconds=2"),
-    *("-e", "scenario_a_watch_seconds=20"),
-    *("-e", "scenario_a_patience_seconds=15"),
+    *("-e", f"scenario_input_hash={MEASURED['input_hash']}"),
+    *("-e", "scenario_look_seconds=2"),
+    *("-e", "scenario_watch_seconds=20"),
+    *("-e", "scenario_patience_seconds=15"),
 )
 OWN = re.compile(rf"{re.escape(str(Path.home()))}/\.ansible(/(tmp|cp(/[0-9a-f]+)?))?")
 """What Ansible has on its controller whatever hosts answer: the sockets of its connections, and a folder for a time."""
@@ -48,7 +48,7 @@ def pair(make_lab, provisioner, tmp_path_factory):
     folder = tmp_path_factory.mktemp("attacked")
     named = {"good": hosts[good], "evil": hosts[evil] | {"ansible_python_interpreter": "/root/attacker"}}
     # What prepare would install is not what this is about: the fewest roles.
-    variables = {"provisioner_profile": "registries", "scenario_a_runtime": "native"}
+    variables = {"provisioner_profile": "registries", "scenario_runtime": "native"}
     (folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"vars": variables, "hosts": named}}))
     containers = short.container(good), short.container(evil)
     program = (Path(__file__).parent / "attacker.py").read_bytes()

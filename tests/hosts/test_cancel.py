@@ -26,7 +26,7 @@ HOLD = {
 SAMPLE = 2
 LEFT = """
 docker container ls --quiet
-grep -lz SCENARIO_A_STARTED_BY= /proc/[0-9]*/environ
+grep -lz SCENARIO_STARTED_BY= /proc/[0-9]*/environ
 systemctl list-units --all --no-legend --plain 'provisioner-scenario-a-*'
 flock --nonblock --shared /var/lib/provisioner/scenario_a/lock true || echo the lock is held
 """

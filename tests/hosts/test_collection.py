@@ -1,6 +1,6 @@
 """Each role alone, as a stranger has it: from the collection's archive, by an Ansible whose Python has not our package.
 
-One host gets them one after the other, in the order in which they stand on each other. The workload of scenario_a is
+One host gets them one after the other, in the order in which they stand on each other. The workload of scenario is
 the short one; the toolkit is a stand-in, from a repository that the host itself serves.
 """
 
@@ -45,8 +45,8 @@ ROLES = [
     ("devcontainer_cli", {}, "devcontainer --version | grep -x 0.89.0"),
     ("local_sources", {"profile": PROFILE}, "git -C /var/lib/provisioner/sources/xformers.git log --oneline"),
     (
-        "scenario_a",
-        short.VARIABLES | {"provisioner_profile": "registries", "scenario_a_arch_list": "9.0"},
+        "scenario",
+        short.VARIABLES | {"provisioner_profile": "registries", "scenario_arch_list": "9.0"},
         "grep -w ok /var/lib/provisioner/scenario_a/runs/*/result.json",
     ),
 ]

@@ -102,7 +102,7 @@ def test_a_full_disk_is_the_cause(crasher, run):
     folder = "/srv/small"
     crasher.on_host(f"mkdir -p {folder}; mountpoint -q {folder} || mount -t tmpfs -o size=24M small {folder}")
     fill = f"head -c 1G /dev/zero >{folder}/filler"
-    variables = {"scenario_a_dir": f"{folder}/scenario_a", "scenario_a_minimum_free_bytes": 0}
+    variables = {"scenario_dir": f"{folder}/scenario_a", "scenario_minimum_free_bytes": 0}
     process = run("full", **variables)
     in_phase_of = f"grep -q image_build {folder}/scenario_a/runs/*/events.jsonl && echo yes"
     deadline = time.monotonic() + 200

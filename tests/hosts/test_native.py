@@ -38,7 +38,7 @@ touch {PACKAGES}/torch/utils/__init__.py
 echo 'CUDA_HOME = "/usr/local/cuda"' >{PACKAGES}/torch/utils/cpp_extension.py
 """
 OPTIONS = ("--profile", "offline", "--arch-list", "9.0", "--max-jobs", "2")
-COMMON = ("--profile", "offline", "-e", "scenario_a_arch_list=9.0")
+COMMON = ("--profile", "offline", "-e", "scenario_arch_list=9.0")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def host(make_lab, ask, ansible, tmp_path_factory):
     ask(lab, name, "ip route del default; ! timeout 3 bash -c '</dev/tcp/1.1.1.1/443'")
     path = tmp_path_factory.mktemp("inventory") / "hosts.yml"
     hosts = yaml.safe_load(lab.inventory.read_text())
-    hosts["all"]["vars"] = {"scenario_a_xformers_url": "file:///srv/short/xformers.git", "scenario_a_look_seconds": 2}
+    hosts["all"]["vars"] = {"scenario_xformers_url": "file:///srv/short/xformers.git", "scenario_look_seconds": 2}
     path.write_text(yaml.safe_dump(hosts))
     tell(lambda command: ask(lab, name, command), "13.0")
     return path, name, lambda command, **options: ask(lab, name, command, **options)
@@ -136,7 +136,7 @@ if sys.argv[0].endswith("attention_test.py"):
 """
 HOLD = {"compile": "pkill -STOP -f '^bash [^ ]*post-create-scenario-[a]'", "attention_test": "true"}
 LEFT = """
-grep -lz SCENARIO_A_STARTED_BY= /proc/[0-9]*/environ
+grep -lz SCENARIO_STARTED_BY= /proc/[0-9]*/environ
 systemctl list-units --all --no-legend --plain 'provisioner-scenario-a-*'
 flock --nonblock --shared /var/lib/provisioner/scenario_a/lock true || echo the lock is held
 pgrep -fl 'ninja|attention_tes[t]'

@@ -59,7 +59,7 @@ def run(make_lab, tmp_path_factory, provisioner):
     short.install(host)
     folder = tmp_path_factory.mktemp("prepared")
     # What installs torch is left out with torch, as the report's own run had a wheel of nothing.
-    inventory = short.inventory(lab.inventory, folder / "hosts.yml", scenario_a_system_packages=["git"])
+    inventory = short.inventory(lab.inventory, folder / "hosts.yml", scenario_system_packages=["git"])
     options = ("-i", inventory, "--profile", "registries", "--state-dir", folder)
     done = provisioner("prepare", *options)
     assert done.code == 0, done

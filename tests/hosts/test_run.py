@@ -284,7 +284,7 @@ while :; do
     for script in $work/benchmarking/* $work/.devcontainer/*.sh; do echo 'touch /pwned' >$script; done
     ln -s /etc/shadow $work/shadow
   done
-  for evidence in /proc/[0-9]*/root/scenario-a-evidence; do
+  for evidence in /proc/[0-9]*/root/scenario-evidence; do
     echo was >$evidence/was
     ln -s /etc/shadow $evidence/shadow
     mkfifo $evidence/pipe
@@ -313,7 +313,7 @@ def test_a_user_of_the_host_does_not_become_root_by_a_run(warm, host, state, pro
 def test_a_compiler_cache_in_a_real_run_is_found_and_the_run_rejected(host, state, provisioner, tmp_path):
     inventory, name, _ = host
     altered = yaml.safe_load(inventory.read_text())
-    altered["all"]["vars"]["scenario_a_system_packages"].append("ccache")
+    altered["all"]["vars"]["scenario_system_packages"].append("ccache")
     path = tmp_path / "hosts.yml"
     path.write_text(yaml.safe_dump(altered))
     done = provisioner("run", "-i", path, *short.OPTIONS, "--state-dir", state, "--json")

@@ -4,8 +4,8 @@ import pytest
 import short
 import yaml
 
-NO_FORK = {"scenario_a_xformers_url": "file:///sources/no-such.git"}
-NO_ROOM = {"scenario_a_minimum_free_bytes": 10**15}
+NO_FORK = {"scenario_xformers_url": "file:///sources/no-such.git"}
+NO_ROOM = {"scenario_minimum_free_bytes": 10**15}
 LOOK = (
     "ls -A /var/lib/provisioner /etc/provisioner /var/log/provisioner 2>&1; command -v docker; docker ps --all --quiet"
 )

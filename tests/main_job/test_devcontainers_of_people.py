@@ -35,7 +35,7 @@ def test_the_cli_reads_what_the_unit_tests_say_that_it_reads(tmp_path, image, na
 
 
 def plan(provisioner, tmp_path, base):
-    setting = f"scenario_a_base_devcontainer_json={base}"
+    setting = f"scenario_base_devcontainer_json={base}"
     return provisioner("plan", *COMMON, "--state-dir", tmp_path / "state", "-e", setting)
 
 

@@ -47,7 +47,7 @@ def failed(state, provisioner):
         "--json",
         "--fresh",
         "-e",
-        "scenario_a_base_image=provisioner/none:missing",
+        "scenario_base_image=provisioner/none:missing",
         # Who asks for it beforehand refuses it at once.
         "-e",
         "provisioner_check_sources=false",
@@ -81,7 +81,7 @@ def test_a_failed_phase_is_named_and_leaves_its_evidence(failed, state):
     assert any("provisioner/none" in line for line in record["failure"]["last_lines"])
     assert record["timings"]["compile"] is None
     (folder,) = state.glob(f"runs/*/{record['run_id']}")
-    assert "provisioner/none" in Evidence(folder).text("scenario_a.log")
+    assert "provisioner/none" in Evidence(folder).text("run.log")
     assert "image_build" in failed.stderr
     assert "Traceback" not in failed.stderr
 
@@ -155,7 +155,7 @@ def test_the_base_folder_is_untouched_and_the_shortcuts_are_out(evidence):
 
 
 def test_every_line_of_the_log_has_its_time_and_commands_are_echoed(evidence):
-    lines = (evidence / "scenario_a.log").read_text().splitlines()
+    lines = (evidence / "run.log").read_text().splitlines()
     assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", line) for line in lines)
     for command in ("devcontainer build --workspace-folder", "devcontainer up --workspace-folder", "git clone"):
         assert any(" + " in line and command in line for line in lines), command
@@ -198,8 +198,8 @@ def test_a_second_run_compiles_nothing_changes_nothing_and_returns_the_record(re
     variables = {
         "provisioner_profile": "registries",
         "provisioner_state_dir": str(state),
-        "scenario_a_arch_list": ARCHITECTURE,
-        "scenario_a_username": "somebody",
+        "scenario_arch_list": ARCHITECTURE,
+        "scenario_username": "somebody",
     }
     plain = subprocess.run(
         ["ansible-playbook", "-i", "inventory/localhost.yml", "-e", json.dumps(variables), "playbooks/site.yml"],

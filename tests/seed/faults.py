@@ -12,10 +12,10 @@ Beginning = Callable[[Any], contextlib.AbstractContextManager[None]]
 
 HUB, GIT, TORCH = "registry-1.docker.io", "github.com", "download.pytorch.org"
 INDEX = f"https://{TORCH}/whl/cu128"
-COLD = {"scenario_a_cold_base": True}
+COLD = {"scenario_cold_base": True}
 UNASKED = {"provisioner_check_sources": False}
 """So that a run meets what asking beforehand would have found."""
-SMALL = {"scenario_a_python_packages": [["filelock", "--index-url", INDEX], ["setuptools==80.9.0", "wheel==0.48.0"]]}
+SMALL = {"scenario_python_packages": [["filelock", "--index-url", INDEX], ["setuptools==80.9.0", "wheel==0.48.0"]]}
 """Something small from that index, in place of torch."""
 
 TO_REGISTRY = "proxy_set_header Host $host; proxy_set_header X-Forwarded-Proto https; proxy_pass"
@@ -144,7 +144,7 @@ FAULTS = {
         server(HUB, blobs(f"limit_rate 1000; {TO_REGISTRY} http://127.0.0.1:5000;")),
         "sends next to nothing",
         "image_build",
-        COLD | {"scenario_a_slow_seconds": 20},
+        COLD | {"scenario_slow_seconds": 20},
     ),
     "registry breaks off in a layer": Fault(registry("half"), "breaks off", "image_build", COLD),
     "registry serves other bytes": Fault(registry("wrong"), "not what its digest", "image_build", COLD),
@@ -152,7 +152,7 @@ FAULTS = {
         nothing,
         "index has no filelock==99",
         "image_build",
-        {"scenario_a_python_packages": [["filelock==99", "--index-url", INDEX]]},
+        {"scenario_python_packages": [["filelock==99", "--index-url", INDEX]]},
     ),
     "index answers 503": Fault(
         server(TORCH, "location /whl/cu128/filelock/ { return 503; }"),
@@ -164,14 +164,14 @@ FAULTS = {
         nothing,
         "does not exist, or is private",
         "clone",
-        UNASKED | {"scenario_a_xformers_url": "https://github.com/nobody/xformers.git"},
+        UNASKED | {"scenario_xformers_url": "https://github.com/nobody/xformers.git"},
     ),
-    "fork has no such branch": Fault(nothing, "has no v99", "clone", {"scenario_a_xformers_ref": "v99"}),
+    "fork has no such branch": Fault(nothing, "has no v99", "clone", {"scenario_xformers_ref": "v99"}),
     "submodule is gone": Fault(
         nothing,
         "submodule .*gone.git.* cannot be cloned",
         "clone",
-        {"scenario_a_xformers_url": "https://github.com/short/broken.git"},
+        {"scenario_xformers_url": "https://github.com/short/broken.git"},
     ),
     "git server drips": Fault(
         server(GIT, "limit_rate 10;"), "sends next to nothing", "clone", UNASKED

@@ -15,13 +15,13 @@ from provisioner.lab import Lab, outside
 
 WORKLOAD = Path(__file__).parents[1] / "hosts/short_workload"
 SHORT: dict[str, Any] = {
-    "scenario_a_system_packages": ["python3-pip", "build-essential", "git", "ninja-build"],
-    "scenario_a_python_packages": [["setuptools==80.9.0", "wheel==0.48.0"]],
-    "scenario_a_xformers_url": "https://github.com/short/xformers.git",
-    "scenario_a_arch_list": "9.0",
-    "scenario_a_max_jobs": "2",
-    "scenario_a_minimum_free_bytes": 5_000_000_000,
-    "scenario_a_look_seconds": 2,
+    "scenario_system_packages": ["python3-pip", "build-essential", "git", "ninja-build"],
+    "scenario_python_packages": [["setuptools==80.9.0", "wheel==0.48.0"]],
+    "scenario_xformers_url": "https://github.com/short/xformers.git",
+    "scenario_arch_list": "9.0",
+    "scenario_max_jobs": "2",
+    "scenario_minimum_free_bytes": 5_000_000_000,
+    "scenario_look_seconds": 2,
 }
 """What takes xformers' place in a run: it needs no torch and compiles in seconds, by the very same path."""
 

@@ -68,35 +68,35 @@ def forks(world, provisioner, tmp_path_factory):
     archive = world.sh(f"tar -C {served} -cz beside.git part.git large.git | base64 -w0")
     world.sh(f"mkdir -p /srv/forks; echo {archive} | base64 -d | tar -xz -C /srv/forks", host)
     return {
-        "a tag": ({"scenario_a_xformers_url": f"{GITHUB}/named.git", "scenario_a_xformers_ref": "v1"}, "named", "v1"),
+        "a tag": ({"scenario_xformers_url": f"{GITHUB}/named.git", "scenario_xformers_ref": "v1"}, "named", "v1"),
         "a branch": (
-            {"scenario_a_xformers_url": f"{GITHUB}/named.git", "scenario_a_xformers_ref": "work"}, "named", "work"
+            {"scenario_xformers_url": f"{GITHUB}/named.git", "scenario_xformers_ref": "work"}, "named", "work"
         ),
-        "master": ({"scenario_a_xformers_url": f"{GITHUB}/master.git"}, "master", "master"),
-        "submodules beside it": ({"scenario_a_xformers_url": f"{GITHUB}/beside.git"}, "beside", "main"),
-        "a shallow remote": ({"scenario_a_xformers_url": f"{GITHUB}/shallow.git"}, "shallow", "main"),
+        "master": ({"scenario_xformers_url": f"{GITHUB}/master.git"}, "master", "master"),
+        "submodules beside it": ({"scenario_xformers_url": f"{GITHUB}/beside.git"}, "beside", "main"),
+        "a shallow remote": ({"scenario_xformers_url": f"{GITHUB}/shallow.git"}, "shallow", "main"),
         "SSH": (
             {
-                "scenario_a_xformers_url": "ssh://git@github.com/short/beside.git",
-                "scenario_a_mounts": [{"source": "/srv/ssh", "target": "/home/vscode/.ssh"}],
+                "scenario_xformers_url": "ssh://git@github.com/short/beside.git",
+                "scenario_mounts": [{"source": "/srv/ssh", "target": "/home/vscode/.ssh"}],
             },
             "beside",
             "main",
         ),
         "a folder of the host": (
             {
-                "scenario_a_xformers_url": "file:///sources/beside.git",
-                "scenario_a_mounts": [{"source": "/srv/forks", "target": "/sources"}],
+                "scenario_xformers_url": "file:///sources/beside.git",
+                "scenario_mounts": [{"source": "/srv/forks", "target": "/sources"}],
             },
             "beside",
             "main",
         ),
-        NOT_HAD: ({"scenario_a_xformers_url": f"{GITHUB}/large.git"}, "large", "main"),
+        NOT_HAD: ({"scenario_xformers_url": f"{GITHUB}/large.git"}, "large", "main"),
         "large files": (
             {
-                "scenario_a_xformers_url": "file:///sources/large.git",
-                "scenario_a_mounts": [{"source": "/srv/forks", "target": "/sources"}],
-                "scenario_a_system_packages": ["git", "git-lfs"],
+                "scenario_xformers_url": "file:///sources/large.git",
+                "scenario_mounts": [{"source": "/srv/forks", "target": "/sources"}],
+                "scenario_system_packages": ["git", "git-lfs"],
             },
             "large",
             "main",
@@ -115,7 +115,7 @@ KINDS = (
     "large files",
     NOT_HAD,
 )
-BASE = {"scenario_a_base_image": WARM, "scenario_a_system_packages": ["git"]}
+BASE = {"scenario_base_image": WARM, "scenario_system_packages": ["git"]}
 
 
 def head(world, name, what="HEAD"):
@@ -130,13 +130,13 @@ def test_it_is_cloned_and_recorded_by_commit_and_tree(world, forks, short_run, k
         assert done.code == 1, done
         (record,) = done.json["runs"]
         assert record["failure"]["phase"] == "clone", record
-        assert record["failure"]["cause"].endswith("weights; add git-lfs to scenario_a_system_packages"), record
+        assert record["failure"]["cause"].endswith("weights; add git-lfs to scenario_system_packages"), record
         return
     assert done.code == 0, done
     (record,) = done.json["runs"]
     inputs = record["inputs"]
-    assert inputs["xformers_url"] == variables["scenario_a_xformers_url"]
-    assert inputs["xformers_ref"] == variables.get("scenario_a_xformers_ref")
+    assert inputs["xformers_url"] == variables["scenario_xformers_url"]
+    assert inputs["xformers_ref"] == variables.get("scenario_xformers_ref")
     assert inputs["xformers_commit"] == head(world, name, f"{what}^{{commit}}")
     assert inputs["xformers_tree"] == head(world, name, f"{what}^{{tree}}")
     assert not [check for check in record["audit"]["checks"] if check["outcome"] == "fail"], record["audit"]

@@ -53,9 +53,9 @@ FAULTS = {
     "no torch": (
         "download.pytorch.org",
         "location /whl/cu128/torch/ { return 404; }",
-        ["/whl/cu128/torch/ answers 404", "it has no torch", "scenario_a_python_packages"],
+        ["/whl/cu128/torch/ answers 404", "it has no torch", "scenario_python_packages"],
     ),
-    "GitHub in trouble": ("github.com", "return 503;", ["answers 503", "asked twice", "scenario_a_xformers_url"]),
+    "GitHub in trouble": ("github.com", "return 503;", ["answers 503", "asked twice", "scenario_xformers_url"]),
 }
 
 
@@ -65,8 +65,8 @@ CERTIFICATES = {
     "other-authority": ["name the site's CA bundle"],
 }
 NOWHERE = {
-    "scenario_a_username=nobody-there": ["nobody-there/xformers.git does not exist or is private"],
-    "scenario_a_base_image=nvidia/cuda:12.8.99-devel-ubuntu22.04": ["answers 404", "there is no such image"],
+    "scenario_username=nobody-there": ["nobody-there/xformers.git does not exist or is private"],
+    "scenario_base_image=nvidia/cuda:12.8.99-devel-ubuntu22.04": ["answers 404", "there is no such image"],
     "devcontainer_cli_nodesource_url=https://deb.nowhere.invalid/x": ["DNS does not find deb.nowhere.invalid"],
     "site_https_proxy=http://127.0.0.1:1": ["Connection refused", "site_https_proxy"],
 }

@@ -32,7 +32,7 @@ def evidence(state, record, unpacked):
 
 
 def test_a_bare_host_comes_to_its_record(record, evidence):
-    assert record["outcome"] == "ok", (evidence / "scenario_a.log").read_text()[-3000:]
+    assert record["outcome"] == "ok", (evidence / "run.log").read_text()[-3000:]
     assert record["profile"] == "seed" and record["compile"]["count"] == 1 and record["compile"]["objects"] > 5
     failed = [check for check in record["audit"]["checks"] if check["outcome"] == "fail"]
     assert not failed
@@ -45,12 +45,12 @@ def test_its_base_is_the_registry_s_and_was_pulled_within_what_is_timed(record, 
     assert record["inputs"]["base_image_present"] is False
     registry = "docker://127.0.0.1:5000/nvidia/cuda:12.8.0-devel-ubuntu22.04"
     digest = world.sh(f"skopeo inspect --tls-verify=false --format '{{{{.Digest}}}}' {registry}").strip()
-    assert f"Digest: {digest}" in (evidence / "scenario_a.log").read_text()
+    assert f"Digest: {digest}" in (evidence / "run.log").read_text()
     assert digest in (evidence / "base_image.json").read_text()
 
 
 def test_the_fork_came_with_its_submodules_and_theirs(record, evidence, world):
-    log = (evidence / "scenario_a.log").read_text()
+    log = (evidence / "run.log").read_text()
     assert "git clone --recurse-submodules -- https://github.com/alexchesser/xformers.git" in log
     for path in ("third_party/cutlass", "third_party/flash-attention", "third_party/flash-attention/csrc/cutlass"):
         assert re.search(rf"Submodule path '{path}': checked out", log), path

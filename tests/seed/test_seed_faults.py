@@ -55,7 +55,7 @@ def test_it_ends_in_one_line_and_the_next_run_works(world, short_run, name):
     assert (
         world.sh("systemctl list-units --no-legend 'provisioner-scenario-a-*'; pgrep docker-proxy || true", host) == ""
     )
-    again = short_run(scenario_a_cold_base=fault.variables.get("scenario_a_cold_base", False))
+    again = short_run(scenario_cold_base=fault.variables.get("scenario_cold_base", False))
     assert again.code == 0, again
     (record,) = again.json["runs"]
     assert record["outcome"] == "ok" and record["retries"] == [], record
@@ -71,7 +71,7 @@ PASSING = {
 @pytest.mark.parametrize("phase", list(PASSING) if FAULTS_ASKED == ALL else chosen("", list(PASSING), TODAY, SAMPLE))
 def test_what_passes_is_tried_again_and_told(world, short_run, phase):
     server, settings, what = PASSING[phase]
-    cold = {"scenario_a_cold_base": phase == "image_build", "provisioner_check_sources": False}
+    cold = {"scenario_cold_base": phase == "image_build", "provisioner_check_sources": False}
     with world.fault(server, settings, passes=2):
         done = short_run(**cold)
     assert done.code == 0, done
@@ -85,9 +85,9 @@ def test_a_run_takes_all_that_it_needs_from_a_mirror(short_run):
     mirror = "mirror.example"
     index = f"https://{mirror}/download.pytorch.org/whl/cu128"
     done = short_run(
-        scenario_a_base_image=f"{mirror}/nvidia/cuda:12.8.0-devel-ubuntu22.04",
-        scenario_a_python_packages=[["filelock", "--index-url", index], *SHORT["scenario_a_python_packages"]],
-        scenario_a_xformers_url=f"https://{mirror}/github.com/short/xformers.git",
+        scenario_base_image=f"{mirror}/nvidia/cuda:12.8.0-devel-ubuntu22.04",
+        scenario_python_packages=[["filelock", "--index-url", index], *SHORT["scenario_python_packages"]],
+        scenario_xformers_url=f"https://{mirror}/github.com/short/xformers.git",
     )
     assert done.code == 0, done
     (record,) = done.json["runs"]

@@ -22,7 +22,7 @@ FILES = sorted(
     for path in (ROOT / top).rglob("*.yml")
     if "argument_specs" not in path.name and "files" not in path.parts
 )
-IMPORTERS = {"plugins/plugin_utils/package.py", "plugins/action/scenario_a_collect.py"}
+IMPORTERS = {"plugins/plugin_utils/package.py", "plugins/action/scenario_collect.py"}
 """What may import the package: each does without it where it is not there, or says so."""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROLE = Path(__file__).parents[2] / "roles/scenario_a/files"
+ROLE = Path(__file__).parents[2] / "roles/scenario/files"
 
 STAND_IN = """#!/bin/sh
 echo "$(basename "$0") $*" >>"{calls}"
@@ -55,7 +55,7 @@ def script(tmp_path):
     def run(*arguments, gpu=False, background=False, **environment):
         if gpu:
             shutil.copy(tools / "docker", tools / "nvidia-smi")
-        base_environment = {"PATH": f"{tools}:/usr/bin:/bin", "HOME": str(tmp_path), "SCENARIO_A_RUN_ID": run_id}
+        base_environment = {"PATH": f"{tools}:/usr/bin:/bin", "HOME": str(tmp_path), "SCENARIO_RUN_ID": run_id}
         command = [base / "benchmarking/scenario_a.sh", *arguments]
         settings = {"env": base_environment | environment, "stdin": subprocess.DEVNULL, "text": True}
         if background:

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 SAMPLE = Path(__file__).parent / "data/evidence"
-BASE = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer"
+BASE = Path(__file__).parents[2] / "roles/scenario/files/xformers-devcontainer"
 LONGEST = 300
 # Of pip's output whole lines: what compiles and what links, and what ptxas told.
 KEPT_OF_PIP = re.compile(r"^\+ |^\s*\[\d+/\d+\]| -shared |ptxas info|Successfully installed xformers")
@@ -117,7 +117,7 @@ def give_gpu(folder: Path, event: str = "end", printed: str = "", **told: object
     changed("machine.json", lambda machine: machine.update(gpus=[GPU]))
     asked = {"Driver": "", "Count": -1, "DeviceIDs": None, "Capabilities": [["gpu"]], "Options": {}}
     changed("container_inspect.json", lambda made: made[0]["HostConfig"].update(DeviceRequests=[asked]))
-    events, log = folder / "events.jsonl", folder / "scenario_a.log"
+    events, log = folder / "events.jsonl", folder / "run.log"
     events.write_text(re.sub(r'(.*)"skip"(.*"attention_test".*)', rf'\1"begin"\2\n\1"{event}"\2', events.read_text()))
     echo = f"devcontainer exec --workspace-folder x python3 attention_test.py --challenge {challenge}"
     lines = [" === attention_test ===", f" + {echo}", f" {printed}"]
@@ -147,7 +147,7 @@ def main(run: Path) -> None:
         (SAMPLE / "files" / path.relative_to(BASE)).unlink(missing_ok=True)
     for name in ("record.json", "files/.devcontainer/site-ca.crt"):
         (SAMPLE / name).unlink(missing_ok=True)
-    log, pip_log = SAMPLE / "scenario_a.log", SAMPLE / "container/pip.log"
+    log, pip_log = SAMPLE / "run.log", SAMPLE / "container/pip.log"
     log.write_text(cut(log.read_text()))
     pip_log.write_text("".join(f"{line}\n" for line in pip_log.read_text().splitlines() if KEPT_OF_PIP.search(line)))
     for path in sorted(SAMPLE.rglob("*"), reverse=True):

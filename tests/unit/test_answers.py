@@ -49,8 +49,8 @@ STANDS = {"run_id": "r", "state": "running", "phase": "clone", "elapsed": 1}
         ("finished", {"run_id": None}, "it is not of run r"),
         ("packed", {"run_id": "other", "archive": ""}, "it is not of run r"),
         ("collected", {}, "it is not of run r"),
-        ("finished", {"run_id": "r", "scenario_a_progress": STANDS | {"run_id": "other"}}, "its progress is of run"),
-        ("started", {"run_id": "s", "scenario_a_progress": STANDS}, "its progress is of run"),
+        ("finished", {"run_id": "r", "scenario_progress": STANDS | {"run_id": "other"}}, "its progress is of run"),
+        ("started", {"run_id": "s", "scenario_progress": STANDS}, "its progress is of run"),
         ("started", {"run_id": None}, "run_id: None is not the id of a run"),
     ],
 )

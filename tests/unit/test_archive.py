@@ -66,8 +66,8 @@ def test_it_is_read_and_judged_as_its_folder_is(folder, packed, tmp_path):
     assert loose.entries == lone.entries == kept.entries
     assert {name: loose.content(name) for name in loose.entries} == {name: kept.content(name) for name in kept.entries}
     assert (loose.content("none"), lone.content("none"), kept.content("../sent.tar.xz")) == (b"", b"", b"")
-    with pytest.raises(ValueError, match=r"scenario_a\.log has more than"):
-        lone.content("scenario_a.log", 1)
+    with pytest.raises(ValueError, match=r"run\.log has more than"):
+        lone.content("run.log", 1)
 
 
 def test_a_record_lies_beside_the_archive_and_nothing_else_that_does_is_evidence(packed, tmp_path):

@@ -123,7 +123,7 @@ def test_a_command_that_goes_to_hosts_takes_all_common_options(name):
         (["run", "--xformers-ref=-5"], "--xformers-ref is '-5'"),
         (["run", "--arch-list=-5"], "--arch-list is '-5'"),
         (["run", "--max-jobs=-5"], "--max-jobs is '-5'"),
-        (["run", "-e", "scenario_a_max_jobs=-5"], "scenario_a_max_jobs is '-5'"),
+        (["run", "-e", "scenario_max_jobs=-5"], "scenario_max_jobs is '-5'"),
         (["run", "--like=-5"], "--like: no run '-5'"),
         (["run", "--forks=-5"], "--forks: '-5'"),
         (["facts", "--state-dir=~nobody-at-all/x"], "--state-dir: "),

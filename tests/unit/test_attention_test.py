@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import numpy
 import pytest
 
-FILE = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/attention_test.py"
+FILE = Path(__file__).parents[2] / "roles/scenario/files/xformers-devcontainer/attention_test.py"
 spec = importlib.util.spec_from_file_location("attention_test", FILE)
 test = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(test)

@@ -42,7 +42,7 @@ def told(change):
         result = json.loads(last)
         change(result)
         (folder / LOG).write_text(f"{first}\n{json.dumps(result)}\n")
-        log = folder / "scenario_a.log"
+        log = folder / "run.log"
         log.write_text(log.read_text().replace(last, json.dumps(result)))
 
     return alter
@@ -70,7 +70,7 @@ def with_a_challenge_of_before(folder):
 def of_no_random_bytes(folder):
     """All of it computed for a challenge that is easy to foresee."""
     challenge = json.loads((folder / "run.json").read_text())["challenge"]
-    for name in ("run.json", "scenario_a.log", LOG):
+    for name in ("run.json", "run.log", LOG):
         (folder / name).write_text((folder / name).read_text().replace(challenge, OTHER))
     cases, rows = evidence_sample.computed(OTHER)
     (folder / ROWS).write_text(rows)
@@ -277,8 +277,8 @@ def test_the_numbers_are_exact_and_let_no_token_decide_alone(shape):
 
 
 def test_the_rows_become_evidence(tmp_path, monkeypatch):
-    monkeypatch.setenv("SCENARIO_A_EVIDENCE", str(tmp_path))
+    monkeypatch.setenv("SCENARIO_EVIDENCE", str(tmp_path))
     attention_test.keep([{"case": 0}, {"case": 1}])
     assert (tmp_path / "attention.jsonl").read_text() == '{"case": 0}\n{"case": 1}\n'
-    monkeypatch.delenv("SCENARIO_A_EVIDENCE")
+    monkeypatch.delenv("SCENARIO_EVIDENCE")
     attention_test.keep([])

@@ -130,7 +130,7 @@ def compiler(name, **facts):
 
 def said_in_build(line):
     """A line of pip's in the image's build."""
-    return edited("scenario_a.log", r"^(\S+) (.*RUN useradd.*)$", rf"\1 {line}\n\1 \2")
+    return edited("run.log", r"^(\S+) (.*RUN useradd.*)$", rf"\1 {line}\n\1 \2")
 
 
 def named(digest):
@@ -229,12 +229,12 @@ CHEATS = {
         "pip is told of wheels": listed("pip_config", "/etc/pip.conf"),
         "a library in every program": listed("preloaded", "/etc/ld.so.preload"),
         "apt puts something there": changed(FILES, lambda files: files["hooks"].append("put-it-there")),
-        "torch was not installed by the build": edited("scenario_a.log", r" torch-2\S+", ""),
+        "torch was not installed by the build": edited("run.log", r" torch-2\S+", ""),
         "another torch than the build installed": changed(
             "packages.json", lambda found: next(one for one in found if one["name"] == "torch").update(version="9.9")
         ),
         "an older torch than was asked for": both(
-            edited("scenario_a.log", r"(Successfully installed .*\btorch-)[\d.]+", r"\g<1>2.9.0"),
+            edited("run.log", r"(Successfully installed .*\btorch-)[\d.]+", r"\g<1>2.9.0"),
             changed(
                 "packages.json",
                 lambda found: next(one for one in found if one["name"] == "torch").update(version="2.9.0"),
@@ -285,10 +285,10 @@ CHEATS = {
             TOOLS,
             lambda found: found["starts"].append({**PYTHON_STARTS, "package": None, "wheel": "x", "altered": True}),
         ),
-        "an nvcc that was written in the container": edited(DIFF, r"^(A /scenario-a-evidence)$", rf"C {NVCC}\n\1"),
+        "an nvcc that was written in the container": edited(DIFF, r"^(A /scenario-evidence)$", rf"C {NVCC}\n\1"),
     },
     "nothing_was_put_before_python": {
-        f"{path} was written": edited(DIFF, r"^(A /scenario-a-evidence)$", rf"A {path}\n\1")
+        f"{path} was written": edited(DIFF, r"^(A /scenario-evidence)$", rf"A {path}\n\1")
         for path in (
             f"{DISTRIBUTIONS}/answer.pth",
             "/home/vscode/.local/lib/python3.11/site-packages/sitecustomize.py",
@@ -334,7 +334,7 @@ CHEATS = {
         "it took a wheel that lay there": said_in_build("Processing /opt/wheels/torch-2.14.1-py3-none-any.whl"),
         "it took a file": said_in_build("  Downloading file:///opt/wheels/torch-2.14.1-py3-none-any.whl"),
         "torch was there already": edited(
-            "scenario_a.log",
+            "run.log",
             r"^(\S+) (.*RUN python3 -m pip.*)$",
             rf"\1 \2\n\1 Requirement already satisfied: torch==2.14.1 in {DISTRIBUTIONS} (2.14.1)",
         ),
@@ -510,10 +510,10 @@ KNOWN_SUM = known_bases.known()["wheels"][0]
 ECHO = f"+ inside python3 -m pip install --no-cache-dir --no-index --find-links {WHEELS} a"
 
 
-def natively(folder, files, sums, profile="offline", settings=f"SCENARIO_A_WHEELS={WHEELS}\n"):
+def natively(folder, files, sums, profile="offline", settings=f"SCENARIO_WHEELS={WHEELS}\n"):
     """Make the evidence that of a run without containers, with these wheels and this bundle."""
     edit_json(folder / "run.json", lambda run: run.update(runtime="native", profile=profile, base_image=""))
-    (folder / "files/benchmarking/scenario_a.env").write_text(settings)
+    (folder / "files/benchmarking/scenario.env").write_text(settings)
     (folder / "wheels.txt").write_text("".join(f"{digest}  {name}\n" for name, digest in sums.items()))
     if files is not None:
         (folder / "bundle.json").write_text(json.dumps({"files": files}))

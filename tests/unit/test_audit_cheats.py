@@ -103,7 +103,7 @@ def with_gpu(event="end", printed="", **told):
 
 def buildkit(*said):
     """Let the build have been BuildKit's, with these lines of its output."""
-    return edited("scenario_a.log", r"^(\S+) (.*Step 1/.*)$", "".join(rf"\1 {line}\n" for line in said) + r"\1 \2")
+    return edited("run.log", r"^(\S+) (.*Step 1/.*)$", "".join(rf"\1 {line}\n" for line in said) + r"\1 \2")
 
 
 # ---- no false alarm --------------------------------------------------------------------------------------------------
@@ -196,9 +196,9 @@ def test_threads_of_nvcc_that_the_run_tells_of_are_no_cheat(folder):
     edit_json(folder / "files/benchmarking/inputs.json", lambda inputs: inputs.update(nvcc_threads="2"))
     digest = hashlib.sha256((folder / "files/benchmarking/inputs.json").read_bytes()).hexdigest()
     edit_json(folder / "run.json", lambda run: run.update(nvcc_threads="2", input_hash=digest))
-    settings = folder / "files/benchmarking/scenario_a.env"
-    edit(settings, "^SCENARIO_A_INPUT_HASH=.*$", f"SCENARIO_A_INPUT_HASH={digest}")
-    edit(settings, "^SCENARIO_A_NVCC_THREADS=$", "SCENARIO_A_NVCC_THREADS=2")
+    settings = folder / "files/benchmarking/scenario.env"
+    edit(settings, "^SCENARIO_INPUT_HASH=.*$", f"SCENARIO_INPUT_HASH={digest}")
+    edit(settings, "^SCENARIO_NVCC_THREADS=$", "SCENARIO_NVCC_THREADS=2")
     evidence_sample.seal(folder)
     assert failed(folder) == []
     edit_json(folder / "run.json", lambda run: run.update(nvcc_threads="4"))
@@ -321,8 +321,8 @@ CHEATS = {
         ),
     },
     "no_cached_layer": {
-        "--no-cache dropped": edited("scenario_a.log", " --no-cache", ""),
-        "a step from the cache": edited("scenario_a.log", r"^(\S+) (.*Step 8/.*)$", r"\1 \2\n\1  ---> Using cache"),
+        "--no-cache dropped": edited("run.log", " --no-cache", ""),
+        "a step from the cache": edited("run.log", r"^(\S+) (.*Step 8/.*)$", r"\1 \2\n\1  ---> Using cache"),
         "a step from BuildKit's cache": buildkit("#7 [stage 3/6] RUN apt-get update", "#7 CACHED"),
         "a step from BuildKit's cache, on a terminal": buildkit(" => CACHED [3/6] RUN apt-get update 0.0s"),
         "a package from pip's cache": buildkit("  Using cached torch-2.14.1-cp311-cp311-linux_x86_64.whl (900 MB)"),
@@ -385,10 +385,10 @@ CHEATS = {
     },
     "installed_once": {
         "a second editable install in post-create": edited(
-            "scenario_a.log", r"^(\S+) (.*=== pre_commit ===)$", rf"\1 \2\n\1 + {SECOND_INSTALL}"
+            "run.log", r"^(\S+) (.*=== pre_commit ===)$", rf"\1 \2\n\1 + {SECOND_INSTALL}"
         ),
         "a second install that pip tells of": edited(
-            "scenario_a.log", r"^(\S+ .*Successfully installed xformers.*)$", r"\1\n\1"
+            "run.log", r"^(\S+ .*Successfully installed xformers.*)$", r"\1\n\1"
         ),
         "a prebuilt wheel beside a compile": appended("container/pip.log", f"Processing /wheels/{WHEEL}\n"),
         "xformers imported from elsewhere": changed(
@@ -431,9 +431,9 @@ CHEATS = {
         ),
     },
     "log_is_timestamped": {
-        "a line without its time": appended("scenario_a.log", "typed by hand\n"),
-        "a phase that echoes nothing": edited("scenario_a.log", r"^\S+ \+ \S+devcontainer build .*\n", ""),
-        "a phase that the log has not got": edited("scenario_a.log", r"^.*=== clone ===\n", ""),
+        "a line without its time": appended("run.log", "typed by hand\n"),
+        "a phase that echoes nothing": edited("run.log", r"^\S+ \+ \S+devcontainer build .*\n", ""),
+        "a phase that the log has not got": edited("run.log", r"^.*=== clone ===\n", ""),
     },
     "attention_test_passed": {
         "a failure that is swallowed": with_gpu(passed=False, max_abs_error=0.7),
@@ -480,7 +480,7 @@ def test_every_check_that_can_fail_has_a_cheat_that_it_catches():
 @pytest.mark.parametrize(
     ("alter", "said"),
     [
-        (lambda folder: edit(folder / "scenario_a.log", "Scenario A", "Scenario B"), "scenario_a.log was edited"),
+        (lambda folder: edit(folder / "run.log", "Scenario A", "Scenario B"), "run.log was edited"),
         (lambda folder: (folder / "commit.txt").unlink(), "commit.txt was removed"),
         (lambda folder: (folder / "container/extra").write_text(""), "container/extra was added"),
         (lambda folder: (folder / "container/link").symlink_to("/nonexistent"), "container/link was added"),
@@ -568,9 +568,9 @@ def cut_off(folder, uptime):
     for name in ("events.jsonl", "container/events.jsonl"):
         lines = (folder / name).read_text().splitlines()
         (folder / name).write_text("".join(f"{line}\n" for line in lines if json.loads(line)["uptime"] <= uptime))
-    lines = (folder / "scenario_a.log").read_text().splitlines()
+    lines = (folder / "run.log").read_text().splitlines()
     before = [line for line in lines if datetime.fromisoformat(line.split()[0]) <= until]
-    (folder / "scenario_a.log").write_text("".join(f"{line}\n" for line in before) + "2026-11-2")
+    (folder / "run.log").write_text("".join(f"{line}\n" for line in before) + "2026-11-2")
     ends = {"base_image*.json*", "image_*.json*", "container_*", "environment.json", "packages.json", "commit.txt"}
     ends |= {"scripts_*", "gpus.txt", "tree.txt", "built.json", "cpu_after.json", "base_files.json", "toolchain.json"}
     for path in [path for end in ends for path in folder.glob(end)]:

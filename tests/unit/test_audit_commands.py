@@ -9,7 +9,7 @@ import evidence_sample
 import pytest
 from test_audit_cheats import at, both, changed, edited, failed
 
-COMMANDS = ("NINJA/build.ninja", "container/pip.log", "scenario_a.log")
+COMMANDS = ("NINJA/build.ninja", "container/pip.log", "run.log")
 ECHO = r"^(\S+) (.*=== compile ===)$"
 CLONE = "/workspaces/xformers-devcontainer-scenario-a/xformers"
 
@@ -31,7 +31,7 @@ def everywhere(old, new, names=COMMANDS):
 
 
 def echoed(command):
-    return edited("scenario_a.log", ECHO, rf"\1 + {command}\n\1 \2")
+    return edited("run.log", ECHO, rf"\1 + {command}\n\1 \2")
 
 
 def hashes(folder):

@@ -111,7 +111,7 @@ CHEATS = {
         "options that are taken out": configured(runArgs=["--device", "/dev/fuse"]),
     },
     "build_is_in_log_and_events": {
-        "a log without the build": lambda folder: edit(folder / "scenario_a.log", r"^.*Step 8/13.*\n", ""),
+        "a log without the build": lambda folder: edit(folder / "run.log", r"^.*Step 8/13.*\n", ""),
         "no container was made by a step": only_its_own_container,
         "the name was another image's": tagged(),
         "the base was another image": tagged("provisioner/cuda:13.0-devel"),
@@ -146,7 +146,7 @@ HONEST = {
     "the image's own command": command("-c", 'echo Container started\nexec "$@"', "-", "tail", "-f", "/dev/null"),
     "an engine that does not tell of tags": without("tag"),
     "a step that was cut in two": lambda folder: edit(
-        folder / "scenario_a.log", r"^(\S+) (.*)(Step 8/13 .*)$", r"\1 \2Ste\n\1 p 8/13 : RUN python3"
+        folder / "run.log", r"^(\S+) (.*)(Step 8/13 .*)$", r"\1 \2Ste\n\1 p 8/13 : RUN python3"
     ),
 }
 

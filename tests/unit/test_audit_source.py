@@ -27,12 +27,12 @@ def both_times(line):
 
 def cloned(folder, url, ref=""):
     """The log's clone names this URL and branch."""
-    edit(folder / "scenario_a.log", r"(git clone --recurse-submodules).* -- \S+", rf"\1{ref} -- {url}")
+    edit(folder / "run.log", r"(git clone --recurse-submodules).* -- \S+", rf"\1{ref} -- {url}")
 
 
 def versions(folder, old, new):
     """Every file that tells of xformers' version has another."""
-    for name in ("scenario_a.log", "container/pip.log", "packages.json", "environment.json"):
+    for name in ("run.log", "container/pip.log", "packages.json", "environment.json"):
         path = folder / name
         path.write_text(re.sub(old, new, path.read_text()))
 
@@ -76,7 +76,7 @@ CHEATS = {
         "source_is_what_was_cloned",
     ),
     "pip installed another commit's": (
-        edited("scenario_a.log", r"(Successfully installed xformers-\S*?\+)[0-9a-f]{7}", r"\1abcdef0"),
+        edited("run.log", r"(Successfully installed xformers-\S*?\+)[0-9a-f]{7}", r"\1abcdef0"),
         "source_is_what_was_asked_for",
     ),
     "a submodule is at another commit": (
@@ -96,7 +96,7 @@ CHEATS = {
         "nothing_is_missing",
     ),
     "nothing was cloned": (
-        edited("scenario_a.log", r"\+ git clone .*$", "+ git status"),
+        edited("run.log", r"\+ git clone .*$", "+ git status"),
         "source_is_what_was_asked_for",
     ),
     "a known commit has another tree": (another_tree, "source_is_known"),
@@ -137,12 +137,12 @@ CHEATS = {
     "pip installed nothing": (
         lambda folder: [
             edit(folder / name, r"^.*Successfully installed xformers.*\n", "")
-            for name in ("scenario_a.log", "container/pip.log")
+            for name in ("run.log", "container/pip.log")
         ],
         "source_is_what_was_asked_for",
     ),
     "it was cloned with ready objects": (
-        edited("scenario_a.log", "git clone --recurse-submodules", r"\g<0> --reference /sources/warm.git"),
+        edited("run.log", "git clone --recurse-submodules", r"\g<0> --reference /sources/warm.git"),
         "source_is_what_was_asked_for",
     ),
     "the compile was told of another fork": (
@@ -198,10 +198,10 @@ def of_user(folder):
         "^XFORMERS_FORK_URL=.*$",
         "XFORMERS_FORK_URL=https://***@git.example/me/xformers.git\nXFORMERS_REF=my/branch",
     )
-    settings = folder / "files/benchmarking/scenario_a.env"
+    settings = folder / "files/benchmarking/scenario.env"
     for name, value in variables.items():
         edit(settings, f"^{name}=.*$", f"{name}={value}")
-    edit(settings, "^SCENARIO_A_INPUT_HASH=.*$", f"SCENARIO_A_INPUT_HASH={hashlib.sha256(text.encode()).hexdigest()}")
+    edit(settings, "^SCENARIO_INPUT_HASH=.*$", f"SCENARIO_INPUT_HASH={hashlib.sha256(text.encode()).hexdigest()}")
     cloned(folder, url.replace("token@", "***@"), " --branch my/branch")
 
 
@@ -210,7 +210,7 @@ def unknown_commit(folder):
     for name in ("commit.txt", CLONED, COMPILED):
         path = folder / name
         path.write_text(re.sub(r"^(commit )?7f05920\w*", rf"\g<1>{OTHER}", path.read_text()))
-    for name in ("scenario_a.log", "container/pip.log", "packages.json", "environment.json"):
+    for name in ("run.log", "container/pip.log", "packages.json", "environment.json"):
         path = folder / name
         path.write_text(path.read_text().replace("+7f05920", f"+{OTHER[:7]}"))
 
@@ -232,7 +232,7 @@ HONEST = {
         appended(COMPILED, "changed !! build/\n"),
         changed("built.json", lambda built: built["written"].append(["build/lib/made.cu", 2e9])),
     ),
-    "the clone was tried twice": edited("scenario_a.log", r"^(.* \+ git clone .*)$", r"\1\n\1"),
+    "the clone was tried twice": edited("run.log", r"^(.* \+ git clone .*)$", r"\1\n\1"),
 }
 
 

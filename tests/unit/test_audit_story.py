@@ -18,7 +18,7 @@ from provisioner.audit.verdict import sentence
 from provisioner.runs.evidence import Evidence
 
 FIRST = tuple(rule for rule in RULES if rule.since == 1)
-EVENTS, INSIDE, LOG = "events.jsonl", "container/events.jsonl", "scenario_a.log"
+EVENTS, INSIDE, LOG = "events.jsonl", "container/events.jsonl", "run.log"
 # A time of day, and one in seconds or nanoseconds since the epoch, with nothing of a digit or a word beside it.
 DATE = re.compile(r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 EPOCH = re.compile(r"(?<![\w.])1[7-9]\d{8}(?:\d{9}|\.\d{9}|\.\d\d?)(?![\w.])")
@@ -187,17 +187,17 @@ CHEATS = {
             "packages.json",
             lambda made: [one.update(version="0.0.34") for one in made if one["name"] == "xformers"],
         ),
-        "no settings": emptied("files/benchmarking/scenario_a.env"),
+        "no settings": emptied("files/benchmarking/scenario.env"),
         "settings of another fork": edited(
-            "files/benchmarking/scenario_a.env",
+            "files/benchmarking/scenario.env",
             "^XFORMERS_FORK_URL=.*",
             "XFORMERS_FORK_URL=https://other.example/x.git",
         ),
         "settings with a mount more": edited(
-            "files/benchmarking/scenario_a.env", "^SCENARIO_A_MOUNTS=", "SCENARIO_A_MOUNTS=/opt/ready:/opt/ready:ro "
+            "files/benchmarking/scenario.env", "^SCENARIO_MOUNTS=", "SCENARIO_MOUNTS=/opt/ready:/opt/ready:ro "
         ),
         "settings of other inputs": edited(
-            "files/benchmarking/scenario_a.env", "^SCENARIO_A_INPUT_HASH=.", "SCENARIO_A_INPUT_HASH=x"
+            "files/benchmarking/scenario.env", "^SCENARIO_INPUT_HASH=.", "SCENARIO_INPUT_HASH=x"
         ),
     },
     "phases_follow_each_other": {

@@ -103,7 +103,7 @@ def unknown_source(folder):
     for name in ("commit.txt", "container/source_after_clone.txt", "container/source_after_compile.txt"):
         path = folder / name
         path.write_text(path.read_text().replace(real, commit))
-    for name in ("scenario_a.log", "container/pip.log", "packages.json", "environment.json"):
+    for name in ("run.log", "container/pip.log", "packages.json", "environment.json"):
         log = folder / name
         log.write_text(log.read_text().replace(f"+{real[:7]}", f"+{commit[:7]}"))
     built = folder / "built.json"
@@ -145,18 +145,18 @@ CHEATS = {
     ),
     "the host's log tells of steps at another time": (
         edited(
-            "scenario_a.log",
+            "run.log",
             r"^(\S+T)(\d\d)(:\S+Z .*\[5/\d+\] )",
             lambda found: f"{found[1]}{(int(found[2]) + 1) % 24:02}{found[3]}",
         ),
         "log_saw_each_edge",
     ),
     "the host's log tells of fewer steps": (
-        edited("scenario_a.log", r"^.*\[5/\d+\] .*\n", ""),
+        edited("run.log", r"^.*\[5/\d+\] .*\n", ""),
         "log_saw_each_edge",
     ),
     "the host's log tells of another step": (
-        edited("scenario_a.log", r"(\[5/\d+\]) .*", r"\1 c++ -c other.cpp"),
+        edited("run.log", r"(\[5/\d+\]) .*", r"\1 c++ -c other.cpp"),
         "log_saw_each_edge",
     ),
     "ptxas said nothing": (
@@ -438,7 +438,7 @@ def set_clock(folder, seconds, phase):
         time = datetime.fromtimestamp(moved(datetime.fromisoformat(found[0]).timestamp()), UTC)
         return f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03}Z"
 
-    for name in ("scenario_a.log", "events.jsonl", "container/events.jsonl"):
+    for name in ("run.log", "events.jsonl", "container/events.jsonl"):
         path = folder / name
         path.write_text(re.sub(r"2\d{3}-\d\d-\d\dT[\d:]+\.\d{3}Z", stamp, path.read_text()))
     for name in ("container/extensions.jsonl", "environment.json", "built.json", "NINJA/outputs"):

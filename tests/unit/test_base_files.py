@@ -15,7 +15,7 @@ from ansible_collections.provisioner.gpu_hosts.plugins.modules import base_image
 from provisioner.audit import known_bases
 from provisioner.audit.checks import base_contents
 
-SCRIPT = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/benchmarking/base_files.py"
+SCRIPT = Path(__file__).parents[2] / "roles/scenario/files/xformers-devcontainer/benchmarking/base_files.py"
 LOCK = Path(__file__).parents[2] / "playbooks/locks/cuda.txt"
 INFO = "var/lib/dpkg/info"
 SITE = "usr/local/lib/python3.11/dist-packages"

@@ -13,8 +13,8 @@ ROLE = Path(__file__).parents[2] / "roles/local_sources"
     ("variables", "name"),
     [
         ({}, "the/profile:1"),
-        ({"scenario_a_base_image": "some/registry:2"}, "the/profile:1"),
-        ({"scenario_a_base_image": "site/base:3", "local_sources_base_image_from": "/"}, "site/base:3"),
+        ({"scenario_base_image": "some/registry:2"}, "the/profile:1"),
+        ({"scenario_base_image": "site/base:3", "local_sources_base_image_from": "/"}, "site/base:3"),
         ({"local_sources_base_image_from": "/"}, "the/profile:1"),
     ],
 )

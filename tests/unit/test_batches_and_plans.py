@@ -201,7 +201,7 @@ def test_the_inputs_of_all_hosts_are_checked_before_the_first_is_touched(cli, jo
         ("site.yml", 1),
         ("site.yml", 19),
     ]
-    assert asked[0][2] == {"scenario_a_collect": True}, "as site.yml has it"
+    assert asked[0][2] == {"scenario_collect": True}, "as site.yml has it"
 
 
 def test_inputs_that_cannot_be_checked_stop_it_before_the_first_is_touched(cli, jobs):

@@ -169,8 +169,8 @@ def test_the_host_s_answer_is_an_event():
         "event": "runner_on_ok",
         "event_data": {
             "host": "h1",
-            "task_action": "scenario_a_run",
-            "res": {"run_id": RUN, "scenario_a_cancelled": told},
+            "task_action": "scenario_run",
+            "res": {"run_id": RUN, "scenario_cancelled": told},
         },
     }
     assert list(events.translate(raw)) == [DONE]
@@ -190,7 +190,7 @@ def test_the_host_s_answer_is_an_event():
 )
 def test_an_answer_that_cannot_be_is_refused(wrong):
     with pytest.raises(answers.WrongAnswerError):
-        answers.run({"run_id": None, "scenario_a_cancelled": wrong}, "cancelled")
+        answers.run({"run_id": None, "scenario_cancelled": wrong}, "cancelled")
 
 
 def test_who_it_is_is_what_the_system_knows(monkeypatch):
@@ -219,7 +219,7 @@ def test_who_finds_a_run_under_way_is_told_how_it_is_stopped(cli, monkeypatch, i
     assert "`provisioner cancel` stops it" in cli("plan", "-i", inventory)[2]
     (refusal,) = [
         task["ansible.builtin.fail"]["msg"]
-        for task in yaml.safe_load((ROOT / "roles/scenario_a/tasks/clean.yml").read_text())
+        for task in yaml.safe_load((ROOT / "roles/scenario/tasks/clean.yml").read_text())
         if "ansible.builtin.fail" in task
     ]
     assert "under way" in refusal and "`provisioner cancel`" in refusal

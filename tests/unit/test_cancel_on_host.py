@@ -13,7 +13,7 @@ from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import run_s
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.runs import Runs
 from provisioner.system import person
 
-MODULE = "scenario_a_run"
+MODULE = "scenario_run"
 WHO = "alice@desk"
 CAUSE = f"{person.CANCELLED}: {WHO}; run again, which measures anew"
 SLOW = "sleep 60"
@@ -70,7 +70,7 @@ def is_sealed(script):
         ("container_up", "devcontainer", "up --workspace", {}),
         ("compile", "devcontainer", "up --workspace", {}),
         ("attention_test", "devcontainer", "attention_test.py", {"gpu": True}),
-        ("container_up", "python", "native_checks.py", {"SCENARIO_A_RUNTIME": "native"}),
+        ("container_up", "python", "native_checks.py", {"SCENARIO_RUNTIME": "native"}),
     ],
 )
 def test_in_each_phase_it_ends_is_sealed_and_leaves_nothing(*, script, runs, begin, phase, tool, words, settings):
@@ -78,7 +78,7 @@ def test_in_each_phase_it_ends_is_sealed_and_leaves_nothing(*, script, runs, beg
         python = script.base.parents[1] / "bin/python"
         python.write_text('#!/bin/sh\ncase "$(basename "$0") $*" in esac\nexec python3 "$@"\n')
         python.chmod(0o755)
-        settings |= {"SCENARIO_A_PYTHON": str(python)}
+        settings |= {"SCENARIO_PYTHON": str(python)}
     does, begun = SLOW, phase
     if phase == "compile":  # it is cut off there, and cannot say so
         does = f"{BEGIN_COMPILE} >>{script.evidence}/container/events.jsonl; {SLOW}"
@@ -91,7 +91,7 @@ def test_in_each_phase_it_ends_is_sealed_and_leaves_nothing(*, script, runs, beg
     found = result(script)
     assert (found["outcome"], found["phase"], found["cause"]) == ("interrupted", phase, CAUSE)
     assert script.events()[-1] == ("fail", phase if phase == "compile" else "run")
-    assert is_sealed(script) and CAUSE in (script.evidence / "scenario_a.log").read_text()
+    assert is_sealed(script) and CAUSE in (script.evidence / "run.log").read_text()
     assert run_stop._started_by(script.id) == set()
     assert runs.under_way() is None and not (script.root / "tmp").exists()
 
@@ -191,21 +191,21 @@ def test_the_module_tells_what_became_of_it(script, begin, run_module):
         )
 
     def told(answer):
-        return answer.get("changed", False), answer["run_id"], answer["scenario_a_cancelled"]["state"]
+        return answer.get("changed", False), answer["run_id"], answer["scenario_cancelled"]["state"]
 
     assert told(cancel()) == told(cancel(script.id)) == (False, None, "none")
     process = begin("build", SLOW, "image_build", tool="devcontainer")
     other = cancel("other")
-    assert told(other) == (False, None, "another") and other["scenario_a_cancelled"]["run_id"] == script.id
+    assert told(other) == (False, None, "another") and other["scenario_cancelled"]["run_id"] == script.id
     refused = run_module(MODULE, {"root": str(script.root), "state": "started", "input_hash": "other", "run_id": "x"})
     assert refused["failed"] and "stop it by `provisioner cancel`" in refused["msg"]
     assert cancel(_ansible_check_mode=True)["changed"] and process.poll() is None
     done = cancel(by=WHO)
     assert told(done) == (True, script.id, "cancelled")
     of = {"run_id": script.id, "state": "cancelled", "by": WHO, "outcome": "interrupted", "phase": "image_build"}
-    assert done["scenario_a_cancelled"] == of
+    assert done["scenario_cancelled"] == of
     again = cancel(script.id, by="bob@lab")
-    assert told(again) == (False, script.id, "ended") and again["scenario_a_cancelled"]["by"] == WHO
+    assert told(again) == (False, script.id, "ended") and again["scenario_cancelled"]["by"] == WHO
     assert told(cancel()) == (False, None, "none")
 
 
@@ -214,6 +214,6 @@ def test_the_next_run_is_not_taken_for_cancelled(script, runs, begin):
     run_stop.stop(runs, script.id, WHO, 60)
     tool = script.base.parents[1] / "bin/devcontainer"
     tool.write_text(tool.read_text().replace(SLOW, "true"))
-    done = script(SCENARIO_A_RUN_ID="next")
+    done = script(SCENARIO_RUN_ID="next")
     assert done.returncode == 0, done.stdout
     assert runs.result("next")["outcome"] == "ok" and runs.cancelled_by("next") is None

@@ -73,7 +73,7 @@ def test_repeat_runs_again_and_gives_all_samples(cli, job, keep, inventory):
     code, out, _ = cli("run", "-i", inventory, "--repeat", "3", "--json")
     assert code == 0
     assert [run["run_id"] for run in json.loads(out)["runs"]] == ["c", "b", "a"]
-    assert [target.extra_vars["scenario_a_fresh"] for _, target in asked] == [True] * 3
+    assert [target.extra_vars["scenario_fresh"] for _, target in asked] == [True] * 3
 
 
 def test_repeat_stops_where_it_fails(cli, job, keep, inventory):
@@ -107,7 +107,7 @@ def test_a_failed_run_names_its_phase_and_its_last_lines(cli, job, keep, invento
     job(a_job(record, hosts={"h1": failed("h1")}))
     code, _, err = cli("run", "-i", inventory)
     assert code == 1
-    assert "h1: the run failed in phase compile" in err and "scenario_a.log" in err
+    assert "h1: the run failed in phase compile" in err and "run.log" in err
     assert "  nvcc: killed\n  pip: error\n" in err
     assert "no room" not in err, "the task that failed because the run had says nothing new"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-FILE = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/benchmarking/container_gpus.py"
+FILE = Path(__file__).parents[2] / "roles/scenario/files/xformers-devcontainer/benchmarking/container_gpus.py"
 SPEC = importlib.util.spec_from_file_location("container_gpus", FILE)
 container_gpus = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(container_gpus)
@@ -91,7 +91,7 @@ def test_a_driver_too_old_for_the_image_s_cuda_is_told():
     told = container_gpus.refusal(inside(1, "12.8"), smi(1, "12.8"), NVCC.format(cuda="13.0"))
     assert told == (
         "the driver is too old for the base image's CUDA 13.0: it goes up to 12.8; upgrade the driver, or take a base "
-        "image of an older CUDA: scenario_a_base_image"
+        "image of an older CUDA: scenario_base_image"
     )
 
 

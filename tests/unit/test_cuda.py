@@ -115,7 +115,7 @@ def test_an_architecture_that_the_cuda_cannot_build_for():
     assert said("nvidia/cuda:12.4.1-devel-ubuntu22.04", "9.0;12.0+PTX") == [
         "fail: the base image nvidia/cuda:12.4.1-devel-ubuntu22.04 has CUDA 12.4, which cannot build for 12.0; name"
         " some of 5.0, 5.2, 5.3, 6.0, 6.1, 6.2, 7.0, 7.2, 7.5, 8.0, 8.6, 8.7, 8.9, 9.0, 9.0a by --arch-list"
-        " (scenario_a_arch_list), or an image of CUDA 12.8 to 13.5 in scenario_a_base_image"
+        " (scenario_arch_list), or an image of CUDA 12.8 to 13.5 in scenario_base_image"
     ]
 
 
@@ -135,7 +135,7 @@ def test_an_architecture_that_the_cuda_cannot_build_for():
 def test_the_remedy_names_the_cuda_that_builds_for_all_that_is_wanted(image, arch_list, beyond, able):
     (line,) = said(image, arch_list)
     assert f"cannot build for {beyond};" in line
-    assert (f"or an image of CUDA {able} in scenario_a_base_image" in line) == bool(able)
+    assert (f"or an image of CUDA {able} in scenario_base_image" in line) == bool(able)
     assert bool(able) or "an image of CUDA" not in line
 
 
@@ -147,16 +147,16 @@ def test_a_gpu_that_the_cuda_cannot_build_for():
 def test_a_torch_of_another_major_version():
     assert said("provisioner/cuda:13.0-devel", "", CU128) == [
         "fail: the base image provisioner/cuda:13.0-devel has CUDA 13.0, and torch is built with CUDA 12.8: it compiles"
-        " with no other major version; name a torch of CUDA 13 in scenario_a_python_packages, or an image of CUDA 12"
-        " in scenario_a_base_image"
+        " with no other major version; name a torch of CUDA 13 in scenario_python_packages, or an image of CUDA 12"
+        " in scenario_base_image"
     ]
 
 
 def test_a_driver_that_is_too_old():
     assert said("provisioner/cuda:13.0-devel", driver="570.86.15", cards=["NVIDIA H200"]) == [
         "fail: driver 570.86.15 is too old for CUDA 13.0, which the base image provisioner/cuda:13.0-devel has: it"
-        " wants 580 or newer; upgrade the driver, or name an image of CUDA 11.8 to 12.9 in scenario_a_base_image and a"
-        " torch for it in scenario_a_python_packages"
+        " wants 580 or newer; upgrade the driver, or name an image of CUDA 11.8 to 12.9 in scenario_base_image and a"
+        " torch for it in scenario_python_packages"
     ]
     (line,) = said(SEED, driver="470.256.02", cards=["NVIDIA GeForce RTX 3090"])
     assert "it wants 525.60.13 or newer" in line and "or name an image of CUDA 11.8 in" in line
@@ -191,7 +191,7 @@ def test_a_driver_between_the_oldest_and_the_toolkit_s_own():
     assert said(SEED, driver="550.54.15", cards=["NVIDIA L4"]) == [
         f"warn: driver 550.54.15 is older than that of CUDA 12.8, 570.26, which the base image {SEED} has: it starts"
         " only with the cards and driver branches that its NVIDIA_REQUIRE_CUDA names, GeForce not among them; upgrade"
-        " the driver where a run fails by it, or name an image of an older CUDA in scenario_a_base_image"
+        " the driver where a run fails by it, or name an image of an older CUDA in scenario_base_image"
     ]
     (line,) = said("provisioner/cuda:13.2-devel", driver="580.95.05")
     assert line.startswith("warn: ") and "NVIDIA_REQUIRE_CUDA" not in line
@@ -249,7 +249,7 @@ def test_the_lookup_says_the_first_that_cannot_go_well():
 
 def validated(tmp_path, **variables):
     """What the playbook says that `run` begins with, '' where it refuses nothing."""
-    variables = {"scenario_a_arch_list": "", "provisioner_state_dir": str(tmp_path), **variables}
+    variables = {"scenario_arch_list": "", "provisioner_state_dir": str(tmp_path), **variables}
     options = ["-i", "localhost,", "-c", "local", "-e", json.dumps(variables)]
     site = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"}
     done = ansible_forked.run("playbook", *options, ROOT / "playbooks/validate.yml", **site)
@@ -267,13 +267,13 @@ def test_each_profile_goes_together(tmp_path, profile):
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        ({"scenario_a_arch_list": "10.3"}, "has CUDA 12.8, which cannot build for 10.3"),
-        ({"scenario_a_base_image": "provisioner/cuda:13.0-devel"}, "torch is built with CUDA 12.8"),
+        ({"scenario_arch_list": "10.3"}, "has CUDA 12.8, which cannot build for 10.3"),
+        ({"scenario_base_image": "provisioner/cuda:13.0-devel"}, "torch is built with CUDA 12.8"),
     ],
 )
 def test_before_a_host_is_touched_what_cannot_go_well_is_refused(tmp_path, variables, words):
     assert words in " ".join(validated(tmp_path, provisioner_profile="seed", **variables).split())
-    assert validated(tmp_path, provisioner_profile="seed", scenario_a_runtime="native", **variables) == ""
+    assert validated(tmp_path, provisioner_profile="seed", scenario_runtime="native", **variables) == ""
 
 
 def test_torch_s_names_are_numbers_and_what_no_gpu_has_is_told():

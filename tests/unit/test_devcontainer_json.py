@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROLE = Path(__file__).parents[2] / "roles/scenario_a/files"
+ROLE = Path(__file__).parents[2] / "roles/scenario/files"
 SCRIPT = ROLE / "xformers-devcontainer/benchmarking/devcontainer_json.py"
 
 spec = importlib.util.spec_from_file_location("devcontainer_json", SCRIPT)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROLE = ROOT / "roles/scenario_a"
+ROLE = ROOT / "roles/scenario"
 
 
 @functools.cache
@@ -23,7 +23,7 @@ def render(profile, ca_bundle=""):
             [Path(sys.executable).with_name("ansible"), "localhost", "-c", "local", "-m", "ansible.builtin.template"]
             + ["-a", f"src={ROLE}/templates/Dockerfile.scenario-a.j2 dest={out}"]
             + [argument for file in files for argument in ("-e", f"@{file}")]
-            + ["-e", json.dumps({"scenario_a_ca_bundle": ca_bundle})],
+            + ["-e", json.dumps({"scenario_ca_bundle": ca_bundle})],
             capture_output=True,
             text=True,
             check=False,

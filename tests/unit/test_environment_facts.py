@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/.devcontainer/environment_facts.py"
+SCRIPT = Path(__file__).parents[2] / "roles/scenario/files/xformers-devcontainer/.devcontainer/environment_facts.py"
 
 
 @pytest.fixture

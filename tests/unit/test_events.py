@@ -10,8 +10,8 @@ from provisioner.view.fleet import Fleet
 
 # Which of our actions gives what.
 ACTIONS = {
-    "scenario_a_recovered": "scenario_a_collect",
-    "ansible_facts": "scenario_a_collect",
+    "scenario_recovered": "scenario_collect",
+    "ansible_facts": "scenario_collect",
     "host_findings": "host_checks",
     "looks": "look",
     "busy": "look",
@@ -21,7 +21,7 @@ ACTIONS = {
 
 
 def event(kind, result=None, **data):
-    action = next((action for name, action in ACTIONS.items() if name in (result or {})), "scenario_a_run")
+    action = next((action for name, action in ACTIONS.items() if name in (result or {})), "scenario_run")
     where = {"host": "h1", "play": "P", "task": "T", "task_action": action}
     return {"event": kind, "event_data": {**where, "res": result or {}, **data}}
 
@@ -34,7 +34,7 @@ def only(raw):
 @pytest.mark.parametrize("kind", ["runner_retry", "runner_on_ok"])
 def test_progress_comes_with_looks_at_a_run(kind):
     result = {
-        "scenario_a_progress": {
+        "scenario_progress": {
             "run_id": "r1",
             "state": "running",
             "phase": "compile",
@@ -48,31 +48,31 @@ def test_progress_comes_with_looks_at_a_run(kind):
 
 
 def test_progress_before_anything_is_known():
-    result = {"scenario_a_progress": {"run_id": "r1", "state": "running", "phase": None, "elapsed": None}}
+    result = {"scenario_progress": {"run_id": "r1", "state": "running", "phase": None, "elapsed": None}}
     assert only(event("runner_retry", result)) == events.Progress("h1", "r1", "running", None, 0.0, 0.0)
 
 
 def test_a_record(record):
-    assert only(event("runner_on_ok", {"ansible_facts": {"scenario_a_record": record}})).record == record
+    assert only(event("runner_on_ok", {"ansible_facts": {"scenario_record": record}})).record == record
 
 
 def test_a_host_that_does_not_answer_while_its_run_is_watched():
     silent = {"run_id": "r1", "seconds": 61, "message": "no route to host", "since": 5.0}
-    found = only(event("runner_retry", {"scenario_a_silent": silent}))
+    found = only(event("runner_retry", {"scenario_silent": silent}))
     assert found == events.Silent("h1", "r1", 61.0, "no route to host")
 
 
 def test_runs_that_have_ended_come_before_the_one_in_flight():
     run = {"run_id": "a", "started_at": "then", "collected": True, "outcome": "ok", "phase": None, "cause": None}
-    listed = {"scenario_a_ended": [run], "scenario_a_progress": {"run_id": "b", "state": "running"}}
+    listed = {"scenario_ended": [run], "scenario_progress": {"run_id": "b", "state": "running"}}
     ended, progress = translate(event("runner_on_ok", listed))
     assert (ended.runs, progress.run_id) == ((run,), "b")
 
 
 def test_runs_that_came_along():
     run = {"run_id": "a", "outcome": "failed", "phase": "compile"}
-    assert only(event("runner_on_ok", {"scenario_a_recovered": [run]})).runs == (run,)
-    assert list(translate(event("runner_on_ok", {"scenario_a_recovered": []}))) == []
+    assert only(event("runner_on_ok", {"scenario_recovered": [run]})).runs == (run,)
+    assert list(translate(event("runner_on_ok", {"scenario_recovered": []}))) == []
 
 
 def test_findings_and_a_needed_restart():
@@ -204,7 +204,7 @@ def test_why_a_task_failed_is_bounded():
         {"event": "runner_on_ok", "event_data": {"host": "h1"}},
         event("runner_on_ok", {"ansible_facts": None}),
         event("runner_on_ok", {"looks": {}}, task_action="ansible.builtin.command"),
-        event("runner_on_ok", {"scenario_a_ended": 1}, task_action="ansible.builtin.command"),
+        event("runner_on_ok", {"scenario_ended": 1}, task_action="ansible.builtin.command"),
     ],
 )
 def test_events_that_mean_nothing(raw):
@@ -237,16 +237,16 @@ def test_what_sudo_refuses_is_told_as_it_is(words, remedy):
 @pytest.mark.parametrize(
     ("result", "said"),
     [
-        ({"scenario_a_progress": "text"}, "'text' is not an object"),
-        ({"scenario_a_progress": {"run_id": "../../etc", "state": "running"}}, "'../../etc' is not the id of a run"),
-        ({"scenario_a_progress": {"run_id": "r", "state": "running", "elapsed": float("nan")}}, "not a length of time"),
-        ({"scenario_a_ended": {"run_id": "r"}}, "an object is not a list"),
-        ({"scenario_a_planned": {"would": "obey"}}, "'obey' is not measure or reuse"),
+        ({"scenario_progress": "text"}, "'text' is not an object"),
+        ({"scenario_progress": {"run_id": "../../etc", "state": "running"}}, "'../../etc' is not the id of a run"),
+        ({"scenario_progress": {"run_id": "r", "state": "running", "elapsed": float("nan")}}, "not a length of time"),
+        ({"scenario_ended": {"run_id": "r"}}, "an object is not a list"),
+        ({"scenario_planned": {"would": "obey"}}, "'obey' is not measure or reuse"),
         ({"looks": [1]}, "a list is not an object"),
         ({"looks": {"site": {"changes": [{"what": 1}]}}}, "looks: site: changes: what: 1 is not a text"),
         ({"host_findings": [{"check": "c", "outcome": "great"}]}, "'great' is not ok or warn or fail"),
-        ({"scenario_a_recovered": "all"}, "'all' is not a list"),
-        ({"ansible_facts": {"scenario_a_record": {"run_id": 1}}}, "1 is not the id of a run"),
+        ({"scenario_recovered": "all"}, "'all' is not a list"),
+        ({"ansible_facts": {"scenario_record": {"run_id": 1}}}, "1 is not the id of a run"),
         ({"waiting_for": ["dpkg"]}, "a list is not a text"),
         ({"busy": "Slurm"}, "'Slurm' is not a list"),
         ({"provisioner_notes": [1]}, "1 is not a text"),

@@ -14,7 +14,7 @@ import pytest
 from provisioner.runs import first_error
 
 DATA = Path(__file__).parent / "data/failed_compiles"
-FILE = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/benchmarking/failure_cause.py"
+FILE = Path(__file__).parents[2] / "roles/scenario/files/xformers-devcontainer/benchmarking/failure_cause.py"
 spec = importlib.util.spec_from_file_location("failure_cause", FILE)
 failure_cause = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(failure_cause)
@@ -30,7 +30,7 @@ LOGS = {
     "no-header": ("gemm.cu:1:10: fatal error: cublas_v9.h", "a header is missing: cublas_v9.h; add the package"),
     "no-library": ("cannot find -lcudart2", "the linker finds no library cudart2; add the package"),
     "no-ninja": ("No such file or directory: 'ninja'", "no ninja in the image; add its package"),
-    "no-torch": ("No module named 'torch'", "no module torch; add what brings it to scenario_a_python_packages"),
+    "no-torch": ("No module named 'torch'", "no module torch; add what brings it to scenario_python_packages"),
     "old-setuptools": ("missing the 'build_editable' hook", "setuptools in the image is too old"),
     "unknown-arch": ("nvcc fatal   : Unsupported gpu architecture", "cannot build for architecture 35; choose another"),
 }

@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-FILE = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/benchmarking/failure_cause.py"
+FILE = Path(__file__).parents[2] / "roles/scenario/files/xformers-devcontainer/benchmarking/failure_cause.py"
 spec = importlib.util.spec_from_file_location("failure_cause", FILE)
 failure_cause = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(failure_cause)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-FILE = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/benchmarking/failure_log.py"
+FILE = Path(__file__).parents[2] / "roles/scenario/files/xformers-devcontainer/benchmarking/failure_log.py"
 spec = importlib.util.spec_from_file_location("failure_log", FILE)
 failure_log = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(failure_log)

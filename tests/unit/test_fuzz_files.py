@@ -198,11 +198,11 @@ ASKED = {
 TOLD = {
     "msg": "x",
     "record": RECORD,
-    "scenario_a_progress": ASKED["progress"],
-    "scenario_a_ended": ASKED["ended"],
-    "scenario_a_recovered": ASKED["recovered"],
-    "scenario_a_planned": ASKED["planned"],
-    "scenario_a_cancelled": ASKED["cancelled"],
+    "scenario_progress": ASKED["progress"],
+    "scenario_ended": ASKED["ended"],
+    "scenario_recovered": ASKED["recovered"],
+    "scenario_planned": ASKED["planned"],
+    "scenario_cancelled": ASKED["cancelled"],
     "host_findings": ASKED["findings"],
     **ASKED["look"],
 }

@@ -53,15 +53,15 @@ def test_the_same_as_ansible_takes_them(tmp_path, monkeypatch):
         ("{a: !vault x}", "as YAML or JSON"),
         ("", "is not KEY=VALUE"),
         ("=x", "is not KEY=VALUE"),
-        ("scenario_a_system_packages=git", "is 'git', and a list is wanted"),
-        ('{"scenario_a_system_packages": "git curl"}', "a list is wanted"),
-        ('{"scenario_a_system_packages": {"git": 1}}', "a list is wanted"),
-        ('{"scenario_a_python_packages": ["torch"]}', "an element of scenario_a_python_packages is 'torch'"),
-        ('{"scenario_a_system_packages": [["git"]]}', "a single value is wanted"),
+        ("scenario_system_packages=git", "is 'git', and a list is wanted"),
+        ('{"scenario_system_packages": "git curl"}', "a list is wanted"),
+        ('{"scenario_system_packages": {"git": 1}}', "a list is wanted"),
+        ('{"scenario_python_packages": ["torch"]}', "an element of scenario_python_packages is 'torch'"),
+        ('{"scenario_system_packages": [["git"]]}', "a single value is wanted"),
         ("docker_engine_environment=A=1", "an object is wanted"),
         ('{"docker_engine_source": ["docker"]}', "a single value is wanted"),
         ("docker_engine_packages=docker.io", "is 'docker.io', and a list for all hosts, or an object of lists"),
-        ('{"scenario_a_max_jobs": [1]}', "a single value is wanted"),
+        ('{"scenario_max_jobs": [1]}', "a single value is wanted"),
     ],
 )
 def test_what_is_none_of_these_is_refused_in_a_line(cli, inventory, text, said):
@@ -72,11 +72,11 @@ def test_what_is_none_of_these_is_refused_in_a_line(cli, inventory, text, said):
 @pytest.mark.parametrize(
     "variables",
     [
-        {"scenario_a_system_packages": ["git"], "docker_engine_source": "docker", "scenario_a_max_jobs": 3},
-        {"scenario_a_system_packages": "{{ mine + ['git'] }}", "scenario_a_mounts": None},
-        {"scenario_a_system_packages": {"__ansible_vault": "$ANSIBLE_VAULT;1.1"}},
+        {"scenario_system_packages": ["git"], "docker_engine_source": "docker", "scenario_max_jobs": 3},
+        {"scenario_system_packages": "{{ mine + ['git'] }}", "scenario_mounts": None},
+        {"scenario_system_packages": {"__ansible_vault": "$ANSIBLE_VAULT;1.1"}},
         {"docker_engine_packages": ["docker.io"], "devcontainer_cli_venv_packages": {"debian12": ["python3-venv"]}},
-        {"mine": "git", "scenario_a_of_a_later_version": "x"},
+        {"mine": "git", "scenario_of_a_later_version": "x"},
     ],
 )
 def test_what_fits_is_let_through(variables):
@@ -85,10 +85,10 @@ def test_what_fits_is_let_through(variables):
 
 def test_a_text_for_a_list_in_an_inventory_is_refused_for_its_host_alone(cli, tmp_path, monkeypatch):
     path = tmp_path / "fleet.yml"
-    path.write_text("all: {hosts: {h1: {scenario_a_system_packages: git}, h2: {scenario_a_system_packages: [git]}}}\n")
+    path.write_text("all: {hosts: {h1: {scenario_system_packages: git}, h2: {scenario_system_packages: [git]}}}\n")
     for _ in range(2):  # as read, and as kept
         code, _, err = cli("plan", "-i", path)
-        assert code == 2 and f"{path}: h1: scenario_a_system_packages is 'git', and a list is wanted" in err
+        assert code == 2 and f"{path}: h1: scenario_system_packages is 'git', and a list is wanted" in err
     assert set(inventory.read(str(path)).wrong) == {"h1"}
 
 

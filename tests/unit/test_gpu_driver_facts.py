@@ -11,7 +11,7 @@ import pytest
 
 from provisioner.runs.record import Gpu, Machine
 
-FILE = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/benchmarking/machine_facts.py"
+FILE = Path(__file__).parents[2] / "roles/scenario/files/xformers-devcontainer/benchmarking/machine_facts.py"
 spec = importlib.util.spec_from_file_location("machine_facts", FILE)
 facts = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(facts)

@@ -567,7 +567,7 @@ def test_a_site_s_python_that_cannot_be_asked(python, program, said):
 
 def test_the_program_that_a_run_begins_with_is_what_looks():
     program = (
-        Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/benchmarking/native_checks.py"
+        Path(__file__).parents[2] / "roles/scenario/files/xformers-devcontainer/benchmarking/native_checks.py"
     ).read_text()
     options = {"runtime": "native", "python": sys.executable, "native_checks": program, "arch_list": "9.0"}
     found = {each["check"]: each for each in checks.native(checks.Host(GIVEN | options))}

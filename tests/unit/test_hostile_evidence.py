@@ -78,10 +78,10 @@ REFUSED = {
     "a run id of a megabyte": changed("run.json", run_id="x" * 10**6),
     "more files than evidence has": many,
     "deeper than evidence is": deep,
-    "larger than evidence is": large("scenario_a.log", bounds.EVIDENCE + 1),
+    "larger than evidence is": large("run.log", bounds.EVIDENCE + 1),
 }
 JUDGED = {
-    "a log that is a pipe": pipe("scenario_a.log"),
+    "a log that is a pipe": pipe("run.log"),
     "a Dockerfile that is a link": link("files/.devcontainer/Dockerfile.scenario-a", "/etc/passwd"),
     "a folder that is a link": lambda folder: (shutil.rmtree(folder / NINJA), link(NINJA, "/etc")(folder)),
     "a link to itself": link("commit.txt", "commit.txt"),
@@ -98,9 +98,9 @@ JUDGED = {
     "JSON with half a character": filled("machine.json", '{"os": "\\ud800"}'),
     "inputs of other types": filled("files/benchmarking/inputs.json", '{"python_packages": 1, "base_image": [1]}'),
     "architectures without end": changed("run.json", arch_list="1.0;" * 10**6),
-    "a log of plus signs": filled("scenario_a.log", "+ pip install " * (LONG // 14)),
-    "a log of builds": filled("scenario_a.log", "x === image_build ===\n + " + "devcontainer" * (LONG // 12)),
-    "a log of installs": filled("scenario_a.log", "Successfully installed " * (LONG // 23)),
+    "a log of plus signs": filled("run.log", "+ pip install " * (LONG // 14)),
+    "a log of builds": filled("run.log", "x === image_build ===\n + " + "devcontainer" * (LONG // 12)),
+    "a log of installs": filled("run.log", "Successfully installed " * (LONG // 23)),
     "pip's words": filled("container/pip.log", "xformers" * (LONG // 8)),
     "pip's wheels": filled("container/pip.log", "Processing " + "xformers.wh" * (LONG // 11)),
     "pip's empty lines": filled("container/pip.log", "\n" * LONG),
@@ -144,11 +144,11 @@ def test_evidence_of_any_content_is_judged(cli, folder, change):
 )
 def test_a_log_of_the_shell_benchmark_may_be_anybodys(cli, tmp_path, line):
     head = "--- Scenario Runner ---\nScenario: x/scenario_a.sh\nStart: 2025-08-12T08:44:13Z\n"
-    (tmp_path / "scenario_a.log").write_text(head + line + "\n")
+    (tmp_path / "run.log").write_text(head + line + "\n")
     code, _, err = cli("audit", f"{tmp_path}/")
     assert code in {0, 4} and "fault" not in err, err
-    (tmp_path / "scenario_a.log").unlink()
-    (tmp_path / "scenario_a.log").symlink_to("/dev/zero")
+    (tmp_path / "run.log").unlink()
+    (tmp_path / "run.log").symlink_to("/dev/zero")
     assert cli("audit", f"{tmp_path}/")[0] == 2
 
 

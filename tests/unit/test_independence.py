@@ -51,9 +51,9 @@ def playbook(tmp_path):
 def test_a_host_is_collected_while_another_is_waited_for(tmp_path, playbook):
     runs = {name: Run(tmp_path / name) for name in ("early", "late")}
     local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "ansible_become": False}
-    hosts = {name: {**local, "scenario_a_dir": str(tmp_path / name)} for name in runs}
+    hosts = {name: {**local, "scenario_dir": str(tmp_path / name)} for name in runs}
     # Long enough for one, and short enough to fail soon where one is waited for in vain.
-    variables = {"scenario_a_look_seconds": 1, "scenario_a_watch_seconds": 20, "provisioner_state_dir": str(tmp_path)}
+    variables = {"scenario_look_seconds": 1, "scenario_watch_seconds": 20, "provisioner_state_dir": str(tmp_path)}
     inventory = tmp_path / "hosts.yml"
     inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": variables}}))
     collected = []

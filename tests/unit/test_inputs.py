@@ -45,12 +45,12 @@ USERNAMES = ["alex;rm -rf /", "../x", "-oProxyCommand=x", "a--b", "-a", "a-", "a
 @pytest.mark.parametrize("value", USERNAMES)
 def test_a_bad_user_name(cli, inventory, value):
     assert "user name" in refused(cli, "run", "-i", inventory, f"--username={value}")
-    refused(cli, "run", "-i", inventory, "-e", json.dumps({"scenario_a_username": value}))
+    refused(cli, "run", "-i", inventory, "-e", json.dumps({"scenario_username": value}))
 
 
 @pytest.mark.parametrize("value", ["alexchesser", "a", "A-1", "a" * 39])
 def test_a_good_user_name(value):
-    assert inputs.settings({"scenario_a_username": value}) == {"scenario_a_username": value}
+    assert inputs.settings({"scenario_username": value}) == {"scenario_username": value}
 
 
 URLS = [
@@ -98,7 +98,7 @@ def test_a_bad_url(cli, inventory, value):
     ],
 )
 def test_a_good_url(value):
-    assert inputs.settings({"scenario_a_xformers_url": value}) == {"scenario_a_xformers_url": value}
+    assert inputs.settings({"scenario_xformers_url": value}) == {"scenario_xformers_url": value}
 
 
 @pytest.mark.parametrize("value", ["8", "8.0;", "sm_90", "8.0,9.0", "9.0a; rm -rf /", "8.0+ptx", ";", " ", "8.0\n9.0"])
@@ -111,7 +111,7 @@ def test_a_bad_architecture_list(cli, inventory, value):
     [("auto", ""), ("8.0", "8.0"), ("8.0 9.0a", "8.0 9.0a"), ("8.6+PTX;12.0", "8.6+PTX;12.0"), ("10.0f", "10.0f")],
 )
 def test_a_good_architecture_list(value, taken):
-    assert inputs.settings({"scenario_a_arch_list": value}) == {"scenario_a_arch_list": taken}
+    assert inputs.settings({"scenario_arch_list": value}) == {"scenario_arch_list": taken}
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "1025", "two", "1.5", "٣", " 4"])
@@ -121,7 +121,7 @@ def test_a_bad_number_of_jobs(cli, inventory, value):
 
 @pytest.mark.parametrize(("value", "taken"), [("1", "1"), ("1024", "1024"), ("auto", "")])
 def test_a_good_number_of_jobs(value, taken):
-    assert inputs.settings({"scenario_a_max_jobs": value}) == {"scenario_a_max_jobs": taken}
+    assert inputs.settings({"scenario_max_jobs": value}) == {"scenario_max_jobs": taken}
 
 
 @pytest.mark.parametrize("value", ["nonsense", "../seed", "", "seed.yml"])
@@ -147,9 +147,9 @@ def test_a_variable_that_is_not_key_value(cli, inventory, value):
 
 def test_variables_come_from_a_file_as_well_and_the_later_wins(tmp_path):
     path = tmp_path / "vars.yml"
-    path.write_text("a: [1, {b: two}]\nscenario_a_max_jobs: 3\n")
-    found = given_variables.of_options(["scenario_a_max_jobs=2", f"@{path}", "a=x"])
-    assert found == {"scenario_a_max_jobs": 3, "a": "x"}
+    path.write_text("a: [1, {b: two}]\nscenario_max_jobs: 3\n")
+    found = given_variables.of_options(["scenario_max_jobs=2", f"@{path}", "a=x"])
+    assert found == {"scenario_max_jobs": 3, "a": "x"}
 
 
 @pytest.mark.parametrize(
@@ -246,17 +246,17 @@ def options_of(inventory):
 
 def test_what_is_given_becomes_variables(options_of):
     options = options_of(
-        *("run", "--profile", "registries", "-e", "x=1", "-e", "scenario_a_max_jobs=3"),
+        *("run", "--profile", "registries", "-e", "x=1", "-e", "scenario_max_jobs=3"),
         *("--max-jobs", "auto", "--arch-list", "8.0 9.0", "--fresh", "--username", "me"),
     )
     target = inputs.check(of_target(options), _variables(options))
     assert target.extra_vars == {
         "x": "1",
         "provisioner_profile": "registries",
-        "scenario_a_username": "me",
-        "scenario_a_arch_list": "8.0 9.0",
-        "scenario_a_max_jobs": "",  # the command's own option over -e
-        "scenario_a_fresh": True,
+        "scenario_username": "me",
+        "scenario_arch_list": "8.0 9.0",
+        "scenario_max_jobs": "",  # the command's own option over -e
+        "scenario_fresh": True,
         "provisioner_state_dir": str(target.state),
     }
 
@@ -267,12 +267,12 @@ def test_what_is_not_given_is_left_to_the_inventory(options_of):
 
 
 def test_repeat_measures_anew(options_of):
-    assert _variables(options_of("run", "--repeat", "2")) == {"scenario_a_fresh": True}
+    assert _variables(options_of("run", "--repeat", "2")) == {"scenario_fresh": True}
 
 
 def test_a_message_never_spans_lines_or_floods():
     with pytest.raises(ProvisionerError) as caught:
-        inputs.settings({"scenario_a_username": "a\nb" * 1000})
+        inputs.settings({"scenario_username": "a\nb" * 1000})
     assert len(str(caught.value)) < 300
     assert "\n" not in str(caught.value)
 

@@ -70,12 +70,12 @@ class Dawdles(Seen):
         time.sleep(0.02)
 
 
-STANDING_IN = {"tell": events.TELLING["scenario_a_run"], "set_fact": events.TELLING["scenario_a_collect"]}
+STANDING_IN = {"tell": events.TELLING["scenario_run"], "set_fact": events.TELLING["scenario_collect"]}
 """Tasks of these tests that tell what tasks of ours do."""
 RUN = {"run_id": "r1", "state": "running", "phase": "compile", "elapsed": 2, "phase_elapsed": 1, "done": 1, "total": 2}
 TELL = """\
 from ansible.module_utils.basic import AnsibleModule
-module = AnsibleModule({"scenario_a_progress": {"type": "dict"}})
+module = AnsibleModule({"scenario_progress": {"type": "dict"}})
 module.exit_json(**module.params)
 """
 
@@ -85,7 +85,7 @@ def tells(progress, folder):
     library = folder / "library"
     library.mkdir()
     (library / "tell.py").write_text(TELL)
-    return {"name": "Tell", "tell": {"scenario_a_progress": progress}}
+    return {"name": "Tell", "tell": {"scenario_progress": progress}}
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def mixed(tmp_path_factory):
             "rescue": [{"name": "Mend", "command": "true"}],
         },
         {"name": "Check", "fail": {"msg": "no room; make some"}, "when": "inventory_hostname == 'bad'"},
-        {"name": "Record", "set_fact": {"scenario_a_record": record}, "when": "inventory_hostname == 'well'"},
+        {"name": "Record", "set_fact": {"scenario_record": record}, "when": "inventory_hostname == 'well'"},
     )
     target = Target((str(inventory),), (), folder, extra_vars={"a_secret": "s3cret"})
     watchers = (Raises(), Dawdles())

@@ -47,11 +47,11 @@ def test_an_archive_is_repeated_with_its_inputs(cli, asked, sent, inventory):
     code, _, err = cli("run", "-i", inventory, "--like", sent)
     assert code == 0, err
     told = asked[0].extra_vars
-    assert told["provisioner_profile"] == "registries" and told["scenario_a_runtime"] == "devcontainer"
-    assert told["scenario_a_arch_list"] == SAMPLE["arch_list"], "somebody set it"
-    assert "scenario_a_max_jobs" not in told, "its host chose it"
+    assert told["provisioner_profile"] == "registries" and told["scenario_runtime"] == "devcontainer"
+    assert told["scenario_arch_list"] == SAMPLE["arch_list"], "somebody set it"
+    assert "scenario_max_jobs" not in told, "its host chose it"
     assert f"its max_jobs was {SAMPLE['max_jobs']}; here each host chooses its own, unless you give one" in err
-    assert "scenario_a_xformers_url" not in told, "it is the profile's own"
+    assert "scenario_xformers_url" not in told, "it is the profile's own"
     assert f"to be repeated: {RUN} on elsewhere: incomplete" in err
     what = "profile registries, runtime devcontainer, fork file:///sources/xformers.git, its default branch"
     assert f"to be repeated: {what}\n" in err
@@ -64,9 +64,9 @@ def test_the_command_line_has_the_last_word(cli, asked, sent, inventory):
     code, _, err = cli("run", "-i", inventory, "--like", sent, "--max-jobs", "7", "--arch-list", "8.0")
     assert code == 0 and f"its max_jobs was {SAMPLE['max_jobs']}; here it is 7" in err
     assert "its arch_list was 9.0; here it is 8.0" in err
-    by_hand = ("-e", "scenario_a_max_jobs=6", "-e", "scenario_a_arch_list=8.9", "-e", "scenario_a_xformers_ref=mine")
+    by_hand = ("-e", "scenario_max_jobs=6", "-e", "scenario_arch_list=8.9", "-e", "scenario_xformers_ref=mine")
     assert cli("run", "-i", inventory, "--like", sent, *by_hand)[0] == 0
-    names = ("scenario_a_max_jobs", "scenario_a_arch_list", "scenario_a_xformers_ref")
+    names = ("scenario_max_jobs", "scenario_arch_list", "scenario_xformers_ref")
     assert [asked[0].extra_vars.get(name) for name in names] == ["7", "8.0", None]
     assert [asked[1].extra_vars[name] for name in names] == ["6", "8.9", "mine"]
     for other in (("--profile", "seed"), ("-e", "provisioner_profile=seed")):
@@ -88,9 +88,9 @@ def test_a_native_run_is_repeated_where_the_user_says_so(cli, asked, keep, inven
     assert (code, out, asked) == (2, "", []) and "runtime native" in err
     assert "was compiled on its host itself, not in a container; give --runtime native where that is meant" in err
     assert cli("run", "-i", inventory, "--like", RECORD, "--runtime", "native")[0] == 0
-    code, _, err = cli("run", "-i", inventory, "--like", RECORD, "-e", "scenario_a_runtime=devcontainer")
+    code, _, err = cli("run", "-i", inventory, "--like", RECORD, "-e", "scenario_runtime=devcontainer")
     assert code == 0 and "its runtime was native; here it is devcontainer" in err
-    assert [one.extra_vars["scenario_a_runtime"] for one in asked] == ["native", "devcontainer"]
+    assert [one.extra_vars["scenario_runtime"] for one in asked] == ["native", "devcontainer"]
 
 
 @pytest.mark.parametrize("url", ["https://example.org/x$(y).git", "file:///sources/other.git", "ext::sh -c x"])
@@ -103,13 +103,13 @@ def test_another_fork_than_the_profile_s_is_compiled_where_the_user_says_so(cli,
     mine = "https://example.org/mine.git"
     code, _, err = cli("run", "-i", inventory, "--like", RECORD, "--xformers-url", mine)
     assert code == 0 and f"its xformers_url was {url}; here it is {mine}" in err
-    assert asked[0].extra_vars["scenario_a_xformers_url"] == mine
+    assert asked[0].extra_vars["scenario_xformers_url"] == mine
 
 
 def test_the_profile_s_fork_may_be_that_of_its_default_user(cli, asked, keep, record, inventory):
     keep(profile="seed", inputs=record["inputs"] | {"xformers_url": "https://github.com/alexchesser/xformers.git"})
     assert cli("run", "-i", inventory, "--like", RECORD)[0] == 0
-    assert "scenario_a_xformers_url" not in asked[0].extra_vars
+    assert "scenario_xformers_url" not in asked[0].extra_vars
 
 
 def test_a_run_of_an_export_is_repeated_as_its_archive_is(cli, asked, inventory, tmp_path, sent):
@@ -118,7 +118,7 @@ def test_a_run_of_an_export_is_repeated_as_its_archive_is(cli, asked, inventory,
         tar.add(sent, f"h1/{RUN}/{archive.NAME}")
     for each in (sent, path):
         assert cli("run", "-i", inventory, "--like", each)[0] == 0
-    assert asked[0].extra_vars == asked[1].extra_vars and "scenario_a_arch_list" in asked[1].extra_vars
+    assert asked[0].extra_vars == asked[1].extra_vars and "scenario_arch_list" in asked[1].extra_vars
 
 
 def test_one_of_two_is_refused_before_one_is_judged(  # noqa: PLR0917
@@ -149,7 +149,7 @@ def test_another_base_image_is_told_and_not_taken(cli, asked, keep, record, inve
     keep(inputs=record["inputs"] | {"base_image": "registry.example/evil:1"})
     code, _, err = cli("run", "-i", inventory, "--like", record["run_id"])
     assert code == 0 and "its base image was registry.example/evil:1; profile registries has" in err
-    assert "scenario_a_base_image" not in asked[0].extra_vars
+    assert "scenario_base_image" not in asked[0].extra_vars
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-FILE = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/benchmarking/limits.py"
+FILE = Path(__file__).parents[2] / "roles/scenario/files/xformers-devcontainer/benchmarking/limits.py"
 spec = importlib.util.spec_from_file_location("limits", FILE)
 limits = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(limits)

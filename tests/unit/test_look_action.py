@@ -324,11 +324,11 @@ RUN = {"root": "/nonexistent", "input_hash": "ab", "fresh": False, "minimum_free
 @pytest.mark.parametrize(("more", "would"), [({}, "measure"), ({"minimum_free_bytes": 10**18}, "refuse")])
 def test_what_a_run_would_do_comes_with_the_look(look, more, would):
     looked = look({"site_wanted": NOWHERE, "a_run": RUN | more}, more={"run": "a_run"})["one"]
-    assert looked["off"] == [] and looked["scenario_a_planned"]["would"] == would
+    assert looked["off"] == [] and looked["scenario_planned"]["would"] == would
 
 
 def test_without_a_run_nothing_is_said_of_one_and_one_that_nobody_set_is_refused(look):
-    assert "scenario_a_planned" not in look({"site_wanted": NOWHERE})["one"]
+    assert "scenario_planned" not in look({"site_wanted": NOWHERE})["one"]
     assert "a_run is not set" in look({"site_wanted": NOWHERE}, more={"run": "a_run"})
 
 
@@ -369,7 +369,7 @@ def test_the_doctor_s_module_answers_as_its_action_does_where_a_connection_takes
 
 def test_what_a_run_would_do_comes_without_input_too(look, deaf):
     looked = look({"site_wanted": NOWHERE, "a_run": RUN}, {"two": deaf}, more={"run": "a_run"})["two"]
-    assert looked["off"] == [] and looked["scenario_a_planned"]["would"] == "measure"
+    assert looked["off"] == [] and looked["scenario_planned"]["would"] == "measure"
 
 
 @pytest.mark.parametrize(

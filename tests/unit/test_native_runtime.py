@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-ROLE = Path(__file__).parents[2] / "roles/scenario_a/files"
+ROLE = Path(__file__).parents[2] / "roles/scenario/files"
 CHECKS = ROLE / "xformers-devcontainer/benchmarking/native_checks.py"
 
 TORCH = """
@@ -200,10 +200,10 @@ def run(site, tmp_path):
         settings = {
             "PATH": f"{site.tools}:/usr/bin:/bin",
             "HOME": str(tmp_path / "nobody"),
-            "SCENARIO_A_RUN_ID": run_id,
-            "SCENARIO_A_RUNTIME": "native",
-            "SCENARIO_A_PYTHON": str(site.python),
-            "SCENARIO_A_MOUNTS": f"{bare.parent}:/sources:ro",
+            "SCENARIO_RUN_ID": run_id,
+            "SCENARIO_RUNTIME": "native",
+            "SCENARIO_PYTHON": str(site.python),
+            "SCENARIO_MOUNTS": f"{bare.parent}:/sources:ro",
             "XFORMERS_FORK_URL": "file:///sources/xformers.git",
             "MAX_JOBS": "3",
         }
@@ -257,7 +257,7 @@ def test_the_wheels_that_pip_could_take_and_their_bundles_manifest_are_evidence(
     wheels.mkdir(parents=True)
     (wheels / "a b.whl").write_text("a")
     (wheels.parent / "manifest.json").write_text('{"files": {}}')
-    run(SCENARIO_A_WHEELS=str(wheels), CUDA_HOME=str(site.cuda))
+    run(SCENARIO_WHEELS=str(wheels), CUDA_HOME=str(site.cuda))
     assert (run.evidence / "wheels.txt").read_text() == f"{hashlib.sha256(b'a').hexdigest()}  a b.whl\n"
     assert (run.evidence / "bundle.json").read_text() == '{"files": {}}'
     tools = json.loads((run.evidence / "toolchain.json").read_text())["tools"]
@@ -266,7 +266,7 @@ def test_the_wheels_that_pip_could_take_and_their_bundles_manifest_are_evidence(
 
 def test_the_compile_sees_the_site_s_torch_and_nothing_of_the_caller(run, site):
     extra = {"CC": "/opt/ccache/gcc", "NVCC_FLAGS": "-G", "PYTHONPATH": "/nowhere", "CUDA_HOME": str(site.cuda)}
-    done = run(SCENARIO_A_NVCC_THREADS="2", SCENARIO_A_WHEELS="/wheels", **extra)
+    done = run(SCENARIO_NVCC_THREADS="2", SCENARIO_WHEELS="/wheels", **extra)
     assert done.returncode == 2, "the attention test has no xformers"
     (line,) = [line for line in done.stdout.splitlines() if " environment: " in line]
     environment = json.loads(line.partition("environment: ")[2])
@@ -307,6 +307,6 @@ def test_clean_removes_the_workspace_and_leaves_the_user_s_settings_alone(run, t
 
 
 def test_an_unknown_runtime_is_refused(run):
-    done = run(SCENARIO_A_RUNTIME="../x")
+    done = run(SCENARIO_RUNTIME="../x")
     assert done.returncode == 2
     assert "devcontainer or native" in done.stderr

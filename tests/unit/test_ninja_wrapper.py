@@ -8,7 +8,7 @@ import pytest
 
 from provisioner.runs.evidence import Evidence
 
-WRAPPER = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/.devcontainer/bin/ninja"
+WRAPPER = Path(__file__).parents[2] / "roles/scenario/files/xformers-devcontainer/.devcontainer/bin/ninja"
 REAL = """#!/bin/sh
 [ "$1" = --version ] && { echo 1.12.1; exit; }
 sleep 1.5
@@ -32,7 +32,7 @@ def ninja(tmp_path):
 
     def run(*arguments, **environment):
         path = f"{WRAPPER.parent}:{tools}:/usr/bin:/bin"
-        base = {"PATH": path, "SCENARIO_A_EVIDENCE": str(tmp_path / "evidence/container")}
+        base = {"PATH": path, "SCENARIO_EVIDENCE": str(tmp_path / "evidence/container")}
         command = [WRAPPER, *arguments]
         return subprocess.run(
             command, cwd=build, env=base | environment, capture_output=True, text=True, timeout=60, check=False

@@ -42,7 +42,7 @@ def site(tmp_path, monkeypatch):
         "ansible_connection": "local",
         "ansible_become_exe": str(sudo),
         "ansible_python_interpreter": sys.executable,
-        "scenario_a_dir": str(tmp_path / "scenario"),
+        "scenario_dir": str(tmp_path / "scenario"),
     }
     (tmp_path / "fleet.yml").write_text(json.dumps({"all": {"hosts": {"me": variables}}}))
     monkeypatch.setenv("ANSIBLE_BECOME_ALLOW_SAME_USER", "1")

@@ -15,7 +15,7 @@ import pytest
 from provisioner.runs.phases import within
 
 SCRIPT = (
-    Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer/.devcontainer/post-create-scenario-a.sh"
+    Path(__file__).parents[2] / "roles/scenario/files/xformers-devcontainer/.devcontainer/post-create-scenario-a.sh"
 )
 
 
@@ -74,7 +74,7 @@ def run(tmp_path):
 def test_it_clones_compiles_once_and_hooks_pre_commit(run, fork, tmp_path):
     evidence = tmp_path / "evidence"
     evidence.mkdir()
-    done = run(XFORMERS_FORK_URL=fork, MAX_JOBS="3", TORCH_CUDA_ARCH_LIST="8.6;9.0", SCENARIO_A_EVIDENCE=str(evidence))
+    done = run(XFORMERS_FORK_URL=fork, MAX_JOBS="3", TORCH_CUDA_ARCH_LIST="8.6;9.0", SCENARIO_EVIDENCE=str(evidence))
     assert done.returncode == 0, done.stderr
     xformers = run.workspace / "xformers"
     assert (xformers / "deep/er/deep/er/file").read_text() == "cutlass"
@@ -134,7 +134,7 @@ def test_a_failing_compile_fails_the_script_and_names_the_phase(run, fork, tmp_p
     run.fail.touch()
     evidence = tmp_path / "evidence"
     evidence.mkdir()
-    done = run(XFORMERS_FORK_URL=fork, SCENARIO_A_EVIDENCE=str(evidence))
+    done = run(XFORMERS_FORK_URL=fork, SCENARIO_EVIDENCE=str(evidence))
     assert done.returncode == 3
     assert '"event":"fail","phase":"compile"' in (evidence / "events.jsonl").read_text().splitlines()[-1]
     assert "pre-commit" not in run.calls.read_text()

@@ -46,7 +46,7 @@ def test_each_host_has_the_profile_that_it_names_as_its_file_has_it(known):
 
 
 def test_the_runtime_is_the_hosts_choice_and_else_its_profiles(known):
-    found = known({"a": {"provisioner_profile": "offline"}, "b": {}, "c": {"scenario_a_runtime": "native"}})
+    found = known({"a": {"provisioner_profile": "offline"}, "b": {}, "c": {"scenario_runtime": "native"}})
     assert found["a"]["roles"] == found["c"]["roles"] == ["site", "gpu_driver", "local_sources"]
     assert "docker_engine" in found["b"]["roles"]
 

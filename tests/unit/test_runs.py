@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import run_start
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import runs as of_host
-from ansible_collections.provisioner.gpu_hosts.plugins.modules import scenario_a_run
+from ansible_collections.provisioner.gpu_hosts.plugins.modules import scenario_run
 
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 DESCRIBED = {"started_at": "2026-11-23T07:00:00Z", "boot_id": BOOT, "input_hash": "h"}
@@ -98,7 +98,7 @@ def test_what_the_build_says_just_now_is_told_where_nothing_can_be_counted(runs,
     folder = keep("mine", *IN_COMPILE[:2])
     held("mine")
     assert runs.progress("mine")["said"] == "", "it has no log yet"
-    log = folder / "scenario_a.log"
+    log = folder / "run.log"
     times = "2026-11-23T14:21:52.666Z [2026-11-23T14:21:52.665Z]"
     log.write_text(f"{'x' * 10**6}\n{times} Step 3/9 : RUN pip install {'y' * 300}\n\n")
     assert runs.progress("mine")["said"] == f"Step 3/9 : RUN pip install {'y' * 300}"[:200]
@@ -162,11 +162,11 @@ def test_the_list_of_runs_brings_the_evidence_that_is_wanted_if_its_run_has_ende
     keep("newer", result="ok")
     keep("going", *IN_COMPILE, started_at="2026-11-23T08:00:00Z")
     held("going")
-    found = scenario_a_run.listed(runs, "older")
-    assert [run["run_id"] for run in found["scenario_a_ended"]] == ["newer", "older"]
+    found = scenario_run.listed(runs, "older")
+    assert [run["run_id"] for run in found["scenario_ended"]] == ["newer", "older"]
     with tarfile.open(fileobj=io.BytesIO(base64.b64decode(found["archive"]))) as tar:
         assert "older/result.json" in tar.getnames()
-    assert not {"archive"} & (scenario_a_run.listed(runs, "going").keys() | scenario_a_run.listed(runs, None).keys())
+    assert not {"archive"} & (scenario_run.listed(runs, "going").keys() | scenario_run.listed(runs, None).keys())
 
 
 def test_that_a_run_was_collected_is_remembered_beside_its_evidence(runs, keep):

@@ -13,7 +13,7 @@ from provisioner.runs.phases import PHASES
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/scenario-a.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-LAID_DOWN = ROOT / "roles/scenario_a/files/xformers-devcontainer"
+LAID_DOWN = ROOT / "roles/scenario/files/xformers-devcontainer"
 CHECKS = {*(rule.name for rule in RULES), record.record_is_true.__name__}
 
 # `known_hosts` is a file of ssh's.
@@ -37,7 +37,7 @@ def rows(text):
 
 
 def test_what_reads_like_a_check_is_one():
-    spec = yaml.safe_load((ROOT / "roles/scenario_a/meta/argument_specs.yml").read_text(encoding="utf-8"))
+    spec = yaml.safe_load((ROOT / "roles/scenario/meta/argument_specs.yml").read_text(encoding="utf-8"))
     known = CHECKS | {*PHASES} | spec["argument_specs"]["main"]["options"].keys() | OTHER_NAMES
     named = {name for name in code(TEXT) if re.fullmatch(r"[a-z]+(_[a-z]+)+", name)}
     assert named & CHECKS

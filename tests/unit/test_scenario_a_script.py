@@ -26,7 +26,7 @@ def test_it_runs_by_hand_and_leaves_the_base_alone(script):
     assert script.events()[0] == ("begin", "run")
     assert script.events()[-2:] == [("skip", "attention_test"), ("end", "run")]
     assert json.loads((script.evidence / "result.json").read_text())["outcome"] == "ok"
-    lines = (script.evidence / "scenario_a.log").read_text().splitlines()
+    lines = (script.evidence / "run.log").read_text().splitlines()
     assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", line) for line in lines)
     assert any(line.endswith("taken out: image: the image is built by Scenario A's Dockerfile") for line in lines)
     assert done.stdout.splitlines() == lines, "a person sees something else than the log keeps"
@@ -38,7 +38,7 @@ def test_it_runs_by_hand_and_leaves_the_base_alone(script):
 
 def test_a_challenge_goes_to_the_test_and_into_the_run(script):
     challenge = "0123456789abcdef" * 4
-    assert script(gpu=True, SCENARIO_A_CHALLENGE=challenge).returncode == 0
+    assert script(gpu=True, SCENARIO_CHALLENGE=challenge).returncode == 0
     described = json.loads((script.evidence / "run.json").read_text())
     assert (described["challenge"], described["unchallenged"]) == (challenge, "")
     assert any(call.endswith(f"python3 attention_test.py --challenge {challenge}") for call in script.calls())
@@ -47,7 +47,7 @@ def test_a_challenge_goes_to_the_test_and_into_the_run(script):
 def test_a_run_by_hand_takes_a_challenge_of_its_own_and_says_so(script):
     found = []
     for run in ("first", "second"):
-        assert script(gpu=True, SCENARIO_A_RUN_ID=run).returncode == 0
+        assert script(gpu=True, SCENARIO_RUN_ID=run).returncode == 0
         described = json.loads((script.root / "runs" / run / "run.json").read_text())
         assert re.fullmatch(r"[0-9a-f]{64}", described["challenge"]) and described["unchallenged"] == "yes"
         assert any(call.endswith(f"--challenge {described['challenge']}") for call in script.calls())
@@ -57,9 +57,9 @@ def test_a_run_by_hand_takes_a_challenge_of_its_own_and_says_so(script):
 
 @pytest.mark.parametrize("challenge", ["abc", "0" * 63, "0" * 65, "A" * 64, "0" * 63 + "\n"])
 def test_a_challenge_that_is_none_is_refused(script, challenge):
-    done = script(SCENARIO_A_CHALLENGE=challenge)
+    done = script(SCENARIO_CHALLENGE=challenge)
     assert done.returncode == 2 and not script.evidence.exists()
-    assert done.stderr.startswith("scenario_a.sh: SCENARIO_A_CHALLENGE is not 64 hex digits")
+    assert done.stderr.startswith("scenario_a.sh: SCENARIO_CHALLENGE is not 64 hex digits")
 
 
 def test_the_scripts_are_summed_again_at_the_end(script):
@@ -128,7 +128,7 @@ def test_an_nvcc_that_cannot_build_what_is_asked_ends_it_before_the_build(script
     assert (script.evidence / "base_image_cuda.txt").read_text() == NVCC_12_4
     assert json.loads((script.evidence / "result.json").read_text())["cause"] == (
         "the base image's nvcc of CUDA 12.4 cannot build for 12.0, it builds for 8.0, 8.6, 8.9, 9.0, 9.0a;"
-        " choose others by --arch-list, or a base image of another CUDA: scenario_a_base_image"
+        " choose others by --arch-list, or a base image of another CUDA: scenario_base_image"
     )
 
 
@@ -160,10 +160,10 @@ def test_without_a_gpu_the_engine_is_not_asked_for_one(script):
 
 
 def test_wheels_that_the_container_sees_are_what_its_pip_takes(script):
-    mounts = {"SCENARIO_A_MOUNTS": "/var/here:/there:ro", "SCENARIO_A_WHEELS": "/var/here/bundle/wheels"}
+    mounts = {"SCENARIO_MOUNTS": "/var/here:/there:ro", "SCENARIO_WHEELS": "/var/here/bundle/wheels"}
     assert script(**mounts).returncode == 0
     made = json.loads((script.root / "xformers-devcontainer-scenario-a/.devcontainer/devcontainer.json").read_text())
-    assert made["containerEnv"]["SCENARIO_A_WHEELS"] == "/there/bundle/wheels"
+    assert made["containerEnv"]["SCENARIO_WHEELS"] == "/there/bundle/wheels"
 
 
 @pytest.mark.parametrize("broken", [False, True])
@@ -208,7 +208,7 @@ def test_the_first_failure_ends_it_and_nothing_says_it_went_well(script, what, p
     assert (result["outcome"], result["exit_code"], result["phase"]) == ("failed", 7, phase)
     assert "is done" not in done.stdout
     assert f"failed in {phase}" in done.stdout.splitlines()[-1]
-    assert "hunter2" not in (script.evidence / "scenario_a.log").read_text()
+    assert "hunter2" not in (script.evidence / "run.log").read_text()
 
 
 def test_a_signal_to_all_of_it_is_an_interruption_and_the_log_says_so(script):
@@ -295,7 +295,7 @@ def test_what_a_build_that_was_cut_short_left_is_removed_and_nothing_of_others(s
     old = script.root / "runs/old"
     old.mkdir(parents=True)
     lines = ["Step 2/3 : RUN x", " ---> Running in 111111111111", " ---> 333333333333"]
-    (old / "scenario_a.log").write_text("".join(f"2026-11-23T07:00:00.000Z {line}\n" for line in lines))
+    (old / "run.log").write_text("".join(f"2026-11-23T07:00:00.000Z {line}\n" for line in lines))
     assert script().returncode == 0
     removed = [call for call in script.calls() if " rm " in call and "run" not in call]
     assert removed[0] == "docker container rm --force --volumes 111111111111"
@@ -303,15 +303,15 @@ def test_what_a_build_that_was_cut_short_left_is_removed_and_nothing_of_others(s
 
 
 def test_a_base_that_is_laid_down_for_other_inputs_meanwhile_is_noticed(script):
-    (script.base / "benchmarking/scenario_a.env").write_text("SCENARIO_A_INPUT_HASH=theirs\n")
-    done = script(SCENARIO_A_INPUT_HASH="ours")
+    (script.base / "benchmarking/scenario.env").write_text("SCENARIO_INPUT_HASH=theirs\n")
+    done = script(SCENARIO_INPUT_HASH="ours")
     assert done.returncode == 1
     assert "laid down anew, for other inputs" in done.stdout
     assert json.loads((script.evidence / "result.json").read_text())["phase"] == "lay_down"
 
 
 def test_settings_come_from_the_file_and_the_environment_wins(script):
-    (script.base / "benchmarking/scenario_a.env").write_text(
+    (script.base / "benchmarking/scenario.env").write_text(
         "MAX_JOBS=3\nTORCH_CUDA_ARCH_LIST=8.0;9.0+PTX\nXFORMERS_USERNAME=$(touch /tmp/evil)\n"
     )
     assert script(MAX_JOBS="5").returncode == 0
@@ -372,7 +372,7 @@ def test_a_second_run_beside_the_first_is_refused(script):
 def test_a_run_id_that_is_taken_and_a_wrong_argument_are_refused(script):
     assert script().returncode == 0
     assert script().returncode == 2
-    assert script("--nonsense", SCENARIO_A_RUN_ID="other").returncode == 2
+    assert script("--nonsense", SCENARIO_RUN_ID="other").returncode == 2
 
 
 def test_the_user_of_a_fork_by_ssh_is_told_and_a_login_is_not(script):

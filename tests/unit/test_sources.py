@@ -147,7 +147,7 @@ def test_an_index_without_the_package_is_told_and_its_front_page_not_asked_for()
         index = ["--index-url", f"{server.url}/simple"]
         assert outcome(*sources.pip_call(["torch", *index], sources.IN_IMAGE))[0] == "ok"
         said = outcome(*sources.pip_call(["triton", *index], sources.IN_IMAGE))
-        assert said[0] == "fail" and "it has no triton: set its --index-url in scenario_a_python_packages" in said[1]
+        assert said[0] == "fail" and "it has no triton: set its --index-url in scenario_python_packages" in said[1]
         assert server.questions == ["GET /simple/torch/", "GET /simple/triton/"]
         # It may be found elsewhere.
         further = ["triton", *index, "--extra-index-url", "https://elsewhere.site"]
@@ -213,7 +213,7 @@ def test_git_s_own_server_serves_what_can_be_cloned(repositories, tmp_path):
             assert outcome(*sources.git_repository(url))[0] == "ok"
         said = outcome(*sources.git_repository(f"{server.url}/y.git"))
         assert said[0] == "fail" and f"{server.url}/y.git does not exist or is private" in said[1]
-        assert "(scenario_a_username, scenario_a_xformers_url)" in said[1]
+        assert "(scenario_username, scenario_xformers_url)" in said[1]
 
 
 def test_a_repository_may_be_plain_files(repositories):
@@ -299,7 +299,7 @@ def test_an_image_is_asked_for_as_a_pull_asks_and_does_not_count_as_one(hub):
 
 def test_a_registry_without_the_image_is_no_good_registry(hub):
     said = outcome(Pull("nvidia/cuda:12.9"))
-    assert said[0] == "fail" and "there is no such image: mend scenario_a_base_image" in said[1]
+    assert said[0] == "fail" and "there is no such image: mend scenario_base_image" in said[1]
 
 
 @pytest.mark.parametrize(

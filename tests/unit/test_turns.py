@@ -16,7 +16,7 @@ IN_TURN = ["begin h1", "begin h2", "end h1", "end h2"]
 @pytest.mark.parametrize(
     ("playbook", "turns"),
     [
-        *((name, THROUGH) for name in ("doctor", "plan", "prepare", "scenario_a", "site", "collect")),
+        *((name, THROUGH) for name in ("doctor", "plan", "prepare", "scenario", "site", "collect")),
         ("cancel", IN_TURN),
     ],
 )

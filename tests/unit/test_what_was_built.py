@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-ROLE = Path(__file__).parents[2] / "roles/scenario_a/files/xformers-devcontainer"
+ROLE = Path(__file__).parents[2] / "roles/scenario/files/xformers-devcontainer"
 SOURCE_FACTS = ROLE / ".devcontainer/source_facts.sh"
 BUILT_FACTS = ROLE / "benchmarking/built_facts.py"
 CPU_USED = ROLE / "benchmarking/cpu_used.py"

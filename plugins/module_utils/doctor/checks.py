@@ -364,7 +364,7 @@ def native(host):
         return []
     python = params["python"]
     if not shutil.which(python):
-        remedy = "install Python and a CUDA build of torch for it, or name the site's by scenario_a_python"
+        remedy = "install Python and a CUDA build of torch for it, or name the site's by scenario_python"
         return [finding("site python", FAIL, f"no {python} on PATH", remedy)]
     words = [python, "-B", "-c", params["native_checks"], params["arch_list"]]
     code, out, err = host.run(*words, patience=IMPORT_TIMEOUT_SECONDS)
@@ -463,7 +463,7 @@ def wheels_for_prepare(host, lacks):
 def asked_by_a_run(host):
     """What a run asks: the base image, Python's packages, xformers."""
     params = host.params
-    pip = sources.pip_of_root(host.of_root)._replace(arguments="scenario_a_native_packages")
+    pip = sources.pip_of_root(host.of_root)._replace(arguments="scenario_native_packages")
     if params["runtime"] == "devcontainer":
         pip = sources.IN_IMAGE if base_image(host) == params["profile"].get("base_image") else sources.OWN_IMAGE
         if not makes_image(host) and (params["cold_base"] or not has_image(host)):

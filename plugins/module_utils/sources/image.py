@@ -26,7 +26,7 @@ from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.sources.aski
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.sources.findings import FAIL, OK, WARN, finding
 
 CHECK = "registry image"
-SETTING = "scenario_a_base_image"
+SETTING = "scenario_base_image"
 MIRRORS = "registry-mirrors in daemon.json"
 DOCKER_HUB = "docker.io"
 HUB_ADDRESS = "https://registry-1.docker.io"

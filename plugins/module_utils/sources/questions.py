@@ -183,10 +183,10 @@ class Pip(NamedTuple):
     further: bool = False
     spared: str = ""
     logins: bool = False
-    arguments: str = "scenario_a_python_packages"
+    arguments: str = "scenario_python_packages"
 
 
-IN_IMAGE = Pip(PYPI, "an --index-url in scenario_a_python_packages")
+IN_IMAGE = Pip(PYPI, "an --index-url in scenario_python_packages")
 """pip in an image knows nothing of its host's settings."""
 OWN_IMAGE = IN_IMAGE._replace(spared="the base image may have pip settings of its own")
 """pip in a base image that is the site's own."""
@@ -267,13 +267,13 @@ def git_repository(url: str) -> Iterator[Question]:
     if url.startswith(("http://", "https://")):
         question = f"{url.rstrip('/')}/info/refs" + ("&" if "?" in url else "?") + "service=git-upload-pack"
         private = (
-            f"{parted(url)[0]} does not exist or is private: name one that is there (scenario_a_username, "
-            "scenario_a_xformers_url), by SSH where it is private"
+            f"{parted(url)[0]} does not exist or is private: name one that is there (scenario_username, "
+            "scenario_xformers_url), by SSH where it is private"
         )
         yield Question(
             "registry xformers",
             (question,),
-            "scenario_a_xformers_url",
+            "scenario_xformers_url",
             headers=AS_GIT,
             read=REFERENCES_BYTES,
             trouble=no_references,

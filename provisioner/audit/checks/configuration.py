@@ -90,7 +90,7 @@ def _foreign_mounts(evidence: Evidence, mounts: list[dict[str, Any]], where: str
     writable = {evidence.run["workspace"]: True}
     writable |= {mount["source"]: False for mount in inputs.get("mounts") or ()}
     for mount in mounts:
-        if mount.get("Destination") == "/scenario-a-evidence":
+        if mount.get("Destination") == "/scenario-evidence":
             continue
         if mount.get("Source") not in writable:
             yield failed(f"{mount.get('Source') or mount.get('Name')} is mounted", where)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 CONTAINER = "container_inspect.json"
 USED = "container_image.json"
 ENGINE_EVENTS = "docker_events.jsonl"
-EVIDENCE = "/scenario-a-evidence"
+EVIDENCE = "/scenario-evidence"
 # Where the image keeps software, or a user's programs: a mount is for sources, and none lies over these.
 OF_SOFTWARE = re.compile(r"/|/(?:usr|bin|sbin|lib\w*|etc|root|workspaces)(?:/.*)?|/home(?:/[^/]+(?:/\..*)?)?")
 RIGHTS = frozenset({"SYS_PTRACE", "CAP_SYS_PTRACE"})
@@ -91,7 +91,7 @@ def _variables(evidence: Evidence, container: dict[str, Any], configuration: dic
     run = evidence.run
     threads = run.get("nvcc_threads")
     wanted = {
-        "SCENARIO_A_EVIDENCE": EVIDENCE,
+        "SCENARIO_EVIDENCE": EVIDENCE,
         "TORCH_CUDA_ARCH_LIST": run.get("arch_list"),
         "MAX_JOBS": run.get("max_jobs"),
         "XFORMERS_USERNAME": run.get("username"),

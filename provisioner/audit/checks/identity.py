@@ -29,7 +29,7 @@ OF_INPUTS = {
     "XFORMERS_REF": "xformers_ref",
     "TORCH_CUDA_ARCH_LIST": "arch_list",
     "MAX_JOBS": "max_jobs",
-    "SCENARIO_A_NVCC_THREADS": "nvcc_threads",
+    "SCENARIO_NVCC_THREADS": "nvcc_threads",
 }
 USER = "vscode"
 """Who the devcontainer's user is, where its configuration names none."""
@@ -99,7 +99,7 @@ def _of_container(evidence: Evidence) -> Iterator[Told]:
     labels = container["Config"].get("Labels") or {}
     mounts = {mount.get("Destination"): mount.get("Source") for mount in container.get("Mounts") or []}
     own = f"{_root(evidence)}/runs/{evidence.run['run_id']}/container"
-    yield Told("the container's folder for evidence", mounts.get("/scenario-a-evidence"), own, CONTAINER)
+    yield Told("the container's folder for evidence", mounts.get("/scenario-evidence"), own, CONTAINER)
     folder = labels.get("devcontainer.local_folder")
     yield Told("the container's label", folder, evidence.run.get("workspace"), CONTAINER)
     for name in ("build.json", "up.json"):
@@ -163,22 +163,22 @@ def _of_packages(evidence: Evidence) -> Iterator[Told]:
 
 def _of_settings(evidence: Evidence) -> Iterator[Told]:
     """Give the settings, which the role makes of the inputs; who starts the script by hand may have none."""
-    run, where = evidence.run, "files/benchmarking/scenario_a.env"
+    run, where = evidence.run, "files/benchmarking/scenario.env"
     settings = dict(line.split("=", 1) for line in evidence.text(where).splitlines() if "=" in line)
     if not settings:
         yield Told("the hash of the inputs", run.get("input_hash") or None, None, where)
         return
     for name, what in (("INPUT_HASH", "input_hash"), ("RUNTIME", "runtime"), ("PROFILE", "profile")):
-        told = settings.get(f"SCENARIO_A_{name}")
+        told = settings.get(f"SCENARIO_{name}")
         yield Told(f"{what} of the settings", told or None, run.get(what) or None, where)
     inputs = evidence.mapping(INPUTS)
     for name, what in OF_INPUTS.items() if inputs else ():
         yield Told(f"{name} of the settings", settings.get(name) or "", str(inputs.get(what) or ""), where)
     mounts = sorted(f"{mount['source']}:{mount['target']}:ro" for mount in inputs.get("mounts") or [])
     if inputs:
-        had = sorted(settings.get("SCENARIO_A_MOUNTS", "").split())
+        had = sorted(settings.get("SCENARIO_MOUNTS", "").split())
         yield Told("mounts of the settings", had, mounts, where)
-        cold = bool(settings.get("SCENARIO_A_COLD_BASE"))
+        cold = bool(settings.get("SCENARIO_COLD_BASE"))
         yield Told("whether the base is removed first", cold, bool(inputs.get("cold_base")), where)
 
 

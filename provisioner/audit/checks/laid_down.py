@@ -23,7 +23,7 @@ OWN = {
     ".devcontainer/Dockerfile.scenario-a",
     ".devcontainer/site-ca.crt",
     "benchmarking/inputs.json",
-    "benchmarking/scenario_a.env",
+    "benchmarking/scenario.env",
 }
 # What the run had, which the environment of somebody who started it by hand may have changed.
 SETTINGS = ("base_image", "username", "xformers_url", "xformers_ref", "arch_list", "max_jobs", "nvcc_threads")
@@ -150,9 +150,9 @@ def _dockerfile(evidence: Evidence, shipped: ShippedSet) -> str:
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, autoescape=False)  # noqa: S701
     environment.filters["quote"] = shlex.quote
     return environment.from_string(shipped.template).render(
-        scenario_a_base_image=inputs["base_image"],
-        scenario_a_system_packages=inputs["system_packages"],
-        scenario_a_python_packages=inputs["python_packages"],
-        scenario_a_ca_bundle="here" if site_ca else "",
+        scenario_base_image=inputs["base_image"],
+        scenario_system_packages=inputs["system_packages"],
+        scenario_python_packages=inputs["python_packages"],
+        scenario_ca_bundle="here" if site_ca else "",
         **shipped.variables,
     )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["wheel_sums", "wheels_are_those_of_the_bundle", "wheels_folder"]
 
-SETTINGS = "files/benchmarking/scenario_a.env"
+SETTINGS = "files/benchmarking/scenario.env"
 ECHOED = re.compile(r" \+ (?:inside )?python3 -m pip install --no-cache-dir --no-index --find-links (/\S+) ")
 SUMS = "wheels.txt"
 BUNDLE = "bundle.json"
@@ -44,7 +44,7 @@ def wheels_folder(evidence: Evidence) -> str:
     Whoever ran them by hand natively may have named another one than the settings. In a container it is the settings'
     folder as it is mounted there, for pre-commit alone: its Dockerfile installs from no folder.
     """
-    set_to = re.search(r"^SCENARIO_A_WHEELS=(/.+)$", evidence.text(SETTINGS), re.MULTILINE)
+    set_to = re.search(r"^SCENARIO_WHEELS=(/.+)$", evidence.text(SETTINGS), re.MULTILINE)
     if evidence.runtime == DEVCONTAINER and not set_to:
         return ""
     echoed = (ECHOED.search(line) for line in evidence.log if "--find-links" in line)
