@@ -20,6 +20,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils import earlier_names
 from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.package import (
     answers,
     asking,
@@ -66,7 +67,8 @@ class ActionModule(ActionBase):
                 recovered.append(self._uncollectable(run, error, wanted=run["run_id"] == wanted))
                 continue
             if run["run_id"] == wanted:
-                result["ansible_facts"] = {"scenario_record": record}
+                # By its earlier name, too, since plays of others read it.
+                result["ansible_facts"] = {"scenario_record": record, "scenario_a_record": record}
             else:
                 recovered.append({"run_id": run["run_id"], "outcome": run["outcome"], "phase": run["phase"]})
         if len(runs) > bounds.RUNS:
@@ -74,7 +76,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(
                 f"{bounds.RUNS} of its {len(runs)} runs that nobody had collected were brought; give the command again"
             )
-        return result | {"changed": changed, "scenario_recovered": recovered}
+        return earlier_names.answered(self._task.action, result | {"changed": changed, "scenario_recovered": recovered})
 
     def _asked(self, host: str) -> str:
         """Take in where runs are kept; return the id of the run that is asked for, '' for the newest."""

@@ -15,6 +15,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action.normal import ActionModule as NormalAction
 
+from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils import earlier_names
 from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.package import (
     answers,
     asking,
@@ -28,6 +29,12 @@ class ActionModule(NormalAction):
     """What Ansible calls."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the module, whatever it is called in the play. Raise AnsibleActionFail where its inputs contradict."""
+        for line in earlier_names.notes(task_vars or {}, self._templar, self._task.get_vars()):
+            self._display.warning(line)
+        return earlier_names.answered(self._task.action, self._watched(tmp, task_vars))
+
+    def _watched(self, tmp: str | None, task_vars: dict[str, Any] | None) -> dict[str, Any]:
         """Run the module; where it waits and the host does not answer, say so instead of failing.
 
         A run that goes on when it has been watched for `watch` seconds is a failure. Raises AnsibleConnectionFailure

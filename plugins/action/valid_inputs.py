@@ -11,6 +11,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils import earlier_names
 from ansible_collections.provisioner.gpu_hosts.plugins.plugin_utils.same_for_hosts import (
     once_for_all,
     shipped,
@@ -31,6 +32,11 @@ class ActionModule(ActionBase):
         """
         result = super().run(tmp, task_vars)
         variables = task_vars or {}
+        try:
+            for line in earlier_names.notes(variables, self._templar, self._task.get_vars()):
+                self._display.warning(line)
+        except AnsibleActionFail as error:
+            return {**result, "changed": False, "failed": True, "msg": error.message, "invalid_inputs": True}
         refusals, notes = (self._variable(name, variables) for name in ("refusals", "notes"))
 
         def make() -> dict[str, Any]:

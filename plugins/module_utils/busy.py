@@ -20,8 +20,8 @@ GPU_USERS = "/sys/module/nvidia_uvm/refcnt"
 # What may have it open and computes nothing.
 WATCHERS = ("nvidia-persiste", "nv-hostengine", "nvidia-cuda-mps")
 # A run of ours that is under way, and the Dev Container CLI's label on its container: the folder that it is of.
-OUR_RUN = "scenario_a.sh"
-LABEL, OUR_FOLDER = "devcontainer.local_folder", "/xformers-devcontainer-scenario-a"
+OUR_RUN = re.compile(r"scenario_[a-z]\.sh")
+LABEL, OUR_FOLDER = "devcontainer.local_folder", re.compile(r".*/xformers-devcontainer-scenario-[a-z]")
 
 # The names of processes (15 letters of them) and what one is of, with what in its command line names it.
 KINDS = {
@@ -89,7 +89,7 @@ def _of_others(host: Host, found: dict[str, list[str]], runs: bool) -> dict[str,
 def _is_our_run(host: Host, process: Path, name: str) -> bool:
     """Tell whether a process is a run's script: by its first line env runs bash, whose name the process has."""
     words = host.read(process / "cmdline").split("\0")[1:2] if name == "bash" else [name]
-    return any(Path(word).name == OUR_RUN for word in words)
+    return any(OUR_RUN.fullmatch(Path(word).name) for word in words)
 
 
 def _has_open(process: Path, device: Path) -> bool:
@@ -105,7 +105,7 @@ def _without_ours(host: Host, ids: list[str]) -> list[str]:
     known = {}
     answer = engines.of(host).answer("/containers/json")
     for one in answer if isinstance(answer, list) else ():
-        ours = str((one.get("Labels") or {}).get(LABEL, "")).endswith(OUR_FOLDER)
+        ours = OUR_FOLDER.fullmatch(str((one.get("Labels") or {}).get(LABEL, "")))
         known[str(one["Id"])[:12]] = "" if ours else str((one.get("Names") or [one["Id"][:12]])[0]).lstrip("/")
     return [known.get(each, each) for each in ids if known.get(each, "other")]
 

@@ -21,13 +21,15 @@ ENVIRONMENT = ["PATH", "HOME", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "CUDA_HOM
     name for proxy in ("http_proxy", "https_proxy", "no_proxy") for name in (proxy, proxy.upper())
 ]
 
+SECONDS_TO_BEGIN = 30
 
-def start(runs: Runs, run: str, input_hash: str, challenge: str = "", timeout: float = 30) -> str:
-    """Start a detached run and return its id, or that of one which was quicker.
 
-    Raises RuntimeError, OSError and subprocess.CalledProcessError where none began in `timeout` seconds.
+def start(runs: Runs, run: str, input_hash: str, challenge: str = "", *, scenario: str = "a") -> str:
+    """Start a detached run of a scenario and return its id, or that of one which was quicker.
+
+    Raises RuntimeError, OSError and subprocess.CalledProcessError where none began in SECONDS_TO_BEGIN.
     """
-    script = runs.root / "xformers-devcontainer" / "benchmarking" / "scenario_a.sh"
+    script = runs.root / "xformers-devcontainer" / "benchmarking" / f"scenario_{scenario}.sh"
     environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     environment |= {"LANG": "C.UTF-8", "HOME": environment.get("HOME", "/root")}
     environment |= {"SCENARIO_RUN_ID": run, "SCENARIO_INPUT_HASH": input_hash}
@@ -37,14 +39,14 @@ def start(runs: Runs, run: str, input_hash: str, challenge: str = "", timeout: f
         # since every user can ask systemd for those that a unit was given, and a proxy's URL may hold a password.
         file = runs.root / "environment"
         write(file, variables.as_file(environment).encode(), 0o600)
-        unit = ["systemd-run", "--quiet", "--collect", f"--unit=provisioner-scenario-a-{run}"]
+        unit = ["systemd-run", "--quiet", "--collect", f"--unit=provisioner-scenario-{scenario}-{run}"]
         unit += ["--property=StandardOutput=null", f"--property=EnvironmentFile={file}", str(script)]
         subprocess.run(unit, check=True, capture_output=True, text=True)
     else:
         nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
         # As systemd starts it, whatever root's umask is: the container's user reads what it lays down.
         subprocess.Popen([str(script)], env=environment, start_new_session=True, cwd="/", umask=0o022, **nowhere)
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + SECONDS_TO_BEGIN
     while time.monotonic() < deadline:
         if runs.described(run):
             return run

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PROC = Path("/proc")
 DEAF_SECONDS = 10
 """What the run started is asked to end; what has not so long after that is killed, since the script waits for it."""
+STARTED_BY = ("SCENARIO_STARTED_BY", "SCENARIO_A_STARTED_BY")
+"""What a run puts into the environment of what it starts; the latter a run of an earlier version."""
 LAST_SECONDS = 10
 """So long at most the kernel has to end what was killed."""
 
@@ -82,11 +84,11 @@ def _writes(fdinfo: Path) -> bool:
 
 def _started_by(run: str) -> set[int]:
     """Return the programs that the run started on this host, by what it has put into their environment."""
-    sign = f"SCENARIO_STARTED_BY={run}".encode()
+    signs = {f"{name}={run}".encode() for name in STARTED_BY}
     found = set()
     for process in _processes():
         with suppress(OSError):
-            if sign in (process / "environ").read_bytes().split(b"\0"):
+            if signs.intersection((process / "environ").read_bytes().split(b"\0")):
                 found.add(int(process.name))
     return found
 

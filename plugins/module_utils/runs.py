@@ -24,6 +24,8 @@ from pathlib import Path
 NINJA_STEP = re.compile(r"^\s*\[(\d+)/(\d+)\]", re.MULTILINE)
 STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z (?:\[[-\d:.TZ]+\] )?")
 """What scenario_a.sh puts before each line of its log, and the Dev Container CLI before some of its own."""
+LOGS = ("run.log", "scenario_a.log")
+"""A run's log, by its name of now and by that which runs of an earlier version have."""
 LONGEST_SAID = 200
 MOST_BYTES = 262144
 """So much is read of a file: of pip's log, where ninja's last step is looked for, its end."""
@@ -250,10 +252,10 @@ class Runs:
 
     def said(self, run: str) -> str:
         """Return the last line of the run's log, without its time: what the build, pip or git said just now."""
-        try:
-            lines = self._text(run, "run.log", end=True, most=8192).splitlines()
-        except OSError:
-            return ""
+        lines: list[str] = []
+        for name in LOGS:
+            with suppress(OSError):
+                lines = lines or self._text(run, name, end=True, most=8192).splitlines()
         said = (STAMP.sub("", line).strip() for line in reversed(lines))
         return next((line[:LONGEST_SAID] for line in said if line), "")
 

@@ -118,7 +118,7 @@ def sha256(path: Path) -> str:
 def tree_sum(folder: Path) -> str:
     """Return the SHA-256 of what `sha256sum` prints for the files of a folder, in order of their paths.
 
-    The same as tree_sum() of role scenario's base_files.py, which sums the toolkit in an image, and none of the largest.
+    The same as tree_sum() of base_files.py, which sums the toolkit in an image, and none of the largest.
     """
     files = sorted((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*") if path.is_file())
     sums = (sha256(path) if path.stat().st_size <= LARGEST else "-" for _unused, path in files)

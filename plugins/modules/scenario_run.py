@@ -8,7 +8,8 @@ module: scenario_run
 short_description: Start, find, await and collect runs of Scenario A
 author: The provisioner authors (!UNKNOWN)
 description:
-  - A run is one folder under C(runs), made by C(benchmarking/scenario_a.sh), which holds the lock while it works.
+  - A run is one folder under C(runs), made by C(benchmarking/scenario_a.sh), which holds the lock while
+    it works.
   - The run is detached from Ansible, so that it goes on when the connection or the controller is lost; asking again
     attaches to it.
 options:
@@ -32,6 +33,10 @@ options:
     choices: [planned, started, finished, listed, cancelled, packed, collected]
     default: started
     type: str
+  scenario:
+    description: With C(started), which scenario a run that is started is of.
+    type: str
+    default: a
   input_hash:
     description: What makes two runs comparable. A finished run with the same is found again.
     type: str
@@ -163,7 +168,8 @@ def find_or_start(module: AnsibleModule, runs: Runs) -> tuple[str | None, bool]:
         return None, False
     if module.check_mode:
         return None, True
-    started = start(runs, options["run_id"], options["input_hash"], options["challenge"])
+    run, scenario = options["run_id"], options["scenario"]
+    started = start(runs, run, options["input_hash"], options["challenge"], scenario=scenario)
     plan.refuse_other(runs, started, options["input_hash"])
     return started, started == options["run_id"]
 
@@ -252,6 +258,7 @@ def main() -> None:
                 "default": "started",
                 "choices": ["planned", "started", "finished", "listed", "cancelled", "packed", "collected"],
             },
+            "scenario": {"type": "str", "default": "a"},
             "input_hash": {"type": "str", "default": ""},
             "fresh": {"type": "bool", "default": False},
             "run_id": {"type": "str"},

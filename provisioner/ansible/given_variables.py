@@ -18,11 +18,12 @@ from provisioner.errors import Exit, ProvisionerError
 from provisioner.system import files
 from provisioner.system.paths import ansible_dir, given
 from provisioner.text import bounds
+from provisioner.text.display import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["check", "of_options"]
+__all__ = ["check", "earlier_name_told", "of_options"]
 
 NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
@@ -49,34 +50,69 @@ def of_options(texts: Iterable[str]) -> dict[str, Any]:
     Raise ProvisionerError (code 2) where one is none of these.
     """
     variables: dict[str, Any] = {}
+    places: dict[str, str] = {}
     for text in texts:
         if text.startswith("@"):
-            variables |= _of_file(text[1:])
+            found = _of_file(text[1:])
         elif text.startswith(("{", "[")):
-            variables |= _of_yaml(text, _shown(text))
+            found = _of_yaml(text, _shown(text))
         else:
-            variables |= _of_pairs(text)
+            found = _of_pairs(text)
+        variables |= found
+        places |= dict.fromkeys(found, f"-e {text}" if text.startswith("@") else "-e")
     try:
-        check(variables)
+        earlier = check(variables)
     except ValueError as error:
-        raise _bad(
-            f"-e: {error}", "a list or an object is given as -e '{\"NAME\": VALUE}', or in a file with -e @FILE"
-        ) from error
-    return variables
+        remedy = "a list or an object is given as -e '{\"NAME\": VALUE}', or in a file with -e @FILE"
+        raise _bad(f"-e: {error}", remedy) from error
+    for name in earlier:
+        earlier_name_told(name, places[name])
+    return {_name_of_now(name): value for name, value in variables.items()} if earlier else variables
 
 
-def check(variables: Mapping[str, Any]) -> None:
-    """Raise ValueError, with a line, where a variable has not the type that a role declares.
+@functools.cache
+def earlier_name_told(name: str, where: str) -> None:
+    """Tell a person, once, what a variable is called now that is given by its earlier name."""
+    line = f"{where}: {name} is now {_name_of_now(name)}; please rename it"
+    print(f"provisioner: {printable(line, bounds.LINE)}", file=sys.stderr, flush=True)
+
+
+@functools.cache
+def _prefixes() -> dict[str, str]:
+    """Return how the variables of role scenario began, `earlier` and `now`."""
+    import yaml  # noqa: PLC0415 - only where there is something to check
+
+    path = ansible_dir() / "roles" / "scenario" / "meta" / "earlier_names.yml"
+    return cast(dict[str, str], yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def _name_of_now(name: str) -> str:
+    """Return what a variable is called that may be given by an earlier name."""
+    now = name.replace(_prefixes()["earlier"], _prefixes()["now"], 1)
+    return now if name.startswith(_prefixes()["earlier"]) and now in _specs() else name
+
+
+def check(variables: Mapping[str, Any]) -> list[str]:
+    """Return the variables that are given by their earlier names.
+
+    Raise ValueError, with a line, where one has not the type that a role declares, or is given by both names and
+    differs.
 
     A text where a list is wanted would be taken for a list of its letters. What Ansible is still to make of a template
     or a vault is let through.
     """
     roles = tuple(f"{path.name}_" for path in (ansible_dir() / "roles").iterdir())
+    earlier = []
     for name, value in variables.items():
-        if name.startswith(roles) and (spec := _specs().get(name)):
+        if name.startswith(roles) and (spec := _specs().get(now := _name_of_now(name))):
+            if name != now:
+                earlier.append(name)
+            if variables.get(now, value) != value:
+                raise ValueError(f"{name} and {now} are one variable, and are set to two values; remove {name}")
             _fit(name, value, spec.get("type", "str"))
             for element in value if isinstance(value, list) and "elements" in spec else ():
                 _fit(f"an element of {name}", element, spec["elements"])
+    return earlier
 
 
 def _fit(name: str, value: Any, kind: str) -> None:

@@ -55,6 +55,8 @@ def check(
     limit = failed_hosts.expand(options.limit, state, found.source)
     hosts = inventory.select(found, limit)
     _raise_if_wrong(found, hosts)
+    for name in sorted({name for host in hosts for name in found.earlier.get(host, ())}):
+        given_variables.earlier_name_told(name, f"the inventory {found.source}")
     environment.ansible_environment(job=True)  # whatever it has to ask is asked now
     profiles = _profiles(variables, found, hosts)
     local = frozenset(hosts) & found.local
@@ -120,7 +122,7 @@ def settings(variables: dict[str, Any], by_option: Collection[str] = ()) -> dict
     what the command's option is. Raises ProvisionerError (code 2).
     """
     checked = {name: "" if name in AUTO and value == "auto" else value for name, value in variables.items()}
-    for rule in _rules() if any(name.startswith("scenario_") for name in checked) else ():
+    for rule in _rules() if any(name.startswith("scenario") for name in checked) else ():
         name = rule["name"]
         if isinstance(checked.get(name), str) and not re.match(rule["pattern"], checked[name]):
             shown = re.sub(r"//[^/@]*@", "//", checked[name])  # a URL's password is nobody's business

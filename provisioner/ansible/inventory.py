@@ -59,6 +59,8 @@ class Inventory:
     """The profile of each host that has one of its own."""
     wrong: dict[str, str] = field(default_factory=dict)
     """What is wrong with the variables of each host that has one of another type than a role wants."""
+    earlier: dict[str, list[str]] = field(default_factory=dict)
+    """The variables of each host that are given by their earlier names."""
 
     @property
     def source(self) -> str:
@@ -106,11 +108,12 @@ def _kept(sources: Sequence[str], state: Path, key: str) -> Inventory:
             local=set(kept["local"]),
             profiles=dict(kept["profiles"]),
             wrong=dict(kept["wrong"]),
+            earlier=dict(kept["earlier"]),
         )
     found = _understood(sources, _ask_ansible(sources))
     groups = {name: sorted(hosts) for name, hosts in found.groups.items()}
     kept = {"hosts": list(found.hosts), "groups": groups, "local": sorted(found.local)}
-    kept |= {"profiles": found.profiles, "wrong": found.wrong}
+    kept |= {"profiles": found.profiles, "wrong": found.wrong, "earlier": found.earlier}
     inventory_cache.save(state, key, kept)
     return found
 
@@ -348,7 +351,9 @@ def _note(inventory: Inventory, host: str, variables: Mapping[str, Any], connect
     if variables.get("ansible_connection", connection) in ("local", "ansible.builtin.local"):
         inventory.local.add(host)
     try:
-        given_variables.check(variables)
+        earlier = given_variables.check(variables)
+        if earlier:
+            inventory.earlier[host] = earlier
     except ValueError as error:
         inventory.wrong[host] = str(error)
     if "provisioner_profile" in variables:

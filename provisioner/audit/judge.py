@@ -76,7 +76,7 @@ def _check(rule: Rule, evidence: Evidence, made_of: ShippedSet | None, untold: f
         return _of(rule.name, [Finding(SKIP, what, "files")], "yes" if late else "made_before")
     lacking = sorted((rule.evidence | rule.reads) & untold)
     if lacking:
-        name = lacking[0]
+        name = evidence.called(lacking[0])
         return _of(rule.name, [Finding(SKIP, f"the host could not tell what {name} would", name)])
     return _of(rule.name, _found(rule.check, evidence))
 
@@ -125,12 +125,12 @@ def _of(name: str, findings: list[Finding], asked: Literal["yes", "not_applicabl
     return Check(name=name, outcome=outcome, detail=first.detail, evidence=first.evidence, asked=asked, others=others)
 
 
-def _found(check: Callable[..., Findings], *about: Any) -> list[Finding]:
+def _found(check: Callable[..., Findings], evidence: Evidence, *about: Any) -> list[Finding]:
     """Make a check; evidence of another shape than a run writes is no reason to stop, and one to fail."""
     found: list[Finding] = []
     try:
-        for finding in islice(check(*about), MOST_FOUND):
-            found.append(finding)
+        for finding in islice(check(evidence, *about), MOST_FOUND):
+            found.append(finding._replace(evidence=evidence.called(finding.evidence)))
     except MISSHAPEN as error:
         if not any(finding.outcome == FAIL for finding in found):
             what = f"the evidence is not of the shape that a run writes: {type(error).__name__} {printable(error)}"

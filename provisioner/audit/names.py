@@ -3,14 +3,33 @@
 import re
 
 from provisioner.audit.devcontainer_keys import BUILDER_IMAGES
+from provisioner.runs.evidence import LOG, OF_SCENARIO, SETTINGS
+
+__all__ = [
+    "BUILDERS",
+    "CONFIGURATION",
+    "DEFAULT_USERNAME",
+    "DEVCONTAINER",
+    "DOCKERFILE",
+    "EVENTS",
+    "INPUTS",
+    "LOG",
+    "LOGIN",
+    "MERGED",
+    "NATIVE",
+    "PIP_LOG",
+    "POST_CREATE",
+    "SETTINGS",
+    "SHORTCUT",
+    "SITE_CA",
+]
 
 CONFIGURATION = "files/.devcontainer/devcontainer.json"
 MERGED = "devcontainer_configuration.json"
-DOCKERFILE = "files/.devcontainer/Dockerfile.scenario-a"
-POST_CREATE = "files/.devcontainer/post-create-scenario-a.sh"
+DOCKERFILE = f"files/.devcontainer/Dockerfile.scenario-{OF_SCENARIO}"
+POST_CREATE = f"files/.devcontainer/post-create-scenario-{OF_SCENARIO}.sh"
 SITE_CA = "files/.devcontainer/site-ca.crt"
 INPUTS = "files/benchmarking/inputs.json"
-LOG = "run.log"
 PIP_LOG = "container/pip.log"
 EVENTS = "events.jsonl"
 

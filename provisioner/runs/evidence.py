@@ -1,4 +1,4 @@
-"""Read a run's evidence: what scenario_a.sh and the devcontainer wrote, as Python values.
+"""Read a run's evidence: what its script and the devcontainer wrote, as Python values.
 
 It lies in a folder, as on its host, or packed in one archive (archive.py), as on a controller. Nothing here
 judges; what is missing or cut off is empty or None. Either may be anybody's: only regular files are read, no link is
@@ -103,6 +103,13 @@ class NinjaCall:
         return max((sample.memory_bytes for sample in self.samples if sample.memory_bytes is not None), default=None)
 
 
+LOG, SETTINGS = "run.log", "files/benchmarking/scenario.env"
+EARLIER_FILES = {LOG: "scenario_a.log", SETTINGS: "files/benchmarking/scenario_a.env"}
+"""What files of a run are called, and were called by versions whose only scenario was A."""
+EARLIER_WORDS = {"SCENARIO_A_": "SCENARIO_", "/scenario-a-evidence": "/scenario-evidence"}
+"""What else those versions called otherwise, by its earlier name: variables, and where a container has its evidence."""
+OF_SCENARIO = "{scenario}"
+"""In the name of a file that is a scenario's own: its letter."""
 RECORD = "record.json"
 """What a controller makes of the evidence; it lies beside an archive."""
 
@@ -114,7 +121,11 @@ class Evidence:
     folder: Path
 
     def content(self, name: str, most: int = bounds.FILE) -> bytes:
-        """Return a file's content; empty where there is no regular file. Raise ValueError where it has more bytes."""
+        """Return a file's content; empty where there is no regular file. Raise ValueError where it has more bytes.
+
+        The file of a `name` is the one that is called so in this evidence, see called().
+        """
+        name = self.called(name)
         beside = name == RECORD and self.archive != self.folder  # one that is in the archive is nobody's
         if self._packed is not None and not beside:
             content = self._packed.get(name, b"")
@@ -124,6 +135,20 @@ class Evidence:
         if (name, most) not in self._read:
             self._read[name, most] = self._content_in_folder(name, most)
         return self._read[name, most]
+
+    def called(self, place: str) -> str:
+        """Return what a file is called in this evidence, or a place in one such as `run.log:12`."""
+        name, colon, line = place.partition(":")
+        if OF_SCENARIO in name and name not in self.entries:
+            name = name.replace(OF_SCENARIO, self.scenario)
+        if name in EARLIER_FILES and self._is_earlier:
+            name = EARLIER_FILES[name]
+        return f"{name}{colon}{line}"
+
+    @cached_property
+    def _is_earlier(self) -> bool:
+        """Whether a version made it that called files and variables after Scenario A."""
+        return LOG not in self.entries and EARLIER_FILES[LOG] in self.entries
 
     def _content_in_folder(self, name: str, most: int) -> bytes:
         path = self.folder / name
@@ -174,7 +199,7 @@ class Evidence:
 
     def json(self, name: str) -> Any:
         """Return a JSON file's value; None where it is not there, cut off, or has what no JSON has."""
-        return _value(self.content(name, bounds.JSON_FILE))
+        return _value(self._of_now(self.content(name, bounds.JSON_FILE)))
 
     def mapping(self, name: str) -> dict[str, Any]:
         """Return a JSON file's object; empty where it has none."""
@@ -183,7 +208,7 @@ class Evidence:
 
     def json_lines(self, name: str) -> list[Any]:
         """Return the values of a file with one JSON value a line, less lines that were cut off."""
-        lines = self.content(name, bounds.JSON_FILE).splitlines()
+        lines = self._of_now(self.content(name, bounds.JSON_FILE)).splitlines()
         if len(lines) > bounds.LINES:
             raise ValueError(f"{name} has more than {bounds.LINES} lines")
         return [value for value in map(_value, lines) if value is not None]
@@ -192,6 +217,19 @@ class Evidence:
         """Return the one object of a `docker inspect`; empty where there is none."""
         found = self.json(name)
         return found[0] if isinstance(found, list) and found and isinstance(found[0], dict) else {}
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """The settings that were laid down for the run; empty where there were none."""
+        lines = self._of_now(self.content(SETTINGS)).decode("utf-8", errors="replace").splitlines()
+        return dict(line.split("=", 1) for line in lines if "=" in line)
+
+    def _of_now(self, content: bytes) -> bytes:
+        """Return content in which variables and folders are called as they are now."""
+        for earlier, now in EARLIER_WORDS.items():
+            if earlier.encode() in content and self._is_earlier:
+                content = content.replace(earlier.encode(), now.encode())
+        return content
 
     @cached_property
     def run(self) -> dict[str, Any]:
@@ -287,9 +325,9 @@ class Evidence:
     @cached_property
     def log(self) -> list[str]:
         """The lines of the timestamped log."""
-        lines = self.text("run.log").splitlines()
+        lines = self.text(LOG).splitlines()
         if len(lines) > bounds.LOG_LINES:
-            raise ValueError(f"run.log has more than {bounds.LOG_LINES} lines")
+            raise ValueError(f"{self.called(LOG)} has more than {bounds.LOG_LINES} lines")
         return lines
 
     def log_of(self, phase: str) -> Iterator[tuple[int, str]]:
@@ -337,7 +375,7 @@ class Evidence:
         )
 
     def _lines(self, name: str) -> list[str]:
-        lines = self.text(name).splitlines()
+        lines = self._of_now(self.content(name)).decode("utf-8", errors="replace").splitlines()
         if len(lines) > bounds.LINES:
             raise ValueError(f"{name} has more than {bounds.LINES} lines")
         return lines

@@ -112,6 +112,16 @@ def test_a_script_that_does_not_end_is_killed_and_its_run_settled(script, runs, 
     assert run_stop._started_by(script.id) == set()
 
 
+@pytest.mark.parametrize("name", ["SCENARIO_STARTED_BY", "SCENARIO_A_STARTED_BY"])
+def test_what_a_run_started_is_known_by_its_variable_of_now_and_by_the_earlier_one(name, tmp_path):
+    run = f"run-{tmp_path.name}-{os.getpid()}"
+    with subprocess.Popen(["sleep", "60"], env={"PATH": "/usr/bin:/bin", name: run}) as process:
+        while not (found := run_stop._started_by(run)):
+            time.sleep(0.01)
+        process.kill()
+    assert found == {process.pid}
+
+
 @pytest.mark.parametrize(("does", "timeout", "outcome"), [("sleep 2", 60, "ok"), (SLOW, 1, "interrupted")])
 def test_past_its_phases_it_has_its_time_to_keep_the_evidence_and_no_more(
     *, script, runs, begin, does, timeout, outcome

@@ -86,6 +86,13 @@ def test_the_lock_names_the_run_that_is_under_way(runs, keep, held):
     assert 5 <= now["phase_elapsed"] < now["elapsed"]
 
 
+def test_the_log_of_a_run_that_an_earlier_version_began_is_read(runs, keep, held):
+    folder = keep("mine", *IN_COMPILE[:2])
+    held("mine")
+    (folder / "scenario_a.log").write_text("2026-11-23T14:21:52.666Z Step 3/9\n")
+    assert runs.progress("mine")["said"] == "Step 3/9"
+
+
 @pytest.mark.parametrize("holder", ["", "a clean-up", "finished"])
 def test_who_holds_the_lock_without_a_run_under_way_is_waited_for_and_then_named(runs, keep, held, holder):
     keep("finished", result="ok")

@@ -310,6 +310,20 @@ def test_a_base_that_is_laid_down_for_other_inputs_meanwhile_is_noticed(script):
     assert json.loads((script.evidence / "result.json").read_text())["phase"] == "lay_down"
 
 
+def test_a_setting_by_its_earlier_name_counts_and_is_told(script):
+    done = script(SCENARIO_A_SLOW_SECONDS="7", SCENARIO_A_INPUT_HASH="mine")
+    assert done.returncode == 0
+    assert "scenario_a.sh: SCENARIO_A_INPUT_HASH is now SCENARIO_INPUT_HASH; please rename it" in done.stderr
+    run = json.loads((script.evidence / "run.json").read_text())
+    assert (run["scenario"], run["input_hash"]) == ("a", "mine")
+
+
+def test_a_setting_by_two_names_has_one_value(script):
+    assert script(SCENARIO_A_INPUT_HASH="mine", SCENARIO_INPUT_HASH="mine").returncode == 0
+    done = script(SCENARIO_A_INPUT_HASH="mine", SCENARIO_INPUT_HASH="other", SCENARIO_RUN_ID="another")
+    assert done.returncode == 2 and "are set to two values" in done.stderr
+
+
 def test_settings_come_from_the_file_and_the_environment_wins(script):
     (script.base / "benchmarking/scenario.env").write_text(
         "MAX_JOBS=3\nTORCH_CUDA_ARCH_LIST=8.0;9.0+PTX\nXFORMERS_USERNAME=$(touch /tmp/evil)\n"
@@ -377,7 +391,7 @@ def test_a_run_id_that_is_taken_and_a_wrong_argument_are_refused(script):
 
 def test_the_user_of_a_fork_by_ssh_is_told_and_a_login_is_not(script):
     """The audit compares what was laid down with what the CLI made of it, which is kept without logins."""
-    hide = re.search(r"^HIDE='(.*)'$", (script.base / "benchmarking/scenario_a.sh").read_text(), re.MULTILINE)[1]
+    hide = re.search(r"^HIDE='(.*)'$", (script.base / "benchmarking/run.sh").read_text(), re.MULTILINE)[1]
     text = "ssh://git@example.com/x https://user:secret@example.com/x http://token@example.com/"
     done = subprocess.run(["sed", "-E", "-e", hide], input=text, capture_output=True, text=True, check=True)
     assert done.stdout == "ssh://git@example.com/x https://***@example.com/x http://***@example.com/"

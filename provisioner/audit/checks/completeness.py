@@ -57,7 +57,7 @@ def scripts_stayed_as_they_were(evidence: Evidence) -> Findings:
     for where, end in ends.items():
         differing = {name for name in began if end.get(name) != began[name]}
         differing |= {name for name in site_ca if end.get(name, site_ca[name]) != site_ca[name]}
-        added = {name for name in end.keys() - began.keys() - laid_down.OWN if "__pycache__" not in name}
+        added = {name for name in end.keys() - began.keys() - laid_down.own(evidence) if "__pycache__" not in name}
         for name in sorted(differing | added):
             yield failed(f"{name} was another file at the end", where)
     yield passed(f"{len(began)} files", "scripts_after.sha256")
@@ -111,6 +111,7 @@ def untold(evidence: Evidence) -> frozenset[str]:
 
 def _has_content(evidence: Evidence, name: str) -> bool:
     """Return whether a file has anything in it; a folder has."""
+    name = evidence.called(name)
     if evidence.entries.get(name):
         return bool(evidence.content(name).strip())
     return any(entry.startswith(f"{name}/") for entry in evidence.entries)
@@ -122,7 +123,7 @@ def _not_there(evidence: Evidence, wanted: Iterable[str]) -> tuple[list[str], li
     for name in sorted(wanted):
         if _has_content(evidence, name):
             continue
-        if not evidence.entries.get(name):
+        if not evidence.entries.get(evidence.called(name)):
             missing.append(name)
         elif name not in MAY_BE_EMPTY:
             empty.append(name)

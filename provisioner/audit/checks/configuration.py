@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 from provisioner.audit import devcontainer_keys as allowed
 from provisioner.audit.engine import pairs
 from provisioner.audit.finding import Findings, failed, match, passed, skipped
-from provisioner.audit.names import BUILDERS, CONFIGURATION, DOCKERFILE, INPUTS, MERGED
+from provisioner.audit.names import BUILDERS, CONFIGURATION, DOCKERFILE, INPUTS, MERGED, POST_CREATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from provisioner.runs.evidence import Evidence
 
-POST_CREATE_COMMAND = ".devcontainer/post-create-scenario-a.sh"
 # As the Dev Container CLI knows it: ${localEnv:HOME}, ${localWorkspaceFolder} and the like.
 SUBSTITUTION = re.compile(r"\$\{[^${}]*\}")
 
@@ -34,7 +33,7 @@ def configuration_has_no_shortcut(evidence: Evidence) -> Findings:
         yield failed(f"{unknown} is set, which Scenario A has no use for", CONFIGURATION)
     for unknown in sorted(laid_down.get("build", {}).keys() - allowed.BUILD - {"cacheFrom"}):
         yield failed(f"build.{unknown} is set", CONFIGURATION)
-    if laid_down.get("postCreateCommand") != POST_CREATE_COMMAND:
+    if laid_down.get("postCreateCommand") != evidence.called(POST_CREATE).removeprefix("files/"):
         yield failed("postCreateCommand is not the one script", CONFIGURATION)
     build_options = laid_down.get("build", {}).get("options", [])
     for where, arguments, known in (
@@ -104,7 +103,7 @@ def no_builder_image(evidence: Evidence) -> Findings:
         yield skipped("the Dockerfile was not laid down", DOCKERFILE)
         return
     names = [DOCKERFILE, CONFIGURATION, MERGED, "image_history.jsonl", "container_image_history.jsonl", "run.json"]
-    names += ["files/.devcontainer/post-create-scenario-a.sh", "files/benchmarking/inputs.json", "docker_events.jsonl"]
+    names += [POST_CREATE, "files/benchmarking/inputs.json", "docker_events.jsonl"]
     for name in names:
         found = match(evidence.text(name), BUILDERS)
         if found:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from provisioner.audit.checks.compile import INSTALLED
 from provisioner.audit.checks.completeness import OF_CONTAINERS, OF_NATIVE
 from provisioner.audit.finding import Findings, failed, passed, skipped
-from provisioner.audit.names import CONFIGURATION, DEVCONTAINER, EVENTS, INPUTS, LOG, NATIVE
+from provisioner.audit.names import CONFIGURATION, DEVCONTAINER, EVENTS, INPUTS, LOG, NATIVE, SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +33,8 @@ OF_INPUTS = {
 }
 USER = "vscode"
 """Who the devcontainer's user is, where its configuration names none."""
-BEGAN = re.compile(r"^\S+ Scenario A: run (\S+) in (/.*)$")
-DONE = re.compile(r"^\S+ Scenario A is done: run (\S+)$")
+BEGAN = re.compile(r"^\S+ Scenario [A-Z]: run (\S+) in (/.*)$")
+DONE = re.compile(r"^\S+ Scenario [A-Z] is done: run (\S+)$")
 
 
 def runtime_is_that_of_the_inputs(evidence: Evidence) -> Findings:
@@ -163,8 +163,7 @@ def _of_packages(evidence: Evidence) -> Iterator[Told]:
 
 def _of_settings(evidence: Evidence) -> Iterator[Told]:
     """Give the settings, which the role makes of the inputs; who starts the script by hand may have none."""
-    run, where = evidence.run, "files/benchmarking/scenario.env"
-    settings = dict(line.split("=", 1) for line in evidence.text(where).splitlines() if "=" in line)
+    run, settings, where = evidence.run, evidence.settings, SETTINGS
     if not settings:
         yield Told("the hash of the inputs", run.get("input_hash") or None, None, where)
         return

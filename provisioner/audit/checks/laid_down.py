@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from provisioner.audit import dockerfile
 from provisioner.audit.finding import Findings, failed, match, passed, skipped
-from provisioner.audit.names import DEVCONTAINER, DOCKERFILE, INPUTS, SHORTCUT, SITE_CA
+from provisioner.audit.names import CONFIGURATION, DEVCONTAINER, DOCKERFILE, INPUTS, SETTINGS, SHORTCUT, SITE_CA
 from provisioner.audit.shipped import TEMPLATE, load
 
 if TYPE_CHECKING:
@@ -18,15 +18,11 @@ if TYPE_CHECKING:
     from provisioner.runs.evidence import Evidence
 
 # What each run makes for itself, and what other checks look at.
-OWN = {
-    ".devcontainer/devcontainer.json",
-    ".devcontainer/Dockerfile.scenario-a",
-    ".devcontainer/site-ca.crt",
-    "benchmarking/inputs.json",
-    "benchmarking/scenario.env",
-}
+OWN = (CONFIGURATION, DOCKERFILE, SITE_CA, INPUTS, SETTINGS)
+PREFIXES = ("scenario_", "scenario_a_")
+"""How the role's variables begin, and began when the templates of earlier sets were written."""
 # What the run had, which the environment of somebody who started it by hand may have changed.
-SETTINGS = ("base_image", "username", "xformers_url", "xformers_ref", "arch_list", "max_jobs", "nvcc_threads")
+SET = ("base_image", "username", "xformers_url", "xformers_ref", "arch_list", "max_jobs", "nvcc_threads")
 CHOSEN_BY_THE_HOST = {"arch_list", "max_jobs"}
 
 
@@ -39,6 +35,11 @@ def made_of(evidence: Evidence, sets: Iterable[ShippedSet]) -> ShippedSet | None
     same = [one for one in sets if not _differing(laid_down, one.files)]
     right = [one for one in same if len(same) > 1 and evidence.text(DOCKERFILE) == _dockerfile(evidence, one)]
     return next(iter(right or same), None)
+
+
+def own(evidence: Evidence) -> set[str]:
+    """Return the files in the workspace that a run makes for itself."""
+    return {evidence.called(name).removeprefix("files/") for name in OWN}
 
 
 def files_are_as_shipped(evidence: Evidence) -> Findings:
@@ -57,10 +58,11 @@ def files_are_as_shipped(evidence: Evidence) -> Findings:
 def _laid_down(evidence: Evidence) -> dict[str, str]:
     """Return the sums of the files that the run did not make for itself, by path."""
     paths = {path.removeprefix("files/"): path for path in evidence.entries if path.startswith("files/")}
+    made = own(evidence)
     return {
         name: hashlib.sha256(evidence.content(path)).hexdigest()
         for name, path in sorted(paths.items())
-        if name not in OWN and evidence.entries[path]
+        if name not in made and evidence.entries[path]
     }
 
 
@@ -90,7 +92,7 @@ def inputs_are_as_recorded(evidence: Evidence) -> Findings:
 
 def _set_otherwise(evidence: Evidence, inputs: Mapping[str, Any]) -> Findings:
     """Say which setting the run had that its inputs do not make."""
-    for name in SETTINGS:
+    for name in SET:
         if name == "base_image" and evidence.runtime != DEVCONTAINER:
             continue  # a site's settings for both
         told, had = str(inputs.get(name, "")), str(evidence.run.get(name, ""))
@@ -149,10 +151,7 @@ def _dockerfile(evidence: Evidence, shipped: ShippedSet) -> str:
     # As Ansible's template module sets it; a Dockerfile is no HTML.
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, autoescape=False)  # noqa: S701
     environment.filters["quote"] = shlex.quote
-    return environment.from_string(shipped.template).render(
-        scenario_base_image=inputs["base_image"],
-        scenario_system_packages=inputs["system_packages"],
-        scenario_python_packages=inputs["python_packages"],
-        scenario_ca_bundle="here" if site_ca else "",
-        **shipped.variables,
-    )
+    given = {name: inputs[name] for name in ("base_image", "system_packages", "python_packages")}
+    given["ca_bundle"] = "here" if site_ca else ""
+    variables = {f"{prefix}{name}": value for prefix in PREFIXES for name, value in given.items()}
+    return environment.from_string(shipped.template).render(**variables, **shipped.variables)

@@ -6,14 +6,13 @@ import re
 from typing import TYPE_CHECKING
 
 from provisioner.audit.finding import Findings, failed, passed, unwritten
-from provisioner.audit.names import DEVCONTAINER
+from provisioner.audit.names import DEVCONTAINER, SETTINGS
 
 if TYPE_CHECKING:
     from provisioner.runs.evidence import Evidence
 
 __all__ = ["wheel_sums", "wheels_are_those_of_the_bundle", "wheels_folder"]
 
-SETTINGS = "files/benchmarking/scenario.env"
 ECHOED = re.compile(r" \+ (?:inside )?python3 -m pip install --no-cache-dir --no-index --find-links (/\S+) ")
 SUMS = "wheels.txt"
 BUNDLE = "bundle.json"
@@ -44,12 +43,12 @@ def wheels_folder(evidence: Evidence) -> str:
     Whoever ran them by hand natively may have named another one than the settings. In a container it is the settings'
     folder as it is mounted there, for pre-commit alone: its Dockerfile installs from no folder.
     """
-    set_to = re.search(r"^SCENARIO_WHEELS=(/.+)$", evidence.text(SETTINGS), re.MULTILINE)
+    set_to = evidence.settings.get("SCENARIO_WHEELS", "")
     if evidence.runtime == DEVCONTAINER and not set_to:
         return ""
     echoed = (ECHOED.search(line) for line in evidence.log if "--find-links" in line)
-    told = next(filter(None, echoed), None) or set_to
-    return told[1].rstrip("/") if told else ""
+    told = next(filter(None, echoed), None)
+    return (told[1] if told else set_to).rstrip("/")
 
 
 def wheel_sums(evidence: Evidence) -> dict[str, str]:

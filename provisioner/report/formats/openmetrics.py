@@ -76,41 +76,41 @@ def _info(sample: Sample) -> Iterable[Point]:
 
 
 METRICS = (
-    Metric("scenario_run_info", "The newest run of the host, and what it measured.", _info),
+    Metric("scenario_a_run_info", "The newest run of the host, and what it measured.", _info),
     Metric(
-        "scenario_run_start_timestamp_seconds",
+        "scenario_a_run_start_timestamp_seconds",
         "When the run started, in seconds since the epoch.",
         _lone(lambda sample: sample.started.timestamp()),
     ),
     Metric(
-        "scenario_run_outcome",
+        "scenario_a_run_outcome",
         "How the run ended: 1 for the state that it is in.",
         _states(("ok", "failed", "interrupted"), lambda sample: sample.outcome),
     ),
     Metric(
-        "scenario_audit_verdict",
+        "scenario_a_audit_verdict",
         "What the audit said of the run: 1 for the state that it is in.",
         _states(SHOWN, lambda sample: sample.verdict),
     ),
     Metric(
-        "scenario_audit_rules", "The number of the audit's rules that said it.", _lone(lambda sample: sample.rules)
+        "scenario_a_audit_rules", "The number of the audit's rules that said it.", _lone(lambda sample: sample.rules)
     ),
-    Metric("scenario_run_duration_seconds", "The run's own time.", _lone(lambda sample: sample.total)),
+    Metric("scenario_a_run_duration_seconds", "The run's own time.", _lone(lambda sample: sample.total)),
     Metric(
-        "scenario_phase_duration_seconds",
+        "scenario_a_phase_duration_seconds",
         "The time of each phase.",
         lambda sample: [({"phase": name}, value) for name, value in sample.seconds.items()],
     ),
-    Metric("scenario_compile_objects", "Objects that ninja built.", _of_compile("objects")),
-    Metric("scenario_compile_jobs", "Compile jobs at a time.", _of_compile("max_jobs")),
+    Metric("scenario_a_compile_objects", "Objects that ninja built.", _of_compile("objects")),
+    Metric("scenario_a_compile_jobs", "Compile jobs at a time.", _of_compile("max_jobs")),
     Metric(
-        "scenario_compile_longest_object_seconds",
+        "scenario_a_compile_longest_object_seconds",
         "The time of the object that took longest.",
         _of_compile("longest_object_seconds"),
     ),
-    Metric("scenario_compile_cpu_seconds", "CPU time of the compile.", _of_compile("cpu_seconds")),
+    Metric("scenario_a_compile_cpu_seconds", "CPU time of the compile.", _of_compile("cpu_seconds")),
     Metric(
-        "scenario_compile_peak_memory_bytes", "Most memory held during the compile.", _of_compile("peak_memory_bytes")
+        "scenario_a_compile_peak_memory_bytes", "Most memory held during the compile.", _of_compile("peak_memory_bytes")
     ),
 )
 

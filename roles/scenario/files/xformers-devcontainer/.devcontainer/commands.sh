@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# How commands are run and told of, on the host and in the container: scenario_a.sh and post-create-scenario-a.sh source
-# this file.
+# How commands are run and told of, on the host and in the container: run.sh and the post-create scripts source this
+# file.
 
 # told WORD...: says that this command runs. The echo is one write: the Dev Container CLI makes a line of each.
 told() {

@@ -17,8 +17,8 @@ import re
 import sys
 from pathlib import Path
 
-DOCKERFILE = "Dockerfile.scenario-a"  # relative to devcontainer.json, as the specification has it
-POST_CREATE = ".devcontainer/post-create-scenario-a.sh"  # relative to the workspace
+DOCKERFILE = "Dockerfile.scenario-{}"  # relative to devcontainer.json, as the specification has it
+POST_CREATE = ".devcontainer/post-create-scenario-{}.sh"  # relative to the workspace
 USER = "vscode"
 
 KEYS = json.loads(Path(__file__).with_name("devcontainer_keys.json").read_text(encoding="utf-8"))
@@ -53,10 +53,12 @@ def parse(text: str) -> dict:
     return config
 
 
-def transform(config: dict, *, gpus: bool, env: dict[str, str], mounts: list[str]) -> tuple[dict, list[str]]:
-    """Return Scenario A's configuration, and what was taken out of `config` with the reason, a line each.
+def transform(
+    config: dict, *, gpus: bool, env: dict[str, str], mounts: list[str], scenario: str = "a"
+) -> tuple[dict, list[str]]:
+    """Return a scenario's configuration, and what was taken out of `config` with the reason, a line each.
 
-    gpus: whether the host has a GPU. env: variables of Scenario A's own. mounts: entries of "mounts".
+    gpus: whether the host has a GPU. env: variables of the scenario's own. mounts: entries of "mounts".
     Raises BaseError where Scenario A can neither keep nor take out what `config` has.
     """
     out: list[str] = []
@@ -66,11 +68,11 @@ def transform(config: dict, *, gpus: bool, env: dict[str, str], mounts: list[str
     if "hostRequirements" in kept:
         kept["hostRequirements"] = _known(kept["hostRequirements"], "hostRequirements", "hostRequirements.", out)
     own = {
-        "build": {"dockerfile": DOCKERFILE} | ({"options": options} if options else {}),
+        "build": {"dockerfile": DOCKERFILE.format(scenario)} | ({"options": options} if options else {}),
         "runArgs": (["--gpus", "all"] if gpus else []) + _options(kept.get("runArgs", []), "runArgs", out),
         # As the Dev Container CLI has it; what has neither is the developer's.
         "remoteUser": kept.get("remoteUser", kept.get("containerUser", USER)),
-        "postCreateCommand": POST_CREATE,
+        "postCreateCommand": POST_CREATE.format(scenario),
         "mounts": mounts,
         "containerEnv": _variables(kept.get("containerEnv", {}), out) | env,
     }
@@ -261,12 +263,19 @@ def main(arguments: list[str] | None = None) -> int:
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--check", action="store_true", help="only say whether BASE can be used")
     action.add_argument("--output", type=Path, metavar="FILE", help="write the result there")
+    parser.add_argument("--scenario", default="a", help="its letter, after which its files are called")
     parser.add_argument("--gpus", action="store_true", help="the host has a GPU: run with --gpus all")
     parser.add_argument("--env", type=_variable, action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--mount", type=_mount, action="append", default=[], metavar="SOURCE:TARGET[:ro]")
     options = parser.parse_args(arguments)
     try:
-        result, out = transform(read(options.base), gpus=options.gpus, env=dict(options.env), mounts=options.mount)
+        result, out = transform(
+            read(options.base),
+            gpus=options.gpus,
+            env=dict(options.env),
+            mounts=options.mount,
+            scenario=options.scenario,
+        )
     except BaseError as error:
         print(f"{options.base}: {error}", file=sys.stderr)
         return 2

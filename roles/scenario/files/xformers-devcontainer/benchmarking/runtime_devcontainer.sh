@@ -1,15 +1,15 @@
 # shellcheck shell=bash
-# The runtime "devcontainer" of scenario_a.sh, which sources this file: the phases that the host runs and the evidence
+# The runtime "devcontainer" of run.sh, which sources this file: the phases that the host runs and the evidence
 # that only Docker and the Dev Container CLI can give. Another runtime is another file with the functions that
-# scenario_a.sh names under "the runtime".
+# run.sh names under "the runtime".
 #
-# From scenario_a.sh: root, base, work, here, evidence, devcontainer, the settings, and run, keep, gpus.
+# From run.sh: scenario, root, base, work, here, evidence, devcontainer, the settings, and run, keep, gpus.
 # shellcheck disable=SC2154 # assigned there
 
 # ---- phases --------------------------------------------------------------------------------------------------------
 
 # Images that would shorten the build: the devcontainer's own, the builders', and an earlier run's.
-SHORTCUTS='(^|/)(xformers-devcontainer|xformers-dependency-downloader|xformers-builder):|^vsc-xformers-devcontainer-scenario-a-'
+SHORTCUTS='(^|/)(xformers-devcontainer|xformers-dependency-downloader|xformers-builder):|^vsc-xformers-devcontainer-scenario-[a-z]-'
 
 # By name, so that no other name of the same image goes with it; by digest where a newer one has taken its tag.
 shortcut_images() {
@@ -17,11 +17,12 @@ shortcut_images() {
     awk '{ print ($1 ~ /:<none>$/) ? $2 : $1 }' || true
 }
 
-base_image() { awk '$1 == "FROM" { print $2; exit }' "$base/.devcontainer/Dockerfile.scenario-a"; }
+base_image() { awk '$1 == "FROM" { print $2; exit }' "$base/.devcontainer/Dockerfile.scenario-$scenario"; }
 
 # of_builds: those of the ids on stdin that a build of an earlier run named in its log (`---> ID`, `---> Running in ID`).
+# The log was called scenario_a.log once.
 of_builds() {
-  grep -xF -f <(cat "$root"/runs/*/run.log 2>/dev/null | sed -nE 's/.* ---> (Running in )?([0-9a-f]{12})$/\2/p') || true
+  grep -xF -f <(cat "$root"/runs/*/{run,scenario_a}.log 2>/dev/null | sed -nE 's/.* ---> (Running in )?([0-9a-f]{12})$/\2/p') || true
 }
 
 clean() {
@@ -44,7 +45,7 @@ clean() {
 }
 
 lay_down() {
-  local options=(--env "SCENARIO_EVIDENCE=/scenario-evidence" --env "TORCH_CUDA_ARCH_LIST=$TORCH_CUDA_ARCH_LIST"
+  local options=(--scenario "$scenario" --env "SCENARIO_EVIDENCE=/scenario-evidence" --env "TORCH_CUDA_ARCH_LIST=$TORCH_CUDA_ARCH_LIST"
     --env "MAX_JOBS=$MAX_JOBS" --mount "$evidence/container:/scenario-evidence")
   local name mount source target
   for name in XFORMERS_USERNAME XFORMERS_FORK_URL XFORMERS_REF NVCC_APPEND_FLAGS; do

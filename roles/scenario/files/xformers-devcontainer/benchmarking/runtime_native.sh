@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# The runtime "native" of scenario_a.sh, which sources this file: no container, for hosts that may not run any. A fresh
+# The runtime "native" of run.sh, which sources this file: no container, for hosts that may not run any. A fresh
 # virtual environment sees the site's torch, and takes the image's place; the same post-create script clones and
 # compiles there, once. There is no image, so there is no phase image_build, and `container_up` makes the environment.
 #
-# From scenario_a.sh: base, work, here, evidence, the settings, and run, keep.
+# From run.sh: base, work, here, evidence, the settings, and run, keep.
 # shellcheck disable=SC2154 # assigned there
 
 python=${SCENARIO_PYTHON:-python3}
