@@ -286,10 +286,11 @@ def _log(run: Run) -> str:
     """Give where a run's log is, or what prints it."""
     from provisioner.runs.evidence import Evidence  # noqa: PLC0415 - most runs go well
 
-    packed = Evidence(run.folder).archive
+    evidence = Evidence(run.folder)
+    packed, log = evidence.archive, evidence.called(LOG)
     if packed is None:
-        return str(run.folder / LOG)
-    return f"`tar -xOf {shlex.quote(str(packed))} {run.run_id}/{LOG}`"
+        return str(run.folder / log)
+    return f"`tar -xOf {shlex.quote(str(packed))} {run.run_id}/{log}`"
 
 
 def _show_failure(run: Run, tell: Callable[[str], None]) -> None:

@@ -112,6 +112,13 @@ def test_a_failed_run_names_its_phase_and_its_last_lines(cli, job, keep, invento
     assert "no room" not in err, "the task that failed because the run had says nothing new"
 
 
+def test_the_log_of_a_run_that_an_earlier_version_made_is_called_as_it_is(cli, job, keep, inventory, state):
+    record = keep(outcome="failed", failure={"phase": "compile", "last_lines": []})
+    (state / "runs" / record["host"] / record["run_id"] / "scenario_a.log").touch()
+    job(a_job(record, hosts={"h1": failed("h1")}))
+    assert f"{record['run_id']}/scenario_a.log" in cli("run", "-i", inventory)[2]
+
+
 def test_what_a_program_reads_is_not_mixed_with_what_a_host_said(cli, job, keep, inventory):
     record = keep(outcome="failed", failure={"phase": "compile", "last_lines": ['{"event": "Progress"}']})
     job(a_job(record, hosts={"h1": failed("h1")}))
