@@ -47,6 +47,7 @@ def of(evidence: Evidence) -> dict[str, Any]:
     manifest = evidence.text(MANIFEST)
     return {
         "run_id": run["run_id"],
+        "scenario": evidence.scenario,
         "profile": run.get("profile") or None,
         "runtime": evidence.runtime,
         "started_at": run["started_at"],
