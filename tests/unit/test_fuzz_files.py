@@ -436,6 +436,9 @@ class LaidDown:
     def json(self, _name):
         return self.configuration
 
+    def called(self, name):
+        return name.replace("{scenario}", "a")
+
 
 @examples(150)
 @given(

@@ -144,11 +144,11 @@ def test_evidence_of_any_content_is_judged(cli, folder, change):
 )
 def test_a_log_of_the_shell_benchmark_may_be_anybodys(cli, tmp_path, line):
     head = "--- Scenario Runner ---\nScenario: x/scenario_a.sh\nStart: 2025-08-12T08:44:13Z\n"
-    (tmp_path / "run.log").write_text(head + line + "\n")
+    (tmp_path / "scenario_a.log").write_text(head + line + "\n")
     code, _, err = cli("audit", f"{tmp_path}/")
     assert code in {0, 4} and "fault" not in err, err
-    (tmp_path / "run.log").unlink()
-    (tmp_path / "run.log").symlink_to("/dev/zero")
+    (tmp_path / "scenario_a.log").unlink()
+    (tmp_path / "scenario_a.log").symlink_to("/dev/zero")
     assert cli("audit", f"{tmp_path}/")[0] == 2
 
 

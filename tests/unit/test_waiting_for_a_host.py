@@ -27,6 +27,8 @@ class Told(NormalAction):
 class Asking(plugin.ActionModule, Told):
     """The plugin, whose `super().run` is Told's."""
 
+    _templar = None
+
 
 @pytest.fixture
 def ask():
@@ -38,7 +40,8 @@ def ask():
         action.answer = answer
         action._connection = SimpleNamespace(transport="local")
         arguments = {"run_id": "r1", "timeout": 0} | options
-        action._task = SimpleNamespace(args=arguments, register=register, check_mode=False)
+        own = {"action": "provisioner.gpu_hosts.scenario_run", "get_vars": dict}
+        action._task = SimpleNamespace(args=arguments, register=register, check_mode=False, **own)
         return action.run(None, variables | ({"found": before} if before else {}))
 
     return run
