@@ -5,7 +5,7 @@
       state_dir: where the controller keeps runs
       run_id: the run whose record becomes the fact; '' is the newest
 
-Returns the fact `ansible_facts.scenario_record`, where that run has ended, and `scenario_recovered`: the other runs
+Returns the fact `ansible_facts.scenario_a_record`, where that run has ended, and `scenario_recovered`: the other runs
 that came along, each with `run_id`, `outcome` and `phase`, or with `error` where no record can be made of it.
 """
 
@@ -67,8 +67,8 @@ class ActionModule(ActionBase):
                 recovered.append(self._uncollectable(run, error, wanted=run["run_id"] == wanted))
                 continue
             if run["run_id"] == wanted:
-                # By its earlier name, too, since plays of others read it.
-                result["ansible_facts"] = {"scenario_record": record, "scenario_a_record": record}
+                # A fact keeps its name, as the one on the host does: plays of others read it.
+                result["ansible_facts"] = {"scenario_a_record": record}
             else:
                 recovered.append({"run_id": run["run_id"], "outcome": run["outcome"], "phase": run["phase"]})
         if len(runs) > bounds.RUNS:

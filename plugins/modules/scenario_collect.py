@@ -33,7 +33,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ansible_facts:
-  description: The record of the run that was asked for, as C(scenario_record).
+  description: The record of the run that was asked for, as C(scenario_a_record).
   type: dict
   returned: where that run has ended
 scenario_recovered:

@@ -352,7 +352,7 @@ def _collect(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
     if recovered := answers.recovered(result.get("scenario_recovered") or ()):
         yield Recovered(host, tuple(recovered))
     facts = result.get("ansible_facts")
-    record = facts.get("scenario_record") if isinstance(facts, dict) else None
+    record = facts.get("scenario_a_record") if isinstance(facts, dict) else None
     if isinstance(record, dict):
         names.run_id(record.get("run_id"))
         yield RecordFound(host, cast("RecordData", record))

@@ -53,7 +53,7 @@ def test_progress_before_anything_is_known():
 
 
 def test_a_record(record):
-    assert only(event("runner_on_ok", {"ansible_facts": {"scenario_record": record}})).record == record
+    assert only(event("runner_on_ok", {"ansible_facts": {"scenario_a_record": record}})).record == record
 
 
 def test_a_host_that_does_not_answer_while_its_run_is_watched():
@@ -246,7 +246,7 @@ def test_what_sudo_refuses_is_told_as_it_is(words, remedy):
         ({"looks": {"site": {"changes": [{"what": 1}]}}}, "looks: site: changes: what: 1 is not a text"),
         ({"host_findings": [{"check": "c", "outcome": "great"}]}, "'great' is not ok or warn or fail"),
         ({"scenario_recovered": "all"}, "'all' is not a list"),
-        ({"ansible_facts": {"scenario_record": {"run_id": 1}}}, "1 is not the id of a run"),
+        ({"ansible_facts": {"scenario_a_record": {"run_id": 1}}}, "1 is not the id of a run"),
         ({"waiting_for": ["dpkg"]}, "a list is not a text"),
         ({"busy": "Slurm"}, "'Slurm' is not a list"),
         ({"provisioner_notes": [1]}, "1 is not a text"),

@@ -107,7 +107,7 @@ def mixed(tmp_path_factory):
             "rescue": [{"name": "Mend", "command": "true"}],
         },
         {"name": "Check", "fail": {"msg": "no room; make some"}, "when": "inventory_hostname == 'bad'"},
-        {"name": "Record", "set_fact": {"scenario_record": record}, "when": "inventory_hostname == 'well'"},
+        {"name": "Record", "set_fact": {"scenario_a_record": record}, "when": "inventory_hostname == 'well'"},
     )
     target = Target((str(inventory),), (), folder, extra_vars={"a_secret": "s3cret"})
     watchers = (Raises(), Dawdles())
