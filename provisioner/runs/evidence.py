@@ -112,6 +112,8 @@ OF_SCENARIO = "{scenario}"
 """In the name of a file that is a scenario's own: its letter."""
 RECORD = "record.json"
 """What a controller makes of the evidence; it lies beside an archive."""
+QUOTED = frozenset({RECORD, "run.json", "result.json"})
+"""The record, and what it quotes word by word."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,8 @@ class Evidence:
 
     def json(self, name: str) -> Any:
         """Return a JSON file's value; None where it is not there, cut off, or has what no JSON has."""
-        return _value(self._of_now(self.content(name, bounds.JSON_FILE)))
+        content = self.content(name, bounds.JSON_FILE)
+        return _value(content if name in QUOTED else self._of_now(content))
 
     def mapping(self, name: str) -> dict[str, Any]:
         """Return a JSON file's object; empty where it has none."""

@@ -8,6 +8,7 @@ import evidence_sample
 import pytest
 
 from provisioner.audit.judge import judge
+from provisioner.runs import figures
 from provisioner.runs.evidence import EARLIER_FILES, LOG, SETTINGS, Evidence
 from provisioner.runs.record import Record
 
@@ -42,6 +43,24 @@ def test_each_check_says_of_it_what_it_said_then(kept):
     now = judge(evidence)
     assert {one.name: told(one) for one in now.checks} == {one.name: told(one) for one in then.checks}
     assert now.verdict == then.verdict
+
+
+def test_a_record_quotes_a_failed_run_of_then_word_by_word(tmp_path):
+    folder = evidence_sample.copy(tmp_path / "run")
+    for now, earlier in EARLIER_FILES.items():
+        (folder / now).rename(folder / earlier)
+    result = {"outcome": "failed", "exit_code": 1, "phase": "image_build", "cause": "SCENARIO_A_MOUNTS names no folder"}
+    (folder / "result.json").write_text(json.dumps(result))
+    (folder / "events.jsonl").write_text('{"event": "begin", "phase": "run", "uptime": 1.0}\n')
+    line = "+ docker build --env SCENARIO_A_EVIDENCE=/scenario-a-evidence"
+    (folder / "scenario_a.log").write_text(f"2026-11-23T07:00:00.000Z {line}\n")
+    evidence_sample.seal(folder)
+    evidence = Evidence(folder)
+    record = Record(host="h", audit=judge(evidence), **figures.of(evidence))
+    assert record.failure.cause == result["cause"] and record.failure.last_lines == [line]
+    (folder / "record.json").write_text(record.model_dump_json(by_alias=True))
+    found = {check.name: check for check in judge(Evidence(folder)).checks}
+    assert found["record_is_true"].outcome == "pass", found["record_is_true"]
 
 
 @pytest.mark.parametrize("name", [LOG, SETTINGS])
