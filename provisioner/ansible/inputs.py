@@ -55,8 +55,7 @@ def check(
     limit = failed_hosts.expand(options.limit, state, found.source)
     hosts = inventory.select(found, limit)
     _raise_if_wrong(found, hosts)
-    for name in sorted({name for host in hosts for name in found.earlier.get(host, ())}):
-        given_variables.earlier_name_told(name, f"the inventory {found.source}")
+    _tell_earlier_names(found, hosts)
     environment.ansible_environment(job=True)  # whatever it has to ask is asked now
     profiles = _profiles(variables, found, hosts)
     local = frozenset(hosts) & found.local
@@ -74,6 +73,12 @@ def check(
         local=local,
         profiles=profiles,
     )
+
+
+def _tell_earlier_names(found: inventory.Inventory, hosts: Collection[str]) -> None:
+    """Tell which variables of the hosts that are meant have another name now."""
+    for name in sorted({name for host in hosts for name in found.earlier.get(host, ())}):
+        given_variables.earlier_name_told(name, f"the inventory {found.source}")
 
 
 def _raise_if_wrong(found: inventory.Inventory, hosts: Collection[str]) -> None:
