@@ -521,7 +521,7 @@ parse = functools.partial(command_line.parse, table=TABLE)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do what the command line says and give the exit code."""
+    """Do what the command line says and return the exit code."""
     try:
         options = parse(arguments)
     except SystemExit as leave:  # --help and --version have printed what they had to

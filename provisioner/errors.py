@@ -42,13 +42,13 @@ class ProvisionerError(Exception):
         self.code = int(code)
 
     def __str__(self) -> str:
-        """Give the one line: what; how to mend it."""
+        """Return the one line: what; how to mend it."""
         return "; ".join(printable(" ".join(part.split()), LONGEST) for part in (self.message, self.remedy) if part)
 
 
 @contextmanager
 def of_option(flag: str) -> Iterator[None]:
-    """Have an error of what is done here begin with the option that it came of, unless it names that itself."""
+    """Have an error of the block begin with the option that caused it, unless it names that itself."""
     try:
         yield
     except ProvisionerError as error:

@@ -44,7 +44,7 @@ class ActionModule(ActionBase):
         return {**result, **answer, "invocation": {"module_args": {"dest": arguments["dest"], "texts": sorted(texts)}}}
 
     def _described(self, path: str, text: Any) -> dict[str, str]:
-        """A file as the module takes it, of what `texts` has for its path: its content, or a dictionary."""
+        """Return a file as the module takes it, of what `texts` has for its path: its content, or a dictionary."""
         wanted = {"content": text} if isinstance(text, str) else text
         if not isinstance(wanted, dict) or len({"content", "src"} & set(wanted)) != 1:
             raise AnsibleActionFail(f"texts has no text for {path}, and no dictionary with its content or its src")
@@ -56,12 +56,12 @@ class ActionModule(ActionBase):
 
 
 def file(path: str, content: bytes, mode: str) -> dict[str, str]:
-    """A file as the module takes it: JSON has no bytes, so each of them is a character."""
+    """Return a file as the module takes it: JSON has no bytes, so each of them is a character."""
     return {"path": path, "content": content.decode("latin-1"), "mode": mode}
 
 
 def tree(folder: Path) -> list[dict[str, str]]:
-    """Every file below `folder`: its path there, its content, and whether it is a program, as git keeps that."""
+    """Return every file below `folder`: its path there, its content, and whether it is a program, as git keeps that."""
     return [
         file(str(path.relative_to(folder)), path.read_bytes(), "0755" if path.stat().st_mode & 0o100 else "0644")
         for path in sorted(folder.rglob("*"))

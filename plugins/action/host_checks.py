@@ -48,7 +48,7 @@ class ActionModule(AskingAction):
         return {**result, "changed": False, **answer}
 
     def _ask(self, question: str, sent: float, variables: dict[str, Any]) -> Any:
-        """Give the host's answer. It is told the time: a certificate whose time it is not may be a clock's fault.
+        """Return the host's answer. It is told the time: a certificate whose time it is not may be a clock's fault.
 
         Where the connection takes no input, the module of this name asks.
         """
@@ -62,7 +62,7 @@ class ActionModule(AskingAction):
 
 
 def clock(most: float, least: float) -> dict[str, str]:
-    """Give the finding for a host whose clock is at least `least` and at most `most` seconds ahead of this one.
+    """Return the finding for a host whose clock is at least `least` and at most `most` seconds ahead of this one.
 
     The host began after it was asked and ended before its answer came: how long either takes is not known, and a busy
     machine takes seconds for it. What lies between these bounds cannot be told from the same time.
@@ -77,7 +77,7 @@ def clock(most: float, least: float) -> dict[str, str]:
 
 
 def finding(outcome: str, detail: str, remedy: str = "") -> dict[str, str]:
-    """Give a finding on the clock."""
+    """Return a finding on the clock."""
     return {"check": "clock", "outcome": outcome, "detail": detail, "remedy": remedy}
 
 

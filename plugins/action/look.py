@@ -18,7 +18,7 @@ class ActionModule(AskingAction):
     _VALID_ARGS = frozenset({"roles", "known", "depends_on", "busy", "log", "fact", "run", "planned"})
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Give the probes' answers; fails with what a probe refuses."""
+        """Return the probes' answers; fail with what a probe refuses."""
         result = super().run(tmp, task_vars)
         variables, given = task_vars or {}, self._task.args
         roles = self.listed_roles(variables)

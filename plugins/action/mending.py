@@ -49,12 +49,12 @@ class ActionModule(ActionBase):
 
 
 def listed(looks: dict[str, Any]) -> list[dict[str, Any]]:
-    """What was off, of the answers of `look` by role: each change with its role."""
+    """Return what was off, of the answers of `look` by role: each change with its role."""
     return [{"role": role, **change} for role, look in looks.items() for change in look["changes"]]
 
 
 def controller() -> dict[str, Any]:
-    """Who this controller is: for people, and so that it can be seen from here whether it is still there."""
+    """Return who this controller is: for people, and so that it can be seen from here whether it is still there."""
     pid = os.getppid()  # Ansible's own; each task is another process
     return {
         "name": platform.node(),
@@ -66,7 +66,7 @@ def controller() -> dict[str, Any]:
 
 
 def is_gone(identity: dict[str, Any]) -> bool:
-    """Whether that controller is known not to be there any more."""
+    """Return whether that controller is known not to be there any more."""
     here = seen_from()
     if not here or identity.get("seen_from") != here:
         return False
@@ -74,7 +74,7 @@ def is_gone(identity: dict[str, Any]) -> bool:
 
 
 def seen_from() -> str:
-    """The start of this machine and the processes that are seen in it; '' where the system does not tell."""
+    """Return the start of this machine and the processes that are seen in it; '' where the system does not tell."""
     with suppress(OSError):
         boot = (PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {(PROC / 'self/ns/pid').readlink()}"
@@ -82,7 +82,7 @@ def seen_from() -> str:
 
 
 def began(pid: int) -> str:
-    """When a process began, in the kernel's ticks; '' where there is none."""
+    """Return when a process began, in the kernel's ticks; '' where there is none."""
     with suppress(OSError):
         return (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
     return ""

@@ -43,7 +43,7 @@ class ActionModule(ActionBase):
     """What Ansible calls."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Collect, oldest first. Raises AnsibleActionFail where the run that is asked for cannot be collected."""
+        """Collect, oldest first. Raise AnsibleActionFail where the run that is asked for cannot be collected."""
         result = super().run(tmp, task_vars)
         if MISSING:
             raise AnsibleActionFail(uncollectable(MISSING))
@@ -139,7 +139,7 @@ class ActionModule(ActionBase):
                 self._module(state="collected", run_id=run["run_id"])
 
     def _module(self, **options: Any) -> dict[str, Any]:
-        """Ask the host; raises AnsibleActionFail with what it says."""
+        """Ask the host; raise AnsibleActionFail with what it says."""
         arguments = {"root": self._task.args["root"], **options}
         with asking(self._connection.transport):
             answer = answers.run(

@@ -37,7 +37,7 @@ class ActionModule(NormalAction):
     def _watched(self, tmp: str | None, task_vars: dict[str, Any] | None) -> dict[str, Any]:
         """Run the module; where it waits and the host does not answer, say so instead of failing.
 
-        A run that goes on when it has been watched for `watch` seconds is a failure. Raises AnsibleConnectionFailure
+        A run that goes on when it has been watched for `watch` seconds is a failure. Raise AnsibleConnectionFailure
         where the host has not answered for `patience` seconds, as always without it.
         """
         patience, watch = (int(self._task.args.get(name, 0)) for name in ("patience", "watch"))
@@ -83,7 +83,7 @@ class ActionModule(NormalAction):
         return dict(value if isinstance(value, dict) else self._templar.template(value) or {})
 
     def _answer(self, tmp: str | None, task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        """Return what the host answers; raises WrongAnswerError."""
+        """Return what the host answers; raise WrongAnswerError."""
         arguments = self._task.args
         state, run_id = arguments.get("state", "started"), arguments.get("run_id") or ""
         noted = None

@@ -26,7 +26,7 @@ class ActionModule(ActionBase):
     _VALID_ARGS = frozenset({"refusals", "notes"})
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Fail with the first of the refusals that says something; else give the notes: once for hosts that are alike.
+        """Fail with the first refusal that says something; else return the notes: once for hosts that are alike.
 
         They are templated here, not before: that they cannot be is a fault of the inputs as well.
         """

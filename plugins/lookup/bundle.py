@@ -55,7 +55,7 @@ class LookupModule(LookupBase):
     """Gives {sha256, manifest, known} for each archive of `terms`; `sha256` is '' where there is none."""
 
     def run(self, terms: list[str], *_: Any, lock: str, sdist: str, **__: Any) -> list[dict[str, Any]]:
-        """`lock` is the wheels' lock beside the profiles, `sdist` the sum of the source release."""
+        """Return what `found` says of each archive; `lock` is the wheels' lock, `sdist` the source release's sum."""
         texts = [COLLECTION / "inventory/profiles" / lock, *(COLLECTION / "playbooks/locks" / name for name in LOCKS)]
         text = "".join(path.read_text(encoding="utf-8") for path in texts)
         known = [*re.findall("sha256:([0-9a-f]{64})", text), *re.findall('"integrity": "([^"]+)"', text), sdist]

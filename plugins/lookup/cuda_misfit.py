@@ -51,7 +51,7 @@ class LookupModule(LookupBase):
     """Gives for each base image of `terms` what is wrong with it, with the remedy; '' where nothing is known to be."""
 
     def run(self, terms: list[str], *_: Any, arch_list: str, pip_calls: list[list[str]], **__: Any) -> list[str]:
-        """`arch_list` is as torch takes it, '' for the GPUs' own; `pip_calls` are the arguments of each call of pip."""
+        """Return the misfits. `arch_list` is torch's, '' for the GPUs' own; `pip_calls` has each call's arguments."""
         return [refusal(image, str(arch_list), pip_calls) for image in terms]
 
 

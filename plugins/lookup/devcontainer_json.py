@@ -45,7 +45,7 @@ class LookupModule(LookupBase):
     """Gives for each file of `terms` its `refusal`, '' where it can be used, and what is `taken_out`, a line each."""
 
     def run(self, terms: list[str], *_: Any, script: str, **__: Any) -> list[dict[str, Any]]:
-        """`script` is the path of the devcontainer_json.py that runs are made with."""
+        """Return the answer. `script` is the path of the devcontainer_json.py that runs are made with."""
         maker = _module(Path(script))
         found = []
         for path in terms:

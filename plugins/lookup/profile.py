@@ -44,6 +44,6 @@ class LookupModule(LookupBase):
     """Gives the profiles of the names in `terms`."""
 
     def run(self, terms: list[str], *_: Any, **__: Any) -> list[dict[str, Any]]:
-        """Read each file once in this process; raises AnsibleFileNotFound where there is none of a name."""
+        """Read each file once in this process; raise AnsibleFileNotFound where there is none of a name."""
         paths = [str(PROFILES / f"{name}.yml") for name in terms]
         return [self._loader.load_from_file(path, cache="all", unsafe=True)["profile"] for path in paths]

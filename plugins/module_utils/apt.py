@@ -31,7 +31,7 @@ NO_INDEXES = {
 
 
 def apt(command: str, *arguments: str, **settings: str) -> list[str]:
-    """The words that call apt-get, waiting for its lock. That it trusts a site's CA bundle is role site's doing."""
+    """Return the words that call apt-get, waiting for its lock. Role site has it trust the site's CA bundle."""
     fixed = {"DPkg::Lock::Timeout": str(LOCK_TIMEOUT)}
     if command == "update":
         fixed["APT::Update::Error-Mode"] = "any"  # without, a source that cannot be read counts as a success
@@ -40,7 +40,7 @@ def apt(command: str, *arguments: str, **settings: str) -> list[str]:
 
 
 def runner(module: object) -> Callable[..., tuple[int, str, str]]:
-    """Runs a package manager for an Ansible `module`: words in; exit code, stdout and stderr out.
+    """Return what runs a package manager for an Ansible `module`: words in; exit code, stdout and stderr out.
 
     Not `Host.run`, whose patience ends after a minute: a package manager that is stopped half-way leaves a mess.
     """
@@ -53,7 +53,7 @@ def runner(module: object) -> Callable[..., tuple[int, str, str]]:
 
 
 def lists_are_new() -> bool:
-    """Whether we refreshed apt's lists a moment ago, and no source or setting has changed since."""
+    """Return whether we refreshed apt's lists a moment ago, and no source or setting has changed since."""
     if not STAMP.exists():
         return False
     refreshed = STAMP.stat().st_mtime
@@ -62,7 +62,7 @@ def lists_are_new() -> bool:
 
 
 def age_of_lists() -> str:
-    """How old apt's lists are, for people."""
+    """Return how old apt's lists are, for people."""
     if not any(LISTS.glob("*_Packages*")):
         return "absent"
     hours = (time.time() - max(path.stat().st_mtime for path in REFRESHED if path.exists())) / 3600
@@ -70,7 +70,7 @@ def age_of_lists() -> str:
 
 
 def complaint(*outputs: str) -> str:
-    """The line of a package manager's `outputs` that says best what is wrong."""
+    """Return the line of a package manager's `outputs` that says best what is wrong."""
     lines = [line.strip() for output in outputs for line in output.splitlines() if line.strip()]
     unmet = next((line for line in lines if re.match(UNMET, line)), "")
     if unmet:  # what apt sums up as held broken packages
@@ -107,14 +107,14 @@ REMEDIES = (
 
 
 def remedy_of(why: str) -> str:
-    """How to mend what a package manager complains of."""
+    """Return how to mend what a package manager complains of."""
     found = ((re.search(pattern, why, re.IGNORECASE), remedy) for pattern, remedy in REMEDIES)
     match, remedy = next((match, remedy) for match, remedy in found if match)
     return f"{remedy.format(*match.groups())} and run this again"
 
 
 def lock_holder(host: Host, paths: tuple[str, ...] = APT_LOCKS) -> tuple[str, str]:
-    """First of `paths` that is locked by the kernel's table, which anyone may read, and its holder; or two ''."""
+    """Return the first of `paths` that is locked and its holder, by the kernel's table, open to all; or two ''."""
     locks = host.read("/proc/locks")
     for path in paths:
         try:
@@ -130,6 +130,6 @@ def lock_holder(host: Host, paths: tuple[str, ...] = APT_LOCKS) -> tuple[str, st
 
 
 def waiting_for(host: Host) -> str:
-    """Who has which of apt's locks, for people; '' where they are free or there is no apt."""
+    """Return who has which of apt's locks, for people; '' where they are free or there is no apt."""
     path, holder = lock_holder(host)
     return f"{holder}, which has {path}" if path else ""

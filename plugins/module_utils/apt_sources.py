@@ -29,7 +29,7 @@ ARMOUR = "-----BEGIN PGP"
 
 
 def targets(host: Host, *options: str) -> list[Target]:
-    """The lists of packages that apt's enabled sources name; RefusalError, with apt's words, where it cannot read them.
+    """Return the lists of packages that apt's enabled sources name. Raise RefusalError where apt cannot read them.
 
     Without `--no-release-info` only those of which a Release file is here, with what that says.
     """
@@ -42,10 +42,10 @@ def targets(host: Host, *options: str) -> list[Target]:
 
 
 def configured(host: Host, repository: dict, suite: str) -> str:
-    """The source, as FILE:LINE, by which the host has a `repository` already; '' where it has not.
+    """Return the source, as FILE:LINE, by which the host has a `repository` already; '' where it has not.
 
     Scheme, password, further slashes, a cache before it and a list of mirrors make no difference, nor do the keys that
-    it is signed by: that is the site's choice. RefusalError where a component is all that it lacks.
+    it is signed by: that is the site's choice. Raise RefusalError where a component is all that it lacks.
     """
     wanted = pattern(repository["url"])
     same = [
@@ -64,18 +64,18 @@ def configured(host: Host, repository: dict, suite: str) -> str:
 
 
 def pattern(url: str) -> re.Pattern:
-    """What matches the `place` of each address of the repository at `url`, whose variables stand for any one word."""
+    """Return what matches the `place` of each address of the repository at `url`; a variable is any one word."""
     words = re.split(r"\$\(?\w+\)?", place(url))
     return re.compile(rf"(?:^|/){'[^/]+'.join(map(re.escape, words))}$", re.IGNORECASE)
 
 
 def place(uri: str) -> str:
-    """Host and path of an address."""
+    """Return the host and path of an address."""
     return re.sub(r"/+", "/", re.sub(r"^[\w+]+:/*(?:[^/@]*@)?", "", uri)).strip("/")
 
 
 def addresses(host: Host, uri: str) -> list[str]:
-    """The addresses that a source's `uri` stands for: itself, or those in the file of mirrors that it names."""
+    """Return the addresses that a source's `uri` stands for: itself, or those in the file of mirrors that it names."""
     kind, _unused, path = uri.partition(":")
     if kind != "mirror+file":
         return [uri]
@@ -83,7 +83,7 @@ def addresses(host: Host, uri: str) -> list[str]:
 
 
 def lacking(host: Host, own: str, components: list[str]) -> str:
-    """The stanzas that add what is missing of `components` to the distribution's own archives; '' where all is there.
+    """Return the stanzas that add the missing `components` to the distribution's archives; '' where all is there.
 
     The host's own sources say where these are. `own` is the file that the stanzas are for.
     """
@@ -101,7 +101,7 @@ def lacking(host: Host, own: str, components: list[str]) -> str:
 
 
 def own_archives(host: Host) -> list[Target]:
-    """The lists of packages that are of the distribution's own archives, those that have its main component."""
+    """Return the lists of packages that are of the distribution's own archives, those that have its main component."""
     said = {(target.uri, target.suite): target for target in targets(host)}
     found = targets(host, "--no-release-info")
     main = {(target.uri, target.suite) for target in found if target.component == "main"}
@@ -113,7 +113,7 @@ def own_archives(host: Host) -> list[Target]:
 
 
 def _is_own(host: Host, target: Target) -> bool:
-    """Whether it is of the distribution's own archives, by its Release file, or by its address without one."""
+    """Return whether it is of the distribution's own archives, by its Release file, or by its address without one."""
     name, codename = host.os_release.get("ID", ""), host.os_release.get("VERSION_CODENAME", "")
     suites = {codename, f"{codename}-updates", f"{codename}-security"}
     is_its = target.origin.lower() == name if target.origin else name in target.uri
@@ -121,9 +121,9 @@ def _is_own(host: Host, target: Target) -> bool:
 
 
 def agreeing(host: Host, stanza: dict, own: str) -> str:
-    """The text of `stanza` with the options that the host's sources of the same archive have: apt refuses it without.
+    """Return `stanza` with the options that the host's sources of the same archive have: apt refuses it without.
 
-    Raises RefusalError where there is an option whose value apt does not tell.
+    Raise RefusalError where there is an option whose value apt does not tell.
     """
     fields = dict(stanza)
     while True:
@@ -142,7 +142,7 @@ def agreeing(host: Host, stanza: dict, own: str) -> str:
 
 
 def _folded(value: str) -> str:
-    """A value as a field holds it; a key's empty line is a point there."""
+    """Return a value as a field holds it; a key's empty line is a point there."""
     lines = [line.strip() for line in value.strip().splitlines()]
     if lines and lines[0].startswith(ARMOUR):
         lines = ["", lines[0], *([] if "." in lines else ["."]), *lines[1:]]
@@ -150,7 +150,7 @@ def _folded(value: str) -> str:
 
 
 def together(host: Host, text: str, own: str) -> str:
-    """What apt says against the host's sources with one more, of the deb822 `text`, in place of the file `own`.
+    """Return what apt says against the host's sources with one more, of the deb822 `text`, in place of the file `own`.
 
     '' where it takes them. Nothing is fetched.
     """
@@ -169,6 +169,6 @@ def together(host: Host, text: str, own: str) -> str:
 
 
 def first_line(errors: str) -> str:
-    """The first error of apt's, without its mark."""
+    """Return the first error of apt's, without its mark."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     return next((line[3:] for line in lines if line.startswith("E: ")), lines[0] if lines else "no message")

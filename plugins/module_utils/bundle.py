@@ -29,9 +29,9 @@ class BundleError(Exception):
 
 
 def contents(archive: str | Path, known: Collection[str]) -> tuple[dict, dict[str, bytes]]:
-    """The manifest, and the bytes of each file that it names.
+    """Return the manifest, and the bytes of each file that it names.
 
-    Raises BundleError where the archive cannot be read, its files are not those of the manifest, or a file's sum is
+    Raise BundleError where the archive cannot be read, its files are not those of the manifest, or a file's sum is
     not the manifest's or none of `known`: the sums of what the profile and the locks pin, SHA-256 as pip writes it or
     an integrity as npm does.
     """
@@ -61,12 +61,12 @@ def contents(archive: str | Path, known: Collection[str]) -> tuple[dict, dict[st
 
 
 def integrity(data: bytes) -> str:
-    """The sum of `data` as npm's locks have it."""
+    """Return the sum of `data` as npm's locks have it."""
     return "sha512-" + base64.b64encode(hashlib.sha512(data).digest()).decode()
 
 
 def misfit(manifest: dict, machine: str, runtime: str) -> str:
-    """Why a bundle does not serve a host of that kind of machine, or that runtime, and the remedy; '' where it does."""
+    """Return why a bundle does not serve that kind of machine, or that runtime, and the remedy; '' where it does."""
     platform = str(manifest.get("platform", ""))
     if not manifest:  # it cannot be read, which `contents` tells
         return ""
@@ -85,7 +85,7 @@ def misfit(manifest: dict, machine: str, runtime: str) -> str:
 
 
 def intact(folder: str | Path, archive_sha256: str) -> bool:
-    """Whether a folder holds what an archive of that sum was unpacked to, each file as the manifest has it."""
+    """Return whether a folder holds what an archive of that sum was unpacked to, each file as the manifest has it."""
     from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.files import LARGEST_OF_ALL, content  # noqa: PLC0415 - hosts alone have it
 
     try:

@@ -87,13 +87,13 @@ def _of_others(host: Host, found: dict[str, list[str]], runs: bool) -> dict[str,
 
 
 def _is_our_run(host: Host, process: Path, name: str) -> bool:
-    """Tell whether a process is a run's script: by its first line env runs bash, whose name the process has."""
+    """Return whether a process is a run's script: by its first line env runs bash, whose name the process has."""
     words = host.read(process / "cmdline").split("\0")[1:2] if name == "bash" else [name]
     return any(OUR_RUN.fullmatch(Path(word).name) for word in words)
 
 
 def _has_open(process: Path, device: Path) -> bool:
-    """Tell whether a process has a device open; False where it has ended or may not be asked."""
+    """Return whether a process has a device open; False where it has ended or may not be asked."""
     try:
         return any(file.readlink() == device for file in (process / "fd").iterdir())
     except OSError:

@@ -182,7 +182,7 @@ def misfits(image: str, arch_list: str, pip_calls: Iterable[Sequence[str]], gpus
 
 
 def _torch(image: str, cuda: str, built_with: str) -> Iterator[Misfit]:
-    """Torch builds extensions by no other major version of CUDA than its own; of another minor one it warns itself.
+    """Yield where torch's CUDA has another major version: it builds no extensions then. Of a minor one it warns itself.
 
     https://github.com/pytorch/pytorch/blob/main/torch/utils/cpp_extension.py, _check_cuda_version
     """
@@ -248,7 +248,7 @@ def _driver(image: str, cuda: str, gpus: Gpus) -> Iterator[Misfit]:
 
 
 def _goes_forward(cuda: str, gpus: Gpus) -> bool:
-    """Tell whether NVIDIA's image may start with a driver of an older major version, for all that is known."""
+    """Return whether NVIDIA's image may start with a driver of an older major version, for all that is known."""
     branches = FORWARD.get(cuda)
     listed = branches is None or _major(gpus.driver) in map(str, branches)
     return listed and not any(map(CONSUMER.search, gpus.cards))

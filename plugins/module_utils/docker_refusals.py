@@ -12,7 +12,7 @@ from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import 
 
 
 def check_answering(engine: Engine, oldest: str, *, client: bool) -> None:
-    """RefusalError where an engine that answers is not this host's, or older than `oldest`, or has no `client`."""
+    """Raise RefusalError where an answering engine is not this host's, is older than `oldest` or lacks a `client`."""
     if not engine.is_here:
         raise RefusalError(
             f"root's docker client asks at {engine.elsewhere}, another machine, which a run would measure; unset that "
@@ -31,7 +31,7 @@ def check_answering(engine: Engine, oldest: str, *, client: bool) -> None:
 
 
 def check_silent(host: Host, engine: Engine, wanted: dict, settings: dict, keeper: str) -> None:
-    """RefusalError where an engine that does not answer must not be started, restarted or brought.
+    """Raise RefusalError where an engine that does not answer must not be started, restarted or brought.
 
     `settings` are those of daemon.json; `keeper` is what keeps the engine that runs.
     """
@@ -62,7 +62,7 @@ def check_silent(host: Host, engine: Engine, wanted: dict, settings: dict, keepe
 
 
 def _check_other_answers(host: Host, engine: Engine) -> None:
-    """RefusalError where something else has the place of an engine that answers."""
+    """Raise RefusalError where something else has the place of an engine that answers."""
     if engine.elsewhere:
         raise RefusalError(
             f"root's docker client asks at {engine.elsewhere}, and no engine answers there; have one answer, or unset "
@@ -83,7 +83,7 @@ def _check_other_answers(host: Host, engine: Engine) -> None:
 
 
 def _check_listens(host: Host, one: processes.Daemon, wanted: dict, settings: dict) -> None:
-    """RefusalError where the dockerd `one` is a user's own, or listens on other addresses only."""
+    """Raise RefusalError where the dockerd `one` is a user's own, or listens on other addresses only."""
     if one.user != "root":
         there = host.unit(SERVICE).get("LoadState") == "loaded"
         start = f"'systemctl enable --now {SERVICE}'" if there else "install one by hand"
@@ -105,7 +105,7 @@ def _check_listens(host: Host, one: processes.Daemon, wanted: dict, settings: di
 
 
 def check_start(host: Host, wanted: dict, settings: dict) -> None:
-    """RefusalError where the engine that is to be started would not start, or not listen on the socket."""
+    """Raise RefusalError where the engine that is to be started would not start, or not listen on the socket."""
     path, hosts = wanted["daemon_json"], hosts_of(settings)
     unit = host.unit(SERVICE)
     words = unit.get("ExecStart", "").replace(";", " ").split()
@@ -127,6 +127,6 @@ def check_start(host: Host, wanted: dict, settings: dict) -> None:
 
 
 def hosts_of(settings: dict) -> list[str]:
-    """The addresses that daemon.json has dockerd listen on; none where it leaves that to others."""
+    """Return the addresses that daemon.json has dockerd listen on; none where it leaves that to others."""
     hosts = settings.get("hosts")
     return [str(address) for address in hosts] if isinstance(hosts, list) else []

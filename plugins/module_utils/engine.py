@@ -30,7 +30,7 @@ ANSWER_SECONDS = 15
 
 @functools.cache
 def of(host: Host) -> Engine:
-    """The engine of `host`, the same one for all probes."""
+    """Return the engine of `host`, the same one for all probes."""
     return Engine(host)
 
 
@@ -150,11 +150,11 @@ class Engine:
         return str(one.pid) == self.host.unit(SERVICE).get("MainPID") or f"/{SERVICE}" in one.cgroup
 
     def answer(self, question: str) -> dict | list | None:
-        """What the engine answers over its socket to GET `question`; None where it does not, and is not started."""
+        """Return the engine's answer over its socket to GET `question`; None where there is none. It is not started."""
         return _parsed(_talk(question, ANSWER_SECONDS)[1]) if self._ping[0] else None
 
     def image_label(self, name: str, label: str) -> str | None:
-        """The value of an image's label, '' without it; None where there is no such image or no engine."""
+        """Return the value of an image's label, '' without it; None where there is no such image or no engine."""
         if not self.answers:
             return None
         if self.elsewhere:
@@ -168,7 +168,7 @@ class Engine:
         return str(((answer.get("Config") or {}).get("Labels") or {}).get(label, ""))
 
     def _said(self, *words: str) -> str | None:
-        """What the docker client prints; None where it fails, or takes too long."""
+        """Return what the docker client prints; None where it fails, or takes too long."""
         code, out, _unused = (
             self.host.run("timeout", str(ANSWER_SECONDS), self.client, *words) if self.client else (1, "", "")
         )
@@ -176,7 +176,7 @@ class Engine:
 
 
 def business(engine: Engine) -> str:
-    """What a restart of the engine would stop or disturb, for people; '' where nothing is known of."""
+    """Return what a restart of the engine would stop or disturb, for people; '' where nothing is known of."""
     number = len(engine.containers)
     if number:
         return f"its {number} running container{'s' * (number > 1)}"
@@ -187,7 +187,7 @@ def business(engine: Engine) -> str:
 
 
 def _context_address() -> str:
-    """Where root's docker client asks by its context; '' by the usual one, and where the context is not there."""
+    """Return where root's docker client asks by its context; '' by the usual one, or where there is no such context."""
     folder = Path(os.environ.get("DOCKER_CONFIG") or "~/.docker").expanduser()
     settings = _parsed(Host.read(folder / "config.json"))
     current = settings.get("currentContext") if isinstance(settings, dict) else ""
@@ -210,7 +210,7 @@ def _parsed(text: str) -> dict | list | None:
 
 
 def _talk(path: str, seconds: float) -> tuple[str, str]:
-    """The head and the body of the engine's answer to a GET; empty where its socket does not give it all in time."""
+    """Return the head and the body of the engine's answer to a GET; empty where it does not come whole in time."""
     end = time.monotonic() + seconds
     parts = []
     try:

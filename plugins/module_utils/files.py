@@ -36,7 +36,7 @@ IN_THE_WAY = (errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENOTDIR, errno.ENXI
 
 
 def content(path: str | Path, most: int = LARGEST) -> bytes:
-    """Return what is in a file. Raises OSError where there is none of at most `most` bytes: nothing else is opened.
+    """Return what is in a file. Raise OSError where there is none of at most `most` bytes: nothing else is opened.
 
     A pipe would be waited for, and some devices do something where they are only opened.
     """
@@ -63,13 +63,13 @@ def _refuse_unless_file(path: str | Path, status: os.stat_result) -> None:
 
 
 def is_foreign(path: str | Path) -> bool:
-    """Whether `path` is a link out of its folder."""
+    """Return whether `path` is a link out of its folder."""
     path = Path(path)
     return path.is_symlink() and Path(os.path.realpath(path)).parent != Path(os.path.realpath(path.parent))
 
 
 def obstacle(path: str | Path, kind: str) -> str:
-    """What is in the way of a file or a directory (`kind`) at `path`, and its remedy; '' where nothing is."""
+    """Return what is in the way of a file or a directory (`kind`) at `path`, and its remedy; '' where nothing is."""
     path = Path(path)
     try:
         if KINDS[kind](path.stat().st_mode):
@@ -87,7 +87,7 @@ def obstacle(path: str | Path, kind: str) -> str:
 
 
 def locked(path: str | Path) -> str:
-    """What keeps even root from changing `path`, and the remedy; '' where nothing does."""
+    """Return what keeps even root from changing `path`, and the remedy; '' where nothing does."""
     there = _nearest(Path(path))
     if os.statvfs(there).f_flag & os.ST_RDONLY:
         return f"{path} cannot be written: the file system of {there} is read-only; mount it writable {AGAIN}"
@@ -98,7 +98,7 @@ def locked(path: str | Path) -> str:
 
 
 def not_ours(path: str | Path) -> str:
-    """What is said of a link out of its folder that leads to something else than what is wanted."""
+    """Return what is said of a link out of its folder that leads to something else than what is wanted."""
     return (
         f"{path} is a link to {os.path.realpath(path)}, which is not as it is wanted, and stays as it is; "
         f"remove the link or mend what it leads to, {AGAIN}"
@@ -106,7 +106,7 @@ def not_ours(path: str | Path) -> str:
 
 
 def no_room(path: str | Path, needed: int, what: str) -> str:
-    """What is said where fewer than `needed` bytes are free for `what` at `path`; '' where there is room."""
+    """Return what is said where fewer than `needed` bytes are free for `what` at `path`; '' where there is room."""
     free = _free(path)
     if free < needed:
         return f"{free // 10**6} MB are free at {mount(path)}, and {what} takes {needed // 10**6} MB; make room {AGAIN}"
@@ -150,7 +150,7 @@ def full_by(said: str, places: Iterable[str | Path], needed: int = 0, what: str 
 
 
 def _free(path: str | Path) -> int:
-    """How many bytes of files may still be made where `path` is, or is to be."""
+    """Return how many bytes of files may still be made where `path` is, or is to be."""
     found = os.statvfs(_nearest(Path(path)))
     return 0 if found.f_files and not found.f_favail else found.f_bavail * found.f_frsize
 
@@ -159,7 +159,7 @@ def _free(path: str | Path) -> int:
 
 
 def due_mode(path: str | Path, status: os.stat_result, mode: int) -> int:
-    """The mode that `path`, which has `status`, is to have where we want `mode`: what is the site's in it stays."""
+    """Return the mode that `path`, which has `status`, is to have where we want `mode`: the site's own bits stay."""
     actual = stat.S_IMODE(status.st_mode)
     if actual == mode:
         return mode
@@ -171,7 +171,7 @@ def due_mode(path: str | Path, status: os.stat_result, mode: int) -> int:
 
 
 def first_closed(paths: Iterable[str | Path], top: str | Path) -> str:
-    """The first of `paths`, or of the folders that lead to it from `top` on, that not every user can read; else ''."""
+    """Return the first of `paths`, or of the folders from `top` to it, that not every user can read; else ''."""
     root = Path(os.path.realpath(top))
     for path in (Path(os.path.realpath(each)) for each in paths):
         leading = [each for each in path.parents if root in (each, *each.parents)]
@@ -186,7 +186,7 @@ def first_closed(paths: Iterable[str | Path], top: str | Path) -> str:
 
 
 def closed_above(path: str | Path) -> str:
-    """The first folder above `path` that not every user can pass; '' where they all can."""
+    """Return the first folder above `path` that not every user can pass; '' where they all can."""
     above = [each for each in reversed(Path(os.path.realpath(path)).parents) if each.is_dir()]
     return next((str(each) for each in above if not each.stat().st_mode & 0o001), "")
 
@@ -205,7 +205,7 @@ def open_to_all(top: str | Path, check: bool = False) -> bool:
 
 
 def _nearest(path: Path) -> Path:
-    """`path`, or the nearest above it that is there; a link that leads nowhere is."""
+    """Return `path`, or the nearest above it that is there; a link that leads nowhere is."""
     return next(each for each in (path, *path.parents) if os.path.lexists(each))
 
 

@@ -30,7 +30,7 @@ def look(host: Host, wanted: dict) -> dict:
 
     `changes` is empty where nothing is to be done. `skipped` says why a host is none of the role's business, `restart`
     why the host wants a restart ('' each where it does not apply); `reboot_required` tells whether that restart is left
-    to a person who wants to hear of it. Raises RefusalError where the driver cannot be brought here.
+    to a person who wants to hear of it. Raise RefusalError where the driver cannot be brought here.
     """
     found = {"changes": [], "notes": [], "skipped": "", "restart": "", **nvidia.driver(host)}
     found["hardware"] = nvidia.hardware()
@@ -56,7 +56,7 @@ def look(host: Host, wanted: dict) -> dict:
 
 
 def why_not(wanted: dict) -> str:
-    """Say why the role does not restart a host that wants it."""
+    """Return why the role does not restart a host that wants it."""
     if wanted["reboot"] == "auto":
         return "; not restarted, since it is the machine that this runs on"
     return f"; not restarted, since gpu_driver_reboot is {wanted['reboot']}"
@@ -91,7 +91,7 @@ def entry_of(host: Host, wanted: dict) -> dict:
 
 
 def is_ours(host: Host, wanted: dict, entry: dict, found: dict, installed: str) -> bool:
-    """Tell whether the role looks after the driver: it began to, and what is there is still of a source of its own.
+    """Return whether the role manages the driver: it began to, and what is there is still of one of its sources.
 
     NVIDIA's installer may have taken the place of the role's packages since, and so may other packages.
     """
@@ -127,7 +127,7 @@ def upstream(version: str) -> str:
 
 
 def theirs(host: Host, wanted: dict, found: dict, installed: str) -> dict:
-    """Return that nothing is to be done about a driver of the site's. Raises RefusalError where it does not do."""
+    """Return that nothing is to be done about a driver of the site's. Raise RefusalError where it does not do."""
     left = {"changes": [], "unheld": [], "packaged": [], "manager": "", "restart_now": False}
     version = found["version"] or found["loaded"]
     if version and wanted["branch"] and not of_branch(version, wanted["branch"]):
@@ -152,14 +152,14 @@ def theirs(host: Host, wanted: dict, found: dict, installed: str) -> dict:
 
 
 def trouble(found: dict, installed: str) -> str:
-    """Say what is wrong with a driver that is there and does not do."""
+    """Return what is wrong with a driver that is there and does not do."""
     if found["loaded"] or found["mismatch"]:
         return f"driver {found['loaded'] or 'of another version'} is loaded and does not answer ({found['complaint']})"
     return f"a driver is installed ({installed or 'nvidia-smi'}) and not loaded ({found['complaint']})"
 
 
 def remedy(host: Host, found: dict) -> str:
-    """Say what a person can do about a driver that does not do."""
+    """Return what a person can do about a driver that does not do."""
     if not (found["loaded"] or found["mismatch"]):
         return f"{what_keeps_it(host)}; {AGAIN}"
     if nvidia.GPU_OPERATOR.exists():
@@ -171,7 +171,7 @@ def remedy(host: Host, found: dict) -> str:
 
 
 def what_keeps_it(host: Host) -> str:
-    """Say what keeps a driver that is installed from being loaded, and what can be done about that."""
+    """Return what keeps a driver that is installed from being loaded, and what can be done about that."""
     kernel = os.uname().release
     broken = next((f"{name} is {state}" for name, state in host.unfinished.items() if "nvidia" in name), "")
     if broken:
@@ -186,7 +186,7 @@ def what_keeps_it(host: Host) -> str:
 
 
 def in_container(host: Host) -> bool:
-    """Tell whether the host is a container, whose kernel and driver's module are its own host's."""
+    """Return whether the host is a container, whose kernel and driver's module are its own host's."""
     return host.read(nvidia.CONTAINER).strip() in nvidia.CONTAINERS
 
 
@@ -469,7 +469,7 @@ def restart(wanted: dict, found: dict, reason: str) -> dict:
 
 
 def is_controller(host: Host, wanted: dict) -> bool:
-    """Tell whether this host is the very machine that the command runs on, whatever connection leads here."""
+    """Return whether this host is the very machine that the command runs on, whatever connection leads here."""
     here = {"machine_id": "/etc/machine-id", "boot_id": "/proc/sys/kernel/random/boot_id"}
     same_machine = all(
         wanted["controller"].get(name) and wanted["controller"][name] == host.read(path).strip()

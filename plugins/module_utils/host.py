@@ -64,7 +64,7 @@ def told(module: object, place: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def change(what: str, before: object, after: object) -> dict[str, str]:
-    """One thing that is not as it is wanted, for people: what it is, how it is, how it will be."""
+    """Return one thing that is not as it is wanted, for people: what it is, how it is, how it will be."""
     return {"what": str(what), "from": str(before), "to": str(after)}
 
 
@@ -80,13 +80,13 @@ class Host:
         self.asked: list[str] = []
 
     def which(self, command: str) -> str:
-        """Path of `command`; '' where it is not installed."""
+        """Return the path of `command`; '' where it is not installed."""
         # shutil.which would do, but shutil imports every compressor there is.
         paths = [Path(folder, command) for folder in os.environ["PATH"].split(":")]
         return next((str(path) for path in paths if path.is_file() and os.access(path, os.X_OK)), "")
 
     def run(self, *command: str, patience: float = PATIENCE) -> tuple[int, str, str]:
-        """Exit code, stdout and stderr of `command`; (127, '', why) where it cannot be run, 124 where it hangs."""
+        """Return exit code, stdout and stderr of `command`; (127, '', why) if it cannot be run, 124 if it hangs."""
         pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
         try:
             process = subprocess.Popen(
@@ -104,20 +104,20 @@ class Host:
         return process.returncode, out.decode(errors="replace"), err.decode(errors="replace")
 
     def ask(self, *command: str) -> str:
-        """What `command` prints, without the white space around it; '' where it fails."""
+        """Return what `command` prints, without the white space around it; '' where it fails."""
         code, out, _unused = self.run(*command)
         return out.strip() if code == 0 else ""
 
     @staticmethod
     def read(path: str | os.PathLike[str]) -> str:
-        """What is in a file; '' where there is none that can be read."""
+        """Return what is in a file; '' where there is none that can be read."""
         try:
             return content(path).decode(errors="replace")
         except OSError:
             return ""
 
     def sha256(self, path: str | os.PathLike[str]) -> str:
-        """Sum of a file's content; '' where there is none that can be read."""
+        """Return the sum of a file's content; '' where there is none that can be read."""
         try:
             return hashlib.sha256(content(path, LARGEST_OF_ALL)).hexdigest()
         except OSError:
@@ -126,9 +126,9 @@ class Host:
     def file_changes(
         self, path: str, *, mode: str, kind: str = "file", sha256: str = "", what: str = ""
     ) -> list[dict[str, str]]:
-        """What is off about a file or a directory (`kind`): whether it is there, its mode (as '0644'), its sum.
+        """Return what is off about a file or a directory (`kind`): whether it is there, its mode (as '0644'), its sum.
 
-        Root owns all that we wrote; `what` is what a person calls it, the path without one. Raises RefusalError where
+        Root owns all that we wrote; `what` is what a person calls it, the path without one. Raise RefusalError where
         what is the site's, or cannot be changed, is in the way.
         """
         name = what or path
@@ -172,7 +172,7 @@ class Host:
         return self.os_family_ids[0]
 
     def pick(self, by_os: dict | list) -> object:
-        """The entry of `by_os` for this distribution, the most exact one; None for none. A list is for all."""
+        """Return the entry of `by_os` for this distribution, the most exact one; None for none. A list is for all."""
         if isinstance(by_os, list):
             return by_os
         return next((by_os[name] for name in self.os_family_ids if name in by_os), None)
@@ -220,7 +220,7 @@ class Host:
         )
 
     def missing(self, names: list[str]) -> list[dict[str, str]]:
-        """A change for each package of `names` that is not installed."""
+        """Return a change for each package of `names` that is not installed."""
         return [change(f"package {name}", "absent", "installed") for name in names if name not in self.packages]
 
     # --- services ---
@@ -236,13 +236,13 @@ class Host:
             self._units[name] = dict(lines)
 
     def unit(self, name: str) -> dict[str, str]:
-        """What `systemctl show` says of a unit; {} without systemd."""
+        """Return what `systemctl show` says of a unit; {} without systemd."""
         self.units(name)
         return self._units[name]
 
 
 def _locked(text: str) -> set[str]:
-    """Package names in dnf's versionlock.list, whose entries are NAME-[EPOCH:]VERSION-RELEASE.ARCH."""
+    """Return the package names in dnf's versionlock.list, whose entries are NAME-[EPOCH:]VERSION-RELEASE.ARCH."""
     entries = (line.strip() for line in text.splitlines())
     return {entry.rsplit("-", 2)[0] for entry in entries if entry and entry[0] not in "#!" and entry.count("-") >= 2}
 

@@ -43,7 +43,7 @@ DNF_NOT_IN_LISTS = re.compile("Unable to find a match|No match for argument|Cach
 
 
 def recorded() -> dict[str, set[str]]:
-    """The packages that are `installed` by provisioner, and those of an installation that is `pending`."""
+    """Return the packages that are `installed` by provisioner, and those of an installation that is `pending`."""
     try:
         found = json.loads(content(RECORD))
         return {kind: {str(name) for name in found[kind]} for kind in ("installed", "pending")}
@@ -52,12 +52,12 @@ def recorded() -> dict[str, set[str]]:
 
 
 def wanted_words(names: list[str], version: str, joint: str) -> list[str]:
-    """The packages as a package manager takes them, at a version where one is wanted."""
+    """Return the packages as a package manager takes them, at a version where one is wanted."""
     return [f"{name}{joint}{version}" if version else name for name in names]
 
 
 def foresee(host: Host, names: list[str], version: str = "", instead: str = "") -> Outcome:
-    """What installing `names` would do. Raises RefusalError where it would do harm, or the host is not fit for it.
+    """Return what installing `names` would do. Raise RefusalError where that is harmful, or the host unfit for it.
 
     `instead` is what a person can set so that these packages are not needed.
     """
@@ -75,7 +75,7 @@ def foresee(host: Host, names: list[str], version: str = "", instead: str = "") 
 
 
 def refuse_harm(host: Host, names: list[str], outcome: Outcome, instead: str = "") -> None:
-    """RefusalError where an installation would remove, downgrade or let go of what provisioner did not install."""
+    """Raise RefusalError where an installation would remove, downgrade or unhold what provisioner did not install."""
     ours = recorded()["installed"]
     asked = " ".join(names)
     for kind, verb in (("removes", "remove"), ("lowers", "downgrade")):
@@ -96,7 +96,7 @@ def refuse_harm(host: Host, names: list[str], outcome: Outcome, instead: str = "
 
 
 def refuse_mounts(host: Host) -> None:
-    """RefusalError where packages' files cannot be written, or their scripts not run: dpkg would break off half-way."""
+    """Raise RefusalError where packages' files cannot be written or their scripts run: dpkg would stop half-way."""
     for place in PLACES:
         try:
             flags = os.statvfs(place).f_flag
@@ -113,12 +113,12 @@ def refuse_mounts(host: Host) -> None:
 
 
 def unfinished(host: Host) -> dict[str, str]:
-    """Packages that dpkg was stopped in the middle of, with their state. Triggers that are due are no such thing."""
+    """Return the packages that dpkg was stopped in the middle of, with their state; not those with triggers due."""
     return {name: state for name, state in host.unfinished.items() if not state.startswith("triggers")}
 
 
 def broken_off(host: Host) -> bool:
-    """Whether dpkg was stopped in the middle of something. A dpkg that is at work looks the same."""
+    """Return whether dpkg was stopped in the middle of something. A dpkg that is at work looks the same."""
     try:
         noted = any(path.name.isdigit() for path in JOURNAL.iterdir())
     except OSError:
@@ -127,7 +127,7 @@ def broken_off(host: Host) -> bool:
 
 
 def refuse_unfinished(host: Host, names: list[str]) -> None:
-    """RefusalError where dpkg has not finished packages of others: apt would go on with them at any installation."""
+    """Raise RefusalError where dpkg has not finished packages of others: any installation would go on with them."""
     ours = recorded()
     left = unfinished(host)
     others = {name: state for name, state in left.items() if name not in {*names, *ours["installed"], *ours["pending"]}}
@@ -168,7 +168,7 @@ def _foresee_apt(host: Host, names: list[str], version: str) -> Outcome:
 
 
 def _impossible(host: Host, names: list[str], out: str, errors: str) -> RefusalError:
-    """The refusal to install what apt cannot, by what it printed, with why and the remedy."""
+    """Return the refusal to install what apt cannot, by what it printed, with why and the remedy."""
     if "Unmet dependencies" in errors:  # of what is there, among which apt lists what is asked for
         _unused, out, errors = host.run(*apt("check", "--simulate"))
     why = complaint(errors, out)
@@ -178,7 +178,7 @@ def _impossible(host: Host, names: list[str], out: str, errors: str) -> RefusalE
 
 
 def _sections(out: str) -> dict[str, dict[str, tuple[str, str]]]:
-    """The packages of each section of what apt foresees, with the version that is there and the one to come."""
+    """Return the packages of each section of what apt foresees, with the version that is there and the one to come."""
     named: dict[str, dict[str, tuple[str, str]]] = {}
     section = ""
     for line in out.splitlines():
@@ -192,7 +192,7 @@ def _sections(out: str) -> dict[str, dict[str, tuple[str, str]]]:
 
 
 def _refuse_pinned(host: Host, names: list[str], version: str) -> None:
-    """RefusalError where the lists have a package that the host's preferences forbid."""
+    """Raise RefusalError where the lists have a package that the host's preferences forbid."""
     known = re.split(r"^(?=\S)", "" if version else host.ask("apt-cache", "policy", *names), flags=re.MULTILINE)
     for name, _unused, table in (of_one.partition(":") for of_one in known):
         if "Candidate: (none)" in table and re.search(r"^\s+\S+ -\d+$", table, re.MULTILINE):
@@ -203,7 +203,7 @@ def _refuse_pinned(host: Host, names: list[str], version: str) -> None:
 
 
 def _without_room(names: str, out: str) -> str:
-    """What is said where a disk is too small for what apt would fetch, or unpack; apt looks only when it is at it."""
+    """Return what to say of a disk that is too small for what apt would fetch or unpack: apt itself looks too late."""
     fetched, grown = sum(map(int, APT_FETCHES.findall(out))), space_needed(out)
     what = f"what is installed for {names}"
     if mount(ARCHIVES) == mount("/usr"):
@@ -212,13 +212,13 @@ def _without_room(names: str, out: str) -> str:
 
 
 def space_needed(out: str) -> int:
-    """The bytes that apt says more are used once it is done; 0 where it says none."""
+    """Return the bytes that apt says more are used once it is done; 0 where it says none."""
     found = APT_GROWS.search(out)
     return int(float(found[1].replace(",", "")) * 1000 ** " kMG".index(found[2] or " ")) if found else 0
 
 
 def _foresee_dnf(host: Host, names: list[str], version: str) -> Outcome:
-    """By what dnf has in its cache. Not run on a host by this project's tests."""
+    """Foresee by what dnf has in its cache. Not run on a host by this project's tests."""
     words = wanted_words(names, version, "-")
     code, out, errors = host.run("dnf", "--cacheonly", "--assumeno", "install", *words)
     outcome = Outcome({}, [], [], [], "")

@@ -40,7 +40,7 @@ NOISE = re.compile(r"^(npm (ERR!|error)( code)?|ERROR:|WARNING:)\s*", re.IGNOREC
 
 
 def failure(what: str, tool: str, said: str, setting: str, *places: str | Path, needed: int = 0) -> str:
-    """Why `tool` could not install `what`, of all that it `said`, and the remedy; `setting` decides the version.
+    """Return why `tool` could not install `what`, of all that it `said`, and the remedy; `setting` decides the version.
 
     `places` are those that it writes to, beside the one for temporary files; `needed` is what that takes, in bytes.
     """
@@ -61,5 +61,5 @@ def failure(what: str, tool: str, said: str, setting: str, *places: str | Path, 
 
 
 def without_login(text: str) -> str:
-    """`text` without the names and passwords in its addresses."""
+    """Return `text` without the names and passwords in its addresses."""
     return re.sub(r"(?<=//)[^/@\s]+@", "", text)

@@ -27,7 +27,7 @@ IMAGE_BYTES = 1_200_000_000
 
 
 def look(host: Host, wanted: dict) -> dict:
-    """`wanted` is local_sources_wanted. The facts beside `changes`:
+    """Return the look. `wanted` is local_sources_wanted. The facts beside `changes`:
 
     - `bundle`: whether it is to be brought
     - `image`, `repository`: whether each is to be made; they carry the hash of what they were made from
@@ -118,7 +118,7 @@ def look_at_repository(host: Host, wanted: dict) -> list[dict[str, str]]:
 
 
 def of_root(engine: Engine, wanted: dict) -> list[dict[str, str]]:
-    """What is off about a base image of a root file system; RefusalError where that is not on the host."""
+    """Return what is off about a base image of a root file system; raise RefusalError where that is not on the host."""
     source, there = wanted["image_from"], engine.image_label(wanted["image"], wanted["label"])
     if there == wanted["image_from_inputs"]:
         return []
@@ -131,7 +131,7 @@ def of_root(engine: Engine, wanted: dict) -> list[dict[str, str]]:
 
 
 def in_the_way(work: str, needed: int) -> str:
-    """What keeps the sources from being made in the folder `work`, which takes `needed` bytes; '' where nothing."""
+    """Return what keeps the sources from being made in the folder `work`, which takes `needed` bytes; '' if nothing."""
     lock = Path(work).with_suffix(".lock")
     why = obstacle(work, "directory") or obstacle(lock, "file")
     return why or no_room(work, needed, "making the base image")
@@ -150,7 +150,7 @@ def kept_in(wanted: dict) -> Iterator[Path]:
 
 
 def closed_in_image(engine: Engine, name: str, paths: list[str]) -> str:
-    """The first of `paths` in an image that its users cannot read; '' where they can, or where nobody can tell.
+    """Return the first of `paths` in an image that its users cannot read; '' where they can, or where nobody can tell.
 
     One that we made is of one layer. An engine that keeps its images in containerd does not say where that is.
     """
@@ -164,7 +164,7 @@ def closed_in_image(engine: Engine, name: str, paths: list[str]) -> str:
 
 
 def repository_inputs(path: str) -> str:
-    """Hash of what the bare git repository at `path` was made from; '' where there is none, or it is not whole."""
+    """Return the hash of the inputs of the bare git repository at `path`; '' where none is there or whole."""
     folder = Path(path)
     try:
         # Made by us, it has one branch, and all of its objects in one pack.

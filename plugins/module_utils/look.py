@@ -18,12 +18,12 @@ IDLE_REMEDY = "wait until that is done, or leave out --require-idle (provisioner
 
 
 def answer(_again: object, **question: object) -> dict:
-    """The answer to action `look`."""
+    """Return the answer to action `look`."""
     return looks(**question)
 
 
 def looks(wanted: dict, when_busy: str = "", log: str = "", fact: str = "", run: dict | None = None) -> dict:
-    """The result of action `look`; `wanted` is each role's wanted state. Never raises: a failure is told in it.
+    """Return the result of action `look`; `wanted` is each role's wanted state. Never raises: a failure is told in it.
 
     `when_busy` is what comes of work under way on the host that is not ours: "tell", "refuse", or "" not to ask for it.
     `log` is the file that what is changed is noted in, `fact` the one that a run's record is published in. `run` are
@@ -58,7 +58,7 @@ def looks(wanted: dict, when_busy: str = "", log: str = "", fact: str = "", run:
 
 
 def _reboot_required(found: dict[str, dict]) -> bool:
-    """Tell whether the host's packages or a role's probe want a restart, even where nothing is to be done."""
+    """Return whether the host's packages or a role's probe want a restart, even where nothing is to be done."""
     return Path(RESTART).exists() or any(look.get("reboot_required") for look in found.values())
 
 
@@ -95,7 +95,7 @@ def _planned(host: Host, run: dict) -> dict[str, str]:
 
 
 def in_the_way(off: list[dict[str, str]]) -> str:
-    """What keeps a host from being mended at all, and the remedy; '' where nothing does, or nothing is off."""
+    """Return what keeps a host from being mended at all, and the remedy; '' where nothing does, or nothing is off."""
     if not off:
         return ""
     from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.installation import RECORD  # noqa: PLC0415 - seldom needed

@@ -40,7 +40,7 @@ BROKEN_OFF = " (begun; the prepare was broken off)"
 
 
 def append(path: str, controller: str, changes: Iterable[dict], remark: str = "") -> None:
-    """Add a line for each of `changes`, each with role, what, from and to. Raises OSError."""
+    """Add a line for each of `changes`, each with role, what, from and to. Raise OSError."""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     said = [f"{now} {controller} {one['role']}: {one['what']}: {one['from']} -> {one['to']}{remark}" for one in changes]
     if not said or not path:
@@ -59,12 +59,12 @@ def append(path: str, controller: str, changes: Iterable[dict], remark: str = ""
 
 
 def plain(line: str) -> str:
-    """`line` without line breaks and other control characters, and without the logins in its addresses."""
+    """Return `line` without line breaks and other control characters, and without the logins in its addresses."""
     return re.sub(r"(?<=//)[^/@\s]+@", "", re.sub(r"[\x00-\x1f\x7f]+", " ", line))
 
 
 def made(before: list[dict], after: list[dict]) -> list[dict]:
-    """The changes that were wanted at first, and are not any more."""
+    """Return the changes that were wanted at first, and are not any more."""
     left = {(one["role"], one["what"]) for one in after}
     return [one for one in before if (one["role"], one["what"]) not in left]
 
@@ -80,7 +80,7 @@ def log_what_was_begun(lock: Path) -> None:
 
 
 def read(lock: Path) -> dict:
-    """What is in the lock; {} where nothing is."""
+    """Return what is in the lock; {} where nothing is."""
     try:
         return dict(json.loads(lock.read_bytes()))
     except (OSError, ValueError):
@@ -88,7 +88,7 @@ def read(lock: Path) -> dict:
 
 
 def held(lock: Path) -> dict:
-    """What the process that holds the lock has put into it; {} where none does."""
+    """Return what the process that holds the lock has put into it; {} where none does."""
     about = read(lock)
     with suppress(OSError, KeyError):
         if about["job"].encode() in Path(f"/proc/{about['pid']}/cmdline").read_bytes():
@@ -97,7 +97,7 @@ def held(lock: Path) -> dict:
 
 
 def take(lock: Path, job: str, about: dict) -> dict:
-    """Have a process hold the lock. Give what is in it: with `job` it is ours, else another's. Raises OSError."""
+    """Have a process hold the lock. Return what is in it: with `job` it is ours, else another's. Raise OSError."""
     lock.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     started = False
     deadline = time.monotonic() + PATIENCE
@@ -137,7 +137,7 @@ def tell(lock: Path, job: str, number: int) -> None:
 
 
 def at_work(job: str) -> str:
-    """A process, for people, that has `job` in its environment; '' where none has."""
+    """Return a process, for people, that has `job` in its environment; '' where none has."""
     mark = f"{VARIABLE}={job}".encode()
     for environment in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):  # it may have ended
@@ -147,7 +147,7 @@ def at_work(job: str) -> str:
 
 
 def locked(lock: IO[str], path: Path) -> bool:
-    """Whether the lock was got; one whose holder has just given it back, and not ended yet, is waited for."""
+    """Return whether the lock was got; one whose holder has just given it back, and not ended yet, is waited for."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and not held(path):
         with suppress(BlockingIOError):

@@ -98,7 +98,7 @@ def no_gpu() -> str:
 
 
 def lacks_fabric_manager(host: Host) -> bool:
-    """Tell whether there are NVSwitches (HGX machines) and nothing that sets them up.
+    """Return whether there are NVSwitches (HGX machines) and nothing that sets them up.
 
     Without systemd, in a container, they are the business of a host that cannot be asked.
     """
@@ -198,12 +198,12 @@ def modules(kernel: str) -> list[Path]:
 
 
 def has_module(kernel: str) -> bool:
-    """Tell whether a kernel has NVIDIA's module on disk."""
+    """Return whether a kernel has NVIDIA's module on disk."""
     return bool(modules(kernel))
 
 
 def another_kernel() -> str:
-    """Say that the module is there for a newer kernel than the one that runs, and not for that; '' where it is not."""
+    """Return that the module is there for a newer kernel only, not for the one that runs; '' where that is not so."""
     running = os.uname().release
     newest = (kernels() or [""])[-1]
     if natural(newest) > natural(running) and has_module(newest) and not has_module(running):
@@ -212,12 +212,12 @@ def another_kernel() -> str:
 
 
 def secure_boot() -> bool:
-    """Tell whether the firmware lets only signed modules be loaded."""
+    """Return whether the firmware lets only signed modules be loaded."""
     return Host.read(SECURE_BOOT)[-1:] == "\x01"
 
 
 def trusts_dkms(host: Host) -> bool:
-    """Tell whether a module that DKMS builds here can be loaded: Secure Boot is off, or knows the key of DKMS."""
+    """Return whether a module that DKMS builds here can be loaded: Secure Boot is off, or knows the key of DKMS."""
     return not secure_boot() or any(
         "already enrolled" in "".join(host.run("mokutil", "--test-key", key)[1:])
         for key in SIGNING_KEYS
@@ -229,7 +229,7 @@ def trusts_dkms(host: Host) -> bool:
 
 
 def of_branch(version: str, branch: str) -> bool:
-    """Tell whether a driver's version is of a branch: 535.261.03 is of 535, and of 535.261."""
+    """Return whether a driver's version is of a branch: 535.261.03 is of 535, and of 535.261."""
     return f"{version}.".startswith(f"{branch}.")
 
 
@@ -239,7 +239,7 @@ def major(version: str) -> str:
 
 
 def same(loaded: str, library: str) -> bool:
-    """Tell whether two versions are one, where either may be cut short (nvidia-smi prints two parts of three)."""
+    """Return whether two versions are one, where either may be cut short (nvidia-smi prints two parts of three)."""
     return of_branch(loaded, library) or of_branch(library, loaded)
 
 

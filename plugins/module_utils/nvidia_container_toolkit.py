@@ -26,12 +26,12 @@ OLD_ENGINE = (
 
 
 def look(host: Host, wanted: dict) -> dict:
-    """How `host` differs from `wanted`, which is the role's `nvidia_container_toolkit_wanted`.
+    """Return how `host` differs from `wanted`, which is the role's `nvidia_container_toolkit_wanted`.
 
     Beside `changes` and `notes`: `skipped`, why the toolkit does not belong here, or ''; `install`, something of the
     packages or their repository is off; `runtimes` and `features`, for daemon.json; `engine`, what is to be done with
     the engine, as `engine_action` says, and `pid`, its process; `containers`, the names of those that a restart
-    reaches; `cdi_spec`, the path of the CDI specification that has to be generated, or ''. Raises RefusalError where
+    reaches; `cdi_spec`, the path of the CDI specification that has to be generated, or ''. Raise RefusalError where
     the distribution is not known, where daemon.json cannot be read, or not be written without loss, and where no
     container could get a GPU by what the site has set.
     """
@@ -67,7 +67,7 @@ def look(host: Host, wanted: dict) -> dict:
 
 
 def _nothing() -> dict:
-    """What `look` tells where nothing is off."""
+    """Return what `look` tells where nothing is off."""
     return {
         "skipped": "",
         "notes": [],
@@ -83,13 +83,13 @@ def _nothing() -> dict:
 
 
 def look_at_packages(host: Host, wanted: dict) -> Changes:
-    """What is off about the packages, and about their holds where they are to be held."""
+    """Return what is off about the packages, and about their holds where they are to be held."""
     changes = packages.look(host, wanted["packages"], wanted["version"], wanted["repositories"])
     return changes + (packages.holds(host, wanted["packages"]) if wanted["hold"] else [])
 
 
 def look_at_daemon(host: Host, wanted: dict, engine: Engine, features: dict) -> tuple[dict, Changes]:
-    """The settings that daemon.json should have, and what it lacks of them. Raises RefusalError as `look` does."""
+    """Return the settings that daemon.json should have, and those that it lacks. Raise RefusalError as `look` does."""
     path = wanted["daemon_json"]
     settings = daemon.settings(host, path)
     target = daemon.merged(settings.values, wanted["runtimes"], features, host.which)
@@ -101,7 +101,7 @@ def look_at_daemon(host: Host, wanted: dict, engine: Engine, features: dict) -> 
 
 
 def look_at_engine(host: Host, wanted: dict, engine: Engine, target: dict) -> dict:
-    """What is to be done with an engine that answers, so that it has the settings `target`; nothing with another."""
+    """Return what is to be done so that an engine that answers has the settings `target`; nothing for others."""
     if not engine.info:
         return {"changes": []}
     action, why, notes = engine_action(host, wanted, engine, target)
@@ -117,14 +117,14 @@ def look_at_engine(host: Host, wanted: dict, engine: Engine, target: dict) -> di
 
 
 def knows_cdi(wanted: dict, version: str) -> tuple[bool, bool]:
-    """Whether an engine of this version can give devices by CDI, where that is wanted; whether it does so untold."""
+    """Return whether an engine of this version is to give devices by CDI, and whether it does so by default."""
     release = daemon.release(version)
     has_cdi = wanted["cdi"] and release >= daemon.release(wanted["cdi_engine"])
     return has_cdi, release >= daemon.release(wanted["cdi_default_engine"])
 
 
 def serves_gpus_by_cdi(host: Host, wanted: dict, engine: Engine) -> bool:
-    """Whether the engine gives containers the GPUs by CDI, for --gpus too, so that it needs no runtime and no hook."""
+    """Return whether the engine gives containers the GPUs by CDI, for --gpus too: it needs no runtime and no hook."""
     if wanted["version"] or daemon.release(engine.version) < daemon.release(wanted["cdi_gpus_engine"]):
         return False
     devices = engine.info.get("DiscoveredDevices") or []
@@ -132,7 +132,7 @@ def serves_gpus_by_cdi(host: Host, wanted: dict, engine: Engine) -> bool:
 
 
 def daemon_changes(path: str, settings: dict, target: dict) -> Changes:
-    """What `target` has that daemon.json, as `settings`, has not."""
+    """Return what `target` has that daemon.json, as `settings`, has not."""
     return [
         change(f"{path}: {group}.{name}", _shown((settings.get(group) or {}).get(name)), _shown(value))
         for group in ("runtimes", "features")
@@ -142,7 +142,7 @@ def daemon_changes(path: str, settings: dict, target: dict) -> Changes:
 
 
 def engine_action(host: Host, wanted: dict, engine: Engine, target: dict) -> tuple[str, str, list[str]]:
-    """What to do so that the running engine has the settings `target`, why, and what a person should know.
+    """Return what to do so that the running engine has the settings `target`, why, and what a person should know.
 
     `restart` where that disturbs nothing, or may; `reload`, which gives it runtimes but no features, where it would.
     """
@@ -165,14 +165,14 @@ def engine_action(host: Host, wanted: dict, engine: Engine, target: dict) -> tup
 
 
 def _unknown_runtimes(wanted: dict, engine: Engine, target: dict) -> list[str]:
-    """The runtimes that the running engine has not got, or has by another path."""
+    """Return the runtimes that the running engine lacks, or has by another path."""
     known = engine.info.get("Runtimes") or {}
     wants = {name: _path(target["runtimes"][name]) for name in wanted["runtimes"]}
     return [name for name, path in wants.items() if name not in known or path != _path(known[name])]
 
 
 def _lacks_until_restart(busy: str, *, no_cdi: bool, hookless: bool) -> list[str]:
-    """What a person should know of an engine that is not restarted, since it is `busy` or not systemd's."""
+    """Return what a person should know of an engine that is not restarted, since it is `busy` or not systemd's."""
     lacks = " and ".join(["without CDI"] * no_cdi + ["without the toolkit's hook, which --gpus may need"] * hookless)
     if not lacks:
         return []
@@ -183,13 +183,13 @@ def _lacks_until_restart(busy: str, *, no_cdi: bool, hookless: bool) -> list[str
 
 
 def _has_seen_hook(host: Host, engine: Engine) -> bool:
-    """Whether the toolkit's hook was there when the engine started: only then it looks for it."""
+    """Return whether the toolkit's hook was there when the engine started: only then it looks for it."""
     hook = host.which(HOOK)
     return bool(hook and engine.daemon) and Path(hook).stat().st_ctime <= started_at(engine.daemon.pid)
 
 
 def cdi_spec(host: Host, paths: list[str], driver: str, folders: list[str] = ()) -> dict:
-    """What `look` tells of the CDI specification: one of `paths`, or a file in `folders`, should be of `driver`."""
+    """Return the facts on the CDI specification: one of `paths`, or a file in `folders`, should be of `driver`."""
     texts = [host.read(path) for folder in folders for path in Path(folder).glob("*")]
     path, why = ("", "") if any(driver in text for text in texts) else stale_cdi_spec(host, paths, driver)
     refuse_if(obstacle(path, "file") if path else "")
@@ -206,7 +206,7 @@ def _path(runtime: object) -> str:
 
 
 def stale_cdi_spec(host: Host, paths: list[str], driver: str) -> tuple[str, str]:
-    """Path of the CDI specification to write and what is wrong with it; ('', '') where it is that of `driver`.
+    """Return the path of the CDI specification to write and what is wrong with it; ('', '') where it is `driver`'s.
 
     Of `paths` the last one that exists is the one that the engine goes by.
     """

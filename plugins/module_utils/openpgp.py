@@ -13,7 +13,7 @@ PUBLIC_KEY_TAG = 6
 
 
 def dearmored(data: bytes) -> bytes:
-    """The packets of a key file, which may be armoured (text) or not. Raises ValueError where it is no key file."""
+    """Return the packets of a key file, armoured (text) or not. Raise ValueError where it is not a key file."""
     if data[:1] and data[0] & 0x80:  # every packet begins so, and no text does
         return data
     blocks = BLOCK.findall(data.decode("ascii", errors="replace").replace("\r\n", "\n"))
@@ -32,7 +32,7 @@ def dearmored(data: bytes) -> bytes:
 
 
 def crc24(packets: bytes) -> int:
-    """The checksum of armoured packets: RFC 4880, 6.1."""
+    """Return the checksum of armoured packets: RFC 4880, 6.1."""
     crc = 0xB704CE
     for byte in packets:
         crc ^= byte << 16
@@ -44,7 +44,7 @@ def crc24(packets: bytes) -> int:
 
 
 def fingerprints(packets: bytes) -> list[str]:
-    """Fingerprints, 40 capital hexadecimal digits, of the primary keys in `packets`. Raises ValueError where they are
+    """Return the primary keys' fingerprints, 40 capital hexadecimal digits. Raise ValueError where `packets` are
     damaged, or are of a version other than 4.
     """
     found = []
@@ -65,7 +65,7 @@ def fingerprints(packets: bytes) -> list[str]:
 
 
 def _packet(data: bytes, position: int) -> tuple[int, int, int]:
-    """Tag of the packet at `position`, and where its body begins and ends."""
+    """Return the tag of the packet at `position`, and where its body begins and ends."""
     try:
         first, second = data[position], data[position + 1]
         if not first & 0x80:

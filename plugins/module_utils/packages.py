@@ -11,14 +11,14 @@ Changes = list[dict[str, str]]
 
 
 def off(host: Host, names: list[str], version: str = "") -> list[str]:
-    """Those of `names` that are missing, or of another version than `version` (empty for any)."""
+    """Return those of `names` that are missing, or of another version than `version` (empty for any)."""
     return [name for name in names if name not in host.packages or (version and host.packages[name] != version)]
 
 
 def look(
     host: Host, names: list[str], version: str = "", repositories: dict | None = None, instead: str = ""
 ) -> Changes:
-    """What `signed_repository` and then `host_packages` would change, dependencies too, with their versions.
+    """Return what `signed_repository` and then `host_packages` would change, dependencies too, with their versions.
 
     `repositories`, by distribution, is where they come from, if not the host's own sources. Where the source is still
     to come, its versions are not known. `instead` is what a person can set so that none of it is needed. Raises
@@ -34,12 +34,12 @@ def look(
 
 
 def holds(host: Host, names: list[str]) -> Changes:
-    """What is off where upgrades are not to change packages."""
+    """Return what is off where upgrades are not to change packages."""
     return [change(f"hold on {name}", "absent", "present") for name in names if name not in host.held]
 
 
 def sources(host: Host, repositories: dict, outcome: Outcome | None) -> Changes:
-    """What is off about the repository: one of ours is kept as it is wanted; where the host has none, and its own
+    """Return what is off about the repository: ours is kept as it is wanted; where the host has none, and its own
     sources do not offer what is missing (`outcome` says; None where nothing is), it is to come.
     """
     repository = signed.pick(host, repositories)
@@ -50,7 +50,7 @@ def sources(host: Host, repositories: dict, outcome: Outcome | None) -> Changes:
 
 
 def brought(host: Host, missing: list[str], version: str, outcome: Outcome) -> Changes:
-    """The packages that come, and those that change with them; of what is not known, the names that are asked for."""
+    """Return the packages that come or change with them; where that is not known, the names that are asked for."""
     named = [name for name in missing if name not in outcome.brings]
     stale = host.which("apt-get") and not lists_are_new()
     return [

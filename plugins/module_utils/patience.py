@@ -89,17 +89,17 @@ class PatientModule(AnsibleModule):
             self._copy = place / "said"
 
     def run_command(self, args: list[str], **options: Any) -> tuple[int, str, str]:
-        """As AnsibleModule has it."""
+        """Do as AnsibleModule does."""
         copying = [sys.executable, "-IS", "-c", COPYING, str(self._copy)] if self._copy else []
         code, out, errors = super().run_command([*copying, *args], **options)
         return code, out, errors
 
     def exit_json(self, **answer: Any) -> None:
-        """As AnsibleModule has it."""
+        """Do as AnsibleModule does."""
         super().exit_json(**{"finished": True, **answer})
 
     def fail_json(self, msg: str, **answer: Any) -> None:
-        """As AnsibleModule has it."""
+        """Do as AnsibleModule does."""
         super().fail_json(msg, **{"finished": True, **answer})
 
 
@@ -113,7 +113,7 @@ def _key(options: dict[str, Any]) -> str:
 def begin(place: Path) -> bool:
     """Have a process work, with its output in `place`, if none does. Return whether this is that process.
 
-    Raises OSError where that cannot be; then nothing was begun.
+    Raise OSError where that cannot be; then nothing was begun.
     """
     for folder in (FOLDER, place):
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -27,7 +27,7 @@ SECONDS_TO_BEGIN = 30
 def start(runs: Runs, run: str, input_hash: str, challenge: str = "", *, scenario: str = "a") -> str:
     """Start a detached run of a scenario and return its id, or that of one which was quicker.
 
-    Raises RuntimeError, OSError and subprocess.CalledProcessError where none began in SECONDS_TO_BEGIN.
+    Raise RuntimeError, OSError and subprocess.CalledProcessError where none began in SECONDS_TO_BEGIN.
     """
     script = runs.root / "xformers-devcontainer" / "benchmarking" / f"scenario_{scenario}.sh"
     environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}

@@ -54,7 +54,7 @@ def stop(runs: Runs, run: str, by: str, timeout: float) -> None:
 
 
 def _ended(runs: Runs, run: str) -> bool:
-    """Whether the run has its result, and the next may begin; one whose script is gone gets its result here."""
+    """Return whether the run has its result, and the next may begin; one whose script is gone gets its result here."""
     runs.settle()
     return runs.result(run) is not None and runs.holder() != run
 
@@ -77,7 +77,7 @@ def _of_the_script(runs: Runs, run: str) -> set[int]:
 
 
 def _writes(fdinfo: Path) -> bool:
-    """Whether a file is open to be written, see proc(5)."""
+    """Return whether a file is open to be written, see proc(5)."""
     flags = next(line.split()[1] for line in fdinfo.read_text().splitlines() if line.startswith("flags:"))
     return int(flags, 8) & os.O_ACCMODE != os.O_RDONLY
 
@@ -105,7 +105,7 @@ def _send(number: signal.Signals, processes: set[int]) -> None:
 
 
 def _began(process: int) -> tuple[int, int]:
-    """When a process began, in the kernel's ticks, see proc(5); of those of one tick, by its number."""
+    """Return when a process began, in the kernel's ticks, see proc(5); of those of one tick, by its number."""
     with suppress(OSError):
         return int((PROC / str(process) / "stat").read_text().rpartition(")")[2].split()[19]), process
     return 0, process

@@ -83,7 +83,7 @@ class Runs:
             return None
 
     def under_way(self, patience: float = 15) -> str | None:
-        """Return the run that is under way, None where none is; raises RuntimeError.
+        """Return the run that is under way, None where none is; raise RuntimeError.
 
         A run that is just beginning or just ending is waited for, at most `patience` seconds.
         """
@@ -99,7 +99,7 @@ class Runs:
     # ---- runs that were cut short ------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Give every run that was cut short its result; raises OSError where there is no room for that.
+        """Give every run that was cut short its result; raise OSError where there is no room for that.
 
         The lock goes with the script, however that ends; so a run without a result while nobody holds the lock was
         cut short. What it left running is ended, since nobody measures it. One that never began is no run.
@@ -137,7 +137,7 @@ class Runs:
         }
 
     def host_restarted(self, run: str) -> bool:
-        """Say whether the host has booted since the run began: by the kernel's boot id, or by the age of process 1.
+        """Return whether the host has booted since the run began: by the kernel's boot id, or by the age of process 1.
 
         A container with an init of its own restarts without a new boot id.
         """
@@ -190,7 +190,7 @@ class Runs:
         return sorted(events, key=lambda event: event["uptime"])
 
     def phases_over(self, run: str) -> bool:
-        """Say whether the run is past its phases, and only keeps its evidence; the container has no say in that."""
+        """Return whether the run is past its phases, and only keeps its evidence; the container has no say in that."""
         return any(
             event["phase"] == "run" and event["event"] != "begin" for event in self._events_in(run, "events.jsonl")
         )
@@ -264,7 +264,7 @@ class Runs:
     def packed(self, run: str) -> str:
         """Return the run's evidence as a tar.gz in base64; made in memory, so that a full disk is no obstacle.
 
-        Regular files and folders only. Raises OSError where they are more than a controller takes.
+        Regular files and folders only. Raise OSError where they are more than a controller takes.
         """
         archive, total = io.BytesIO(), 0
         with tarfile.open(fileobj=archive, mode="w:gz") as tar:
@@ -285,18 +285,18 @@ class Runs:
         return base64.b64encode(archive.getvalue()).decode("ascii")
 
     def _text(self, run: str, name: str, *, end: bool = False, most: int = MOST_BYTES) -> str:
-        """Return the beginning of a file, or its `end`, which the container's user may be writing; raises OSError."""
+        """Return the beginning of a file, or its `end`, which the container's user may be writing; raise OSError."""
         with _opened(self.folder / run / name) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - most) if end else 0)
             return file.read(most).decode(errors="replace")
 
     def is_collected(self, run: str) -> bool:
-        """Say whether a controller has the run's evidence."""
+        """Return whether a controller has the run's evidence."""
         return self._collected(run).exists()
 
     def note_collected(self, run: str) -> bool:
-        """Remember that a controller has the run's evidence, and say whether that is new; raises OSError."""
+        """Remember that a controller has the run's evidence, and say whether that is new; raise OSError."""
         new = not self.is_collected(run)
         self._collected(run).touch()
         return new
@@ -307,7 +307,7 @@ class Runs:
 
 
 def _opened(path: str | Path, folder: int | None = None) -> io.BufferedReader:
-    """Open a regular file, which may have been put there by somebody else; raises OSError where it is none.
+    """Open a regular file, which may have been put there by somebody else; raise OSError where it is none.
 
     `path` may be of an open `folder`, which nobody can exchange meanwhile.
     """
@@ -319,7 +319,7 @@ def _opened(path: str | Path, folder: int | None = None) -> io.BufferedReader:
 
 
 def _is_event(value: object) -> bool:
-    """Whether `value` is a line of events.jsonl, which the container's user may have written."""
+    """Return whether `value` is a line of events.jsonl, which the container's user may have written."""
     if not isinstance(value, dict) or not all(isinstance(value.get(name), str) for name in ("event", "phase")):
         return False
     uptime = value.get("uptime")

@@ -24,7 +24,7 @@ HEAD = "# Written by provisioner.\n"
 
 
 def pick(host: Host, repositories: dict) -> dict:
-    """The repository of `repositories`, by distribution, that is this host's; RefusalError where none is."""
+    """Return this host's repository of `repositories`, by distribution; raise RefusalError where there is none."""
     found = host.pick(repositories)
     if not found:
         name = next(iter(repositories.values()))["name"]
@@ -36,7 +36,7 @@ def pick(host: Host, repositories: dict) -> dict:
 
 
 def source_text(repository: dict, codename: str, keyring: str = "") -> str:
-    """Content of the file that names the repository; `keyring` in place of the repository's own."""
+    """Return the content of the file that names the repository; `keyring` in place of the repository's own."""
     keyring = keyring or repository["keyring"]
     if repository["kind"] == "rpm":
         yes = {True: 1, False: 0}
@@ -54,7 +54,7 @@ def source_text(repository: dict, codename: str, keyring: str = "") -> str:
 
 
 def pinned(data: bytes, repository: dict) -> bytes:
-    """The packets of a key file. Raises ValueError, with why, unless all its keys are pinned."""
+    """Return the packets of a key file. Raise ValueError, with why, unless all its keys are pinned."""
     packets = dearmored(data)
     wanted = {one.replace(" ", "").upper() for one in repository["fingerprints"]}
     others = [one for one in fingerprints(packets) if one not in wanted]
@@ -64,7 +64,7 @@ def pinned(data: bytes, repository: dict) -> bytes:
 
 
 def key_file(packets: bytes, kind: str) -> bytes:
-    """What is written for `packets`: apt takes them as they are, rpm only armoured."""
+    """Return what is written for `packets`: apt takes them as they are, rpm only armoured."""
     if kind == "deb":
         return packets
     text = base64.b64encode(packets).decode()
@@ -74,22 +74,22 @@ def key_file(packets: bytes, kind: str) -> bytes:
 
 
 def codename(host: Host) -> str:
-    """The distribution's name for its release, such as bookworm."""
+    """Return the distribution's name for its release, such as bookworm."""
     return str(host.os_release.get("VERSION_CODENAME", ""))
 
 
 def suite(host: Host, repository: dict) -> str:
-    """The repository's suite for this host's release."""
+    """Return the repository's suite for this host's release."""
     return str(repository["suites"]).format(codename=codename(host))
 
 
 def is_ours(repository: dict) -> bool:
-    """Whether a file of ours names the repository on this host."""
+    """Return whether a file of ours names the repository on this host."""
     return any(os.path.lexists(repository[name]) for name in ("keyring", "source"))
 
 
 def configured(host: Host, repository: dict) -> str:
-    """Which of the host's own sources names the repository; '' where none does."""
+    """Return which of the host's own sources names the repository; '' where none does."""
     if repository["kind"] == "deb":
         return str(apt_sources.configured(host, repository, suite(host, repository)))
     # Not run on a host by this project's tests.
@@ -100,7 +100,7 @@ def configured(host: Host, repository: dict) -> str:
 
 
 def look(host: Host, repository: dict) -> list[dict[str, str]]:
-    """What `signed_repository` would change on `host` to have the files of ours that name the repository."""
+    """Return what `signed_repository` would change on `host` to have the files of ours that name the repository."""
     name = repository["name"]
     text = source_text(repository, codename(host)).encode()
     return look_at_key(host, repository) + list(
@@ -111,7 +111,7 @@ def look(host: Host, repository: dict) -> list[dict[str, str]]:
 
 
 def look_at_key(host: Host, repository: dict) -> list[dict[str, str]]:
-    """What is off about the key file."""
+    """Return what is off about the key file."""
     what = f"signing key of {repository['name']}"
     found: list[dict[str, str]] = host.file_changes(repository["keyring"], mode="0644", what=what)
     try:

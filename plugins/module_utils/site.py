@@ -8,7 +8,7 @@ from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import 
 
 
 def look(host: Host, wanted: dict) -> dict:
-    """`wanted` is site_wanted: the bundle on the controller, the files that go on the host, their sums, '' for none.
+    """Return the look. `wanted` is site_wanted: the controller's bundle, the host's files, their sums, '' for none.
 
     Beside `changes`: `apt`, whether the host has apt, which must be told of the bundle.
     """
@@ -35,6 +35,6 @@ def look(host: Host, wanted: dict) -> dict:
 
 
 def _left(*paths: str) -> list[dict[str, str]]:
-    """What is left of ours and not wanted any more; what is no file is not what we wrote."""
+    """Return what is left of ours and no longer wanted; what is not a file is not ours."""
     ours = [each for each in map(Path, paths) if each.is_file() and not each.is_symlink()]
     return [change(each, "present", "absent") for each in ours]

@@ -12,7 +12,7 @@ from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import 
 
 
 def check_mode(host: Host, wanted: dict, version: str) -> None:
-    """RefusalError where the toolkit is set to a mode in which its hook, by which older engines serve --gpus, fails."""
+    """Raise RefusalError where the toolkit's hook, which older engines need for --gpus, fails by its mode."""
     path = wanted["toolkit_config"]
     text = host.read(path)
     mode = _set_in(text, "nvidia-container-runtime", "mode")
@@ -28,7 +28,7 @@ def check_mode(host: Host, wanted: dict, version: str) -> None:
 
 
 def check_settings(path: str, settings: daemon.Settings, what: str, running: Daemon | None) -> None:
-    """RefusalError where `what` daemon.json lacks cannot be added to it, or the `running` engine reads another file."""
+    """Raise RefusalError where `what` daemon.json lacks cannot be added, or the `running` engine reads another file."""
     if settings.loss:
         raise RefusalError(
             f"{what} is to be added to {path}, which cannot be written anew without loss: {settings.loss}; add it by "
@@ -48,7 +48,7 @@ def check_settings(path: str, settings: daemon.Settings, what: str, running: Dae
 
 
 def _set_in(text: str, section: str, name: str) -> str:
-    """The value of `name` in a section of a TOML file, as a text; '' where it is not set there."""
+    """Return the value of `name` in a section of a TOML file, as a text; '' where it is not set there."""
     found = re.search(rf"^\[{re.escape(section)}\]\s*$(.*?)(?=^\s*\[|\Z)", text, re.MULTILINE | re.DOTALL)
     value = re.search(rf"""^\s*{re.escape(name)}\s*=\s*["']?([^"'#\s]*)""", found[1] if found else "", re.MULTILINE)
     return value[1] if value else ""

@@ -22,7 +22,7 @@ PLACES = ("/var/lib/provisioner", "/var/lib/docker", "/var/lib/containerd", "/va
 
 @contextmanager
 def workplace(folder: Path) -> Iterator[Path]:
-    """`folder`, empty, for as long as the block runs; nothing of it stays.
+    """Yield `folder`, empty, for as long as the block runs; nothing of it stays.
 
     The lock beside it is the kernel's: it goes when its process does, however that ends. Where a controller was
     killed its module may live on here, and the next run's waits for it, then finds the work done.
@@ -83,7 +83,7 @@ def run(module: Any, doing: str, command: list[str], remedy: str, **options: Any
 
 
 def piped(reading: list[str], taking: list[str]) -> tuple[int, subprocess.CompletedProcess]:
-    """Give what one command writes to another; return the exit code of the first, and the second as it ended."""
+    """Pipe one command into another; return the exit code of the first, and the second as it ended."""
     with subprocess.Popen(reading, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as first:
         second = subprocess.run(taking, stdin=first.stdout, capture_output=True, text=True, check=False)
     return first.returncode, second

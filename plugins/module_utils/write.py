@@ -12,7 +12,7 @@ from pathlib import Path
 def write(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Put `content` at `path`, with `mode`, in one step; folders that are missing are made, passable by all.
 
-    Raises OSError, which names `path`.
+    Raise OSError, which names `path`.
     """
     with of(path):
         for folder in reversed([each for each in path.parents if not each.exists()]):

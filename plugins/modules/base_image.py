@@ -72,7 +72,7 @@ ENGINE = "check that the host has free disk and that 'docker info' works there, 
 
 
 def present(module: PatientModule) -> tuple[str, str]:
-    """Id and hash of inputs of the image that is there; empty where there is none."""
+    """Return the id and hash of inputs of the image that is there; empty where there is none."""
     template = '{{.Id}} {{index .Config.Labels "' + module.params["label"] + '"}}'
     command = ["docker", "image", "inspect", "--format", template, module.params["name"]]
     asked = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -81,7 +81,7 @@ def present(module: PatientModule) -> tuple[str, str]:
 
 
 def package_sources(module: PatientModule) -> list[str]:
-    """Lines of sources.list with which the host itself gets its release's packages, without backports."""
+    """Return the lines of sources.list with which the host itself gets its release's packages, without backports."""
     origin, release, keyring = (module.params[name] for name in ("distribution", "release", "keyring"))
     line = f"$(CODENAME) deb [signed-by={keyring}] $(REPO_URI) $(RELEASE) $(COMPONENT)"
     command = ["apt-get", "indextargets", "--format", line, "Created-By: Packages", f"Origin: {origin}"]
@@ -99,7 +99,7 @@ def package_sources(module: PatientModule) -> list[str]:
 
 
 def ways_to_mirrors(module: PatientModule, work: Path) -> list[str]:
-    """Options of mmdebstrap by which its apt uses the host's own proxies and CA bundle; nothing of them stays."""
+    """Return the options by which mmdebstrap's apt uses the host's own proxies and CA bundle; nothing of them stays."""
     command = ["apt-config", "dump", "Acquire::http", "Acquire::https"]
     settings, place = work / "acquire.conf", "$1/etc/apt/apt.conf.d/acquire"
     settings.write_text(run(module, "asking apt for its settings", command, MIRROR), encoding="utf-8")

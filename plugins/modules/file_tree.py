@@ -119,17 +119,17 @@ OURS = 0o022
 
 
 def mode_of(status: os.stat_result) -> str:
-    """The mode that `status` has, as it is written in playbooks: "0644"."""
+    """Return the mode that `status` has, as it is written in playbooks: "0644"."""
     return f"{stat.S_IMODE(status.st_mode):04o}"
 
 
 def is_own(status: os.stat_result) -> bool:
-    """Whether what `status` is of belongs to who runs this, and to their group."""
+    """Return whether what `status` is of belongs to who runs this, and to their group."""
     return (status.st_uid, status.st_gid) == (os.geteuid(), os.getegid())
 
 
 def write(path: Path, content: bytes, mode: int) -> None:
-    """Put the file there at once; raises OSError and leaves what was there."""
+    """Put the file there at once; raise OSError and leave what was there."""
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -157,7 +157,7 @@ class Tree:
         self.left: list[str] = []
 
     def folder(self, name: str, mode: str) -> None:
-        """A folder, or a link to one, of mode `mode`."""
+        """Make a folder of mode `mode`, or keep a link to one."""
         self.path = self.dest / name
         refuse_if(obstacle(self.path, "directory"))
         there, due = self.path.exists(), int(mode, 8)
@@ -177,7 +177,7 @@ class Tree:
         self.path.chmod(due)
 
     def file(self, name: str, content: bytes, mode: str) -> None:
-        """A file that holds `content`, or a link to one."""
+        """Write a file that holds `content`, or keep a link to one."""
         self.path = self.dest / name
         refuse_if(obstacle(self.path, "file"))
         before, actual, due = None, "absent", int(mode, 8)
@@ -192,7 +192,7 @@ class Tree:
             write(self.path.resolve(), content, due)
 
     def copy(self, name: str, source: str) -> None:
-        """A file like another one of the host's."""
+        """Write a file like another one of the host's."""
         self.path = Path(source)
         if self.check and not self.path.exists():  # what would have made it was only checked, too
             self.changes.append(name)
@@ -200,7 +200,7 @@ class Tree:
             self.file(name, read(self.path, LARGEST_OF_ALL), "0644")
 
     def link(self, name: str, target: str) -> None:
-        """A symbolic link to `target`, where one can be made."""
+        """Make a symbolic link to `target`, where one can be made."""
         self.path = self.dest / name
         if self.path.is_symlink() and str(self.path.readlink()) == target:
             return
@@ -220,7 +220,7 @@ class Tree:
             self.left.append(f"{self.path} cannot be made: {error.strerror}")
 
     def absent(self, name: str) -> None:
-        """No file; what is none is left."""
+        """Remove a file; what is not a file stays."""
         self.path = self.dest / name
         if self.path.is_symlink() or not self.path.is_file():
             return
@@ -229,7 +229,7 @@ class Tree:
             self.path.unlink()
 
     def readable(self, name: str) -> None:
-        """A folder all of which everybody may read."""
+        """Have everybody read all of a folder."""
         self.path = self.dest / name
         if open_to_all(self.path, check=self.check):
             self._note(name, (f"{self.path}/ (closed to other users)", f"{self.path}/ (open to them)"))

@@ -88,7 +88,7 @@ def again(*words, **question):
 
 
 def main():
-    """Ask, and give what was found."""
+    """Ask, and exit with what was found."""
     module = AnsibleModule(
         argument_spec={
             "wanted": {"type": "raw", "required": True},

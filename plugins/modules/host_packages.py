@@ -92,11 +92,11 @@ class Apt:
                 raise RefusalError(f"what was broken off before cannot be finished: {why}; {remedy_of(why)}")
 
     def lists_are_new(self):
-        """Whether the lists were refreshed a moment ago."""
+        """Return whether the lists were refreshed a moment ago."""
         return lists_are_new()
 
     def refresh(self):
-        """Why the lists of packages could not be brought up to date; empty where they could."""
+        """Return why the lists of packages could not be brought up to date; empty where they could."""
         deadline = time.monotonic() + LOCK_TIMEOUT
         while True:
             code, out, errors = self.run(*apt("update"))
@@ -109,12 +109,12 @@ class Apt:
             time.sleep(LOCK_PAUSE)
 
     def versions(self, name):
-        """The versions of a package that the host's sources have, newest first."""
+        """Return the versions of a package that the host's sources have, newest first."""
         lines = [line.split("|") for line in Host().ask("apt-cache", "madison", name).splitlines()]
         return list(dict.fromkeys(line[1].strip() for line in lines if len(line) == 3))
 
     def install(self, names, version, outcome):
-        """The words that install `names`. What `outcome` has of harm is to packages of our own, and nothing else comes
+        """Return the words that install `names`. The harm in `outcome` is to our own packages, and nothing else comes
         to any: apt would refuse it.
         """
         allowed = [
@@ -125,7 +125,7 @@ class Apt:
         return apt("install", "--yes", *KEEP_SETTINGS, *INSTALL, *allowed, *wanted_words(names, version, "="))
 
     def hold(self, names):
-        """The commands that hold `names`."""
+        """Return the commands that hold `names`."""
         return [["apt-mark", "hold", *names]]
 
 
@@ -136,29 +136,29 @@ class Dnf:
         self.run = run
 
     def settle(self, names):
-        """As with apt; dnf waits by itself, and rpm finishes what it has begun."""
+        """Do nothing: dnf waits by itself, and rpm finishes what it has begun."""
 
     def lists_are_new(self):
-        """As with apt; dnf sees to that by itself."""
+        """Return False: dnf itself knows which of its lists are old."""
         return False
 
     def refresh(self):
-        """As with apt: what dnf would ask for when it installs is here before it is asked what it would do."""
+        """Fetch what dnf asks for when it installs, so that it can say what it would do; return why that failed."""
         code, out, errors = self.run("dnf", "--quiet", "makecache")
         return complaint(errors, out) if code else ""
 
     def versions(self, name):
-        """As with apt."""
+        """Return the versions of a package, as with apt."""
         query = ("dnf", "--quiet", "repoquery", "--showduplicates", "--qf", "%{version}-%{release}\n", name)
         return list(reversed(list(dict.fromkeys(Host().ask(*query).split()))))
 
     def install(self, names, version, outcome):
-        """As with apt. Without --allowerasing dnf removes nothing that conflicts."""
+        """Return the words that install; without --allowerasing dnf removes nothing that conflicts."""
         unlocked = ["--disableplugin=versionlock"] if outcome.unholds else []
         return ["dnf", "--assumeyes", *unlocked, "install", *wanted_words(names, version, "-")]
 
     def hold(self, names):
-        """As with apt. A lock on an older version would stay beside a new one, so it goes first."""
+        """Return the commands that hold. A lock on an older version would stay beside a new one, so it goes first."""
         plugin = ["dnf", "--assumeyes", "install", "python3-dnf-plugin-versionlock"]
         return [plugin, ["dnf", "versionlock", "delete", *names], ["dnf", "versionlock", "add", *names]]
 
@@ -187,7 +187,7 @@ def mend(host, run, wanted, upgrade, remedy):
 
 
 def install(manager, names, version, remedy):
-    """Install `names`, with lists that are new. RefusalError as `mend`."""
+    """Install `names`, with lists that are new. Raise RefusalError as `mend`."""
     manager.settle(names)
     reused = manager.lists_are_new()
     stale = "" if reused else manager.refresh()
@@ -201,7 +201,7 @@ def install(manager, names, version, remedy):
 
 
 def attempt(manager, names, version, remedy, stale):
-    """As `install`; `stale` is why the lists of packages are not new."""
+    """Install as `install` does; `stale` is why the lists of packages are not new."""
     before = f"; before that: {stale}" if stale else ""
     outcome = foresee(Host(), names, version)
     if outcome.unknown:
@@ -239,7 +239,7 @@ def note(*, pending=(), installed=(), removed=()):
 
 
 def changes_of_versions(names, before, after):
-    """What changed of packages: those of `names`, and those that came or went with them."""
+    """Return what changed of packages: those of `names`, and those that came or went with them."""
     with_them = (set(before) ^ set(after)) | {name for name in before if before[name] != after.get(name)}
     return [
         change(f"package {name}", before.get(name, "absent"), after.get(name, "absent"))

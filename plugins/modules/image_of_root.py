@@ -63,7 +63,7 @@ def make(params: dict) -> str:
 
 
 def failed(done: subprocess.CompletedProcess) -> str:
-    """Why docker import failed; '' where it did not."""
+    """Return why docker import failed; '' where it did not."""
     if not done.returncode:
         return ""
     said = (done.stderr or done.stdout).strip().splitlines()

@@ -111,7 +111,7 @@ from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.look import 
 
 
 def main():
-    """Look, and give what was found."""
+    """Look, and exit with what was found."""
     module = AnsibleModule(
         argument_spec={
             "roles": {"type": "raw", "required": True},

@@ -50,7 +50,7 @@ BRIEF = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
 
 
 def version_in(folder: Path, name: str) -> str:
-    """The version of the package that is in `folder`; '' where there is none."""
+    """Return the version of the package that is in `folder`; '' where there is none."""
     try:
         return str(json.loads((folder / "node_modules" / name / "package.json").read_text(encoding="utf-8"))["version"])
     except (OSError, ValueError, KeyError):
@@ -58,7 +58,7 @@ def version_in(folder: Path, name: str) -> str:
 
 
 def from_archives(lock: str, folder: str) -> str:
-    """A lock by which npm takes each package from an archive in `folder`, as `npm pack` names it; the sums stay."""
+    """Return a lock by which npm takes each package from an archive of `npm pack` in `folder`; the sums stay."""
     found = json.loads(lock)
     for place, package in found["packages"].items():
         if place:
@@ -68,7 +68,7 @@ def from_archives(lock: str, folder: str) -> str:
 
 
 def begin(folder: Path, lock: str) -> None:
-    """Have the lock, and the package.json that it is of, in `folder`, and nothing else. Raises OSError."""
+    """Have the lock, and the package.json that it is of, in `folder`, and nothing else. Raise OSError."""
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)

@@ -53,7 +53,7 @@ LOCKED = ("--only-binary=:all:", "--require-hashes")
 
 
 def is_there(folder: Path, name: str, version: str) -> bool:
-    """Whether the environment has the package at this version, every file as its RECORD has it."""
+    """Return whether the environment has the package at this version, every file as its RECORD has it."""
     places = [str(place) for place in folder.glob("lib/python3*/site-packages")]
     return any(
         (package.metadata["Name"], package.version) == (name, version) and is_intact(package)
@@ -62,7 +62,7 @@ def is_there(folder: Path, name: str, version: str) -> bool:
 
 
 def is_intact(package: importlib.metadata.Distribution) -> bool:
-    """Whether each file has the sum that the package's RECORD has; what was compiled there has none.
+    """Return whether each file has the sum that the package's RECORD has; what was compiled there has none.
 
     RECORD is read here: from Python 3.12 on, `package.files` leaves out what is missing.
     """

@@ -199,7 +199,7 @@ def await_run(module: AnsibleModule, runs: Runs) -> dict:
 
 
 def listed(runs: Runs, wanted: str | None) -> dict:
-    """Tell of all runs, as they are found, and give the evidence of `wanted` where that has a result."""
+    """Return all runs, as they are found, and the evidence of `wanted` where that has a result."""
     under_way = runs.under_way()
     ended = []
     for run in runs.newest_first():
@@ -234,7 +234,7 @@ def cancel(module: AnsibleModule, runs: Runs) -> dict:
 
 
 def ending(runs: Runs, run: str, *, changed: bool) -> dict:
-    """Tell how a run ended: by being cancelled just now, or otherwise."""
+    """Return how a run ended: by being cancelled just now, or otherwise."""
     result, by = runs.result(run) or {}, runs.cancelled_by(run)
     cancelled = changed and by is not None and result.get("outcome") == "interrupted"
     told = {"run_id": run, "state": "cancelled" if cancelled else "ended", "by": by}
@@ -243,7 +243,7 @@ def ending(runs: Runs, run: str, *, changed: bool) -> dict:
 
 
 def packed(runs: Runs, run: str) -> dict:
-    """Give a run's evidence."""
+    """Return a run's evidence."""
     runs.settle()
     return {"run_id": run, "archive": runs.packed(run)}
 

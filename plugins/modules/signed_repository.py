@@ -78,7 +78,7 @@ LARGEST_KEY_BYTES = 1_000_000
 
 
 def fetched(repository: dict) -> bytes:
-    """The pinned key from where the repository says. Raises OSError or ValueError, with why."""
+    """Return the pinned key from where the repository says. Raise OSError or ValueError, with why."""
     url = repository["key_url"]
     if not url.startswith(("https://", "http://", "file://")):
         raise ValueError("its address is none that is known; give a https://, http:// or file:// one")
@@ -87,7 +87,7 @@ def fetched(repository: dict) -> bytes:
 
 
 def tried(run: Callable[..., tuple[int, str, str]], host: Host, repository: dict, key: bytes) -> str:
-    """Why apt refuses the repository with this key, beside the host's own sources or by itself; '' if it does not."""
+    """Return why apt refuses the repository with this key, beside the host's sources or alone; '' if it does not."""
     with tempfile.TemporaryDirectory(prefix="provisioner-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # apt reads and verifies as a user of its own
@@ -116,7 +116,7 @@ def tried(run: Callable[..., tuple[int, str, str]], host: Host, repository: dict
 def put(host: Host, repository: dict, key: bytes) -> None:
     """Write both files. What was there is back where that fails, or apt then cannot read the host's sources.
 
-    Raises OSError or RefusalError.
+    Raise OSError or RefusalError.
     """
     paths = [Path(repository["keyring"]), Path(repository["source"])]
     before = [read(path) if path.exists() else None for path in paths]

@@ -56,7 +56,7 @@ DISK = "check that the host has free disk and run this again"
 
 
 def package_index(module: PatientModule, pip: str) -> str:
-    """URL of the index that the host's pip is set to; empty where it is left at pip's own default."""
+    """Return the URL of the index that the host's pip is set to; empty where it is left at pip's own default."""
     settings = run(module, "asking pip for its settings", [pip, "config", "list"], DISK)
     # One from the environment wins over one from a file.
     urls = dict(re.findall(r"^(:env:|global)\.index-url='(.*)'$", settings, re.MULTILINE))
@@ -79,7 +79,7 @@ def fetch(module: PatientModule, work: Path) -> Path:
 
 
 def checked(module: PatientModule, archive: Path) -> Path:
-    """Give the archive where its sum is right."""
+    """Return the archive where its sum is right."""
     found = hashlib.sha256(archive.read_bytes()).hexdigest() if archive.is_file() else "none"
     if found != module.params["sha256"]:
         module.fail_json(

@@ -44,7 +44,7 @@ from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.workplace im
 
 
 def unpack(archive: Path, sha256: str, known: list[str], work: Path) -> None:
-    """Check the archive and put its files into the folder `work`; raises BundleError."""
+    """Check the archive and put its files into the folder `work`; raise BundleError."""
     if hashlib.sha256(archive.read_bytes()).hexdigest() != sha256:
         raise BundleError(f"{archive.name} is not on the host as it is on the controller; run this again")
     manifest, files = contents(archive, known)

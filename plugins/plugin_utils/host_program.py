@@ -141,7 +141,7 @@ class AskingAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
         )
 
     def answer_of_host(self, program: bytes, variables: dict[str, Any]) -> Any:
-        """Run `program` on the host and give its answer, which may be anything; raises AnsibleActionFail."""
+        """Run `program` on the host and give its answer, which may be anything; raise AnsibleActionFail."""
         python = str(self._templar.template(C.config.get_config_value("INTERPRETER_PYTHON", variables=variables)))
         python = "python3" if python.startswith("auto") else python
         words = [self._compute_environment_string(), python, "-ISc", shlex.quote(STARTER)]

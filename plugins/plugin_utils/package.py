@@ -35,12 +35,12 @@ class Unchecked:
 
 
 def unbounded(transport: str) -> AbstractContextManager[None]:  # noqa: ARG001 - as `asking` takes it
-    """In place of the package's `asking`."""
+    """Do nothing, in place of the package's `asking`."""
     return nullcontext()
 
 
 def one_line(text: object) -> str:
-    """In place of the package's `printable`."""
+    """Return it on one line, in place of the package's `printable`."""
     return " ".join(str(text).split())
 
 

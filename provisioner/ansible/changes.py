@@ -16,7 +16,7 @@ Change = Mapping[str, Any]
 
 
 def once(changes: Iterable[Change]) -> list[Change]:
-    """Leave out what was told before: a package that two roles need comes once."""
+    """Return the changes, each once: two roles may need the same package."""
     told: dict[str, Change] = {}
     for change in changes:
         told.setdefault(_key(change), change)

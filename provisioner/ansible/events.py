@@ -292,7 +292,7 @@ Event = (
 
 
 def translate(raw: Mapping[str, Any]) -> Iterator[Event]:
-    """Give what an event of ansible-runner's means to us; nothing for most of them.
+    """Yield what an event of ansible-runner's means to us; nothing for most of them.
 
     An answer that is not of the types it must be is a failure of its host.
     """
@@ -315,7 +315,7 @@ def translate(raw: Mapping[str, Any]) -> Iterator[Event]:
 
 
 def _of_ansible(kind: str, data: Mapping[str, Any], action: str, result: Mapping[str, Any]) -> Iterator[Event]:
-    """Give what Ansible itself says of a task: that it begins, that it failed; and at the end of all."""
+    """Yield what Ansible itself says of a task: that it begins, that it failed; and at the end of all."""
     host, play, task = (str(data.get(name, "")) for name in ("host", "play", "task"))
     if kind == "playbook_on_stats":
         yield Stats(*(data.get(key) or {} for key in ("ok", "changed", "failures", "dark")))
@@ -328,12 +328,12 @@ def _of_ansible(kind: str, data: Mapping[str, Any], action: str, result: Mapping
 
 
 def _nothing(_host: str, _result: Mapping[str, Any]) -> Iterator[Event]:
-    """Give nothing: a task that is none of ours has nothing to tell us, whatever its host answers."""
+    """Return nothing: a task that is not ours has nothing to tell us, whatever its host answers."""
     return iter(())
 
 
 def _run(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
-    """Give what is told of a host's runs."""
+    """Yield what is told of a host's runs."""
     if "scenario_ended" in result:
         yield Ended(host, tuple(answers.ended(result["scenario_ended"])))
     if "scenario_cancelled" in result:
@@ -348,7 +348,7 @@ def _run(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
 
 
 def _collect(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
-    """Give the runs that came to this machine."""
+    """Yield the runs that came to this machine."""
     if recovered := answers.recovered(result.get("scenario_recovered") or ()):
         yield Recovered(host, tuple(recovered))
     facts = result.get("ansible_facts")
@@ -359,13 +359,13 @@ def _collect(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
 
 
 def _checks(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
-    """Give what the doctor found."""
+    """Yield what the doctor found."""
     for finding in answers.findings(result.get("host_findings") or ()):
         yield HostFinding(host, **finding)
 
 
 def _look(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
-    """Give what the host is busy with, though it was refused for that, and what is off."""
+    """Yield what the host is busy with, though it was refused for that, and what is off."""
     if busy := answers.texts(result.get("busy")):
         yield Busy(host, tuple(busy))
     if "looks" not in result:
@@ -380,27 +380,27 @@ def _look(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
 
 
 def _lock(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
-    """Give what has to be over before the host can be mended, or apt be used; who waited in vain fails with it."""
+    """Yield what has to be over before the host can be mended, or apt be used; who waited in vain fails with it."""
     waiting_for = answers.text(result.get("waiting_for"))
     if waiting_for and not result.get("failed"):
         yield Waiting(host, waiting_for)
 
 
 def _said(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
-    """Give what the programs of a task say before it is over."""
+    """Yield what the programs of a task say before it is over."""
     if says := answers.text(result.get("says")):
         yield Said(host, says)
 
 
 def _mending(host: str, result: Mapping[str, Any]) -> Iterator[Event]:
-    """Give what there is to say of the host's lock and log."""
+    """Yield what there is to say of the host's lock and log."""
     yield from _lock(host, result)
     if notes := answers.texts(result.get("provisioner_notes")):
         yield Noted(host, tuple(notes))
 
 
 def _inputs(_host: str, result: Mapping[str, Any]) -> Iterator[Event]:
-    """Give what there is to know of the inputs."""
+    """Yield what there is to know of the inputs."""
     if notes := answers.texts(result.get("input_notes")):
         yield InputsNoted(tuple(notes))
 
@@ -419,7 +419,7 @@ TELLING = {
 
 
 def _full(line: str) -> str:
-    """Give what is said of a disk of a host's that Ansible itself, or a program, found to be full, by that `line`."""
+    """Return what is said of a disk of a host's that Ansible itself, or a program, found to be full, by that `line`."""
     path = re.search(r"['\u2018](/[^'\u2019]+)", line)
     where = f" for {path[1]}" if path else ""
     return (
@@ -428,7 +428,7 @@ def _full(line: str) -> str:
 
 
 def message(result: Mapping[str, Any]) -> str:
-    """Give the one line that says why a task failed, from its result.
+    """Return the one line that says why a task failed, from its result.
 
     A loop's result says only that an item failed: then that item's own line is given.
     """
@@ -450,13 +450,13 @@ def message(result: Mapping[str, Any]) -> str:
 
 
 def _failed_item(items: object) -> dict[str, Any] | None:
-    """Give the first result of a loop's that is a failure; None where there is none, or no loop."""
+    """Return the first result of a loop's that is a failure; None where there is none, or no loop."""
     results = items if isinstance(items, list) else []
     return next((item for item in results if isinstance(item, dict) and item.get("failed")), None)
 
 
 def _line(said: list[str]) -> str:
-    """Give the line that says most of why a task failed; the second and third of the texts are what it printed."""
+    """Return the line that says most of why a task failed; the second and third of the texts are what it printed."""
     text = next((text.splitlines()[0] for text in said if text), "no reason given")
     # Of a command Ansible says only that it failed; the last line that it printed mostly says why.
     printed = (said[1] or said[2]).splitlines()[-1:]

@@ -31,9 +31,9 @@ WHY_NONE = {FAILED: "none of {} failed the last time", NOT_BEGUN: "the last --ba
 
 
 def expand(limit: str | None, state: Path, inventory: str) -> str | None:
-    """Give `limit`, the hosts named in the place of @failed, !@failed (but those) and &@failed (of these, those).
+    """Return `limit`, the hosts named in the place of @failed, !@failed (but those) and &@failed (of these, those).
 
-    The same with @not-begun. Raises ProvisionerError (code 2) where it means none, since there are none.
+    The same with @not-begun. Raise ProvisionerError (code 2) where it means none, since there are none.
     """
     for term in (FAILED, NOT_BEGUN):
         limit = _expand(term, limit, state, inventory)
@@ -92,7 +92,7 @@ def _path(state: Path, kept: str) -> Path:
 
 
 def _read(state: Path, kept: str) -> dict[str, list[str]]:
-    """A file that is missing or broken remembers nothing."""
+    """Return what the file has; one that is missing or broken has nothing."""
     try:
         known = jsontext.loads(files.read(_path(state, kept), bounds.JSON_FILE))
         return {str(inventory): [str(host) for host in hosts] for inventory, hosts in known.items()}

@@ -32,10 +32,10 @@ def check(
     root: bool = True,
     like: dict[str, Any] | None = None,
 ) -> Target:
-    """Check the common options and give the target; `extra_vars` are a command's own and go over -e.
+    """Check the common options and return the target; `extra_vars` are a command's own and go over -e.
 
     `like` are the variables of a run that is repeated: whatever is given by hand goes over them.
-    `root` says whether the command needs to be root on its hosts. Raises ProvisionerError (code 2).
+    `root` says whether the command needs to be root on its hosts. Raise ProvisionerError (code 2).
     """
     state = ensure_state_dir(state_dir(options.state_dir))
     variables = (like or {}) | given_variables.of_options(options.extra_vars) | (extra_vars or {})
@@ -99,7 +99,7 @@ def _profiles(variables: dict[str, Any], found: inventory.Inventory, hosts: Coll
 
 
 def profile(value: str) -> str:
-    """Give the profile's name where there is such a profile."""
+    """Return the profile's name where there is such a profile."""
     known = profile_files()
     if value not in known:
         remedy = did_you_mean(value, known) or f"there are {' and '.join(known)}"
@@ -108,12 +108,12 @@ def profile(value: str) -> str:
 
 
 def profile_files() -> dict[str, Path]:
-    """Give the file of each profile, by the profile's name."""
+    """Return the file of each profile, by the profile's name."""
     return {path.stem: path for path in sorted((ansible_dir() / "inventory" / "profiles").glob("*.yml"))}
 
 
 def profile_data(name: str) -> dict[str, Any]:
-    """Give what a profile's file holds."""
+    """Return what a profile's file holds."""
     import yaml  # noqa: PLC0415 - only where it is asked for
 
     path = ansible_dir() / "inventory" / "profiles" / f"{name}.yml"
@@ -121,10 +121,10 @@ def profile_data(name: str) -> dict[str, Any]:
 
 
 def settings(variables: dict[str, Any], by_option: Collection[str] = ()) -> dict[str, Any]:
-    """Give the variables, checked by the rules of role scenario; 'auto' becomes '', by which the host chooses.
+    """Return the variables, checked by the rules of role scenario; 'auto' becomes '', by which the host chooses.
 
     The rules are data of the role, so that plain ansible-playbook checks the same. Those in `by_option` are called
-    what the command's option is. Raises ProvisionerError (code 2).
+    what the command's option is. Raise ProvisionerError (code 2).
     """
     checked = {name: "" if name in AUTO and value == "auto" else value for name, value in variables.items()}
     for rule in _rules() if any(name.startswith("scenario") for name in checked) else ():

@@ -77,7 +77,7 @@ def read(given_sources: str | Sequence[str], state: Path | None = None) -> Inven
     """Read the inventory of one source or several: paths, or host names separated by commas, as Ansible takes them.
 
     What Ansible says of it is kept below `state`, while its files stay as they are.
-    Raises ProvisionerError (code 2) where one is missing, broken, beyond the limits, or none has a host.
+    Raise ProvisionerError (code 2) where one is missing, broken, beyond the limits, or none has a host.
     """
     files: list[Path] = []
     sources: list[str] = []
@@ -119,10 +119,10 @@ def _kept(sources: Sequence[str], state: Path, key: str) -> Inventory:
 
 
 def select(inventory: Inventory, limit: str | None) -> tuple[str, ...]:
-    """Give the hosts that `limit` leaves, in the inventory's order.
+    """Return the hosts that `limit` leaves, in the inventory's order.
 
     Names, groups, wildcards, `!` and `&` are understood here; anything else is asked of Ansible.
-    Raises ProvisionerError (code 2) where nothing is left.
+    Raise ProvisionerError (code 2) where nothing is left.
     """
     if not limit:
         return tuple(inventory.hosts)
@@ -169,7 +169,7 @@ def _members(inventory: Inventory, term: str) -> set[str]:
 
 
 def _is_list(source: str) -> bool:
-    """Tell names of hosts from a path, as Ansible does."""
+    """Return whether it is a list of names of hosts, not a path, by Ansible's own rule."""
     try:
         return "," in source and not Path(source).exists()
     except OSError:  # too long for a path

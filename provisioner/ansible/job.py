@@ -184,7 +184,7 @@ def run_playbook(
     `measured` says that hosts are measured meanwhile, of which this machine may be one, or take seconds for each task:
     Ansible then looks less often whether one has ended.
     An interrupt (Ctrl-C, SIGTERM, SIGHUP) stops Ansible and is told in the result; whatever was started detached
-    on a host goes on there. Raises ProvisionerError where the job cannot be started.
+    on a host goes on there. Raise ProvisionerError where the job cannot be started.
     """
     path = ansible_dir() / "playbooks" / playbook
     if not path.is_file():
@@ -285,7 +285,7 @@ class _Runner:
         return self._over or (not self._thread.is_alive() and self._queue.empty())
 
     def next_event(self) -> dict[str, Any] | None:
-        """Give the next event, or None where none came for a moment, or none will come."""
+        """Return the next event, or None where none came for a moment, or none will come."""
         try:
             event = self._queue.get(timeout=TICK)
         except queue.Empty:

@@ -10,7 +10,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Read, and write; ends the process where it cannot."""
+    """Read, and write; end the process where that fails."""
     from ansible.errors import AnsibleError  # noqa: PLC0415 - only where it is run
     from ansible.parsing.splitter import parse_kv  # noqa: PLC0415
 

@@ -83,7 +83,7 @@ def for_job(variables: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 
 def with_become(site: Site) -> bool:
-    """Tell whether there is a password for becoming root."""
+    """Return whether there is a password for becoming root."""
     told = {"BECOME_PASSWORD_FILE", "become.sudo.become_pass", "become.runas.become_pass", "become.su.become_pass"}
     return bool(told & set(site.given)) or site.is_on("DEFAULT_BECOME_ASK_PASS")
 

@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def _collect_from_now_on() -> None:
-    """Before the first worker: what is there stays. To search it would make each worker a copy of it."""
+    """Have Python's garbage collector skip what is there before the first worker, which would copy what is searched."""
     if not gc.isenabled():
         gc.freeze()
         gc.enable()

@@ -70,7 +70,7 @@ class Rollout:
                 return
 
     def document(self) -> dict[str, list[str]]:
-        """Give what JSON has of it: with --batch, the hosts that were not begun."""
+        """Return what JSON has of it: with --batch, the hosts that were not begun."""
         return {"not_begun": list(self.not_begun)} if self.sizes else {}
 
     def note(self, failed: Iterable[str], *, stopped: bool = False) -> None:

@@ -31,7 +31,7 @@ class Notes:
                 self._write(event)
 
     def tick(self) -> None:
-        """Nothing happens between events."""
+        """Do nothing between events."""
 
     def _path(self, host: str) -> Path:
         return self._folder / f"{host.replace('/', '_')}.json"
@@ -46,7 +46,7 @@ class Notes:
 
 
 def seen(state: Path) -> list[dict[str, Any]]:
-    """Give, for each host with a run in flight, where it was last seen; times in seconds, seen_at in UTC."""
+    """Return, for each host with a run in flight, where it was last seen; times in seconds, seen_at in UTC."""
     found = []
     for path in sorted(state.glob("inflight/*.json")):
         try:

@@ -64,7 +64,7 @@ class Site:
     """What a person may miss, each with where it is set."""
 
     def is_on(self, name: str) -> bool:
-        """Tell whether a yes-or-no setting is given as yes, as Ansible understands it."""
+        """Return whether a yes-or-no setting is given as yes, as Ansible understands it."""
         return name in self.given and self.given[name].value.strip().lower() in {"1", "y", "yes", "on", "true", "t"}
 
 

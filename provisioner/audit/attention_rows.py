@@ -65,7 +65,7 @@ def rows(challenge: str, case: int) -> tuple[tuple[Place, tuple[float, ...]], ..
 
 
 def exact(number: float, dtype: str) -> bool:
-    """Tell whether a number is one of a dtype's. Raise OverflowError where it is larger than any."""
+    """Return whether a number is one of a dtype's. Raise OverflowError where it is larger than any."""
     kind = "e" if dtype == "float16" else "f"
     packed = struct.pack(f"<{kind}", number)
     whole = dtype != "bfloat16" or packed[:2] == b"\0\0"  # bfloat16 is the upper half of float32

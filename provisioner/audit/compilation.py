@@ -85,7 +85,7 @@ def name_of(edge: Edge) -> str:
 
 
 def links(log: str) -> Iterator[list[str]]:
-    """Give the words of each command that linked a shared object."""
+    """Yield the words of each command that linked a shared object."""
     for line in log.splitlines():
         words = line.split() if " -shared " in line else []
         if "-o" in words[:-1]:

@@ -25,7 +25,7 @@ class Instruction(NamedTuple):
 
 
 def parse(text: str) -> list[Instruction]:
-    """Give a Dockerfile's instructions; comments are left out and continued lines joined."""
+    """Return a Dockerfile's instructions; comments are left out and continued lines joined."""
     found = []
     parts: list[str] = []
     began = 0
@@ -42,7 +42,7 @@ def parse(text: str) -> list[Instruction]:
 
 
 def built(created_by: str) -> Instruction:
-    """Give the instruction that made a layer, from its line of history."""
+    """Return the instruction that made a layer, from its line of history."""
     text = " ".join(created_by.removesuffix("# buildkit").split())
     for pattern in (_CLASSIC, _SHELL, _BUILDKIT):
         found = pattern.fullmatch(text)

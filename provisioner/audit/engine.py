@@ -27,14 +27,14 @@ def size(text: Any) -> float | None:
 
 
 def pairs(environment: Iterable[str] | None) -> Iterator[tuple[str, str]]:
-    """Give the name and the value of each entry NAME=VALUE."""
+    """Yield the name and the value of each entry NAME=VALUE."""
     for entry in environment or ():
         name, _, value = entry.partition("=")
         yield name, value
 
 
 def same_image(name: str, base: str) -> bool:
-    """Tell whether a name means the base: with or without its registry, the tag latest, or a digest of it."""
+    """Return whether a name means the base: with or without its registry, the tag latest, or a digest of it."""
 
     def short(image: str) -> str:
         image = image.removeprefix("docker.io/").removeprefix("library/")

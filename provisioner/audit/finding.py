@@ -43,26 +43,26 @@ where nothing was wrong; or one skip, where the evidence does not tell, and no m
 
 
 def passed(detail: str, evidence: str) -> Finding:
-    """What must be true is true."""
+    """Return the finding that what must be true is true."""
     return Finding(PASS, detail, evidence)
 
 
 def failed(detail: str, evidence: str) -> Finding:
-    """What must be true is not."""
+    """Return the finding that what must be true is not."""
     return Finding(FAIL, detail, evidence)
 
 
 def skipped(detail: str, evidence: str) -> Finding:
-    """The evidence does not tell, because the run did not get that far or this machine has no GPU."""
+    """Return that the evidence does not tell: the run did not get that far, or this machine has no GPU."""
     return Finding(SKIP, detail, evidence)
 
 
 def unwritten(evidence: Evidence, detail: str, name: str) -> Finding:
-    """A file is not there: a run that ended well has written it, one that was cut short may not have got to it."""
+    """Return that a file is not there: a failure in a run that ended well, not in one that was cut short before it."""
     return failed(detail, name) if evidence.outcome == "ok" else skipped(detail, name)
 
 
 def match(text: str, pattern: str | re.Pattern[str]) -> tuple[int, str] | None:
-    """Give the line number and the text of a pattern's first match; None where there is none."""
+    """Return the line number and the text of a pattern's first match; None where there is none."""
     found = re.search(pattern, text)
     return (text.count("\n", 0, found.start()) + 1, found[0].strip()) if found else None

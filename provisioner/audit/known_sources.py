@@ -62,7 +62,7 @@ class KnownSource:
         return float(min(row["cpu_seconds"] for row in fitting or self.measured) / factor)
 
     def foreign_flags(self, words: Sequence[str], is_cuda: bool) -> Iterator[str]:
-        """Give the words of a command that its setup does not give, and those that it gives and are not there."""
+        """Yield the words of a command that its setup does not give, and those that it gives and are not there."""
         own = self.flags["cuda" if is_cuda else "host"]
         yield from sorted(set(own) - set(words))
         cheaper = CHEAPER_CUDA if is_cuda else CHEAPER
@@ -109,7 +109,7 @@ def built_facts(evidence: Evidence) -> dict[str, Any]:
 
 
 def asked_inside(evidence: Evidence) -> bool:
-    """Tell whether the container, or the environment, could be asked at the end; `nothing_is_missing` tells why not."""
+    """Return whether container or environment could be asked at the end; else `nothing_is_missing` says why."""
     return bool(evidence.text("commit.txt").strip() or evidence.text("environment.json").strip())
 
 
@@ -127,7 +127,7 @@ def nvcc_release(evidence: Evidence) -> str | None:
 
 
 def architectures(evidence: Evidence) -> Iterator[tuple[str, bool]]:
-    """Give what the run compiled for: `9.0`, and whether PTX was asked for as well."""
+    """Yield what the run compiled for: `9.0`, and whether PTX was asked for as well."""
     for item in str(evidence.run.get("arch_list", "")).split(";"):
         found = re.fullmatch(r"(\d+\.\d+)[af]?(\+PTX)?", item)
         if found:

@@ -79,7 +79,7 @@ def parse(text: str) -> tuple[Edge, ...]:
 def _edge(
     statement: str, own: dict[str, str], rules: dict[str, dict[str, str]], variables: dict[str, str]
 ) -> Iterator[Edge]:
-    """Give the edge of a build statement, unless it runs nothing."""
+    """Yield the edge of a build statement, unless it runs nothing."""
     tokens = TOKEN.findall(statement)
     colon = tokens.index(":")
     rule = rules.get(tokens[colon + 1], {})

@@ -46,7 +46,7 @@ def reasons(audit: Mapping[str, Any]) -> list[str]:
 
 
 def asked(check: Mapping[str, Any]) -> bool:
-    """Tell whether a check of a record's audit counts; one from before rules had numbers says it in words only."""
+    """Return whether a check of a record's audit counts; one from before rules had numbers says it in words only."""
     return check.get("asked", "yes") == "yes" and not check["detail"].startswith("does not apply")
 
 

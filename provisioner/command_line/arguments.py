@@ -27,7 +27,7 @@ class _Parser(argparse.ArgumentParser):
         )
 
     def format_help(self) -> str:
-        """Give the help, with a description that fits the terminal as all else of it does."""
+        """Return the help, with a description that fits the terminal as all else of it does."""
         import textwrap  # noqa: PLC0415 - only help needs it
 
         self.description = textwrap.fill(self.description or "", max(shutil.get_terminal_size().columns - 2, 20))
@@ -39,7 +39,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str], table: Table) -> argparse.Namespace:
-    """Turn a command line into options; raises ProvisionerError (code 2), or SystemExit for --help."""
+    """Turn a command line into options; raise ProvisionerError (code 2), or SystemExit for --help."""
     for argument in arguments:
         _check_text(argument)
     words = list(arguments) or ["--help"]
@@ -57,7 +57,7 @@ def parse(arguments: Sequence[str], table: Table) -> argparse.Namespace:
 
 
 def tree(table: Table, told: Callable[[argparse.Action, Option], None] = lambda *_: None) -> argparse.ArgumentParser:
-    """Give the parser of the whole table; `told` gets each option with what argparse made of it."""
+    """Return the parser of the whole table; `told` gets each option with what argparse made of it."""
     codes = "".join(f"\n  {code:<4} {meaning}" for code, meaning in table.exit_codes.items())
     parser = _Parser(
         prog="provisioner",
@@ -132,9 +132,9 @@ def _check_text(argument: str) -> None:
 
 
 def _check(arguments: list[str], table: Table) -> Command | None:
-    """Give the command that is meant; None where the help of several is.
+    """Return the command that is meant; None where the help of several is.
 
-    Raises ProvisionerError where a command or an option is none, with what was meant, or where one means nothing.
+    Raise ProvisionerError where a command or an option is none, with what was meant, or where one means nothing.
     """
     front = _Parser(prog="provisioner", add_help=False)
     for option in table.common:
@@ -160,7 +160,7 @@ def _check(arguments: list[str], table: Table) -> Command | None:
 
 
 def _command(words: list[str], table: Table) -> tuple[Command | None, list[str]]:
-    """Give the command that the words begin with and those after it; None where its group's help is asked for."""
+    """Return the command that the words begin with and those after it; None where its group's help is asked for."""
     by_name = {command.name: command for command in table.commands}
     if words[0] in by_name:
         return by_name[words[0]], words[1:]
@@ -205,7 +205,7 @@ def _check_options(command: Command, words: list[str], table: Table) -> None:
 
 
 def _flag(word: str) -> str:
-    """Give the option that a word is, or begins with; '' where it is a value."""
+    """Return the option that a word is, or begins with; '' where it is a value."""
     found = re.match(r"(--[A-Za-z][\w-]*)(?==|$)|-[A-Za-z](?!.* )", word, re.DOTALL)
     return found[0] if found else ""
 

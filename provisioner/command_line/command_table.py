@@ -56,17 +56,17 @@ class Table(NamedTuple):
     exit_codes: dict[int, str]
 
     def common_of(self, command: Command) -> list[Option]:
-        """Give the common options that a command takes."""
+        """Return the common options that a command takes."""
         return [option for option in self.common if option.name in command.common]
 
 
 def option(*flags: str, values: str = "", **settings: Any) -> Option:
-    """Give an Option; written as a call so that the table reads like argparse."""
+    """Return an Option; written as a call so that the table reads like argparse."""
     return Option(flags, settings, values)
 
 
 def between(least: int, most: int) -> Callable[[str], int]:
-    """Give what reads a whole number of a command line: argparse's `type`."""
+    """Return what reads a whole number of a command line: argparse's `type`."""
 
     def number(text: str) -> int:
         # No number that is meant is longer, and Python does not read one of any length.
@@ -78,7 +78,7 @@ def between(least: int, most: int) -> Callable[[str], int]:
 
 
 def one_of(*known: str) -> Callable[[str], str]:
-    """Give what reads one of these words: argparse's `type`, whose error says which was meant."""
+    """Return what reads one of these words: argparse's `type`, whose error says which was meant."""
 
     def word(text: str) -> str:
         if text not in known:

@@ -49,7 +49,7 @@ def main(options: Namespace) -> int:
 
 
 def _vouching(folder: Path, host: str | None, options: Namespace, audit: Audit) -> Vouching | None:
-    """Give who vouches for the evidence; None for a log of the shell benchmark, which nobody signs."""
+    """Return who vouches for the evidence; None for a log of the shell benchmark, which nobody signs."""
     if not any(check.name == "evidence_is_whole" for check in audit.checks):
         return None
     whole = signatures.is_whole(audit)
@@ -57,14 +57,14 @@ def _vouching(folder: Path, host: str | None, options: Namespace, audit: Audit) 
 
 
 def _rows(check: Check) -> list[list[str]]:
-    """Give a row for each thing that a check found; a dash for the outcome where the check counts for nothing."""
+    """Return a row for each thing that a check found; a dash for the outcome where the check counts for nothing."""
     places = [Place(detail=check.detail, evidence=check.evidence), *check.others]
     outcome = check.outcome if check.asked == "yes" else "-"
     return [[outcome, check.name, found.detail, found.evidence] for found in places]
 
 
 def _judged(folder: Path) -> tuple[str, Audit]:
-    """Give the run's id and the verdict on it. Raises ProvisionerError (code 2)."""
+    """Return the run's id and the verdict on it. Raise ProvisionerError (code 2)."""
     try:
         evidence = Evidence(folder)
         if not evidence.archive and (imported := upstream.in_folder(folder)):
@@ -75,7 +75,7 @@ def _judged(folder: Path) -> tuple[str, Audit]:
 
 
 def _found(options: Namespace) -> tuple[Path, str | None]:
-    """Give the evidence of a run in the store and its host, or a folder or an archive that was never in it.
+    """Return the evidence of a run in the store and its host, or a folder or an archive that was never in it.
 
     What has a slash, is an archive or holds one, or a run.json, is not looked for in the store.
     """

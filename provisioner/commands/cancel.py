@@ -30,7 +30,7 @@ class _CancelAnswers:
             self.hosts[event.host] = event
 
     def tick(self) -> None:
-        """Nothing happens between events."""
+        """Do nothing between events."""
 
 
 def main(options: Namespace) -> int:
@@ -59,7 +59,7 @@ def main(options: Namespace) -> int:
 
 
 def _named(run: str | None) -> str:
-    """Give the id of the run that is named, '' where none is. Raises ProvisionerError (code 2)."""
+    """Return the id of the run that is named, '' where none is. Raise ProvisionerError (code 2)."""
     try:
         return "" if run is None else names.run_id(run)
     except ValueError as error:
@@ -67,12 +67,12 @@ def _named(run: str | None) -> str:
 
 
 def _found(answers: _CancelAnswers) -> list[events.Cancelled]:
-    """Give what became of the runs that were under way, or had ended, of those that were asked for."""
+    """Return what became of the runs that were under way, or had ended, of those that were asked for."""
     return [said for _, said in sorted(answers.hosts.items()) if said.state in {"cancelled", "ended"}]
 
 
 def _document(job: Job, answers: _CancelAnswers) -> dict[str, Any]:
-    """Give for each host what became of its run; the verdict is that of its record, where it came."""
+    """Return for each host what became of its run; the verdict is that of its record, where it came."""
     verdicts = {(record["host"], record["run_id"]): record["audit"]["verdict"] for record in job.records}
     hosts: dict[str, Any] = {}
     for name, host in sorted(job.hosts.items()):
@@ -106,7 +106,7 @@ def _show(job: Job, answers: _CancelAnswers, wanted: str, target: Target) -> Non
 
 
 def _became(said: events.Cancelled) -> str:
-    """Say what became of a run that was under way, or had ended."""
+    """Return what became of a run that was under way, or had ended."""
     if said.state == "cancelled":
         return f"was cancelled in {said.phase or 'no phase'} by {said.by or 'a person'}"
     by = f", cancelled by {said.by}" if said.by and said.outcome == "interrupted" else ""

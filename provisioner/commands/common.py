@@ -119,7 +119,7 @@ def remember_failures(target: Target, job: Job) -> None:
 
 
 def worst(jobs: Iterable[Job]) -> Exit:
-    """Give the exit code of several jobs: the first of these that one of them has."""
+    """Return the exit code of several jobs: the first of these that one of them has."""
     codes = {job.code for job in jobs}
     order = (Exit.INTERRUPTED, Exit.BAD_INPUT, Exit.FAILED, Exit.UNREACHABLE)
     return next((code for code in order if code in codes), Exit.DONE)
@@ -184,7 +184,7 @@ def say_restarts(job: Job, target: Target) -> None:
 def say_why_none(store: Store, which: Selection, found: Sized) -> None:
     """Say what the store warns of, and why no run was found where none was.
 
-    Raises ProvisionerError (code 2) where it is for a host that there never was one on.
+    Raise ProvisionerError (code 2) where it is for a host that there never was one on.
     """
     for line in store.warnings:
         say(line)

@@ -110,7 +110,7 @@ def _statistics() -> ModuleType:
 
 
 def _is_slower(phases: dict[str, Comparison], name: str, share: float) -> bool:
-    """Tell whether B is slower in a phase by more than the share. Raise ProvisionerError where not both have it."""
+    """Return whether B is slower in a phase by more than the share. Raise ProvisionerError where not both have it."""
     judged = phases.get(name)
     if judged is None or judged.ratio is None:
         raise _bad(f"--fail-if-slower: not both sides have {name}", "name another with --phase")
@@ -152,7 +152,7 @@ def _outliers(phases: dict[str, Comparison]) -> list[str]:
 
 
 def _reproduced(phases: dict[str, Comparison]) -> list[str]:
-    """Say of which phases B has the times of A, and of which not."""
+    """Return the lines that say of which phases B has the times of A, and of which not."""
     from provisioner.comparison import statistics  # noqa: PLC0415 - it is there by now
 
     found: dict[str, list[str]] = {}
@@ -169,7 +169,7 @@ def _few(phases: dict[str, Comparison]) -> list[str]:
 
 
 def _judged_since(side: Side, number: int | None) -> Side:
-    """Give the side without the runs that rules older than `number` judged."""
+    """Return the side without the runs that rules older than `number` judged."""
     kept = [record for record in side.records if number is None or (record["audit"].get("rules") or 0) >= number]
     left_out = len(side.records) - len(kept)
     if left_out:
@@ -180,7 +180,7 @@ def _judged_since(side: Side, number: int | None) -> Side:
 
 
 def _verified(side: Side, options: Namespace) -> Side:
-    """Give the side without the runs that came without evidence: nobody can judge what they claim."""
+    """Return the side without the runs that came without evidence: nobody can judge what they claim."""
     unverified = [record for record in side.records if record.get("unverified")]
     if not unverified or options.unverified:
         return side
@@ -192,7 +192,7 @@ def _verified(side: Side, options: Namespace) -> Side:
 
 
 def _once(side: Side) -> Side:
-    """Give the side with each evidence once, the same under another host or id too; without one, each run once."""
+    """Return the side with each evidence once, the same under another host or id too; without one, each run once."""
     kept: dict[object, RecordData] = {}
     for record in side.records:
         first = kept.setdefault(record.get("evidence_sha256") or (record["host"], record["run_id"]), record)
@@ -212,7 +212,7 @@ def _say_shared(a: Side, b: Side) -> None:
 
 
 def _honest(side: Side, options: Namespace) -> Side:
-    """Give the side without the runs that the audit rejected: their times are none of what they claim to be."""
+    """Return the side without the runs that the audit rejected: their times are not what they claim to be."""
     rejected = {record["run_id"] for record in side.records if record["audit"]["verdict"] == "rejected"}
     if not rejected or options.allow_different:
         return side
@@ -228,7 +228,7 @@ def _described(side: Side) -> dict[str, Any]:
 
 
 def _rules(side: Side) -> list[int | None]:
-    """Give the numbers of the rules that a side's runs were judged by, newest first; None for before they had one."""
+    """Return the numbers of the rules that a side's runs were judged by, newest first; None for before they had one."""
     numbers = {record["audit"].get("rules") for record in side.records}
     return sorted(numbers, key=lambda number: number or 0, reverse=True)
 

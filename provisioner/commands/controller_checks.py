@@ -35,7 +35,7 @@ def controller(target: Target) -> list[HostFinding]:
 
 
 def of_job(job: Job) -> list[HostFinding]:
-    """Give what was found on the hosts; a host that could not be looked at is a finding too."""
+    """Return what was found on the hosts; a host that could not be looked at is a finding too."""
     findings = []
     seen = {finding.host for finding in job.findings}
     for name, host in sorted(job.hosts.items()):
@@ -61,7 +61,7 @@ def _ansible() -> HostFinding:
 
 
 def _settings() -> list[HostFinding]:
-    """Tell what of the site's settings for Ansible does not reach a job, where a person may miss it."""
+    """Return what of the site's settings for Ansible does not reach a job, where a person may miss it."""
     left_out = site_settings.read().left_out
     if not left_out:
         return []

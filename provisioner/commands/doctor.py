@@ -41,7 +41,7 @@ def main(options: Namespace) -> int:
 
 
 def exit_code(job: Job, findings: list[HostFinding]) -> int:
-    """Give 1 where something fails, 3 where nothing is wrong but that a host was not reached, else 0."""
+    """Return 1 where something fails, 3 where nothing is wrong but that a host was not reached, else 0."""
     unreachable = {name for name, host in job.hosts.items() if host.unreachable}
     if any(finding.outcome == "fail" and finding.host not in unreachable for finding in findings):
         return Exit.FAILED
@@ -60,7 +60,7 @@ def _show(findings: list[HostFinding], *, whole: bool) -> None:
 
 
 def _grouped(findings: list[HostFinding]) -> list[list[str]]:
-    """Give a row for each outcome, check and remedy whose details are alike, with all hosts that it was found on."""
+    """Return a row for each outcome, check and remedy whose details are alike, with all hosts that it was found on."""
     kinds: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
     for found in findings:
         kinds.setdefault((found.outcome, found.check, found.remedy), []).append((found.host, found.detail))
@@ -72,7 +72,7 @@ def _grouped(findings: list[HostFinding]) -> list[list[str]]:
 
 
 def _total(findings: list[HostFinding]) -> str:
-    """Say how many hosts have a problem, how many a warning only, and how many neither."""
+    """Return how many hosts have a problem, how many a warning only, and how many neither."""
     worst: dict[str, str] = {}
     for found in sorted(findings, key=lambda finding: WORST_FIRST.index(finding.outcome)):
         worst.setdefault(found.host, found.outcome)

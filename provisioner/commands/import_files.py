@@ -65,12 +65,12 @@ def main(options: Namespace) -> int:
 
 
 def _is_rejected(one: Imported) -> bool:
-    """Tell whether evidence that came was rejected here, or a signature of it is wrong."""
+    """Return whether evidence that came was rejected here, or a signature of it is wrong."""
     return bool(one.vouching and (one.vouching.accuses or one.run.record["audit"]["verdict"] == "rejected"))
 
 
 def _import(path: Path, host: str, store: Store) -> list[Imported]:
-    """Put what is in a file into the store, all of it or nothing. Raises ProvisionerError."""
+    """Put what is in a file into the store, all of it or nothing. Raise ProvisionerError."""
     if _is_tar(path):
         return _with_evidence(path, store)
     data = _read(path)
@@ -89,7 +89,7 @@ def _import(path: Path, host: str, store: Store) -> list[Imported]:
 
 
 def _is_tar(path: Path) -> bool:
-    """Tell whether a file is one of runs with their evidence. What cannot be read is refused where it is read."""
+    """Return whether a file is one of runs with their evidence. What cannot be read is refused where it is read."""
     try:
         return path.is_file() and evidence_export.is_tar(_beginning(path))
     except OSError:
@@ -104,7 +104,7 @@ def _beginning(path: Path) -> bytes:
 def _with_evidence(path: Path, store: Store) -> list[Imported]:
     """Judge every run of a tar, then take them in, unless the store has them already and with evidence.
 
-    What came with them as their records is not looked at. Raises ProvisionerError.
+    What came with them as their records is not looked at. Raise ProvisionerError.
     """
     try:
         judged = _judged(path, store.state)
@@ -125,14 +125,14 @@ def _with_evidence(path: Path, store: Store) -> list[Imported]:
 
 
 def _sent(file: IO[bytes], wanted: Collection[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], dict[str, bytes]]]:
-    """Give the host and id of each run of a tar that is wanted, with its evidence."""
+    """Yield the host and id of each run of a tar that is wanted, with its evidence."""
     for sent in evidence_export.unpack(file):
         if (sent.host, sent.run_id) in wanted:
             yield (sent.host, sent.run_id), evidence_export.evidence_of(sent)
 
 
 def _judged(path: Path, state: Path) -> dict[tuple[str, str], evidence_export.JudgedRun]:
-    """Give what the evidence of each run of a tar proves, by host and id. Raises OSError, ValueError."""
+    """Return what the evidence of each run of a tar proves, by host and id. Raise OSError, ValueError."""
     with path.open("rb") as file:
         judged = {(sent.host, sent.run_id): found for sent, found in evidence_export.judge_all(file, state)}
     if not judged:
@@ -141,7 +141,7 @@ def _judged(path: Path, state: Path) -> dict[tuple[str, str], evidence_export.Ju
 
 
 def _new(records: list[RecordData], store: Store, *, verified: bool = False) -> list[RecordData]:
-    """Give the records less those of a run that is here, or among them, under another name or host; says which.
+    """Return the records without those of a run that is here, or among them, under another name or host; say which.
 
     What only claims to be of some evidence does not stand in the way of those that are: `verified`.
     """

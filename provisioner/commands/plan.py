@@ -64,7 +64,7 @@ def main(options: Namespace) -> int:
 
 
 def document(job: Job) -> dict[str, Any]:
-    """Give what was found on each host that was looked at: prepare's `changes`, what it is `busy` with, and `run`."""
+    """Return what was found on each host that was looked at: prepare's `changes`, what it is `busy` with, and `run`."""
     hosts: dict[str, Any] = {}
     for name, looks in sorted(job.looks.items()):
         planned = job.planned.get(name)
@@ -88,7 +88,7 @@ def _keep(path: Path, target: Target, hosts: dict[str, Any]) -> None:
 
 
 def exit_code(job: Job, hosts: dict[str, Any]) -> int:
-    """Give the job's own code where a host failed or was not reached; else 5 where `prepare` has something to do."""
+    """Return the job's own code where a host failed or was not reached; else 5 where `prepare` has something to do."""
     if job.code != Exit.DONE:
         return job.code
     return Exit.DRIFT if any(host["changes"] for host in hosts.values()) else Exit.DONE
@@ -102,7 +102,7 @@ def _say_notes(job: Job, hosts: dict[str, Any]) -> None:
 
 
 def _kind(change: dict[str, str]) -> str:
-    """Give what is done to a thing: it is installed, changed or removed."""
+    """Return what is done to a thing: it is installed, changed or removed."""
     if str(change["from"]) in NOT_THERE:
         return INSTALL
     return REMOVE if str(change["to"]) in GONE else CHANGE
@@ -141,7 +141,7 @@ def _show_together(hosts: dict[str, Any]) -> None:
 
 
 def _line(change: dict[str, str]) -> str:
-    """Give a change for a person: with versions, where they are known."""
+    """Return a change for a person: with versions, where they are known."""
     kind, what, before, after = _kind(change), *(printable(change[key]) for key in ("what", "from", "to"))
     said = {
         INSTALL: what if after in PLAIN else f"{what}: {after}",
@@ -152,7 +152,7 @@ def _line(change: dict[str, str]) -> str:
 
 
 def _total(job: Job, hosts: dict[str, Any]) -> str:
-    """Say how many hosts would be changed and by what, and how many not."""
+    """Return how many hosts would be changed and by what, and how many not."""
     counts = Counter(_kind(change) for host in hosts.values() for change in host["changes"])
     words = {INSTALL: "to install", CHANGE: "to change", REMOVE: "to remove"}
     what = ", ".join(f"{counts[kind]} {word}" for kind, word in words.items() if counts[kind])

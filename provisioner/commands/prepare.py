@@ -64,7 +64,7 @@ def main(options: Namespace) -> int:
 
 
 def _hosts(job: Job) -> dict[str, Any]:
-    """Give what came of a job on each host."""
+    """Return what came of a job on each host."""
     return {
         name: {
             "changed": host.changed,
@@ -78,14 +78,14 @@ def _hosts(job: Job) -> dict[str, Any]:
 
 
 def _planned(plan: Plan | None, batch: Target) -> dict[str, Any] | None:
-    """Give what the look of each host is held to: digests, since texts of a file might be templates to Ansible."""
+    """Return what the look of each host must agree with: digests, for Ansible might take texts for templates."""
     if plan is None:
         return None
     return {"provisioner_planned": {name: changes.digest(plan.hosts[name]) for name in batch.hosts}}
 
 
 def _say_refused(plan: Plan, job: Job) -> frozenset[str]:
-    """Say of each host that has changed since the plan what is other there, and give those hosts."""
+    """Say of each host that has changed since the plan what is different there, and return those hosts."""
     said = {}
     for name, host in sorted(job.hosts.items()):
         if host.failure and host.failure.message == changes.CHANGED:

@@ -14,7 +14,7 @@ __all__ = ["main"]
 
 
 def main(options: Namespace) -> int:
-    """Say which runs would go; with --yes they go."""
+    """Show which runs would be deleted; with --yes delete them."""
     rules = [retention.rule(text) for text in options.keep]
     store = Store(state_dir(options.state_dir))
     which = selection.of_options(of_runs(options))

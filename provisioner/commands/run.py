@@ -112,7 +112,7 @@ def _without_gpu(runs: list[Run]) -> list[Run]:
 
 
 def exit_code(jobs: list[Job], runs: list[Run], *, gpu_missing: bool = False) -> int:
-    """Give the exit code of jobs and their runs: the first of these that holds.
+    """Return the exit code of jobs and their runs: the first of these that holds.
 
     130 interrupted, 2 wrong inputs, 1 anything that failed, 3 a host that was not reached, 4 a run that the
     audit rejected. So 3 and 4 promise that nothing worse happened.
@@ -132,7 +132,7 @@ def exit_code(jobs: list[Job], runs: list[Run], *, gpu_missing: bool = False) ->
 def _check_all(target: Target, view: Watcher) -> None:
     """Check the inputs of all hosts before any is touched: a batch's job checks only those of its own.
 
-    Raises ProvisionerError where they are wrong.
+    Raise ProvisionerError where they are wrong.
     """
     job = run_playbook("validate.yml", target, (view,), {"scenario_collect": True})
     raise_if_stopped(job)
@@ -158,7 +158,7 @@ def _measure(target: Target, repeat: int, watchers: tuple[Watcher, ...]) -> list
 
 
 def _bad(jobs: list[Job], *, require_gpu: bool) -> set[str]:
-    """Give the hosts that nothing good came of: failed or not reached, or with a run that did or that was rejected."""
+    """Return the hosts without a good result: failed or not reached, or with a run that failed or was rejected."""
     records = [record for job in jobs for record in job.records]
     return {name for job in jobs for name in job.failed} | {
         str(record["host"])
@@ -170,7 +170,7 @@ def _bad(jobs: list[Job], *, require_gpu: bool) -> set[str]:
 
 
 def _target(options: Namespace, repeated: Like | None) -> Target:
-    """Give what the run is done to; of a run that is repeated, its profile and variables."""
+    """Return what the run is done to; of a run that is repeated, its profile and variables."""
     asked = of_target(options)
     if repeated:
         asked = replace(asked, profile=repeated.profile)
@@ -178,7 +178,7 @@ def _target(options: Namespace, repeated: Like | None) -> Target:
 
 
 def _like(options: Namespace) -> Like | None:
-    """Give the run that is to be repeated, if one is, and say first what of it cannot be the same."""
+    """Return the run that is to be repeated, if one is, and say first what of it cannot be the same."""
     if options.like is None:
         return None
     from provisioner.comparison import repetition  # noqa: PLC0415 - most runs are like no other
@@ -200,7 +200,7 @@ def _like(options: Namespace) -> Like | None:
 
 
 def _variables(options: Namespace) -> dict[str, Any]:
-    """Give the command's own options as Ansible variables; what was not given is left to the inventory."""
+    """Return the command's own options as Ansible variables; what was not given is left to the inventory."""
     given = {
         "scenario_username": options.username,
         "scenario_xformers_url": options.xformers_url,
@@ -214,7 +214,7 @@ def _variables(options: Namespace) -> dict[str, Any]:
 
 
 def _runs(store: Store, jobs: list[Job]) -> list[Run]:
-    """Give the runs that came back from `jobs`, newest first."""
+    """Return the runs that came back from `jobs`, newest first."""
     wanted = {(str(record.get("host")), str(record.get("run_id"))) for job in jobs for record in job.records}
     found = store.list(Selection(run_ids=tuple({run_id for _, run_id in wanted})))
     # A host may call its run as another's is called.
@@ -253,7 +253,7 @@ def _show(runs: list[Run], tell: Callable[[str], None]) -> None:
 
 
 def _tried_again(record: RecordData) -> str:
-    """Give the downloads that a run tried again, in words; '' where there was none."""
+    """Return the downloads that a run tried again, in words; '' where there was none."""
     return ", ".join(
         f"{one['what']} {one['times']} {'time' if one['times'] == 1 else 'times'} in {one['phase']}"
         for one in record.get("retries") or ()
@@ -283,7 +283,7 @@ def _say_failed_since(store: Store, runs: list[Run]) -> None:
 
 
 def _log(run: Run) -> str:
-    """Give where a run's log is, or what prints it."""
+    """Return where a run's log is, or what prints it."""
     from provisioner.runs.evidence import Evidence  # noqa: PLC0415 - most runs go well
 
     evidence = Evidence(run.folder)

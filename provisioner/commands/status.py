@@ -42,7 +42,7 @@ class _StatusAnswers:
                 self.in_flight[event.host] = event
 
     def tick(self) -> None:
-        """Nothing happens between events."""
+        """Do nothing between events."""
 
 
 def main(options: Namespace) -> int:
@@ -104,7 +104,7 @@ def _ask(options: Namespace, answers: _StatusAnswers) -> Job:
 
 
 def _unanswered(job: Job) -> dict[str, str]:
-    """Give the hosts that did not answer, by name, with what was said instead."""
+    """Return the hosts that did not answer, by name, with what was said instead."""
     failures = {name: job.hosts[name].failure for name in sorted(job.failed)}
     return {name: failure.message if failure else "" for name, failure in failures.items()}
 

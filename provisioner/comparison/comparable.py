@@ -48,43 +48,43 @@ class Difference:
     b: tuple[Any, ...]
 
     def __str__(self) -> str:
-        """Give it for a person: torch 2.14.1 against 2.15.0."""
+        """Return the difference for a person: torch 2.14.1 against 2.15.0."""
         return f"{self.what} {_words(self.a)} against {_words(self.b)}"
 
 
 def differences(a: Iterable[RecordData], b: Iterable[RecordData]) -> list[Difference]:
-    """Give why records must not be compared: what differs between two sets of them, or within one."""
+    """Return why records must not be compared: what differs between two sets of them, or within one."""
     return _differing(MUST_AGREE, a, b)
 
 
 def unknown(records: Iterable[RecordData]) -> list[str]:
-    """Give what must agree and not all of the records tell."""
+    """Return what must agree and not all of the records tell."""
     given = list(records)
     return [what for what, path in MUST_AGREE.items() if any(_value(path, record) is None for record in given)]
 
 
 def remarks(a: Iterable[RecordData], b: Iterable[RecordData]) -> list[Difference]:
-    """Give what else differs and should be said."""
+    """Return what else differs and should be said."""
     return _differing(WORTH_SAYING, a, b)
 
 
 def inputs(record: RecordData) -> dict[str, Any]:
-    """Give all that should agree, by the words for it, None for unknown."""
+    """Return all that should agree, by the words for it, None for unknown."""
     return {what: _value(path, record) for what, path in MUST_AGREE.items()}
 
 
 def known(record: RecordData) -> dict[str, Any]:
-    """Give that which counts of it: records may be compared where no two of these contradict each other."""
+    """Return the inputs that count: records may be compared where no two of these contradict each other."""
     return _known(MUST_AGREE, record)
 
 
 def contradictions(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
-    """Give in what two differ of those that known() gives."""
+    """Return in what two differ of those that known() gives."""
     return [Difference(what, (a[what],), (value,)) for what, value in b.items() if what in a and a[what] != value]
 
 
 def _known(fields: Mapping[str, str], record: RecordData) -> dict[str, Any]:
-    """Give the fields of a record, less those that it may well not know: a run that failed early did not get there."""
+    """Return the fields of a record, without those that a run which failed early does not know."""
     values = {what: _value(path, record) for what, path in fields.items()}
     ok = record["outcome"] == "ok"
     return {what: value for what, value in values.items() if value is not None or (ok and what not in MAY_BE_UNKNOWN)}

@@ -123,7 +123,7 @@ class Like:
         return {name: told[field] for name, field in SETTINGS.items() if told.get(field) is not None}
 
     def _is_the_hosts_own(self, name: str) -> bool:
-        """Tell whether a host chose a setting by itself, or nobody can tell."""
+        """Return whether a host chose a setting by itself, or nobody can tell."""
         return name in inputs.AUTO and not self.told.get(SETTINGS[name])
 
     def _own_url(self) -> str:

@@ -27,9 +27,9 @@ class Side:
 
 
 def of_text(text: str, store: Store, options: RunOptions, fields: Collection[str] | None = None) -> Side:
-    """Give the side that `text` names, with `fields` of its records at least; docs/compare.md lists the forms.
+    """Return the side that `text` names, with `fields` of its records at least; docs/compare.md lists the forms.
 
-    Raises ProvisionerError (code 2) where it names nothing, or more than one thing, or no run.
+    Raise ProvisionerError (code 2) where it names nothing, or more than one thing, or no run.
     """
     name, since, until = _span(text)
     meant = (
@@ -54,7 +54,7 @@ def _side(text: str, records: Sequence[RecordData]) -> Side:
 
 
 def save_baseline(store: Store, name: str, side: Side) -> Path:
-    """Keep a side's whole records under a name, as exported files are; gives the file. Raises ProvisionerError."""
+    """Keep a side's whole records under a name, as exported files are; return the file. Raise ProvisionerError."""
     path = _baseline(store, name)
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise _bad(f"{name!r} is no name for a baseline", "use letters, digits, '.', '_' and '-'")
@@ -73,7 +73,7 @@ def _span(text: str) -> tuple[str, datetime | None, datetime | None]:
 
 
 def _meant(text: str, store: Store, options: RunOptions) -> Selection | Path:
-    """Give the one thing that `text` names: the runs that it selects, or the file that has them."""
+    """Return the one thing that `text` names: the runs that it selects, or the file that has them."""
     finders = {
         "baseline": _find_baseline,
         "file": _find_file,

@@ -91,7 +91,7 @@ class Comparison:
 
 
 def times_of(records: Sequence[RecordData], phase: str) -> PhaseTimes:
-    """Give the seconds of a phase, or of TOTAL, of the records in which it went well."""
+    """Return the seconds of a phase, or of TOTAL, of the records in which it went well."""
     times = Counter(record["run_id"] for record in records)
     # A host may call its run as another's is called.
     named = {r["run_id"] if times[r["run_id"]] == 1 else f"{r['run_id']} on {r['host']}": r for r in records}
@@ -108,7 +108,7 @@ def times_of(records: Sequence[RecordData], phase: str) -> PhaseTimes:
 
 
 def compare(a: Sequence[RecordData], b: Sequence[RecordData]) -> dict[str, Comparison]:
-    """Give the comparison of each phase that either side has, and of TOTAL."""
+    """Return the comparison of each phase that either side has, and of TOTAL."""
     compared = {}
     for phase in (*PHASES, TOTAL):
         ours, theirs = times_of(a, phase), times_of(b, phase)
@@ -118,7 +118,7 @@ def compare(a: Sequence[RecordData], b: Sequence[RecordData]) -> dict[str, Compa
 
 
 def is_slower(phase: Comparison, share: float) -> bool:
-    """Tell whether B is slower than A by more than `share` (0.1 is 10 %), by its median.
+    """Return whether B is slower than A by more than `share` (0.1 is 10 %), by its median.
 
     Where there are samples enough to tell it from chance, it must also be significant.
     """
@@ -176,7 +176,7 @@ def _summary(times: PhaseTimes) -> Summary:
 
 
 def _p(a: Values, b: Values) -> float:
-    """Give the p of the two-sided Mann-Whitney U test, by permutation of the ranks.
+    """Return the p of the two-sided Mann-Whitney U test, by permutation of the ranks.
 
     Not by SciPy's mannwhitneyu: with ties that takes the normal distribution, however few the samples are. The rank
     sum is U and a constant, and takes a tenth of the time.
@@ -196,7 +196,7 @@ def _p(a: Values, b: Values) -> float:
 
 
 def _interval(a: Values, b: Values) -> tuple[float, float] | None:
-    """Give the bootstrap interval of the ratio of medians.
+    """Return the bootstrap interval of the ratio of medians.
 
     By percentiles: the corrections of BCa are undefined where resampled medians take few values, as with few runs.
     """

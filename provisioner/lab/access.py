@@ -43,12 +43,12 @@ def require_ssh() -> None:
 
 
 def inventory_path(folder: Path) -> Path:
-    """Give where a lab's inventory is."""
+    """Return where a lab's inventory is."""
     return folder / "inventory.yml"
 
 
 def login_key(folder: Path) -> str:
-    """Give the public key that every host of the lab lets in, made with its private half where there is none."""
+    """Return the public key that every host of the lab lets in, made with its private half where there is none."""
     key = folder / "id_ed25519"
     public = key.with_suffix(".pub")
     if not public.exists():
@@ -58,7 +58,7 @@ def login_key(folder: Path) -> str:
 
 
 def new_host_key(host: str) -> tuple[str, str]:
-    """Give the private and the public half of a key for a host to be known by."""
+    """Return the private and the public half of a key for a host to be known by."""
     with tempfile.TemporaryDirectory(prefix="provisioner-lab-") as folder:
         key = Path(folder) / "key"
         _keygen(key, f"root@{host}")
@@ -66,7 +66,7 @@ def new_host_key(host: str) -> tuple[str, str]:
 
 
 def resolver(folder: Path) -> Path | None:
-    """Give a resolv.conf that works inside hosts and inside the containers of their own engines.
+    """Return a resolv.conf that works inside hosts and inside the containers of their own engines.
 
     Docker's own, on a network of ours, names a resolver on the host's loopback: an engine inside must not hand that
     to its containers, and takes a public one instead, which a site may not reach. None where this machine has
@@ -85,7 +85,7 @@ def resolver(folder: Path) -> Path | None:
 
 
 def ssh_options(folder: Path) -> list[str]:
-    """Give ssh's options that make it accept this lab's hosts, by their keys, and nothing else."""
+    """Return ssh's options that make it accept this lab's hosts, by their keys, and nothing else."""
     settings = {
         "UserKnownHostsFile": _quoted(folder / "known_hosts"),
         "GlobalKnownHostsFile": "/dev/null",
@@ -96,7 +96,7 @@ def ssh_options(folder: Path) -> list[str]:
 
 
 def ssh_command(folder: Path, host: LabHost) -> list[str]:
-    """Give the command that logs in to a host of this lab; what is to be run there is added to it."""
+    """Return the command that logs in to a host of this lab; a command to run there is added to it."""
     key = str(folder / "id_ed25519")
     plain = ["-F", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5"]
     return ["ssh", *plain, *ssh_options(folder), "-i", key, f"{host.user}@{host.address}"]
@@ -137,7 +137,7 @@ def _keygen(path: Path, comment: str) -> None:
 
 
 def _quoted(path: Path) -> str:
-    """Give a path as ssh's configuration wants it, where blanks part words and a per cent sign starts a token."""
+    """Return a path as ssh's configuration wants it, where blanks part words and a per cent sign starts a token."""
     return '"' + str(path).replace("%", "%%") + '"'
 
 

@@ -17,9 +17,9 @@ HERE = "http+docker://localhost"  # what the client calls the socket of an engin
 
 @contextmanager
 def engine() -> Iterator[DockerClient]:
-    """Give a client of this machine's engine, closed afterwards.
+    """Yield a client of this machine's engine, closed afterwards.
 
-    Raises ProvisionerError: code 2 where there is no engine that a lab can stand on, 1 where it refuses something.
+    Raise ProvisionerError: code 2 where there is no engine that a lab can stand on, 1 where it refuses something.
     """
     try:
         client = docker.from_env()

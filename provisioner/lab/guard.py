@@ -20,7 +20,7 @@ __all__ = ["alone", "terminable"]
 def alone(folder: Path, report: Report) -> Iterator[None]:
     """Hold a folder, made where it is missing, so that no second command works in it; removed again when empty.
 
-    Waits while another holds it. Raises ProvisionerError (code 2) where it cannot be made.
+    Waits while another holds it. Raise ProvisionerError (code 2) where it cannot be made.
     """
     handle = _lock(folder, report)
     try:

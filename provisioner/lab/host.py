@@ -59,7 +59,7 @@ class Blueprint:
 
 
 def object_name(*parts: str) -> str:
-    """Give the name of a Docker object of ours."""
+    """Return the name of a Docker object of ours."""
     return "-".join(("provisioner", *parts))
 
 
@@ -115,7 +115,7 @@ def remove_host(client: DockerClient, lab: str, name: str) -> None:
 
 
 def describe(container: Container) -> LabHost:
-    """Give the host that a container is, from its labels."""
+    """Return the host that a container is, from its labels."""
     labels = container.labels
     return LabHost(
         labels[HOST],
@@ -133,7 +133,7 @@ def _init_script() -> str:
 
 
 def _files(blueprint: Blueprint, user: str, private: str, public: str) -> dict[str, tuple[str, int]]:
-    """Give the files that make the image this host: path to content and mode, all root's."""
+    """Return the files that make the image this host: path to content and mode, all root's."""
     root = user == "root"
     made = {
         "etc/ssh/sshd_config.d/lab.conf": (SSHD.format(root="prohibit-password" if root else "no"), 0o644),

@@ -52,9 +52,9 @@ STOP_WITHIN = 30.0  # s that mmdebstrap has to remove its own files when it is t
 
 
 def ensure_image(client: DockerClient, debian: int, report: Report) -> str:
-    """Give the name of the image for a Debian release, made now unless one from the same inputs is there.
+    """Return the name of the image for a Debian release, made now unless one from the same inputs is there.
 
-    Raises ProvisionerError where it cannot be made.
+    Raise ProvisionerError where it cannot be made.
     """
     codename = codenames()[debian]
     command = [
@@ -126,7 +126,7 @@ def _bootstrap(command: list[str], archive: Path, report: Report) -> None:
 
 @contextmanager
 def _running(command: list[str], output: BinaryIO) -> Iterator[subprocess.Popen[str]]:
-    """Give the running command; it has ended afterwards, however this ends."""
+    """Yield the running command; it has ended afterwards, however this ends."""
     folder = Path(output.name).parent
     environment = {**mirror.proxies(), **os.environ, "LC_ALL": "C.UTF-8", "TMPDIR": str(folder)}
     # As root it mounts things into what it makes; in a mount namespace they go with it, whatever ends it.

@@ -13,10 +13,10 @@ FIELDS = ("REPO_URI", "CODENAME", "COMPONENT", "ORIGIN")
 
 
 def sources(codename: str) -> list[str]:
-    """Give sources.list lines for the Debian release `codename`, on the mirrors of this machine's own apt.
+    """Return sources.list lines for the Debian release `codename`, on the mirrors of this machine's own apt.
 
     Nothing is given where this machine is no Debian or uses no mirror over HTTP: mmdebstrap then goes by its own
-    default. Raises ProvisionerError (code 2) on a Debian whose apt does not know its mirrors' contents yet.
+    default. Raise ProvisionerError (code 2) on a Debian whose apt does not know its mirrors' contents yet.
     """
     release = _os_release()
     here = release.get("VERSION_CODENAME", "")
@@ -35,7 +35,7 @@ def sources(codename: str) -> list[str]:
 
 
 def for_release(targets: str, here: str, codename: str) -> list[str]:
-    """Give sources.list lines for `codename` out of the index targets of a machine that runs release `here`.
+    """Return sources.list lines for `codename` out of the index targets of a machine that runs release `here`.
 
     `targets` has a line of FIELDS, between tabs, for each index. A mirror of Debian carries all releases, so only
     the suites' names differ.
@@ -54,7 +54,7 @@ def for_release(targets: str, here: str, codename: str) -> list[str]:
 
 
 def proxies() -> dict[str, str]:
-    """Give the HTTP proxies of this machine's apt as environment variables: mmdebstrap does not read its settings."""
+    """Return the HTTP proxies of this machine's apt as environment variables: mmdebstrap does not read its settings."""
     names = {"http_proxy": "Acquire::http::Proxy", "https_proxy": "Acquire::https::Proxy"}
     shell = _output("apt-config", "shell", *(word for pair in names.items() for word in pair))
     found = dict(word.split("=", 1) for word in shlex.split(shell))
@@ -62,7 +62,7 @@ def proxies() -> dict[str, str]:
 
 
 def _address(uri: str) -> str:
-    """Give the HTTP address of a mirror; of a list of mirrors, as cloud images have it, the first; else ''."""
+    """Return the HTTP address of a mirror; of a list of mirrors, as cloud images have it, the first; else ''."""
     listed = re.fullmatch(r"mirror\+file:(/.*?)/?", uri)
     if listed:
         try:
@@ -74,7 +74,7 @@ def _address(uri: str) -> str:
 
 
 def _output(*command: str) -> str:
-    """Give what a command prints; nothing where it is not there or fails."""
+    """Return what a command prints; nothing where it is not there or fails."""
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):

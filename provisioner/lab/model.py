@@ -42,7 +42,7 @@ class Lab:
     outside: LabHost | None = None
 
     def to_dict(self) -> dict[str, object]:
-        """Give what `lab up --json` prints."""
+        """Return what `lab up --json` prints."""
         return {"inventory": str(self.inventory), "hosts": [host.name for host in self.hosts]}
 
 

@@ -15,13 +15,13 @@ __all__ = ["ensure_network", "find_network", "free_addresses", "labs_of", "requi
 
 
 def find_network(client: DockerClient, lab: str) -> Network | None:
-    """Give a lab's network; None where there is none, and then there is no lab either."""
+    """Return a lab's network; None where there is none, and then there is no lab either."""
     found = client.networks.list(filters={"label": f"{LAB}={lab}"})
     return found[0] if found else None
 
 
 def ensure_network(client: DockerClient, lab: str, state: Path) -> ipaddress.IPv4Network:
-    """Give the addresses of a lab's network, made where it is not there."""
+    """Return the addresses of a lab's network, made where it is not there."""
     network = find_network(client, lab)
     if network is None:
         # Docker knows which addresses are free, but lets a container choose its own, and so keep it across a
@@ -36,12 +36,12 @@ def ensure_network(client: DockerClient, lab: str, state: Path) -> ipaddress.IPv
 
 
 def free_addresses(subnet: ipaddress.IPv4Network, taken: Collection[str]) -> Iterator[str]:
-    """Give the addresses that a lab's further hosts may have; the first of all is the gateway's neighbour."""
+    """Return the addresses that a lab's further hosts may have; the first of all is the gateway's neighbour."""
     return (str(address) for address in subnet.hosts() if address != subnet[1] and str(address) not in taken)
 
 
 def labs_of(client: DockerClient, state: Path) -> list[str]:
-    """Give the names of the labs that belong to a state directory."""
+    """Return the names of the labs that belong to a state directory."""
     found = client.networks.list(filters={"label": f"{STATE}={state}"})
     return sorted(network.attrs["Labels"][LAB] for network in found)
 

@@ -56,7 +56,7 @@ def require_base(client: DockerClient) -> None:
 
 
 def resolver(folder: Path, address: str) -> Path:
-    """Give a resolv.conf by which the lab's hosts, and containers on them, take the stand-ins for the real ones."""
+    """Return a resolv.conf by which the lab's hosts, and containers on them, take the stand-ins for the real ones."""
     path = folder / "outside-resolv.conf"
     path.write_text(f"nameserver {address}\n", encoding="utf-8")
     path.chmod(0o644)
@@ -93,7 +93,7 @@ def contents() -> dict[str, bytes]:
 
 
 def variables(folder: Path) -> dict[str, Any]:
-    """Give what all hosts of a lab with stand-ins have in its inventory; nothing of one without."""
+    """Return what all hosts of a lab with stand-ins have in its inventory; nothing of one without."""
     path = _variables_file(folder)
     return dict(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
@@ -103,7 +103,7 @@ def _variables_file(folder: Path) -> Path:
 
 
 def _authorities() -> bytes:
-    """Give the authorities that this machine trusts."""
+    """Return the authorities that this machine trusts."""
     return Path(os.environ.get("SSL_CERT_FILE") or AUTHORITIES).read_bytes()
 
 

@@ -25,7 +25,7 @@ QUESTION = f"echo; echo {ANSWER}; systemctl is-system-running --wait; systemctl 
 def wait_until_ready(hosts: Sequence[LabHost], folder: Path, report: Report) -> None:
     """Return once each host answers over SSH, its boot over; say so of each as it happens.
 
-    Asking is the real login, by the key and the host key that the inventory names. Raises ProvisionerError (code 3)
+    Asking is the real login, by the key and the host key that the inventory names. Raise ProvisionerError (code 3)
     when some do not answer in time.
     """
     started = time.monotonic()
@@ -78,7 +78,7 @@ def _ask(host: LabHost, folder: Path) -> subprocess.Popen[str]:
 
 
 def _answer(question: subprocess.Popen[str], deadline: float) -> tuple[list[str], str]:
-    """Give the lines of an answer, and the last line of what ssh had to complain of."""
+    """Return the lines of an answer, and the last line of what ssh had to complain of."""
     try:
         out, err = question.communicate(timeout=max(0.1, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:

@@ -57,7 +57,7 @@ def up(  # noqa: PLR0913, PLR0917 (all that a lab is; each is one option of the 
     Other hosts of the lab, and hosts with another Debian or user, are left as they are. Without `debian` a host has
     the oldest release, or the first that its dress fits. With `stand_ins` a further host serves the others what they
     would get from the outside world. `state` is the state directory; `report` is told what is being done, a line at a
-    time. When this fails or is interrupted, what it made is removed again. Raises ProvisionerError.
+    time. When this fails or is interrupted, what it made is removed again. Raise ProvisionerError.
     """
     with of_option("--as"):
         dressed = pick(dresses, debian)
@@ -93,15 +93,15 @@ def up(  # noqa: PLR0913, PLR0917 (all that a lab is; each is one option of the 
 
 
 def status(state: Path) -> list[Lab]:
-    """Give the labs of a state directory, as the engine has them now. Raises ProvisionerError."""
+    """Return the labs of a state directory, as the engine has them now. Raise ProvisionerError."""
     with engine() as client:
         return _labs(client, state)
 
 
 def login(host: str, state: Path) -> list[str]:
-    """Give the command that logs in to a host of any lab of a state directory; what is to be run there is added to it.
+    """Return the command that logs in to a host of any lab of a state directory; a command to run there is added to it.
 
-    Raises ProvisionerError (code 2) where there is no such host, or it does not run.
+    Raise ProvisionerError (code 2) where there is no such host, or it does not run.
     """
     access.require_ssh()
     labs = status(state)
@@ -122,7 +122,7 @@ def login(host: str, state: Path) -> list[str]:
 def down(name: str, state: Path, images: bool = False, *, report: Report) -> None:
     """Remove a lab: hosts, volumes, network, keys and inventory; with `images`, also what makes `up` quick.
 
-    A lab that is not there is no error. Raises ProvisionerError.
+    A lab that is not there is no error. Raise ProvisionerError.
     """
     check_name(name)
     with engine() as client, alone(_folder(state), report):
@@ -160,26 +160,26 @@ class _Site:
         return sorted(found, key=lambda container: IPv4Address(describe(container).address))
 
     def hosts(self) -> list[LabHost]:
-        """Give the hosts in the order of their addresses."""
+        """Return the hosts in the order of their addresses."""
         return [describe(container) for container in self.containers()]
 
     def is_done(self, host: LabHost) -> bool:
-        """Tell a host that is as it was meant from one that a killed `up` left unstarted, or half of what it is."""
+        """Return whether the host is complete: a killed `up` may leave it unstarted or half made."""
         return host.state != "created" and (not (host.dress or host.outside) or self.mark(host.name).exists())
 
     def mark(self, host: str) -> Path:
-        """Give the file that says that a host has its dress on, or is the outside world."""
+        """Return the file that says that a host has its dress on, or is the outside world."""
         return self.folder / f"{host}.dressed"
 
     def lab(self) -> Lab:
-        """Give the lab as the engine has it."""
+        """Return the lab as the engine has it."""
         hosts = self.hosts()
         plain = tuple(host for host in hosts if not host.outside)
         world = next((host for host in hosts if host.outside), None)
         return Lab(self.name, access.inventory_path(self.folder), plain, world)
 
     def outside(self) -> LabHost | None:
-        """Give the host that stands in for the outside world; None where the lab knows the real one."""
+        """Return the host that stands in for the outside world; None where the lab knows the real one."""
         return self.lab().outside
 
     def require_what_they_need(self, missing: Sequence[_Wanted], *, standing: bool) -> None:
@@ -268,7 +268,7 @@ def _labs(client: DockerClient, state: Path) -> list[Lab]:
 
 
 def _folder(state: Path) -> Path:
-    """Give the folder of all labs of a state directory."""
+    """Return the folder of all labs of a state directory."""
     return state / "lab"
 
 

@@ -38,7 +38,7 @@ _OLD_NAMES = {"x86_64": ("manylinux2014", "manylinux2010", "manylinux1"), "aarch
 
 
 def default_path(state: Path) -> Path:
-    """Where the profile looks for the bundle unless `local_sources_bundle` says otherwise."""
+    """Return where the profile looks for the bundle unless `local_sources_bundle` says otherwise."""
     return state / "bundle.tar"
 
 
@@ -47,7 +47,7 @@ def make(out: Path, python: str, platform: str, runtime: str | None, say: Callab
 
     `python` is the version on the hosts, "3.12"; `platform` a tag as wheels have it. One for the `runtime`
     devcontainer has Node and the Dev Container CLI as well, and serves native too; None is for the profile's runtime.
-    Raises ProvisionerError.
+    Raise ProvisionerError.
     """
     tags = _tags(python, platform)
     if out.exists() and not out.is_file():  # a rename would take its place, were it a device
@@ -89,7 +89,7 @@ def make(out: Path, python: str, platform: str, runtime: str | None, say: Callab
 
 
 def check(path: Path) -> dict[str, Any]:
-    """Check every file in a bundle and give its manifest; raises ProvisionerError (code 2), one line."""
+    """Check every file in a bundle and return its manifest. Raise ProvisionerError (code 2), one line."""
     profile = profile_data(PROFILE)
     texts = [path.read_text(encoding="utf-8") for path in (_profiles() / profile["bundle"], _locks() / "node.txt")]
     cli = [package["integrity"] for package in _cli_packages().values()]
@@ -101,7 +101,7 @@ def check(path: Path) -> dict[str, Any]:
 
 
 def misfit(manifest: dict[str, Any], machine: str, runtime: str) -> str:
-    """Say why a bundle does not serve that kind of machine, or that runtime, and the remedy; '' where it does."""
+    """Return why a bundle does not serve that kind of machine, or that runtime, and the remedy; '' where it does."""
     return cast(str, _format().misfit(manifest, machine, runtime))
 
 
@@ -124,7 +124,7 @@ def _write(out: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> None
 
 
 def _cli_packages() -> dict[str, dict[str, str]]:
-    """Give what npm's lock has of the Dev Container CLI: by name, each package's version and integrity."""
+    """Return what npm's lock has of the Dev Container CLI: by name, each package's version and integrity."""
     packages = json.loads((_locks() / "package-lock.json").read_text(encoding="utf-8"))["packages"]
     return {place.partition("node_modules/")[2]: package for place, package in packages.items() if place}
 
@@ -153,7 +153,7 @@ def _fetch_source(release: str, work: Path) -> None:
 
 
 def _tags(python: str, platform: str) -> list[str]:
-    """Give pip's options for wheels of a Python and a platform; raises ProvisionerError (code 2)."""
+    """Return pip's options for wheels of a Python and a platform; raise ProvisionerError (code 2)."""
     if not re.fullmatch(r"3\.\d{1,2}", python) or int(python[2:]) < 10:
         raise ProvisionerError(f"--python {python!r} is not 3.10 or newer", "try --python 3.12", Exit.BAD_INPUT)
     found = _PLATFORM.match(platform)
@@ -173,7 +173,7 @@ def _pip(*arguments: object) -> None:
 
 
 def _run(*command: object, path: Path | None = None) -> None:
-    """Run a program, with `path` before what Python imports; raises ProvisionerError with its last words."""
+    """Run a program, with `path` before what Python imports; raise ProvisionerError with its last words."""
     environment = {**os.environ, **({"PYTHONPATH": str(path)} if path else {})}
     try:
         done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, check=False)
@@ -201,7 +201,7 @@ def _profiles() -> Path:
 
 @cache
 def _format() -> Any:
-    """The module that hosts check a bundle by: one text for both sides, which Ansible sends to them as it is."""
+    """Return the module that hosts check a bundle by: one text for both sides, which Ansible sends to them as it is."""
     path = ansible_dir() / "plugins" / "module_utils" / "bundle.py"
     spec = importlib.util.spec_from_file_location("bundle_of_hosts", path)
     assert spec and spec.loader  # noqa: S101 - for the type checker

@@ -46,18 +46,18 @@ def of(records: Sequence[RecordData] | Sequence[Text]) -> dict[str, Any]:
 
 
 def is_document(value: Any) -> bool:
-    """Tell whether a value is the document, or looks like it."""
+    """Return whether a value is the document, or looks like it."""
     return isinstance(value, dict) and set(value) == {"hosts", "runs"}
 
 
 def is_unread(field: Any) -> bool:
-    """Tell whether a field of the document, hosts or runs, has records that are not read yet."""
+    """Return whether a field of the document, hosts or runs, has records that are not read yet."""
     items = field.values() if isinstance(field, dict) else field if isinstance(field, list) else ()
     return isinstance(next(iter(items), None), Text)
 
 
 def fields_of(expression: str) -> frozenset[str] | None:
-    """Give the fields of a record that the query may look at, None for all; raises ProvisionerError (code 2)."""
+    """Return the fields of a record that the query may look at, None for all; raise ProvisionerError (code 2)."""
     import jmespath.exceptions
 
     from provisioner.report import query
@@ -74,7 +74,7 @@ def fields_of(expression: str) -> frozenset[str] | None:
 
 
 def search(expression: str, value: Any) -> Any:
-    """Give what `expression` selects of `value`, None for nothing; raises ProvisionerError (code 2)."""
+    """Return what `expression` selects of `value`, None for nothing; raise ProvisionerError (code 2)."""
     import jmespath.exceptions
 
     try:
@@ -90,7 +90,7 @@ def search(expression: str, value: Any) -> Any:
 
 
 def newest(records: Iterable[RecordData]) -> list[RecordData]:
-    """Give each host's newest of records that come newest first."""
+    """Return each host's newest of records that come newest first."""
     found: dict[str, RecordData] = {}
     for record in records:
         found.setdefault(record["host"], record)
@@ -98,7 +98,7 @@ def newest(records: Iterable[RecordData]) -> list[RecordData]:
 
 
 def runs_table(records: Iterable[RecordData], stream: TextIO | None = None) -> str:
-    """Give records as a table for people, for `stream` (default: stdout); phases and total in seconds."""
+    """Return records as a table for people, for `stream` (default: stdout); phases and total in seconds."""
     header = ["host", "started", "outcome", "verdict", "rules", "total", *PHASES, "run"]
     return table(header, [_summary(record) for record in records], stream, below=PHASES)
 

@@ -182,7 +182,7 @@ class Group:
         return tuple(Spread(name, tuple(sorted(values))) for name, values in columns.items() if values)
 
     def median(self, name: str) -> float | None:
-        """The median seconds of a phase, or of `total`; None where nothing was measured."""
+        """Return the median seconds of a phase, or of `total`; None where nothing was measured."""
         return next((spread.median for spread in self.spreads if spread.name == name), None)
 
 
@@ -345,7 +345,7 @@ class Report:
 
 
 def build(runs: Iterable[Run], made: datetime | None = None) -> Report:
-    """Give the report of `runs`, which come newest first; `made` is when (default: now)."""
+    """Return the report of `runs`, which come newest first; `made` is when (default: now)."""
     samples = tuple(Sample(run.record, run.started.astimezone(UTC)) for run in runs)
     return Report(samples, made or datetime.now(UTC), _groups(samples))
 
@@ -379,23 +379,23 @@ def _groups(samples: Sequence[Sample]) -> tuple[Group, ...]:
 
 
 def _measurements(samples: Iterable[Sample]) -> int:
-    """To sort by: most measurements first."""
+    """Return the key to sort by: most measurements first."""
     return -sum(sample.counts for sample in samples)
 
 
 def _letters(number: int) -> str:
-    """0 is A, 25 is Z, 26 is AA."""
+    """Return the letters of a number: 0 is A, 25 is Z, 26 is AA."""
     before, letter = divmod(number, 26)
     return (_letters(before - 1) if before else "") + chr(ord("A") + letter)
 
 
 def _in_order(names: Iterable[str]) -> list[str]:
-    """Phases as they follow on one another; those that are not ours come last."""
+    """Return the phases as they follow on one another; those that are not ours come last."""
     return sorted(names, key=lambda name: (PHASES.index(name) if name in PHASES else len(PHASES), name))
 
 
 def _timeline(sample: Sample) -> CompileTimeline | None:
-    """The lanes are filled greedily: an object goes where the one before it has ended."""
+    """Return the timeline. Lanes are filled greedily: an object goes where the one before it has ended."""
     ledger = sample.record["compile"].get("ledger") or []
     decisive = set(sample.record["compile"].get("critical_path") or [])
     built = sorted((float(item["start"]), float(item["end"]), str(item["name"])) for item in ledger)

@@ -20,7 +20,7 @@ SORTING = {"sort_by": RUNS, "max_by": RECORD, "min_by": RECORD}
 
 
 def fields_of(expression: str) -> frozenset[str] | None:
-    """Give the fields that a query of the document may look at, as FIELD or FIELD.NAME; None for all there are.
+    """Return the fields that a query of the document may look at, as FIELD or FIELD.NAME; None for all there are.
 
     Raises jmespath's own errors where `expression` is not JMESPath.
     """
@@ -49,7 +49,7 @@ class _Seen:
             self.fields.add(value)
 
     def follow(self, node: Mapping[str, Any], given: str) -> str:  # noqa: PLR0911 - one for each kind of node
-        """Give what `node` makes of `given`, and note what it uses on the way."""
+        """Return what `node` makes of `given`, and note what it uses on the way."""
         children = node["children"]
         match node["type"]:
             case "field":

@@ -82,7 +82,7 @@ class _Decompressor(Protocol):
         """What follows that."""
 
     def decompress(self, data: bytes, max_length: int = ..., /) -> bytes:
-        """Unpack, so many bytes at most."""
+        """Return what is unpacked, `max_length` bytes at most."""
 
 
 def _contents(data: bytes, decompressor: _Decompressor) -> tuple[str, Contents]:

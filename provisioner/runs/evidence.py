@@ -285,7 +285,7 @@ class Evidence:
         return next((float(event["uptime"]) for event in begins), None)
 
     def ended(self, phase: str) -> bool:
-        """Tell whether a phase ended well, as far as the run knew."""
+        """Return whether a phase ended well, as far as the run knew."""
         return any(event["phase"] == phase and event["event"] == "end" for event in self.events)
 
     def window(self, phase: str) -> tuple[float, float] | None:
@@ -316,7 +316,7 @@ class Evidence:
         return [offset for _, offset in self._clocks[first : last + 1]] or [0.0]
 
     def within(self, moment: float, window: tuple[float, float] | None, grain: float = CLOCK_GRAIN) -> bool:
-        """Tell whether a time of day (seconds since the epoch) lies in a window of uptimes, by a clock of that window.
+        """Return whether a time of day (seconds since the epoch) lies in a window of uptimes, by that window's clock.
 
         `grain` is how coarse the moment is known, in seconds.
         """
@@ -428,7 +428,7 @@ def _figure(value: Any) -> float | None:
 
 
 def _is_event(event: Any) -> bool:
-    """Tell whether a line of events is whole."""
+    """Return whether a line of events is whole."""
     return (
         isinstance(event, dict)
         and all(isinstance(event.get(name), str) for name in ("event", "phase"))

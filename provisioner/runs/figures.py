@@ -38,7 +38,7 @@ NOISE = re.compile(
 
 
 def of(evidence: Evidence) -> dict[str, Any]:
-    """Return the record's fields but `host` and `audit`. Raises ValueError where the folder holds no run."""
+    """Return the record's fields but `host` and `audit`. Raise ValueError where the folder holds no run."""
     run = evidence.run
     outcome = evidence.outcome
     phases, total = timeline(evidence)

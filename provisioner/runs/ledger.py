@@ -22,7 +22,7 @@ TAKE_OVER = 0.25
 
 
 def objects(call: NinjaCall, began: float = 0.0) -> list[Object]:
-    """Give what the call built, in the order of their starts.
+    """Return what the call built, in the order of their starts.
 
     Args:
         call: a call of ninja that built something.
@@ -43,7 +43,7 @@ def objects(call: NinjaCall, began: float = 0.0) -> list[Object]:
 
 
 def critical_path(built: Sequence[Object]) -> list[Object]:
-    """Give the chain of objects that decided when the compile ended, first to last.
+    """Return the chain of objects that decided when the compile ended, first to last.
 
     The last of it is what ended last; before each comes the one whose end let it start, by freeing its job. The
     objects of an extension do not depend on each other, so jobs are all that one waits for.
@@ -63,12 +63,12 @@ def critical_path(built: Sequence[Object]) -> list[Object]:
 
 
 def efficiency(cpu_seconds: float | None, wall: float | None, jobs: int | None) -> float | None:
-    """Give CPU seconds over wall seconds times jobs: 1.0 where every job computed all the time."""
+    """Return CPU seconds over wall seconds times jobs: 1.0 where every job computed all the time."""
     return round(cpu_seconds / (wall * jobs), 3) if cpu_seconds is not None and wall and jobs else None
 
 
 def bound(built: Iterable[Object], cpu_seconds: float | None, cores: int | None) -> float | None:
-    """Give the seconds that no schedule can beat: the longest object, or the CPU seconds spread over all cores.
+    """Return the seconds that no schedule can beat: the longest object, or the CPU seconds spread over all cores.
 
     This is Graham's lower bound for independent jobs (R. L. Graham, Bounds on Multiprocessing Timing Anomalies, 1969).
     """
@@ -79,7 +79,7 @@ def bound(built: Iterable[Object], cpu_seconds: float | None, cores: int | None)
 
 
 def lanes(built: Sequence[Object]) -> list[int]:
-    """Give each object's lane, from 0: in a lane none overlaps another, and there are as few as that needs."""
+    """Return each object's lane, from 0: in a lane none overlaps another, and there are as few as that needs."""
     busy: list[tuple[float, int]] = []
     free: list[int] = []
     chosen = []
@@ -93,7 +93,7 @@ def lanes(built: Sequence[Object]) -> list[int]:
 
 
 def _shared(outputs: Sequence[str]) -> str:
-    """Give the innermost folder that all of the outputs are in, with its slash; empty where there is none."""
+    """Return the innermost folder that all of the outputs are in, with its slash; empty where there is none."""
     folders = [output.split("/")[:-1] for output in outputs]
     # What the first and the last in the alphabet begin with, all others do.
     both = zip(min(folders, default=[]), max(folders, default=[]), strict=False)

@@ -92,7 +92,7 @@ class Check(Model):
     @model_validator(mode="before")
     @classmethod
     def _said_in_words(cls, value: Any) -> Any:
-        """Until rules had numbers, a check that does not apply said so in its detail only."""
+        """Return the check as it is today: before rules had numbers, only its detail said that it does not apply."""
         if isinstance(value, dict) and "asked" not in value and str(value.get("detail")).startswith("does not apply"):
             return value | {"asked": "not_applicable"}
         return value
@@ -225,12 +225,12 @@ class Record(Model):
 
 
 def load(path: Path) -> Record:
-    """Read a record from its file. Raises OSError, and ValueError where it does not fit the schema."""
+    """Read a record from its file. Raise OSError, and ValueError where it does not fit the schema."""
     return Record.model_validate_json(files.read(path, bounds.JSON_FILE))
 
 
 def parse(text: str) -> tuple[Record, RecordData]:
-    """Give the record that a text holds, and the same as it was written. Raises ValueError where it is none."""
+    """Return the record that a text holds, and the same as it was written. Raise ValueError where it is none."""
     # What a later version adds no type above has checked.
     return Record.model_validate_json(text), jsontext.loads(text)
 

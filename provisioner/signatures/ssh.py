@@ -143,7 +143,7 @@ class Signature:
         raise UnaskedError(f"{signers} cannot be used, mend it: {said.why}")
 
     def is_revoked(self, signers: Path, name: str, revoked: Path) -> bool:
-        """Tell whether the key, which is that of `name` in a file of allowed signers, is among the `revoked`.
+        """Return whether the key, which is that of `name` in a file of allowed signers, is among the `revoked`.
 
         Raise UnaskedError where that file is of no use.
         """

@@ -103,7 +103,7 @@ def of(evidence: Evidence, state: Path, *, whole: bool, host: str | None = None)
 
 
 def is_whole(audit: Audit) -> bool:
-    """Tell whether the audit found each file of the evidence to have the sum of its manifest."""
+    """Return whether the audit found each file of the evidence to have the sum of its manifest."""
     return any(check.name == "evidence_is_whole" and check.outcome == "pass" for check in audit.checks)
 
 
@@ -234,7 +234,7 @@ def _name(signature: Signature, state: Path) -> str | None:
 
 
 def _is_revoked(signature: Signature, key: str, state: Path) -> bool:
-    """Tell whether the public key that made a signature has been revoked here."""
+    """Return whether the public key that made a signature has been revoked here."""
     revoked = own.revoked_keys(state)
     if revoked is None:
         return False
@@ -243,7 +243,7 @@ def _is_revoked(signature: Signature, key: str, state: Path) -> bool:
 
 
 def _clocks(evidence: Evidence, taken: Receipt) -> Iterator[str]:
-    """Say where the clocks of host, controller and this machine cannot all be right."""
+    """Yield where the clocks of host, controller and this machine cannot all be right."""
     if evidence.started > taken.received_at + SKEW:
         began = f"{evidence.started:%Y-%m-%d %H:%M:%S}"
         yield f"the clocks differ: by that of {taken.sender.host} it began at {began}, after it was received"

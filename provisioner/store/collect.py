@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def of_evidence(folder: Path, host: str) -> Record:
     """Return the record of the run whose evidence lies in `folder`, and keep it there as record.json.
 
-    Where record.json is there already it is returned as it is. Raises ValueError where the folder holds no run.
+    Where record.json is there already it is returned as it is. Raise ValueError where the folder holds no run.
     """
     kept = folder / "record.json"
     if kept.exists():
@@ -34,7 +34,7 @@ def of_evidence(folder: Path, host: str) -> Record:
 def build(evidence: Evidence, host: str) -> Record:
     """Return the record that the evidence proves; the host is named as the inventory names it.
 
-    Raises ValueError where the evidence is not of the shape that a run writes.
+    Raise ValueError where the evidence is not of the shape that a run writes.
     """
     try:
         return Record(host=host, audit=judge(evidence), **figures.of(evidence))

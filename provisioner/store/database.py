@@ -58,7 +58,7 @@ PATIENCE = 30.0
 def open_file(path: Path) -> sqlite3.Connection:
     """Open the index at `path`, made or brought to this version's schema where it is not there yet.
 
-    Raises ProvisionerError (code 2) where a newer version wrote it, and sqlite3.DatabaseError.
+    Raise ProvisionerError (code 2) where a newer version wrote it, and sqlite3.DatabaseError.
     """
     connection = _connect(str(path))
     try:
@@ -74,21 +74,21 @@ def open_file(path: Path) -> sqlite3.Connection:
 
 
 def open_memory() -> sqlite3.Connection:
-    """Give an index that lasts as long as the connection, for where no file can be written."""
+    """Return an index that lasts as long as the connection, for where no file can be written."""
     connection = _connect(":memory:")
     _migrate(connection, Path(":memory:"))
     return connection
 
 
 def is_corrupt(error: Exception) -> bool:
-    """Tell whether an error means that the file is damaged, or no index: what SQLite says, or JSON that is none."""
+    """Return whether an error means that the file is damaged, or no index: what SQLite says, or JSON that is none."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code is in the lowest byte
     damage = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
     return code in damage or isinstance(error, ValueError)
 
 
 def inode(path: Path) -> int | None:
-    """Give what tells the file at `path` from another that takes its name; None where there is none."""
+    """Return what tells the file at `path` from another that takes its name; None where there is none."""
     return path.stat().st_ino if path.exists() else None
 
 

@@ -63,12 +63,12 @@ class JudgedRun(NamedTuple):
 
 
 def is_tar(data: bytes) -> bool:
-    """Tell whether a file that begins so is a tar."""
+    """Return whether a file that begins so is a tar."""
     return data[MAGIC] == TAR
 
 
 def has_evidence(folder: Path) -> bool:
-    """Tell whether a run's folder of the store has evidence, or is of a run that came without."""
+    """Return whether a run's folder of the store has evidence, or is of a run that came without."""
     return any((folder / name).is_file() for name in (*KEPT, "run.json"))
 
 

@@ -16,7 +16,7 @@ def line(record: RecordData | Text) -> str:
 
 
 def read(text: str, path: Path) -> list[RecordData]:
-    """Give the records in the text of the file at `path`; raises ProvisionerError (code 2), which names the line."""
+    """Return the records in the text of the file at `path`; raise ProvisionerError (code 2), which names the line."""
     from provisioner.runs.record import parse  # noqa: PLC0415 - slow, and not all who import this get here
 
     records = []

@@ -13,7 +13,7 @@ __all__ = ["make", "remove"]
 
 
 def make(state: Path, contents: Iterable[tuple[Path, Mapping[str, bytes]]], over: Collection[Path] = ()) -> None:
-    """Make runs' folders, below `state`, with files by their names: all of them or none. Raises ProvisionerError.
+    """Make runs' folders, below `state`, with files by their names: all of them or none. Raise ProvisionerError.
 
     Those of `over` are there and are replaced; what was there goes when all is done.
     """
@@ -44,7 +44,7 @@ def make(state: Path, contents: Iterable[tuple[Path, Mapping[str, bytes]]], over
 
 
 def remove(state: Path, folder: Path) -> None:
-    """Remove a run's folder. Raises ProvisionerError.
+    """Remove a run's folder. Raise ProvisionerError.
 
     It is gone by a rename; what a kill leaves of it after that goes with the next one that is removed.
     """

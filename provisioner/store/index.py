@@ -120,7 +120,7 @@ def _read(state: Path, file: File) -> _Entry | None:
 
 
 def _marked(record: RecordData, folder: Path) -> RecordData:
-    """Give a record with `unverified` where there is no evidence to judge it by, whatever it says itself."""
+    """Return a record with `unverified` where there is no evidence to judge it by, whatever it says itself."""
     kept = record.copy()
     kept.pop(UNVERIFIED, None)
     if not any((folder / name).is_file() for name in EVIDENCE):
@@ -155,7 +155,7 @@ def _put(connection: sqlite3.Connection, entry: _Entry) -> None:
 
 
 def _fields(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Give each field under its name, and what a field holds of lists and objects apart, as FIELD.NAME.
+    """Yield each field under its name, and what a field holds of lists and objects apart, as FIELD.NAME.
 
     So `audit` is the verdict without its checks, `compile` the figures without each object's. A name with a dot in
     it is left out: it is in the whole record.

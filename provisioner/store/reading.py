@@ -59,18 +59,18 @@ def choose(connection: sqlite3.Connection, which: Selection) -> None:
 
 
 def places(connection: sqlite3.Connection) -> list[Row]:
-    """Give where the chosen runs are."""
+    """Return where the chosen runs are."""
     chosen = connection.execute("SELECT folder, started FROM chosen ORDER BY place")
     return [Row(os.fsdecode(folder), datetime.fromtimestamp(started, UTC)) for folder, started in chosen]
 
 
 def records(connection: sqlite3.Connection, fields: Collection[str] | None) -> list[RecordData]:
-    """Give the chosen runs' records; see Store.list for `fields`."""
+    """Return the chosen runs' records; see Store.list for `fields`."""
     return _partly(connection, fields) if fields is not None else _wholly(connection)
 
 
 def texts(connection: sqlite3.Connection) -> list[Text]:
-    """Give the chosen runs' records as text. Raises ValueError where one is not the JSON that was put there."""
+    """Return the chosen runs' records as text. Raise ValueError where one is not the JSON that was put there."""
     rows = connection.execute(
         """SELECT run_id, host, value, json_valid(value) FROM chosen JOIN records ON records.run = chosen.id
            ORDER BY place"""
@@ -84,7 +84,7 @@ def texts(connection: sqlite3.Connection) -> list[Text]:
 
 
 def ids_beginning(connection: sqlite3.Connection, run_id: str) -> list[str]:
-    """Give `run_id` where there is such a run, as often as there is, else the ids that begin with it."""
+    """Return `run_id` where there is such a run, as often as there is, else the ids that begin with it."""
     ids = [name for (name,) in connection.execute("SELECT run_id FROM runs WHERE broken IS NULL ORDER BY started")]
     return [name for name in ids if name == run_id] or [name for name in ids if run_id and name.startswith(run_id)]
 
@@ -106,7 +106,7 @@ def _partly(connection: sqlite3.Connection, fields: Collection[str]) -> list[Rec
 
 
 def _field(connection: sqlite3.Connection, name: str, fields: Collection[str], count: int) -> list[Any]:
-    """Give a field of each chosen run, with those of its lists and objects that are wanted."""
+    """Return a field of each chosen run, with those of its lists and objects that are wanted."""
     values: list[Any] = [None] * count
     for place, value in _column(connection, name):
         values[place - 1] = value
@@ -126,7 +126,7 @@ def _field(connection: sqlite3.Connection, name: str, fields: Collection[str], c
 
 
 def _column(connection: sqlite3.Connection, path: str) -> Iterator[tuple[int, Any]]:
-    """Give what a path's values are, each with the place of its run."""
+    """Return what a path's values are, each with the place of its run."""
     # As two long texts: it takes a third of the time that ten thousand rows and as many small texts take.
     places, values = connection.execute(
         """SELECT group_concat(place), group_concat(value) FROM fields JOIN chosen ON chosen.id = fields.run

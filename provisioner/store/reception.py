@@ -23,7 +23,7 @@ STALE = 3600
 
 
 def is_here(folder: Path) -> bool:
-    """Say whether the evidence of the run that `folder` is for has arrived; earlier versions kept it as loose files."""
+    """Return whether the evidence of the run of `folder` has arrived; earlier versions kept it as loose files."""
     return (folder / archive.NAME).is_file() or (folder / "result.json").is_file()
 
 
@@ -36,7 +36,7 @@ def bring_in(
 ) -> None:
     """Keep the evidence in a tar.gz of one folder, named as `folder` is, as the archive there, with its receipt.
 
-    A record is not taken: it is made here, of the evidence. Raises ValueError where it is no such archive, is larger
+    A record is not taken: it is made here, of the evidence. Raise ValueError where it is no such archive, is larger
     than any evidence is, or has another `challenge` than was chosen here for its run, OSError where there is no room.
     """
     try:
@@ -58,9 +58,9 @@ def bring_in(
 
 
 def record(folder: Path, host: str, *, challenge: str | None = None) -> RecordData:
-    """Give the record of the run whose evidence lies in `folder`, as plain data; it is kept beside the evidence.
+    """Return the record of the run whose evidence lies in `folder`, as plain data; it is kept beside the evidence.
 
-    Raises ValueError where the evidence is not that of the run that the folder is named after, or has another
+    Raise ValueError where the evidence is not that of the run that the folder is named after, or has another
     `challenge` than was chosen here for it, OSError where there is no room.
     """
     run = Evidence(folder).run

@@ -65,7 +65,7 @@ def _of_host(runs: list[Run], rules: Sequence[KeepRule]) -> list[Run]:
 
 
 def _is_accepted(run: Run) -> bool:
-    """Tell whether it was, by evidence that is here."""
+    """Return whether the run was accepted, by evidence that is here."""
     return _went_well(run) and run.record["audit"]["verdict"] == "accepted" and not run.record["unverified"]
 
 

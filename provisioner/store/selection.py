@@ -56,9 +56,9 @@ class RunOptions:
 
 
 def of_options(options: RunOptions) -> Selection:
-    """Give what --host, --limit, --since, --min-rules and --last say; with -i, a host may be one of its groups.
+    """Return what --host, --limit, --since, --min-rules and --last say; with -i, a host may be one of its groups.
 
-    Raises ProvisionerError (code 2).
+    Raise ProvisionerError (code 2).
     """
     since = instant(options.since, "--since") if options.since is not None else None
     return Selection(
@@ -71,7 +71,7 @@ def of_options(options: RunOptions) -> Selection:
 
 
 def hosts(patterns: Iterable[str], sources: Sequence[str]) -> tuple[str, ...]:
-    """Give the patterns of host names apart; with an inventory of `sources`, what they mean there, as --limit does.
+    """Return the patterns of host names apart; with an inventory of `sources`, what they mean there, as --limit does.
 
     A host that is in the store and no longer in the inventory is still meant by its name.
     """
@@ -83,9 +83,9 @@ def hosts(patterns: Iterable[str], sources: Sequence[str]) -> tuple[str, ...]:
 
 
 def instant(text: str, option: str, now: datetime | None = None) -> datetime:
-    """Give the time that `text` means: so long ago (30m, 12h, 7d, 2w), or an ISO 8601 time, UTC without a zone.
+    """Return the time that `text` means: so long ago (30m, 12h, 7d, 2w), or an ISO 8601 time, UTC without a zone.
 
-    `option` names it in the error. Raises ProvisionerError (code 2).
+    `option` names it in the error. Raise ProvisionerError (code 2).
     """
     try:
         if ago := re.fullmatch(r"(\d+)([mhdw])", text):
@@ -99,7 +99,7 @@ def instant(text: str, option: str, now: datetime | None = None) -> datetime:
 
 
 def group(sources: Sequence[str], name: str) -> tuple[str, ...]:
-    """Give the hosts of a group of the inventory of `sources`, or of a pattern; none where there is no such group."""
+    """Return the hosts of a group of the inventory of `sources`, or of a pattern; none where there is no such group."""
     found = _inventory(sources)
     return _select(found, name) if name in found.groups or _is_pattern(name) else ()
 
@@ -133,7 +133,7 @@ def _of_pattern(found: Inventory, text: str) -> Iterable[str]:
 
 
 def _is_pattern(text: str) -> bool:
-    """Tell whether it may mean something to Ansible that it does not as a name, or as one with wildcards."""
+    """Return whether it may mean something to Ansible that it does not as a name, or as one with wildcards."""
     return bool(re.search(r"[~\[\]!&,]", text)) or (":" in text and not _is_ipv6(text))
 
 

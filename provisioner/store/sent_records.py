@@ -55,7 +55,7 @@ def as_told(path: Path) -> list[RecordData]:
 
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
-    """Tell what cannot be read in a line. Raise ProvisionerError (code 2)."""
+    """Raise ProvisionerError (code 2), one line, where the block finds something that cannot be read."""
     try:
         yield
     except (OSError, ValueError) as error:

@@ -39,7 +39,7 @@ class Store:
     warnings: list[str] = field(default_factory=list)
 
     def list(self, which: Selection = EVERYTHING, fields: Collection[str] | None = None) -> list[Run]:
-        """Give the runs that are meant, newest first.
+        """Return the runs that are meant, newest first.
 
         `fields` names what of their records is wanted, as FIELD or FIELD.NAME; a record then has these, null where
         it does not know them, and always `run_id` and `host`. It is quick where whole records are not. Raises
@@ -56,18 +56,18 @@ class Store:
         return self._ask(which, read)
 
     def records(self, which: Selection = EVERYTHING, fields: Collection[str] | None = None) -> Sequence[RecordData]:
-        """Give the records that list() would, without what is around them."""
+        """Return the records that list() would, without what is around them."""
         return self._ask(which, lambda connection: reading.records(connection, fields))
 
     def texts(self, which: Selection = EVERYTHING) -> Sequence[Text]:
-        """Give the records that are meant as text, newest first: a third of the memory that they take as objects.
+        """Return the records that are meant as text, newest first: a third of the memory that they take as objects.
 
         Raises as list() does.
         """
         return self._ask(which, reading.texts)
 
     def get(self, run_id: str) -> Run:
-        """Give the run whose id is, or uniquely begins with, `run_id`; raises ProvisionerError (code 2)."""
+        """Return the run whose id is, or uniquely begins with, `run_id`; raise ProvisionerError (code 2)."""
         ids = tuple(dict.fromkeys(self._ask(EVERYTHING, lambda connection: reading.ids_beginning(connection, run_id))))
         if len(ids) > 1:
             raise ProvisionerError(
@@ -83,11 +83,11 @@ class Store:
         raise ProvisionerError(f"no run {run_id!r}", meant or "`provisioner facts` lists them", Exit.BAD_INPUT)
 
     def find(self, host: str, run_id: str) -> Run | None:
-        """Give the run of a host; None where there is none."""
+        """Return the run of a host; None where there is none."""
         return next(iter(self.list(Selection(hosts=(glob.escape(host),), run_ids=(run_id,)))), None)
 
     def add(self, record: RecordData, evidence: Mapping[str, bytes]) -> Run:
-        """Keep a run: its record, and its evidence as files by name. Raises ProvisionerError.
+        """Keep a run: its record, and its evidence as files by name. Raise ProvisionerError.
 
         All of it is there at once, by a rename. Where the store has the run already, that one is given back as it is.
         """
@@ -97,7 +97,7 @@ class Store:
     def add_all(
         self, runs: Iterable[tuple[RecordData, Mapping[str, bytes]]], over: Collection[Run] = ()
     ) -> Sequence[Run]:
-        """Keep runs as add() does, all of them or none; those of `over` are replaced. Raises ProvisionerError."""
+        """Keep runs as add() does, all of them or none; those of `over` are replaced. Raise ProvisionerError."""
         from provisioner.store import folders  # noqa: PLC0415 - those who only ask need none of it
 
         wanted: dict[Path, tuple[str, str]] = {}
@@ -121,7 +121,7 @@ class Store:
         return kept
 
     def _folder(self, record: RecordData) -> Path:
-        """Give the folder of a run. Raises ProvisionerError (code 2) where its names are none."""
+        """Return the folder of a run. Raise ProvisionerError (code 2) where its names are none."""
         try:
             names.host(record["host"]), names.run_id(record["run_id"])
             return names.inside(self.state / "runs", f"{record['host']}/{record['run_id']}")
@@ -129,7 +129,7 @@ class Store:
             raise ProvisionerError(f"{error}, and cannot name its folder", "mend the record", Exit.BAD_INPUT) from error
 
     def delete(self, run: Run) -> None:
-        """Remove a run's record and evidence from this machine, and its challenge. Raises ProvisionerError.
+        """Remove a run's record and evidence from this machine, and its challenge. Raise ProvisionerError.
 
         It is gone at once, by a rename; what a kill leaves of it after that goes with the next one that is deleted.
         """

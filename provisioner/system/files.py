@@ -106,7 +106,7 @@ def put(path: Path, data: bytes) -> None:
 
 
 def write(path: Path, text: str | Iterable[str], *, private: bool = False) -> None:
-    """Put a text, or its parts, where a user named `path`, as replacing() does. Raises ProvisionerError.
+    """Put a text, or its parts, where a user named `path`, as replacing() does. Raise ProvisionerError.
 
     `private` has a file be its owner's alone.
     """
@@ -120,7 +120,7 @@ def write(path: Path, text: str | Iterable[str], *, private: bool = False) -> No
 def replacing(path: Path) -> Iterator[Written]:
     """Have what takes bytes for the while of a block, which are where a user named `path` after it, at once.
 
-    Raises ProvisionerError where they cannot be written, and leaves the old file; also where the block fails, whose
+    Raise ProvisionerError where they cannot be written, and leave the old file; also where the block fails, whose
     errors are its own. A pipe or a device is written to as it is; nobody is waited for who might read a pipe one day.
     """
     of_block = None
@@ -150,14 +150,14 @@ class Written:
             os.fchmod(self.file.fileno(), 0o600)
 
     def write(self, data: bytes | str) -> int:
-        """Write, as a file does; a text as UTF-8. Raises ProvisionerError."""
+        """Write, as a file does; a text as UTF-8. Raise ProvisionerError."""
         try:
             return self.file.write(data.encode() if isinstance(data, str) else data)
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
     def writelines(self, lines: Iterable[bytes | str]) -> None:
-        """Write each of them, as a file does. Raises ProvisionerError."""
+        """Write each of them, as a file does. Raise ProvisionerError."""
         for line in lines:
             self.write(line)
 

@@ -45,7 +45,7 @@ def given(text: str) -> Path:
 
 
 def state_dir(override: str | None = None) -> Path:
-    """Give the folder for runs, jobs and labs; it need not exist yet.
+    """Return the folder for runs, jobs and labs; it need not exist yet.
 
     The first of: `override`, $PROVISIONER_STATE_DIR, $XDG_STATE_HOME/provisioner, ~/.local/state/provisioner. Raise
     ProvisionerError (code 2) where it cannot be one.
@@ -61,7 +61,7 @@ def state_dir(override: str | None = None) -> Path:
 def ensure_state_dir(path: Path) -> Path:
     """Make `path`, for its owner alone, where it is missing, and write to it once to be sure that it can be.
 
-    Raises ProvisionerError with code 2.
+    Raise ProvisionerError with code 2.
     """
     import tempfile  # noqa: PLC0415 - slow, and commands that only look need no probe
 

@@ -11,7 +11,7 @@ _BREAK = re.compile(r"[^\S ]+")
 
 
 def printable(text: object, most: int = bounds.TEXT) -> str:
-    """Give a text that anybody may have written as one line of at most `most` characters, to be shown on a terminal.
+    """Return a text that anybody may have written as one line of at most `most` characters, to be shown on a terminal.
 
     What a terminal obeys instead of showing it (escapes, changes of direction), and what it cannot show, is written
     as an escape of Python's.
@@ -26,12 +26,12 @@ def printable(text: object, most: int = bounds.TEXT) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Give a number of things as 1 run or 2 runs."""
+    """Return a number of things as 1 run or 2 runs."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
-    """Give a length of time, in seconds, as 4.2s, 2m08s or 1h02m08s."""
+    """Return a length of time, in seconds, as 4.2s, 2m08s or 1h02m08s."""
     if seconds < 60:
         return f"{seconds:.1f}s"
     minutes, rest = divmod(round(seconds), 60)
@@ -40,7 +40,7 @@ def duration(seconds: float) -> str:
 
 
 def about(seconds: float) -> str:
-    """Give a length of time that is no more than an estimate, as 20s, 4m or 1h10m: as exact as it may be taken for."""
+    """Return a length of time that is an estimate, as 20s, 4m or 1h10m: no more exact than it is."""
     if seconds < 55:
         return f"{max(10, round(seconds, -1)):.0f}s"
     minutes = max(1, round(seconds / 60))

@@ -18,7 +18,7 @@ MANY = 200
 
 
 def reader(count: int) -> Callable[[str], Any]:
-    """Give the function to read each of `count` records with."""
+    """Return the function to read each of `count` records with."""
     if count < MANY:
         return json.loads
     from pydantic_core import from_json
@@ -27,7 +27,7 @@ def reader(count: int) -> Callable[[str], Any]:
 
 
 def writer(count: int) -> Callable[[Any], str]:
-    """Give the function to write each of `count` records with, or all of them at once: indented by two."""
+    """Return the function to write each of `count` records with, or all of them at once: indented by two."""
     if count < MANY:
         return jsontext.dumps
     from pydantic_core import to_json

@@ -18,7 +18,7 @@ LogFinding = tuple[str, str, int | None]
 
 
 def judge(log: Log, phases: list[Phase], log_name: str) -> Audit:
-    """Give the verdict: rejected where a check fails, incomplete where one could not be made."""
+    """Return the verdict: rejected where a check fails, incomplete where one could not be made."""
     checks = []
     for check in (*ALWAYS, *(COLD if log.scenario == "a" else ())):
         outcome, detail, line = check(log, phases)

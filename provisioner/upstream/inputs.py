@@ -7,7 +7,7 @@ __all__ = ["inputs", "machine"]
 
 
 def inputs(log: Log) -> Inputs:
-    """Give the base image, torch, and what of xformers was compiled for what."""
+    """Return the base image, torch, and what of xformers was compiled for what."""
     base = log.find(r"^#(\d+) \[.*\] FROM (?:docker\.io/)?([\w./-]+)(:[\w.-]+)?@(sha256:[0-9a-f]{64})")
     repository, tag, digest = (base[1][2], base[1][3] or "", base[1][4]) if base else ("", "", "")
     # The layers of an image that was there already are not unpacked.
@@ -33,7 +33,7 @@ def inputs(log: Log) -> Inputs:
 
 
 def machine(log: Log) -> Machine:
-    """Give the kernel, which is all that the log tells of the machine."""
+    """Return the kernel, which is all that the log tells of the machine."""
     return Machine(kernel=_text(log, r"@devcontainers/cli \S+ Node\.js \S+ linux (\S+) "))
 
 

@@ -52,7 +52,7 @@ class Log:
     commands: Sequence[LoggedCommand] = field(default_factory=list)
 
     def find(self, pattern: str, first: int = 0, last: int | None = None) -> tuple[int, re.Match[str]] | None:
-        """Give the first line in [first, last] that has `pattern`, by its index, and the match."""
+        """Return the first line in [first, last] that has `pattern`, by its index, and the match."""
         expression = re.compile(pattern)
         for index in range(first, len(self.lines) if last is None else last + 1):
             if match := expression.search(self.lines[index]):
@@ -60,7 +60,7 @@ class Log:
         return None
 
     def time_at(self, index: int) -> datetime | None:
-        """Give the time that the log tells last, at a line or before it."""
+        """Return the time that the log tells last, at a line or before it."""
         for line in reversed(self.lines[: index + 1]):
             if stamp := STAMP.match(line):
                 with suppress(ValueError):
@@ -69,13 +69,13 @@ class Log:
 
 
 def decode(data: bytes) -> str:
-    """Give a log's text, of whichever encoding a Windows shell gave it; what is no text becomes U+FFFD."""
+    """Return a log's text, of whichever encoding a Windows shell gave it; what is no text becomes U+FFFD."""
     wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     return data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
 
 
 def read(text: str) -> Log:
-    """Read a log, of any line ends, cut off anywhere behind its head. Raises NotALogError."""
+    """Read a log, of any line ends, cut off anywhere behind its head. Raise NotALogError."""
     lines = [line[:LONGEST_LINE] for line in re.split(r"\r\n|\n|\r", text)]
     if lines[0].strip() != HEAD:
         raise NotALogError(f"it does not begin with '{HEAD}'")

@@ -39,7 +39,7 @@ BUILD = r"Run: docker (?:buildx )?build (?!.*/updateUID\.Dockerfile)"
 
 
 def phases(log: Log) -> list[Phase]:
-    """Give every phase in order; one that the log does not show is skipped.
+    """Return every phase in order; one that the log does not show is skipped.
 
     `clean` and `lay_down` have no time: the log does not tell where they begin and end. `container_up` is the time of
     `devcontainer up` less the phases within it, as in runs of our own.
@@ -57,7 +57,7 @@ def phases(log: Log) -> list[Phase]:
 
 
 def lines_of(log: Log, name: str) -> list[str]:
-    """Give what the last command of a phase printed; all of the log where the phase is no single command."""
+    """Return what the last command of a phase printed; all of the log where the phase is no single command."""
     signs = TIMED.get(name)
     commands = [command for command in log.commands if signs and signs.command.search(command.text)]
     return list(log.lines[commands[-1].first + 1 : commands[-1].last] if commands else log.lines)
@@ -68,7 +68,7 @@ def _phase(name: str, started: float | None, seconds: float | None, outcome: str
 
 
 def _offset(log: Log, index: int) -> float | None:
-    """Give the seconds from the run's start to a line; None where the log does not tell."""
+    """Return the seconds from the run's start to a line; None where the log does not tell."""
     time = log.time_at(index)
     seconds = (time - log.started).total_seconds() if time else -1
     return round(seconds, 3) if seconds >= 0 else None

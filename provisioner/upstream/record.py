@@ -23,9 +23,9 @@ LARGEST = 16 * 2**20
 
 
 def record_of(text: str, host: str) -> Record:
-    """Give the record that a log proves; the run's id is made of its start, its host and the log itself.
+    """Return the record that a log proves; the run's id is made of its start, its host and the log itself.
 
-    Raises NotALogError where it is none.
+    Raise NotALogError where it is none.
     """
     read = log.read(text)
     found = phases(read)
@@ -62,12 +62,12 @@ def record_of(text: str, host: str) -> Record:
 
 
 def log_name(scenario: str) -> str:
-    """Give the name under which a log is kept as evidence."""
+    """Return the name under which a log is kept as evidence."""
     return f"scenario_{scenario}.log"
 
 
 def in_folder(folder: Path) -> Record | None:
-    """Give the record of the log in a run's folder; None where the run is one of our own. Raises NotALogError."""
+    """Return the record of the log in a run's folder; None where the run is one of our own. Raise NotALogError."""
     if (folder / "run.json").exists():
         return None
     for path in (folder / log_name(letter) for letter in "abc"):

@@ -118,7 +118,7 @@ class Standing:
         return new
 
     def what(self, now: float) -> str:
-        """Say what the host is doing, and for how long where that is a phase of its run."""
+        """Return what the host is doing, and for how long where that is a phase of its run."""
         if self.failure:
             return "unreachable" if self.failure.unreachable else f"failed in '{self.failure.task}'"
         if self.waiting:
@@ -136,15 +136,15 @@ class Standing:
         return f"{self.progress.phase or between}{count}{since}"
 
     def _place(self) -> str:
-        """Say which of the roles that have something to do there this one is; more may be known later."""
+        """Return which of the roles that have something to do there this one is; more may be known later."""
         return f"{self.begun.index(self.role) + 1} of {len(self.to_mend)}"
 
     def inside(self, now: float) -> float:
-        """Give the seconds that its run has been in its phase: the host's own clock, carried on by ours."""
+        """Return the seconds that its run has been in its phase: the host's own clock, carried on by ours."""
         return self.progress.phase_elapsed + now - self.received if self.progress else 0.0
 
     def clock(self, now: float) -> str:
-        """Say for how long in all: the run's own clock, carried on by ours between two looks at it."""
+        """Return for how long in all: the run's own clock, carried on by ours between two looks at it."""
         if self.failure or self.silent:
             return ""
         if self.progress is None:
@@ -154,7 +154,7 @@ class Standing:
         return f"{duration(self.progress.elapsed + now - self.received)} in all"
 
     def detail(self, now: float, left: Left | None = None) -> str:
-        """Say why it failed, what it waits for, its task and since when; of a run what is left, and what it says."""
+        """Return why it failed, what it waits for, its task and since when; of a run what is left, and what it says."""
         if self.failure:
             return self.failure.message
         if self.silent:
@@ -170,7 +170,7 @@ class Standing:
         return "; ".join(part for part in (str(left or ""), self.progress.said) if part)
 
     def remaining(self, history: History, now: float) -> Left | None:
-        """Give what is left of its run, as `history` has it; None where nobody knows."""
+        """Return what is left of its run, as `history` has it; None where nobody knows."""
         if self.over or self.progress is None:
             return None
         return history.remaining(self.progress, self.inside(now))
@@ -206,7 +206,7 @@ class Fleet:
         return host, host.take(event, self.clock())
 
     def news(self, event: events.Event) -> list[str]:
-        """Give the lines that a person should read before what `event` tells of goes on, each once."""
+        """Return the lines that a person should read before the work goes on, each once."""
         lines: list[str] = []
         if isinstance(event, events.Looked | events.Busy) and not self._notes:
             lines = []
@@ -221,15 +221,15 @@ class Fleet:
         return new
 
     def remaining(self, host: Standing) -> Left | None:
-        """Give what is left of a host's run, None where nobody knows."""
+        """Return what is left of a host's run, None where nobody knows."""
         return host.remaining(self.history, self.clock()) if self.history else None
 
     def by_weight(self) -> list[Standing]:
-        """Give the hosts, those first that matter most: what went wrong, who is furthest behind, and done ones last."""
+        """Return the hosts, the most important first: what went wrong, then who is furthest behind, done ones last."""
         return sorted(self.hosts.values(), key=_weight)
 
     def summary(self) -> str:
-        """Say how many hosts are how far, how many an hour, and how long it may still take."""
+        """Return how many hosts are how far, how many an hour, and how long it may still take."""
         counts = Counter(host.state for host in self.hosts.values())
         parts = [f"{counts[state]} {state}" for state in ("failed", "unreachable", "running", "waiting", "done")]
         parts = [part for part in parts if not part.startswith("0 ")]

@@ -56,7 +56,7 @@ class History:
         self._by_host = {of: _medians(times) for of, times in by_host.items()}
 
     def remaining(self, progress: Progress, inside: float) -> Left | None:
-        """Give what is left of a run that has been `inside` seconds in its phase; None where nobody knows.
+        """Return what is left of a run that has been `inside` seconds in its phase; None where nobody knows.
 
         A phase that lasts longer than ever counts as about to end.
         """
@@ -69,12 +69,12 @@ class History:
 
 
 def of_store(store: Store) -> History:
-    """Give what the newest runs of a store tell."""
+    """Return what the newest runs of a store tell."""
     return History(store.list(Selection(last=RECENT), fields=("outcome", "timings", "inputs.input_hash")))
 
 
 def _by_objects(progress: Progress, inside: float) -> Left | None:
-    """Give what is left of a compile, as if its other objects took as long as those that are done."""
+    """Return what is left of a compile, as if its other objects took as long as those that are done."""
     done, total = progress.done or 0, progress.total or 0
     if done < ENOUGH_OBJECTS or inside < ENOUGH_SECONDS:
         return None

@@ -93,7 +93,7 @@ class Live:
 
 
 def picture(fleet: Fleet, width: int, height: int) -> list[Text]:
-    """Give what a terminal of that size shows: less than `height` lines, each at most `width` cells wide.
+    """Return what a terminal of that size shows: less than `height` lines, each at most `width` cells wide.
 
     All hosts in their order where there is room for them, else those that matter most and how many are not shown.
     """
@@ -111,7 +111,7 @@ def picture(fleet: Fleet, width: int, height: int) -> list[Text]:
 
 
 def _widths(rows: Sequence[tuple[str, ...]], room: int) -> list[int]:
-    """The width of each column: that of its widest cell while there is room; the second takes two fifths at most."""
+    """Return each column's width: that of its widest cell while there is room; the second takes two fifths at most."""
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     widths[:2] = [min(widths[0], room), min(widths[1], max(8, 2 * room // 5))]
     for column in range(1, len(widths)):
@@ -127,7 +127,7 @@ def _line(host: Standing, cells: tuple[str, ...], widths: list[int]) -> Text:
 
 
 def _fit(text: str, width: int) -> str:
-    """On one line, filled to the width, or cut: behind a word, if more than one fits."""
+    """Return it on one line, filled to the width, or cut: behind a word, if more than one fits."""
     text = printable(" ".join(text.split()))
     if cell_len(text) <= width:
         return set_cell_size(text, width)

@@ -35,7 +35,7 @@ def show(
     as_json: bool = False,
     stream: TextIO | None = None,
 ) -> Iterator[Watcher]:
-    """Give the view of a job on `hosts` that suits `stream` (default: stderr), for as long as the context lasts.
+    """Yield the view of a job on `hosts` that suits `stream` (default: stderr), for as long as the context lasts.
 
     `verbosity` above 0 shows Ansible's own output, which a live view would tear: then lines are plain.
     """
@@ -128,4 +128,4 @@ class JsonLines:
         print(jsontext.dumps(line, indent=None), file=self._stream, flush=True)
 
     def tick(self) -> None:
-        """Nothing happens between events."""
+        """Do nothing between events."""

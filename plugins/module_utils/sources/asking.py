@@ -99,7 +99,7 @@ class Asker:
         self._context = self.context()
 
     def context(self, *paths: str, verified: bool = True) -> ssl.SSLContext:
-        """What decides who is trusted: as always, and the certificates in the files `paths`; all, if not `verified`."""
+        """Return the TLS context that trusts what is trusted anyway and the files `paths`; all, if not `verified`."""
         made = ssl.create_default_context()
         if self.ca_pem:
             made.load_verify_locations(cadata=self.ca_pem)
@@ -122,7 +122,7 @@ class Asker:
         """Return the answer, with at most `read` bytes of its body; one more try where a trouble may pass.
 
         `secret` is the value of a header Authorization; without one, the login in the address is. No other host gets
-        either. Raises UnreachedError.
+        either. Raise UnreachedError.
         """
         shown, login = parted(url)
         if not shown.startswith(("http://", "https://", "file://")):
@@ -137,7 +137,7 @@ class Asker:
             raise UnreachedError(shown, self._words(error, shown)) from None
 
     def _words(self, error: Exception, url: str) -> str:
-        """Say why there was no answer; where the certificate is of another name, by which ones it goes."""
+        """Return why there was no answer; where the certificate is of another name, by which ones it goes."""
         reason = getattr(error, "reason", None) or error
         said = str(reason) or type(reason).__name__
         if re.search("Hostname mismatch|IP address mismatch", said):
@@ -146,7 +146,7 @@ class Asker:
         return said + (", asked twice" if _may_pass(error) else "")
 
     def _names(self, url: str) -> list[str]:
-        """The names that the certificate of the server at `url` is for; empty where it does not show one."""
+        """Return the names that the certificate of the server at `url` is for; empty where it does not show one."""
         context = self.context()
         context.check_hostname = False
         try:
@@ -158,7 +158,7 @@ class Asker:
         return []
 
     def remedy(self, words: str, url: str, setting: str) -> str:
-        """What mends that `url`, which `setting` names, does not give what is wanted for the cause in `words`."""
+        """Return the remedy where `url`, which `setting` names, does not give what is wanted; `words` has the cause."""
         try:
             host = urllib.parse.urlsplit(url).hostname or url
         except ValueError:  # an address that is none
@@ -167,7 +167,7 @@ class Asker:
         return remedy.format(host=host, setting=setting, renewed=self._renewed(host))
 
     def _renewed(self, host: str) -> str:
-        """The remedy for a certificate whose time it is not: whose clock is off says whose fault that is."""
+        """Return the remedy for a certificate whose time it is not: whose clock is off says whose fault that is."""
         remedy = RENEWED.format(host=host)
         if self.clock_off is None:
             return f"set the host's clock right; where it is, {remedy}"
@@ -177,7 +177,7 @@ class Asker:
 
 
 def parted(url: str) -> tuple[str, str]:
-    """The address without the login in it, and that as a header Authorization has it; '' where there is none."""
+    """Return the address without the login in it, and that as a header Authorization has it; '' where there is none."""
     parts = re.fullmatch(r"(\w[\w+.-]*://)([^/]*)@(.*)", url, re.DOTALL)
     if not parts:
         return url, ""
@@ -187,7 +187,7 @@ def parted(url: str) -> tuple[str, str]:
 
 
 def _patiently(ask):
-    """What `ask` answers, or raises, at the second try where the first is not to be trusted."""
+    """Return what `ask` answers, or raises, at the second try where the first is not to be trusted."""
     try:
         answer = ask()
         if answer.status not in TROUBLED:
@@ -200,7 +200,7 @@ def _patiently(ask):
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether what kept a question from being answered may pass by itself."""
+    """Return whether what kept a question from being answered may pass by itself."""
     reason = getattr(error, "reason", None) or error
     if isinstance(reason, socket.gaierror):
         return reason.errno == socket.EAI_AGAIN
@@ -208,7 +208,7 @@ def _may_pass(error: Exception) -> bool:
 
 
 def _once(request: urllib.request.Request, url: str, read: int, context: ssl.SSLContext) -> Answer:
-    """Ask once. Raises OSError, ValueError or http.client.HTTPException."""
+    """Ask once. Raise OSError, ValueError or http.client.HTTPException."""
 
     def answered() -> Answer:
         try:
@@ -224,7 +224,7 @@ def _once(request: urllib.request.Request, url: str, read: int, context: ssl.SSL
 
 
 def in_time(do):
-    """What `do` returns or raises; TimeoutError where that takes too long.
+    """Return what `do` returns or raises; raise TimeoutError where that takes too long.
 
     A socket's own limit is for each piece of an answer, and none for a name. What hangs is left behind: a thread of
     this kind does not keep the program from ending.

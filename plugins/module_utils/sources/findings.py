@@ -6,5 +6,5 @@ OK, WARN, FAIL = "ok", "warn", "fail"
 
 
 def finding(check: str, outcome: str, detail: str, remedy: str = "") -> dict[str, str]:
-    """One entry of host_findings: its name, its outcome, what was seen, and how to mend it."""
+    """Return one entry of host_findings: its name, its outcome, what was seen, and how to mend it."""
     return {"check": check, "outcome": outcome, "detail": detail, "remedy": remedy}

@@ -67,7 +67,7 @@ class Engine(NamedTuple):
 
 
 def engine_of(info: dict, daemon_json: str) -> Engine:
-    """The settings of the engine that answered `info`; by its file `daemon_json` where none does."""
+    """Return the settings of the engine that answered `info`; by its file `daemon_json` where none does."""
     told = info.get("RegistryConfig")
     if isinstance(told, dict):
         indexes = told.get("IndexConfigs") or {}
@@ -84,7 +84,7 @@ def engine_of(info: dict, daemon_json: str) -> Engine:
 
 
 def logins_in(text: str) -> tuple[str, ...]:
-    """The registries that a config.json of Docker's client has a login for, or a helper that may have one."""
+    """Return the registries that a config.json of Docker's client has a login for, or a helper that may have one."""
     try:
         settings = json.loads(text or "{}")
         names = [*(settings.get("auths") or ()), *(settings.get("credHelpers") or ())]
@@ -102,7 +102,7 @@ class Image(NamedTuple):
 
 
 def named(text: str) -> Image:
-    """The image of a name as people write it."""
+    """Return the image of a name as people write it."""
     text, _unused, digest = text.partition("@")
     first, slash, rest = text.partition("/")
     own = bool(slash) and (bool(set(".:") & set(first)) or first == "localhost")
@@ -146,7 +146,7 @@ class Pull(NamedTuple):
         return finding(CHECK, WARN if spared else FAIL, f"{said}; {spared}" if spared else said, remedy)
 
     def _spared(self, image: Image, status: int) -> str:
-        """Why a run may get the image all the same where the registry answers `status`, 0 for nothing; '' if not."""
+        """Return why a run may still get the image where the registry answers `status`, 0 for nothing; '' if not."""
         if status in FOR_A_LOGIN and self._has_login(image.registry):
             return "the host has a login to it, which was not tried"
         if not status and self.engine.proxy:
@@ -155,13 +155,13 @@ class Pull(NamedTuple):
 
     @staticmethod
     def _good(said: str, complaints: list[tuple[str, str, int]], image: Image) -> dict[str, str]:
-        """The finding for an image that is there; of a mirror that has not got it a person should know."""
+        """Return the finding for an image that is there; it names a mirror that lacks the image."""
         if complaints and image.registry == DOCKER_HUB:
             return finding(CHECK, WARN, f"{complaints[0][0]}; {said}", complaints[0][1])
         return finding(CHECK, OK, said)
 
     def _addresses(self, image: Image) -> list[str]:
-        """Where the engine asks, in its order."""
+        """Return where the engine asks, in its order."""
         if image.registry == DOCKER_HUB:
             return [*(mirror.rstrip("/") for mirror in self.engine.mirrors), HUB_ADDRESS]
         schemes = ("https", "http") if self._is_insecure(image.registry) else ("https",)
@@ -169,13 +169,13 @@ class Pull(NamedTuple):
 
     @staticmethod
     def _setting(address: str, image: Image) -> str:
-        """What names the address."""
+        """Return what names the address."""
         if image.registry != DOCKER_HUB:
             return SETTING
         return f"{MIRRORS}, or {SETTING}" if address == HUB_ADDRESS else MIRRORS
 
     def _trust(self, asker: Asker, address: str) -> ssl.SSLContext | None:
-        """Whom the engine trusts at `address`; None for whom everybody does. A file that is no PEM is dockerd's."""
+        """Return whom the engine trusts at `address`; None for the usual ones. dockerd itself reports a broken file."""
         place = urllib.parse.urlsplit(address).netloc.rpartition("@")[2]
         folder = CERTIFICATES / (DOCKER_HUB if address == HUB_ADDRESS else place)
         try:
@@ -186,7 +186,7 @@ class Pull(NamedTuple):
             return None
 
     def _is_insecure(self, place: str) -> bool:
-        """Whether the engine's settings have it that the registry at `place`, HOST or HOST:PORT, needs no TLS."""
+        """Return whether, by the engine's settings, the registry at `place`, HOST or HOST:PORT, needs no TLS."""
         host = urllib.parse.urlsplit(f"//{place}").hostname or ""
         if place in self.engine.insecure or host in self.engine.insecure:
             return True
@@ -198,9 +198,9 @@ class Pull(NamedTuple):
 
 
 def manifest(asker: Asker, address: str, image: Image, context: ssl.SSLContext | None) -> Answer:
-    """What the registry at `address` answers for an image's manifest, or who should give a token and does not.
+    """Return what the registry at `address` answers for an image's manifest, or who should give a token and does not.
 
-    Raises UnreachedError.
+    Raise UnreachedError.
     """
     url = f"{address}/v2/{image.name}/manifests/{image.version}"
     answer = asker.ask(url, method="HEAD", headers=ACCEPT, context=context)
@@ -217,12 +217,12 @@ def manifest(asker: Asker, address: str, image: Image, context: ssl.SSLContext |
 
 
 def is_web(url: str) -> bool:
-    """Whether an address that a server gave is one that may be asked: a file of the host's is not."""
+    """Return whether an address that a server gave is one that may be asked: a file of the host's is not."""
     return url.startswith(("http://", "https://"))
 
 
 def _token(answer: Answer) -> str:
-    """The token in an answer. Raises UnreachedError where there is none."""
+    """Return the token in an answer. Raise UnreachedError where there is none."""
     try:
         words = json.loads(answer.body)
         return re.sub(r"[^\x21-\x7e]", "", str(words.get("token") or words["access_token"]))
@@ -239,7 +239,7 @@ def _is_network(text: str) -> bool:
 
 
 def _addresses_of(host: str) -> list:
-    """The addresses of a host; none where its name is not found."""
+    """Return the addresses of a host; none where its name is not found."""
     try:
         found = in_time(lambda: socket.getaddrinfo(host, None))
         return [ipaddress.ip_address(str(one[4][0]).partition("%")[0]) for one in found]

@@ -57,7 +57,7 @@ VALUED = re.compile(
 
 
 def fine(_answer: Answer) -> str:
-    """What is wrong with an answer of which no more is wanted than that it is one."""
+    """Return what is wrong with an answer of which no more is wanted than that it is one."""
     return ""
 
 
@@ -94,11 +94,11 @@ class Question(NamedTuple):
         return self._bad(said, remedy, self.spared or dict(self.known).get(answer.status, ""))
 
     def _bad(self, said: str, remedy: str, spared: str) -> dict[str, str]:
-        """The finding for an answer that will not do, or may not: then `spared` says why it may."""
+        """Return the finding for an answer that will not do, or may not: then `spared` says why it may."""
         return finding(self.check, WARN if spared else FAIL, f"{said}; {spared}" if spared else said, remedy)
 
     def _first(self, asker: Asker) -> Answer:
-        """The answer of the first address that is not 404, or else of the first."""
+        """Return the answer of the first address that is not 404, or else of the first."""
         answers = []
         for url in self.urls:
             answer = asker.ask(url, headers=self.headers, read=self.read)
@@ -109,7 +109,7 @@ class Question(NamedTuple):
 
 
 def answered(asker: Asker, questions: list) -> list[dict[str, str]]:
-    """A finding for each of `questions`, which are all asked at once, each once."""
+    """Return a finding for each of `questions`, which are all asked at once, each once."""
     with ThreadPoolExecutor(max_workers=16) as pool:
         return list(pool.map(lambda one: one.answered(asker), dict.fromkeys(questions)))
 
@@ -118,7 +118,7 @@ def answered(asker: Asker, questions: list) -> list[dict[str, str]]:
 
 
 def to_come(host: Host, names: list[str], version: str, repositories: dict) -> dict | None:
-    """The repository that `prepare` would bring for these packages; None where it would not, or would refuse the host.
+    """Return the repository that `prepare` would add for these packages; None where it would not, or would refuse.
 
     `repositories` are by distribution, as module signed_repository takes them.
     """
@@ -132,7 +132,7 @@ def to_come(host: Host, names: list[str], version: str, repositories: dict) -> d
 
 
 def repository(host: Host, name: str, one: dict) -> Iterator[Question]:
-    """Whether the lists and the key of a repository that is to come are there; `name` is one of SETTINGS."""
+    """Yield the questions for the lists and the key of a repository that is to come; `name` is one of SETTINGS."""
     setting, key_setting = SETTINGS[name]
     yield Question(f"registry {name}", lists_of(host, one), setting)
     if signed.look_at_key(host, one):
@@ -149,7 +149,7 @@ def repository(host: Host, name: str, one: dict) -> Iterator[Question]:
 
 
 def lists_of(host: Host, repository: dict) -> tuple[str, ...]:
-    """Addresses of what a repository is signed by, the one that its client asks for first."""
+    """Return the addresses of what a repository is signed by, the one that its client asks for first."""
     url, machine = repository["url"].rstrip("/"), os.uname().machine
     if repository["kind"] == "rpm":
         release = host.os_release.get("VERSION_ID", "").split(".")[0]
@@ -161,7 +161,7 @@ def lists_of(host: Host, repository: dict) -> tuple[str, ...]:
 
 
 def not_pinned(answer: Answer, fingerprints: tuple[str, ...]) -> str:
-    """Why what was answered is not a key with one of `fingerprints`; '' where it is."""
+    """Return why what was answered is not a key with one of `fingerprints`; '' where it is."""
     try:
         signed.pinned(answer.body, {"fingerprints": fingerprints})
     except ValueError as error:
@@ -193,7 +193,7 @@ OWN_IMAGE = IN_IMAGE._replace(spared="the base image may have pip settings of it
 
 
 def pip_of_root(read: Callable[[str], str]) -> Pip:
-    """Where root's pip looks on the host, by the files that it reads and its variables; `read` gives a file's text."""
+    """Return where root's pip looks on the host, by its files and variables; `read` gives a file's text."""
     values: dict[str, str] = {}
     for path in ("/etc/xdg/pip/pip.conf", "/etc/pip.conf", "~root/.pip/pip.conf", "~root/.config/pip/pip.conf"):
         parser = configparser.RawConfigParser(strict=False)
@@ -218,7 +218,7 @@ def pip_of_root(read: Callable[[str], str]) -> Pip:
 
 
 def pip_call(arguments: list[str], pip: Pip) -> Iterator[Question]:
-    """Whether the index of one call of pip has the first package that is asked for; `pip` is where it looks else."""
+    """Yield the question for the first package of one call of pip at its index; `pip` is where it looks by default."""
     names = []
     told = ""
     words = iter(str(word) for word in arguments)
@@ -241,7 +241,7 @@ def pip_call(arguments: list[str], pip: Pip) -> Iterator[Question]:
 
 
 def index_page(pip: Pip, name: str) -> Iterator[Question]:
-    """Whether a package index has a package; its page alone is asked for, since an index may be of any size."""
+    """Yield the question for a package in an index; its page alone is asked for, since an index may be of any size."""
     if pip.index.startswith(("http://", "https://")):
         page = f"{pip.index.rstrip('/')}/{re.sub(r'[-_.]+', '-', name).lower()}/"
         missing = f"it has no {name}: set {pip.setting} to an index that has it"
@@ -251,7 +251,7 @@ def index_page(pip: Pip, name: str) -> Iterator[Question]:
 
 
 def npm_package(registry: str) -> Question:
-    """Whether npm's registry has the Dev Container CLI."""
+    """Return the question for the Dev Container CLI at npm's registry."""
     url = f"{(registry or NPM).rstrip('/')}/{urllib.parse.quote(CLI, safe='@')}"
     login = "root's npm settings may have a login for it"
     setting = "registry in root's npm settings (`npm config set registry`)"
@@ -263,7 +263,7 @@ def npm_package(registry: str) -> Question:
 
 
 def git_repository(url: str) -> Iterator[Question]:
-    """Whether a repository can be cloned over HTTP; other ways to reach one are git's own business."""
+    """Yield the question whether a repository can be cloned over HTTP; other protocols are left to git."""
     if url.startswith(("http://", "https://")):
         question = f"{url.rstrip('/')}/info/refs" + ("&" if "?" in url else "?") + "service=git-upload-pack"
         private = (
@@ -282,7 +282,7 @@ def git_repository(url: str) -> Iterator[Question]:
 
 
 def no_references(answer: Answer) -> str:
-    """Why an answer is not a list of references, as a server of git or a plain one gives it; '' where it is."""
+    """Return why an answer is not a list of references, as a server of git or a plain one gives it; '' where it is."""
     kind = answer.headers.get("content-type", "").partition(";")[0].strip()
     if kind == ADVERTISEMENT or re.match(rb"[0-9a-f]{40,64}\t", answer.body):
         return ""

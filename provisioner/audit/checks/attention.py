@@ -109,7 +109,7 @@ def _of_another_challenge(evidence: Evidence, challenge: str, result: dict[str, 
 
 
 def _not_computed(challenge: str, number: int, case: dict[str, Any], rows: dict[str, Any]) -> Iterator[str]:
-    """Say what is wrong with a case and the rows that were kept of it."""
+    """Yield what is wrong with a case and the rows that were kept of it."""
     expected = right.rows(challenge, number)
     told = [(tuple(row["place"]), row["output"]) for row in rows["rows"]]
     if rows.get("case") != number or rows.get("challenge") != challenge:
@@ -127,7 +127,7 @@ def _not_computed(challenge: str, number: int, case: dict[str, Any], rows: dict[
 
 
 def _not_within_tolerance(case: dict[str, Any], largest: float) -> Iterator[str]:
-    """Say where a case's tolerance is none of its dtype's, or its error above it; `largest` is of its rows' results."""
+    """Yield where a case's tolerance is not its dtype's, or its error above it; `largest` is of its rows' results."""
     error, tolerance = _figure(case, "max_abs_error"), _figure(case, "tolerance")
     # Of the largest result, which the rows need not have, and which is an average of values.
     unit = right.ALLOWED_ROUNDOFFS * right.ROUNDOFF[case["dtype"]]
@@ -138,14 +138,14 @@ def _not_within_tolerance(case: dict[str, Any], largest: float) -> Iterator[str]
 
 
 def _apart(output: Sequence[float], wanted: Sequence[float]) -> float:
-    """The largest difference of two rows; without end where one is longer."""
+    """Return the largest difference of two rows; without end where one is longer."""
     if len(output) != len(wanted):
         return math.inf
     return max(abs(one - other) for one, other in zip(output, wanted, strict=True))
 
 
 def _given(container: dict[str, Any]) -> bool:
-    """Whether a container was given GPUs: by docker's --gpus, as a CDI device, by NVIDIA's runtime or one by one."""
+    """Return whether a container was given GPUs: by --gpus, as a CDI device, by NVIDIA's runtime or one by one."""
     host = container.get("HostConfig") or {}
     asked = host.get("DeviceRequests") or []
     if any(
@@ -227,7 +227,7 @@ def _was_after_the_compile(evidence: Evidence) -> bool:
 
 
 def _result(text: str) -> dict[str, Any]:
-    """The last line that the test printed, where that is a JSON object; empty where it is not."""
+    """Return the last line that the test printed, where that is a JSON object; empty where it is not."""
     try:
         result = json.loads(text.splitlines()[-1])
     except (IndexError, ValueError, RecursionError):
@@ -236,13 +236,13 @@ def _result(text: str) -> dict[str, Any]:
 
 
 def _figure(result: dict[str, Any], name: str) -> float:
-    """A figure of the result; NaN, which is right nowhere, where it is none."""
+    """Return a figure of the result; NaN, which is right nowhere, where it is none."""
     value = result.get(name)
     return float(value) if isinstance(value, int | float) else math.nan
 
 
 def _wanted(evidence: Evidence, gpus: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """What the result must say of where it was computed: by figure, the values that are right."""
+    """Return what the result must say of where it was computed: by figure, the values that are right."""
     environment = evidence.json("environment.json") or {}
     host = evidence.inspected("container_inspect.json").get("Config", {}).get("Hostname") or environment.get("host")
     in_use = [extension["path"] for extension in environment.get("extensions") or [] if extension["in_use"]]

@@ -157,7 +157,7 @@ def _words(command: str) -> list[str]:
 
 
 def _folders(edge: Edge) -> Iterator[str]:
-    """Give the folder that an edge writes to, of pip's own."""
+    """Yield the folder that an edge writes to, of pip's own."""
     if re.match(r"/tmp/[^/]+/", edge.outputs[0]):  # noqa: S108 - where pip builds
         yield posixpath.dirname(edge.outputs[0])
 

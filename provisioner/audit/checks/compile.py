@@ -255,10 +255,10 @@ def _written_since(extension: dict[str, Any], then: dict[str, Any]) -> Findings:
 
 
 def _last(call: NinjaCall) -> float:
-    """When the call's last object was made, in uptime."""
+    """Return when the call's last object was made, in uptime."""
     return (call.window or (0.0,))[0] + max(step.ended for step in call.steps)
 
 
 def _threads(evidence: Evidence) -> tuple[str, str]:
-    """The variable by which the run itself tells each nvcc how many threads to use."""
+    """Return the variable by which the run itself tells each nvcc how many threads to use."""
     return "NVCC_APPEND_FLAGS", f"--threads={evidence.run.get('nvcc_threads') or 0}"

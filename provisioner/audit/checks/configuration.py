@@ -112,14 +112,14 @@ def no_builder_image(evidence: Evidence) -> Findings:
 
 
 def _less_proxies(value: Any) -> Any:
-    """A value without the proxies, which come from the environment and differ from what a file says."""
+    """Return a value without the proxies, which come from the environment and differ from what a file says."""
     if isinstance(value, dict):
         return {key: _less_proxies(inner) for key, inner in value.items() if key not in allowed.PROXIES and inner != {}}
     return value
 
 
 def _is_read_from(laid_down: Any, read: Any) -> bool:
-    """Whether the CLI reads that of what was laid down: the same, but for what it puts in place of ${...}."""
+    """Return whether the CLI reads that of what was laid down: the same, but for what it puts in place of ${...}."""
     if isinstance(laid_down, dict) and isinstance(read, dict):
         same = laid_down.keys() == read.keys()
         return same and all(_is_read_from(value, read[key]) for key, value in laid_down.items())
@@ -131,7 +131,7 @@ def _is_read_from(laid_down: Any, read: Any) -> bool:
 
 
 def _fits(parts: list[str], text: str) -> bool:
-    """Whether the text is made of the parts, in their order, with anything between them."""
+    """Return whether the text is made of the parts, in their order, with anything between them."""
     if len(parts) == 1:
         return text == parts[0]
     first, *between, last = parts
@@ -147,7 +147,7 @@ def _fits(parts: list[str], text: str) -> bool:
 
 
 def _keys(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Every key of nested objects, with the path to it."""
+    """Yield every key of nested objects, with the path to it."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield (*path, key), key

@@ -62,7 +62,7 @@ def container_is_what_was_asked_for(evidence: Evidence) -> Findings:
 
 
 def _mounts(evidence: Evidence, container: dict[str, Any]) -> Iterator[str]:
-    """Say what is mounted elsewhere than this run has it."""
+    """Yield what is mounted elsewhere than this run has it."""
     workspace = PurePosixPath(str(evidence.run["workspace"]))
     given = {mount["target"]: mount["source"] for mount in evidence.mapping(INPUTS).get("mounts") or []}
     wanted = given | {
@@ -87,7 +87,7 @@ def _mounts(evidence: Evidence, container: dict[str, Any]) -> Iterator[str]:
 
 
 def _variables(evidence: Evidence, container: dict[str, Any], configuration: dict[str, Any]) -> Iterator[str]:
-    """Say which of Scenario A's own variables have another value than the run; a login in a URL is not shown."""
+    """Yield which of Scenario A's own variables have another value than the run; a login in a URL is not shown."""
     run = evidence.run
     threads = run.get("nvcc_threads")
     wanted = {
@@ -107,7 +107,7 @@ def _variables(evidence: Evidence, container: dict[str, Any], configuration: dic
 
 
 def _rights(host: dict[str, Any]) -> Iterator[str]:
-    """Say what the container may do that Scenario A never asks for."""
+    """Yield what the container may do that Scenario A never asks for."""
     if host.get("Privileged"):
         yield "it is privileged"
     for name in ("PidMode", "UTSMode"):
@@ -121,7 +121,7 @@ def _rights(host: dict[str, Any]) -> Iterator[str]:
 
 
 def _start(evidence: Evidence, container: dict[str, Any], configuration: dict[str, Any]) -> Iterator[str]:
-    """Say what is another program, user or name than the Dev Container CLI starts a container with."""
+    """Yield what is another program, user or name than the Dev Container CLI starts a container with."""
     config, image = container["Config"], evidence.inspected(USED)["Config"]
     yield from _command(container, image)
     if config.get("User") not in {image.get("User"), configuration.get("containerUser")}:
@@ -142,7 +142,7 @@ def _start(evidence: Evidence, container: dict[str, Any], configuration: dict[st
 
 
 def _command(container: dict[str, Any], image: dict[str, Any]) -> Iterator[str]:
-    """Say where a container was not started by the command that the Dev Container CLI gives one."""
+    """Yield where a container was not started by the command that the Dev Container CLI gives one."""
     config = container["Config"]
     command = [container.get("Path"), *(container.get("Args") or [])]
     if command != [*(config.get("Entrypoint") or []), *(config.get("Cmd") or [])]:
@@ -187,7 +187,7 @@ def _engine_events(evidence: Evidence) -> list[tuple[int, dict[str, Any]]]:
 
 
 def _made_a_container(evidence: Evidence, event: dict[str, Any], window: tuple[float, float]) -> bool:
-    """Tell whether an event says that the engine made a container within a window of uptimes."""
+    """Return whether an event says that the engine made a container within a window of uptimes."""
     if event.get("Action") != "create" or event.get("Type", "container") != "container":
         return False
     return evidence.within(int(event["timeNano"]) / 1e9, window, SECOND)

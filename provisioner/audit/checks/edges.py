@@ -149,7 +149,7 @@ def _jobs(evidence: Evidence, call: NinjaCall) -> int | None:
 
 
 def _waited(compiled: Compilation, jobs: int) -> Iterator[str]:
-    """Give the edges that began late though there was a job for them, where none needs what another makes."""
+    """Yield the edges that began late though there was a job for them, where none needs what another makes."""
     made = {output for edge, _ in compiled.edges for output in edge.outputs}
     if made & {path for edge, _ in compiled.edges for path in edge.inputs} or "-l" in compiled.call.arguments:
         return

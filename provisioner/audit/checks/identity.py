@@ -81,7 +81,7 @@ def it_is_one_run_on_one_host(evidence: Evidence) -> Findings:
 
 
 def _of_log(evidence: Evidence) -> Iterator[Told]:
-    """Give how the log names the run at its beginning and at its end."""
+    """Yield how the log names the run at its beginning and at its end."""
     run = evidence.run
     # A warning may come before, and what something that was left had to say after.
     began = next(filter(None, map(BEGAN.match, evidence.log[:NEAR])), None)
@@ -92,7 +92,7 @@ def _of_log(evidence: Evidence) -> Iterator[Told]:
 
 
 def _of_container(evidence: Evidence) -> Iterator[Told]:
-    """Give how the container and the Dev Container CLI name the run."""
+    """Yield how the container and the Dev Container CLI name the run."""
     container = evidence.inspected(CONTAINER)
     if not container:
         return
@@ -115,7 +115,7 @@ def _of_container(evidence: Evidence) -> Iterator[Told]:
 
 
 def _of_engine(evidence: Evidence) -> Iterator[Told]:
-    """Give how the engine names the host."""
+    """Yield how the engine names the host."""
     machine, engine = evidence.mapping("machine.json"), evidence.mapping("docker_version.json").get("Server") or {}
     if machine and engine:
         yield Told("the engine", engine.get("Version"), machine.get("docker"), "docker_version.json")
@@ -123,7 +123,7 @@ def _of_engine(evidence: Evidence) -> Iterator[Told]:
 
 
 def _of_inside(evidence: Evidence) -> Iterator[Told]:
-    """Give how the host was named inside, before the clone and at the end."""
+    """Yield how the host was named inside, before the clone and at the end."""
     run, container, machine = evidence.run, evidence.inspected(CONTAINER), evidence.mapping("machine.json")
     host = None if evidence.runtime == DEVCONTAINER else run.get("host")
     if container:
@@ -139,14 +139,14 @@ def _of_inside(evidence: Evidence) -> Iterator[Told]:
 
 
 def _of_result(evidence: Evidence) -> Iterator[Told]:
-    """Give how the run ended."""
+    """Yield how the run ended."""
     result = evidence.mapping("result.json")
     yield Told("the exit code", result.get("exit_code"), 0, "result.json")
     yield Told("what stopped it", result.get("phase") or result.get("cause"), None, "result.json")
 
 
 def _of_packages(evidence: Evidence) -> Iterator[Told]:
-    """Give what was installed: as pip lists it, as Python finds it, as pip said when it installed it."""
+    """Yield what was installed: as pip lists it, as Python finds it, as pip said when it installed it."""
     after = evidence.mapping(AFTER)
     versions = after.get("versions") or {}
     listed = {package["name"].lower(): package["version"] for package in evidence.json("packages.json") or []}
@@ -162,7 +162,7 @@ def _of_packages(evidence: Evidence) -> Iterator[Told]:
 
 
 def _of_settings(evidence: Evidence) -> Iterator[Told]:
-    """Give the settings, which the role makes of the inputs; who starts the script by hand may have none."""
+    """Yield the settings, which the role makes of the inputs; who starts the script by hand may have none."""
     run, settings, where = evidence.run, evidence.settings, SETTINGS
     if not settings:
         yield Told("the hash of the inputs", run.get("input_hash") or None, None, where)

@@ -155,7 +155,7 @@ def _put_on_the_image(evidence: Evidence, rows: list[dict[str, Any]]) -> Finding
 
 
 def base_before_build(evidence: Evidence) -> dict[str, Any]:
-    """The base as it was before the build, or as the build pulled it."""
+    """Return the base as it was before the build, or as the build pulled it."""
     return evidence.inspected("base_image_before.json") or evidence.inspected("base_image.json")
 
 
@@ -164,7 +164,7 @@ def _layers(image: dict[str, Any]) -> list[str]:
 
 
 def _seen_before(evidence: Evidence, layers: list[str]) -> Iterator[tuple[str, str]]:
-    """Say which images of before the build had which of these layers, and where that stands."""
+    """Yield which images of before the build had which of these layers, and where that stands."""
     sought = set(layers) - {EMPTY_LAYER}
     for number, image in enumerate(evidence.json_lines(AT_BUILD), 1):
         for layer in image.get("layers") or ():
@@ -174,7 +174,7 @@ def _seen_before(evidence: Evidence, layers: list[str]) -> Iterator[tuple[str, s
 
 
 def _acted(event: dict[str, Any]) -> tuple[str, str]:
-    """An event's action and what it was done to, of the engine's older and newer words."""
+    """Return an event's action and what it was done to, of the engine's older and newer words."""
     actor = event.get("Actor") or {}
     return str(event.get("Action") or event.get("status")), str(actor.get("ID") or event.get("id"))
 

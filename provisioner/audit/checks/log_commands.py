@@ -44,7 +44,7 @@ def log_has_its_scripts_commands_alone(evidence: Evidence) -> Findings:
 
 
 def _told_by(script: str) -> Iterator[re.Pattern[str]]:
-    """Give a pattern for each command that a script of ours runs by `run`, or tells of; variables are anything."""
+    """Yield a pattern for each command that a script of ours runs by `run`, or tells of; variables are anything."""
     for line in script.replace("\\\n", " ").splitlines():
         found = TELLS.search(line)
         if not found or line.lstrip().startswith("#"):

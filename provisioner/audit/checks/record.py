@@ -81,7 +81,7 @@ def record_is_true(evidence: Evidence, judged: Judged) -> Findings:
 
 
 def _differences(kept: Any, made: Any, where: str = "", *, later: bool, same: bool) -> Iterator[str]:
-    """Say where a value that was kept differs from the one that the evidence makes, and what one has and the other not.
+    """Yield where a kept value differs from the one that the evidence makes, and what only one of them has.
 
     A record of `later` rules may have more than is known here; one that is not of the `same` may have less.
     """
@@ -107,7 +107,7 @@ def _differing_fields(
 
 
 def _checks_of_others(audit: Audit, since: Mapping[str, int], now: int) -> Iterator[str]:
-    """Say which checks of its rules a record has not got, or has twice, and what is no check or field of the audit."""
+    """Yield which checks of its rules a record lacks, or has twice, and what is no check or field of the audit."""
     rules = audit.rules or 0
     names = [check.name for check in audit.checks]
     if not names:
@@ -121,7 +121,7 @@ def _checks_of_others(audit: Audit, since: Mapping[str, int], now: int) -> Itera
 
 
 def _unknown_parts(audit: Audit, since: Mapping[str, int]) -> Iterator[str]:
-    """Say what of an audit is a check or a field that no rules have."""
+    """Yield what of an audit is a check or a field that no rules have."""
     for name in sorted({check.name for check in audit.checks} - since.keys()):
         yield f"there is no check {name}"
     parts = [audit, *audit.checks, *(place for check in audit.checks for place in check.others)]
@@ -130,7 +130,7 @@ def _unknown_parts(audit: Audit, since: Mapping[str, int]) -> Iterator[str]:
 
 
 def _judged_otherwise(kept: Audit, judged: Judged) -> Iterator[str]:
-    """Say where the audit in the record is another than the same rules give, or does not tell what they do.
+    """Yield where the audit in the record differs from what the same rules give, or does not tell what they do.
 
     That files were superseded since, and what is known of sources and bases, may have come between.
     """
@@ -148,7 +148,7 @@ def _judged_otherwise(kept: Audit, judged: Judged) -> Iterator[str]:
 
 
 def _found_otherwise(check: Check, right: Check) -> Iterator[str]:
-    """Say where a check of the record has not the right outcome, does not say the same, or was asked otherwise."""
+    """Yield where a check of the record has a wrong outcome, does not say the same, or was asked otherwise."""
     if right.outcome != check.outcome:
         yield f"check {check.name} is {check.outcome}, by the evidence {right.outcome}"
     elif right.outcome != SKIP and check.name not in OF_DATA and not _same(check, right):
@@ -165,7 +165,7 @@ def _same(check: Check, right: Check) -> bool:
 
 
 def _has_a_name_twice(text: str) -> bool:
-    """Tell whether an object of a JSON text has a name twice, of which one reader takes the first, another the last."""
+    """Return whether an object of a JSON text has a name twice: some readers take the first, others the last."""
     twice = []
 
     def counted(pairs: list[tuple[str, Any]]) -> None:

@@ -121,7 +121,7 @@ def _seen(samples: Sequence[MemorySample], times: list[float], began: float, end
 
 
 def _not_at_work(edge: Edge, step: Step, seen: Seen) -> str:
-    """Say which part of a compiler should have been seen at work on an edge, and was not; empty where all is well."""
+    """Return which part of a compiler should have been seen at work on an edge and was not; '' where all is well."""
     # A single sample may have come while one part had ended and the next had not begun.
     if step.seconds > LONG * seen.interval and len(seen.samples) != 1 and not seen.parts & PARTS:
         return f"no compiler was at work on {name_of(edge)} in {step.seconds:.0f} s"

@@ -85,7 +85,7 @@ class Bar(NamedTuple):
 
 
 def bars(report: Report) -> list[Bar]:
-    """Give a bar for each host, all to one scale."""
+    """Return a bar for each host, all to one scale."""
     longest = max((sum(sample.seconds.values()) for sample in report.newest), default=0) or 1.0
     return [
         Bar(sample, [Segment(name, value, 100 * value / longest) for name, value in sample.seconds.items()])
@@ -125,13 +125,13 @@ class HostHistory(NamedTuple):
 
 
 def histories(report: Report) -> list[HostHistory]:
-    """Give the history of each host that has one; of many hosts, those first that changed most."""
+    """Return the history of each host that has one; of many hosts, those first that changed most."""
     found = [history(samples) for samples in report.by_host.values() if len(samples) > 1]
     return found if len(found) <= FEW else sorted(found, key=lambda item: -abs(item.trend or 0))
 
 
 def history(samples: Sequence[Sample]) -> HostHistory:
-    """Give the history of one host's runs, oldest first."""
+    """Return the history of one host's runs, oldest first."""
     shown = samples[-RECENT:]
     ceiling = max((sample.total or 0 for sample in shown), default=0) or 1.0
     step = 100 / len(shown)
@@ -158,7 +158,7 @@ def history(samples: Sequence[Sample]) -> HostHistory:
 
 
 def _changes(before: RecordData, after: RecordData) -> list[comparable.Difference]:
-    """What changed from one run to the next; the input hash is named where it alone tells that something did."""
+    """Return what changed from one run to the next; the input hash is named where it alone tells that something did."""
     found = [*comparable.differences([before], [after]), *comparable.remarks([before], [after])]
     hashes = [record["inputs"].get("input_hash") for record in (before, after)]
     if not found and hashes[0] != hashes[1]:
@@ -181,7 +181,7 @@ def _trend(samples: Sequence[Sample]) -> float | None:
 
 
 def _line(points: Iterable[tuple[float, float | None]]) -> str:
-    """An SVG path through the points; where a run has none, the line is broken."""
+    """Return an SVG path through the points; where a run has none, the line is broken."""
     path, pen = [], "M"
     for left, top in points:
         if top is None:
@@ -206,7 +206,7 @@ class Box(NamedTuple):
 
 
 def box(spread: Spread, among: Sequence[Spread]) -> Box:
-    """Give the box of a phase, to the scale of all of them."""
+    """Return the box of a phase, to the scale of all of them."""
     longest = max(other.values[-1] for other in among) or 1.0
     places = [100 * value / longest for value in spread.values]
     first, third = (100 * value / longest for value in spread.quartiles)
@@ -215,12 +215,12 @@ def box(spread: Spread, among: Sequence[Spread]) -> Box:
 
 
 def _dots(places: list[float]) -> str:
-    """In a few rows, since at equal places they would hide one another; at the very same spot one is drawn."""
+    """Return the dots, in a few rows, since at equal places they would hide one another; one for each spot."""
     return "".join(dict.fromkeys(f"M{place:.1f} {20 + 12 * (row % 6)}h0" for row, place in enumerate(places)))
 
 
 def _strokes(places: list[float]) -> str:
-    """One at each half percent of the width, up and down from the middle."""
+    """Return a stroke at each half percent of the width, up and down from the middle."""
     counts = Counter(round(2 * place) for place in places)
     tallest = max(counts.values())
     return "".join(
@@ -234,5 +234,5 @@ def _gibibytes(size: int | None) -> str:
 
 
 def _percent(value: float) -> str:
-    """As a place in a chart: short, since a page has many of them."""
+    """Return a place in a chart: short, since a page has many of them."""
     return f"{value:.2f}".rstrip("0").rstrip(".") + "%"

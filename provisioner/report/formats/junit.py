@@ -84,5 +84,5 @@ def _sum(suites: list[ET.Element]) -> dict[str, str]:
 
 
 def _text(text: str) -> str:
-    """A terminal's colours and what else is not XML become the replacement character."""
+    """Return a text for XML: a terminal's colours and what else is not XML become the replacement character."""
     return NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text[: bounds.LINE])

@@ -98,7 +98,7 @@ def _groups(report: Report) -> Iterable[str]:
 
 
 def _some(names: Sequence[str], most: int = 3) -> str:
-    """The first names and how many there are besides."""
+    """Return the first names and how many there are besides."""
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(_escape(name) for name in names[:most]) + rest
 

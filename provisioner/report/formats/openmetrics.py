@@ -57,7 +57,7 @@ def _of_compile(name: str) -> Callable[[Sample], Iterable[Point]]:
 
 
 def _states(names: tuple[str, ...], current: Callable[[Sample], str]) -> Callable[[Sample], Iterable[Point]]:
-    """A point for each state, 1 for the one that is so: then an alert need not know what was before."""
+    """Return a point for each state, 1 for the one that is so: then an alert need not know what was before."""
     return lambda sample: [({"state": name}, name == current(sample)) for name in names]
 
 

@@ -59,7 +59,7 @@ def _run(pid: int, record: RecordData) -> Iterator[dict[str, Any]]:
 
 
 def _complete(pid: int, tid: int, name: str, start: float, seconds: float, **details: Any) -> dict[str, Any]:
-    """One event that began and ended; times in seconds become microseconds."""
+    """Return one event that began and ended; times in seconds become microseconds."""
     times = {"ts": round(start * 1e6), "dur": round(seconds * 1e6)}
     category = "object" if tid else "phase"
     return {"ph": "X", "name": name, "cat": category, "pid": pid, "tid": tid, **times, "args": details}

@@ -172,7 +172,7 @@ class Debian:
         run("apt-get", "--quiet", *self.options, "update")
 
     def has(self, package: str) -> bool:
-        """Tell whether the release has a package of this name."""
+        """Return whether the release has a package of this name."""
         return bool(package) and bool(run("apt-cache", *self.options, "madison", package))
 
     def renamed(self, package: str, name: str, version: str, folder: Path) -> Path:
@@ -246,7 +246,7 @@ def suite(root: Path, name: str, component: str, key: Key, files: list[Path]) ->
 
 
 def toolkit(folder: Path, key: Key) -> None:
-    """NVIDIA's container toolkit, at two versions."""
+    """Make NVIDIA's container toolkit, at two versions."""
     root = folder / "nvidia.github.io/libnvidia-container"
     packages = root / "stable/deb" / ARCH
     packages.mkdir(parents=True)
@@ -260,7 +260,7 @@ def toolkit(folder: Path, key: Key) -> None:
 
 
 def docker(folder: Path, key: Key) -> None:
-    """Docker's engine, for each release of Debian."""
+    """Make Docker's engine, for each release of Debian."""
     root = folder / "download.docker.com/linux/debian"
     for codename in releases().values():
         pool = root / "pool" / codename
@@ -278,7 +278,7 @@ def docker(folder: Path, key: Key) -> None:
 
 
 def cuda(folder: Path, key: Key) -> None:
-    """NVIDIA's driver, open and proprietary: a module that does nothing, and what brings it."""
+    """Make NVIDIA's driver, open and proprietary: a module that does nothing, and what installs it."""
     version = f"{DRIVER}-1"
     packages = [
         Package("nvidia-kernel-open-dkms", version, depends="dkms", module=DKMS),
@@ -295,7 +295,7 @@ def cuda(folder: Path, key: Key) -> None:
 
 
 def nodesource(folder: Path, key: Key) -> None:
-    """Node, from the wheel that PyPI has of it."""
+    """Make Node's package, from the wheel on PyPI."""
     root = folder / f"deb.nodesource.com/node_{NODE.split('.', maxsplit=1)[0]}.x"
     pool = root / "pool"
     pool.mkdir(parents=True)
