@@ -56,7 +56,7 @@ def _system_error(error: OSError, arguments: Sequence[str]) -> int:
         # The reader of our output has seen enough (`| head`), or the terminal was closed: nobody to say anything to.
         return Exit.UNREAD
     where = error.filename or "what this was to be written to"
-    return _say(f"{where}: {error.strerror}; make room and give the command again", Exit.FAILED)
+    return _say(f"{where}: {error.strerror}; make room and run the command again", Exit.FAILED)
 
 
 def _say(line: str, code: int) -> int:

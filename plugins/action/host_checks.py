@@ -32,7 +32,7 @@ class ActionModule(AskingAction):
         result = super().run(tmp, task_vars)
         variables, wanted = task_vars or {}, self._task.args.get("wanted")
         if not isinstance(wanted, str) or wanted not in variables:
-            raise AnsibleActionFail("host_checks needs wanted, the name of a variable that has what is asked")
+            raise AnsibleActionFail("host_checks needs wanted, the name of a variable that has the questions")
         sources_only = boolean(self._task.args.get("sources_only", False))
         named = {"program": "doctor.checks", "sources_only": sources_only}
         question = self.question(variables, self.listed_roles(variables), {"asked": wanted}, **named)

@@ -74,7 +74,7 @@ class ActionModule(ActionBase):
         if len(runs) > bounds.RUNS:
             # `clean` would remove what has not been brought.
             raise AnsibleActionFail(
-                f"{bounds.RUNS} of its {len(runs)} runs that nobody had collected were brought; give the command again"
+                f"{bounds.RUNS} of its {len(runs)} runs that nobody had collected were brought; run the command again"
             )
         return earlier_names.answered(self._task.action, result | {"changed": changed, "scenario_recovered": recovered})
 

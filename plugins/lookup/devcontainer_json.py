@@ -61,7 +61,7 @@ def _module(path: Path) -> Any:
     """Import a script from its file, so that controller and host go by the same one."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
-        raise AnsibleLookupError(f"{path} is no Python file")
+        raise AnsibleLookupError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -97,10 +97,10 @@ REMEDIES = (
         "'apt-get install linux-image-{0} linux-headers-{0}', restart it,",
     ),
     (r"^dpkg: error processing package (\S+)", "mend that package on the host ('dpkg --configure {0}' tries it again)"),
-    (UNMET, "mend the host's packages ('apt-get check' tells) or its sources"),
+    (UNMET, "mend the host's packages ('apt-get check' shows what is wrong) or its sources"),
     ("Conflicting values|Malformed|not known on line|list of sources", "mend the host's sources in /etc/apt"),
     ("Problem executing scripts|Failure running script", "see on the host what that hook of apt asks for, do it,"),
-    ("Held packages", "let go of what is held ('apt-mark showhold' lists it)"),
+    ("Held packages", "unhold what is held ('apt-mark showhold' lists it)"),
     ("specified for pin|preferences", "mend /etc/apt/preferences.d"),
     ("", "mend the host's sources or network"),
 )

@@ -135,8 +135,8 @@ def agreeing(host: Host, stanza: dict, own: str) -> str:
         value = _folded(value) or SET_TO.get(option, "")
         if not value or option in fields:
             raise RefusalError(
-                f"{fields['URIs']} {fields['Suites']} lacks {fields['Components']}, and apt takes no source of ours "
-                f"for that: {first_line(errors)}; add it to the host's own and run this again"
+                f"{fields['URIs']} {fields['Suites']} lacks {fields['Components']}, and apt refuses a source of "
+                f"provisioner's for that: {first_line(errors)}; add it to the host's own and run this again"
             )
         fields[option] = value
 

@@ -45,7 +45,7 @@ def contents(archive: str | Path, known: Collection[str]) -> tuple[dict, dict[st
         sums = dict(manifest["files"])
     except (OSError, tarfile.TarError, EOFError, ValueError, KeyError, TypeError) as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())
-        raise BundleError(f"{archive} is no bundle, or cut off ({why}); {AGAIN}") from error
+        raise BundleError(f"{archive} is not a bundle, or is cut off ({why}); {AGAIN}") from error
     if manifest.get("schema") != SCHEMA:
         raise BundleError(f"{archive} is of schema {manifest.get('schema')}, not {SCHEMA}; {AGAIN}")
     strange = [*others, *(set(found) ^ set(sums)), *(name for name in sums if not NAME.fullmatch(name))]

@@ -234,7 +234,7 @@ def _driver(image: str, cuda: str, gpus: Gpus) -> Iterator[Misfit]:
         others = f", or name an image of CUDA {_span(able)} {IN_IMAGE} and a torch for it {IN_TORCH}" if able else ""
         yield Misfit(
             "fail",
-            f"driver {driver} is too old for CUDA {cuda}, which the base image {image} has: it wants {least} or newer",
+            f"driver {driver} is too old for CUDA {cuda}, which the base image {image} has: it needs {least} or newer",
             f"upgrade the driver{others}",
         )
     elif _older(driver, own or least):

@@ -112,7 +112,7 @@ def _look_at_link(host: Host, wanted: dict) -> tuple[list[dict[str, str]], list[
     there = host.which(Path(link).name) or (link if os.path.lexists(link) else "")
     if there:
         ours = os.path.realpath(there) == os.path.realpath(path)  # it may lead to what is yet to come
-        return [], [] if ours else [f"devcontainer_cli: {there} is the site's own and stays; ours is {path}"]
+        return [], [] if ours else [f"devcontainer_cli: {there} is the site's own and is kept; provisioner's is {path}"]
     why = obstacle(link, "file") or locked(link)
     if why:
         return [], [f"devcontainer_cli: no link to {path} for people's shells: {why}"]
@@ -123,7 +123,7 @@ def _closed_to_others(folder: Path, node: str) -> list[str]:
     """Return notes on folders that are the site's, and closed to users who are to use the CLI."""
     closed = closed_above(folder)
     if closed:
-        return [f"devcontainer_cli: {closed} is closed to other users, and stays so: they cannot use {folder}"]
+        return [f"devcontainer_cli: {closed} is closed to other users and is left so: they cannot use {folder}"]
     closed = first_closed([node], "/") if node and Path(os.path.realpath(folder)) not in Path(node).parents else ""
     return [f"devcontainer_cli: {closed} is closed to other users: they cannot run Node {node}"] if closed else []
 

@@ -153,8 +153,8 @@ def _restart(host: Host, wanted: dict, engine: Engine, pid: int, *, socket: bool
             due=False,
             changes=[],
             notes=[
-                "the engine has not got the site's present CA bundle or proxies yet, since it is not restarted under "
-                f"{busy}; restart it when that may be"
+                "the engine does not have the site's present CA bundle or proxies yet, since it is not restarted under "
+                f"{busy}; restart it when that is possible"
             ],
         )
     changes = [change("the Docker engine", "runs with old settings", "restarted with the site's")] if stale else []

@@ -46,8 +46,8 @@ def check_silent(host: Host, engine: Engine, wanted: dict, settings: dict, keepe
         _check_listens(host, one, wanted, settings)
     if found and (keeper == "other" or len(found) > 1):
         raise RefusalError(
-            f"dockerd (process {found[0].pid}) does not answer on {SOCKET}, and is not {SERVICE}'s; it stays as it is, "
-            "and so does what it runs: see why it is silent, mend that, and run this again"
+            f"dockerd (process {found[0].pid}) does not answer on {SOCKET}, and is not {SERVICE}'s; it and what "
+            "it runs are left alone: find out why it is silent, mend that, and run this again"
         )
     if found and runs:
         raise RefusalError(
@@ -98,9 +98,9 @@ def _check_listens(host: Host, one: processes.Daemon, wanted: dict, settings: di
     if not any(processes.same_socket(address, SOCKET) for address in addresses):
         there = f"docker -H {addresses[0]}"  # without, the client would first wait for the socket
         raise RefusalError(
-            f"the Docker engine listens on {' and '.join(addresses)}, not on {SOCKET}, and stays so; have root's "
-            f"client ask ('{there} context create site --docker host={addresses[0]} && {there} context use site'), and "
-            "run this again"
+            f"the Docker engine listens on {' and '.join(addresses)}, not on {SOCKET}, and this is left so; point "
+            f"root's client there ('{there} context create site --docker host={addresses[0]} && {there} context use "
+            "site'), and run this again"
         )
 
 

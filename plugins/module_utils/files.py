@@ -56,7 +56,7 @@ def _refuse_unless_file(path: str | Path, status: os.stat_result) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "it is no file", str(path))
+        raise OSError(errno.EINVAL, "it is not a file", str(path))
 
 
 # --- what is in the way ---
@@ -83,7 +83,7 @@ def obstacle(path: str | Path, kind: str) -> str:
         return f"{there} is a link to {there.readlink()}, which is not there; mend or remove it {AGAIN}"
     wanted = "folder" if there != path or kind == "directory" else "file"
     found = "folder" if there.is_dir() else "file" if there.is_file() else "device, a pipe or a socket"
-    return f"{there} is a {found}, and a {wanted} is to be there; it stays as it is: move it away {AGAIN}"
+    return f"{there} is a {found}, and a {wanted} must be there; it is left as it is: move it away {AGAIN}"
 
 
 def locked(path: str | Path) -> str:
@@ -100,7 +100,7 @@ def locked(path: str | Path) -> str:
 def not_ours(path: str | Path) -> str:
     """Return what is said of a link out of its folder that leads to something else than what is wanted."""
     return (
-        f"{path} is a link to {os.path.realpath(path)}, which is not as it is wanted, and stays as it is; "
+        f"{path} is a link to {os.path.realpath(path)}, which is not as it should be, and is left as it is; "
         f"remove the link or mend what it leads to, {AGAIN}"
     )
 

@@ -29,7 +29,7 @@ def look(host: Host, wanted: dict) -> dict:
     """Return what is off, and what the tasks need to mend it.
 
     `changes` is empty where nothing is to be done. `skipped` says why a host is none of the role's business, `restart`
-    why the host wants a restart ('' each where it does not apply); `reboot_required` tells whether that restart is left
+    why the host needs a restart ('' each where it does not apply); `reboot_required` tells whether that restart is left
     to a person who wants to hear of it. Raise RefusalError where the driver cannot be brought here.
     """
     found = {"changes": [], "notes": [], "skipped": "", "restart": "", **nvidia.driver(host)}
@@ -51,7 +51,7 @@ def look(host: Host, wanted: dict) -> dict:
     left = bool(found["restart"]) and not found["restart_now"]
     found["reboot_required"] = left and wanted["reboot"] != "never"
     if left:
-        found["notes"].append(f"gpu_driver: the host wants a restart: {found['restart']}{why_not(wanted)}")
+        found["notes"].append(f"gpu_driver: the host needs a restart: {found['restart']}{why_not(wanted)}")
     return found
 
 
@@ -137,8 +137,8 @@ def theirs(host: Host, wanted: dict, found: dict, installed: str) -> dict:
         )
     if found["kind"] and wanted["module"] not in {"", found["kind"]}:
         raise RefusalError(
-            f"the module of driver {version} is the {found['kind']} one, not the {wanted['module']}, and is not the "
-            "role's to replace; change it on the host, or leave gpu_driver_module empty"
+            f"the module of driver {version} is the {found['kind']} one, not the {wanted['module']}, and the role "
+            "does not replace it; change it on the host, or leave gpu_driver_module empty"
         )
     if found["works"]:
         return left
@@ -167,7 +167,7 @@ def remedy(host: Host, found: dict) -> str:
     if found["smi_missing"] or in_container(host):
         version = f"version {found['loaded']}" if found["loaded"] else "its version"
         return f"bring nvidia-smi and the libraries of {version}, and run this again"
-    return f"read 'dmesg | grep -i nvidia' on the host (a card that is lost or hangs wants a restart), {AGAIN}"
+    return f"read 'dmesg | grep -i nvidia' on the host (a card that is lost or hangs needs a restart), {AGAIN}"
 
 
 def what_keeps_it(host: Host) -> str:
@@ -423,7 +423,7 @@ def unbuilt(found: dict) -> list[str]:
 
 
 def restart_reason(found: dict, done: dict) -> str:
-    """Return why the host wants a restart, be it only once the missing packages are there; '' where it does not."""
+    """Return why the host needs a restart, be it only once the missing packages are there; '' where it does not."""
     runs, silent = found["version"] or found["loaded"], found["hardware"] and not found["answers"]
     if found["mismatch"]:
         return str(found["mismatch"])

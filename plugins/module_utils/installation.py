@@ -91,7 +91,7 @@ def refuse_harm(host: Host, names: list[str], outcome: Outcome, instead: str = "
     if held:
         tool = "apt-mark unhold" if host.which("apt-get") else "dnf versionlock delete"
         raise RefusalError(
-            f"installing {asked} would change {held}, which is held; let go of it ('{tool} {held}') and run this again"
+            f"installing {asked} would change {held}, which is held; unhold it ('{tool} {held}') and run this again"
         )
 
 
@@ -136,7 +136,7 @@ def refuse_unfinished(host: Host, names: list[str]) -> None:
         more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
         raise RefusalError(
             f"the package {name} is {state}{more}, and apt would go on with it at any installation; "
-            f"mend it on the host ('dpkg --configure {name}' tells why) and run this again"
+            f"mend it on the host ('dpkg --configure {name}' shows why) and run this again"
         )
     if not left and broken_off(host) and not ours["pending"]:
         raise RefusalError(

@@ -46,7 +46,7 @@ def append(path: str, controller: str, changes: Iterable[dict], remark: str = ""
     if not said or not path:
         return
     if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for
-        raise OSError(errno.EINVAL, "Is a directory" if Path(path).is_dir() else "it is no file", path)
+        raise OSError(errno.EINVAL, "Is a directory" if Path(path).is_dir() else "it is not a file", path)
     if not Path(path).parent.exists():
         Path(path).parent.mkdir(parents=True)
         Path(path).parent.chmod(0o750)

@@ -153,8 +153,8 @@ def engine_action(host: Host, wanted: dict, engine: Engine, target: dict) -> tup
         return "", "", [OLD_ENGINE] * hookless
     if not engine.daemon:
         raise RefusalError(
-            f"the Docker engine lacks runtime {' and '.join(wanted['runtimes'])}, and no dockerd is seen on this host "
-            "that could be told of it; add it where that engine has its settings, and run this again"
+            f"the Docker engine lacks runtime {' and '.join(wanted['runtimes'])}, and no dockerd is seen on this host; "
+            "add it to that engine's settings, and run this again"
         )
     why = "without " + " and ".join([f"runtime {name}" for name in names] + ["CDI"] * no_cdi)
     busy = engines.business(engine)

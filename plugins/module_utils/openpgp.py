@@ -18,7 +18,7 @@ def dearmored(data: bytes) -> bytes:
         return data
     blocks = BLOCK.findall(data.decode("ascii", errors="replace").replace("\r\n", "\n"))
     if not blocks:
-        raise ValueError("it is no OpenPGP key")
+        raise ValueError("it is not an OpenPGP key")
     packets = b""
     for block in blocks:
         _unused, _unused, body = block.partition("\n\n")  # what is before the empty line are comments
@@ -54,7 +54,7 @@ def fingerprints(packets: bytes) -> list[str]:
         body = packets[start:end]
         if tag == PUBLIC_KEY_TAG:
             if body[:1] != b"\x04":
-                raise ValueError("it is of a version that is not known")
+                raise ValueError("its version is not known")
             # RFC 4880, 12.2. The pin is made with SHA-1 because that is what a fingerprint of version 4 is.
             framed = b"\x99" + len(body).to_bytes(2, "big") + body
             found.append(hashlib.sha1(framed, usedforsecurity=False).hexdigest().upper())

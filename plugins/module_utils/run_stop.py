@@ -48,7 +48,7 @@ def stop(runs: Runs, run: str, by: str, timeout: float) -> None:
     while not _ended(runs, run):
         if time.monotonic() - began > timeout + LAST_SECONDS:
             raise RuntimeError(
-                f"run {run} does not end, though it was killed; `ps` on the host may say what it waits for"
+                f"run {run} does not end, though it was killed; `ps` on the host may show what it waits for"
             )
         time.sleep(0.2)
 

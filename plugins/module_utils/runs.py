@@ -314,7 +314,7 @@ def _opened(path: str | Path, folder: int | None = None) -> io.BufferedReader:
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder), "rb")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise OSError(f"{path} is no regular file; remove it and run this again")
+        raise OSError(f"{path} is not a regular file; remove it and run this again")
     return file
 
 

@@ -89,7 +89,7 @@ class Apt:
             code, out, errors = self.run("dpkg", "--configure", "-a")
             if code:
                 why = complaint(errors, out)
-                raise RefusalError(f"what was broken off before cannot be finished: {why}; {remedy_of(why)}")
+                raise RefusalError(f"an interrupted installation cannot be finished: {why}; {remedy_of(why)}")
 
     def lists_are_new(self):
         """Return whether the lists were refreshed a moment ago."""
@@ -177,7 +177,7 @@ def mend(host, run, wanted, upgrade, remedy):
         install(manager, asked, version, remedy)
     left = off(Host(), names, version)
     if left:
-        raise RefusalError(f"package {left[0]} is still not as it is wanted; look at the host's apt or dnf settings")
+        raise RefusalError(f"package {left[0]} is still not as it should be; look at the host's apt or dnf settings")
     # dnf's lock is on a version, so it is made anew with that.
     unheld = hold and (asked or not set(names) <= host.held)
     for command in manager.hold(names) if unheld else ():
@@ -207,7 +207,7 @@ def attempt(manager, names, version, remedy, stale):
     if outcome.unknown:
         if version:
             known = manager.versions(names[0])
-            offered = f"they have {', '.join(known[:5])}" if known else "they have none of it"
+            offered = f"they have {', '.join(known[:5])}" if known else "they do not have it"
             because = f" ({stale})" if stale else ""
             raise RefusalError(
                 f"{names[0]} {version} is in none of the host's sources{because}, {offered}; change {remedy}"

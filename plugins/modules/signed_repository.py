@@ -81,7 +81,7 @@ def fetched(repository: dict) -> bytes:
     """Return the pinned key from where the repository says. Raise OSError or ValueError, with why."""
     url = repository["key_url"]
     if not url.startswith(("https://", "http://", "file://")):
-        raise ValueError("its address is none that is known; give a https://, http:// or file:// one")
+        raise ValueError("its kind of address is not known; give a https://, http:// or file:// one")
     with urllib.request.build_opener().open(url, timeout=TIMEOUT_SECONDS) as answer:
         return pinned(answer.read(LARGEST_KEY_BYTES), repository)
 

@@ -71,7 +71,7 @@ def parse(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise WrongAnswerError("it is no JSON") from error
+        raise WrongAnswerError("it is not JSON") from error
 
 
 def look(answer: Any) -> dict[str, Any]:

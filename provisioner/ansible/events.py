@@ -54,7 +54,7 @@ EXPLAINED = {
     r"REMOTE HOST IDENTIFICATION HAS CHANGED": "its SSH host key is not the one in known_hosts; find out why, and"
     " where it is another machine now, remove the old key with `ssh-keygen -R ADDRESS`",
     r"Host key verification failed": "its SSH host key is not in known_hosts; log in to it by hand once, or add it",
-    r"must have a tty to run sudo": "sudo wants a terminal there; take requiretty from this user, by"
+    r"must have a tty to run sudo": "sudo requires a terminal there; turn requiretty off for this user, by"
     " 'Defaults:USER !requiretty' in sudoers",
     r"sudoers.*(syntax|parse) error|no valid sudoers|sudoers is (world writable|owned)": "sudo refuses its own sudoers"
     " there; mend what `visudo -c` says as root",
@@ -66,7 +66,7 @@ EXPLAINED = {
     " or set ansible_become_method in the inventory",
     r"Missing sudo password|sudo: a password is required": NO_SUDO,
     r"python[\d.]*['\"]?: (command )?not found|python[\d.]*: No such file": NO_PYTHON,
-    r"Timed out after \d+ second": "it did not answer in time; see what it is doing, and give the command again",
+    r"Timed out after \d+ second": "it did not answer in time; see what it is doing, and run the command again",
 }
 """What the programs below say at length or in riddles, and what is said instead."""
 ANSWERED = frozenset({"runner_on_ok", "runner_on_failed", "runner_retry", "runner_item_on_ok"})
@@ -423,7 +423,7 @@ def _full(line: str) -> str:
     path = re.search(r"['\u2018](/[^'\u2019]+)", line)
     where = f" for {path[1]}" if path else ""
     return (
-        f"no space is left on the host{where}; make room there ('df' and 'df -i' tell where) and give the command again"
+        f"no space is left on the host{where}; make room there ('df' and 'df -i' show where) and run the command again"
     )
 
 

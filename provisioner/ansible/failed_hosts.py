@@ -49,7 +49,7 @@ def _expand(kept: str, limit: str | None, state: Path, inventory: str) -> str | 
     if not hosts and asked != {f"!{kept}"}:
         raise ProvisionerError(
             f"--limit {kept} matches no host: {WHY_NONE[kept].format(inventory)}",
-            "leave --limit away",
+            "leave --limit out",
             Exit.BAD_INPUT,
         )
     named = {

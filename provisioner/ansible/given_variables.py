@@ -122,9 +122,9 @@ def _fit(name: str, value: Any, kind: str) -> None:
     if value is None or is_template or is_secret:
         return
     if kind in TYPES and not isinstance(value, TYPES[kind].type):
-        raise ValueError(f"{name} is {_shown(value)}, and {TYPES[kind].name} is wanted, such as {TYPES[kind].example}")
+        raise ValueError(f"{name} is {_shown(value)}, and must be {TYPES[kind].name}, such as {TYPES[kind].example}")
     if kind not in TYPES and isinstance(value, list | dict):
-        raise ValueError(f"{name} is {_shown(value)}, and a single value is wanted")
+        raise ValueError(f"{name} is {_shown(value)}, and must be a single value")
 
 
 @functools.cache
@@ -162,7 +162,7 @@ def _as_ansible(text: str) -> dict[str, str]:
     variables = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "ANSIBLE_CONFIG": str(ansible_dir() / "ansible.cfg")}
     done = subprocess.run(command, input=text, env=variables, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
-        raise _bad(f"-e {_shown(text)} cannot be taken apart", "close its quotes and braces")
+        raise _bad(f"-e {_shown(text)} cannot be parsed", "close its quotes and braces")
     return cast(dict[str, str], json.loads(done.stdout))
 
 

@@ -33,9 +33,7 @@ from provisioner.text.suggestions import did_you_mean
 __all__ = ["Inventory", "label", "read", "select", "variables"]
 
 _REMEDY = "give one with -i; inventory/fleet.example.yml shows how it looks"
-_WRITE_DOWN = (
-    "mend it, or write down once what it means and give that: `ansible-inventory -i IT --list --yaml --output NEW`"
-)
+_WRITE_DOWN = "mend it, or convert it once and give the result: `ansible-inventory -i IT --list --yaml --output NEW`"
 _VARIABLES = ("group_vars", "host_vars")
 """The folders beside an inventory that Ansible reads with it."""
 _PROGRAM = (sys.executable, "-P", program.__file__, "inventory")  # no module of ours (-P) may shadow one of Ansible's
@@ -196,11 +194,11 @@ def _files_of(path: Path) -> list[Path]:
         if status is None:
             continue
         if not stat.S_ISREG(status.st_mode):
-            raise _bad(f"the inventory {path}: {file} is a pipe, a device or a socket", "give files, or take it away")
+            raise _bad(f"the inventory {path}: {file} is a pipe, a device or a socket", "give files, or remove it")
         size += status.st_size
         if len(found) > bounds.INVENTORY_FILES or size > bounds.INVENTORY:
             most = f"{bounds.INVENTORY_FILES} files or {bounds.INVENTORY >> 20} MiB"
-            raise _bad(f"the inventory {path} has more than {most}", "give the one that is meant")
+            raise _bad(f"the inventory {path} has more than {most}", "give the inventory that you mean")
     return found
 
 
@@ -343,8 +341,8 @@ def _checked(source: str, host: str) -> str:
     try:
         return names.host(host)
     except ValueError as error:
-        remedy = "give it another, with what it is reached by as ansible_host"
-        raise _bad(f"the inventory {source}: {error}, which is to name a folder here", remedy) from error
+        remedy = "give it another name, and its address as ansible_host"
+        raise _bad(f"the inventory {source}: {error}; a folder here is named after it", remedy) from error
 
 
 def _note(inventory: Inventory, host: str, variables: Mapping[str, Any], connection: str) -> None:

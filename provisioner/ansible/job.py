@@ -235,7 +235,7 @@ def _explain(job: Job, runner: "_Runner") -> None:
     if runner.error:
         job.error = runner.error
     elif job.counted and not job.hosts:
-        job.invalid = "no host of the inventory is meant by the playbook"
+        job.invalid = "the playbook is for none of the inventory's hosts"
     elif not job.counted or (runner.rc and job.code == Exit.DONE):
         lines = job.log.read_text(encoding="utf-8", errors="replace").splitlines() if job.log.exists() else []
         errors = [line for line in lines if line.startswith(("ERROR!", "[ERROR]:"))]

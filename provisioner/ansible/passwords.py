@@ -96,7 +96,7 @@ def _host(site: Site, password: Password, default: str = "") -> dict[str, str]:
     if password.file in site.given:
         source, where = site.given[password.file]
         if not _path(source).exists():
-            raise _bad(f"{where} has the {password.what} in {_path(source)}, which is not there", "name another file")
+            raise _bad(f"{where} has the {password.what} in {_path(source)}, which does not exist", "name another file")
         told = _told(source)
         return {password.variable: told} if told else {}
     return {}
@@ -129,7 +129,8 @@ def _vault(slug: str, default: str, where: str) -> str:
 def _asked(what: str, where: str, variable: str, default: str = "") -> str:
     """Return the path of what a person has answered, on the terminal; `default` where that is nothing."""
     if not _has_terminal():
-        raise _bad(f"{where} has the {what} asked for, and there is no terminal", f"name a file with it in {variable}")
+        silent = f"{where} has Ansible ask for the {what}, but there is no terminal"
+        raise _bad(silent, f"name a file with it in {variable}")
     try:
         answer = getpass.getpass(f"{what}: ")
     except EOFError:
@@ -137,7 +138,7 @@ def _asked(what: str, where: str, variable: str, default: str = "") -> str:
     if not answer and default:
         return default
     if not answer:
-        raise _bad(f"no {what} was given, which {where} has asked for", f"give it, or a file with it in {variable}")
+        raise _bad(f"no {what} was given, and {where} asks for it", f"give it, or name a file with it in {variable}")
     return _kept(answer.encode(errors="surrogateescape"))
 
 
@@ -161,7 +162,7 @@ def _told(source: str, vault: str = "") -> str:
     except OSError as error:
         raise _bad(f"the password program {path}: {error.strerror}", "mend it, or name a file") from error
     if done.returncode or not done.stdout.strip():
-        ended = f"ended with {done.returncode}" if done.returncode else "told nothing"
+        ended = f"ended with {done.returncode}" if done.returncode else "printed nothing"
         why = (done.stderr or b"").decode(errors="replace").strip().splitlines()[-1:]
         raise _bad(": ".join([f"the password program {shlex.join(command)} {ended}", *why]), "mend it, or name a file")
     return _kept(done.stdout.strip(b"\r\n"))

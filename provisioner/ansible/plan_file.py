@@ -34,12 +34,12 @@ INPUTS = {
     "inventory": "the variables of its hosts in the inventory are others now",
     "options": "-e, --profile or --runtime are not those that `plan` was given",
     "profiles": "the profiles' files are others now",
-    "environment": "SSL_CERT_FILE, what it has, or a proxy is another now",
+    "environment": "SSL_CERT_FILE, its content, or a proxy has changed",
 }
 """What decides what is wanted of a host, and what is said where that has changed."""
 NOT_WANTED = ("provisioner_state_dir", "provisioner_require_idle")
 """Variables of a command's own that decide nothing of that."""
-ANEW = "make a plan anew"
+ANEW = "make a new plan"
 
 Change = dict[str, Any]
 
@@ -81,13 +81,13 @@ def read(text: str) -> Plan:
         try:
             content = files.read(path, bounds.JSON_FILE, follow=True)
         except OSError as error:
-            raise _bad(f"cannot read {path}: {error.strerror or error}", "name what `plan --out` wrote") from error
+            raise _bad(f"cannot read {path}: {error.strerror or error}", "name a file of `plan --out`") from error
         except ValueError as error:
-            raise _bad(str(error), "name what `plan --out` wrote") from error
+            raise _bad(str(error), "name a file of `plan --out`") from error
         try:
             return _parsed(path, jsontext.loads(content))
         except ValueError as error:
-            raise _bad(f"{path} is no plan: {error}", "name what `plan --out` wrote") from error
+            raise _bad(f"{path} is not a plan: {error}", "name a file of `plan --out`") from error
 
 
 def target_of(plan: Plan, target: Target, *, limited: bool) -> Target:
@@ -104,7 +104,7 @@ def target_of(plan: Plan, target: Target, *, limited: bool) -> Target:
         now = _inputs(target, plan.hosts)
         changed = [said for name, said in INPUTS.items() if now[name] != plan.inputs[name]]
         if changed:
-            raise _bad(f"{plan.path} was made of other inputs: {'; '.join(changed)}", ANEW)
+            raise _bad(f"{plan.path} was made from other inputs: {'; '.join(changed)}", ANEW)
     hosts = tuple(name for name in target.hosts if name in plan.hosts)
     return replace(target, hosts=hosts, limit=",".join(hosts))
 
@@ -151,7 +151,7 @@ def _parsed(path: Path, value: Any) -> Plan:
     _exactly(value, {"version", "provisioner", "inputs", "hosts"}, "the plan")
     inputs = _exactly(value["inputs"], set(INPUTS), "inputs")
     if not all(isinstance(digest, str) for digest in inputs.values()):
-        raise ValueError("inputs are no digests")
+        raise ValueError("inputs are not digests")
     if not isinstance(value["hosts"], dict) or not value["hosts"]:
         raise ValueError("it has no hosts")
     return Plan(path, inputs, {names.host(name): _changes(name, of_host) for name, of_host in value["hosts"].items()})
@@ -161,19 +161,19 @@ def _changes(host: str, value: Any) -> list[Change]:
     """Return the changes of a host."""
     changes = _exactly(value, {"changes"}, host)["changes"]
     if not isinstance(changes, list) or len(changes) > bounds.LISTED:
-        raise ValueError(f"{host}: changes is no list of at most {bounds.LISTED}")
+        raise ValueError(f"{host}: changes is not a list of at most {bounds.LISTED}")
     for change in changes:
         _exactly(change, {"role", "what", "from", "to"}, f"{host}: a change")
         names.role(change["role"])
         if any(isinstance(value, dict | list) for value in change.values()) or not isinstance(change["what"], str):
-            raise ValueError(f"{host}: a change is not of texts")
+            raise ValueError(f"{host}: the fields of a change must be texts")
     return changes
 
 
 def _exactly(value: Any, keys: set[str], what: str) -> dict[str, Any]:
     """Return an object that has these keys and no others."""
     if not isinstance(value, dict) or set(value) != keys:
-        raise ValueError(f"{what} is no object of {', '.join(sorted(keys))}")
+        raise ValueError(f"{what} is not an object of {', '.join(sorted(keys))}")
     return value
 
 

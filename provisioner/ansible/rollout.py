@@ -49,7 +49,7 @@ class Rollout:
         """Take --batch and --max-fail, None where not given. Raise ProvisionerError (code 2) for the last alone."""
         if max_fail is not None and not sizes:
             remedy = "give --batch too, such as --batch 1,10%,100%"
-            raise ProvisionerError("--max-fail means nothing without --batch", remedy, Exit.BAD_INPUT)
+            raise ProvisionerError("--max-fail needs --batch", remedy, Exit.BAD_INPUT)
         self.target = target
         self.sizes = sizes or ()
         self.most_failed = max_fail or 0

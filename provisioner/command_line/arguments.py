@@ -128,7 +128,7 @@ def _check_text(argument: str) -> None:
     if not argument.isascii() and re.search("[\ud800-\udfff]", argument):  # bytes that are no text
         raise _bad(f"{argument[:80]} is not UTF-8", "give it in that encoding; see `provisioner --help`")
     if re.fullmatch(r"(--[^=]+=|-\w=?)--", argument):  # argparse takes it for the end of the options, and gives []
-        raise _bad(f"{argument[:80]}: -- is no value", "give one; see `provisioner --help`")
+        raise _bad(f"{argument[:80]}: -- is not a value", "give one; see `provisioner --help`")
 
 
 def _check(arguments: list[str], table: Table) -> Command | None:
@@ -185,7 +185,7 @@ def _command(words: list[str], table: Table) -> tuple[Command | None, list[str]]
 
 
 def _no_command(name: str, word: str, known: dict[str, str], where: str) -> ProvisionerError:
-    return _bad(f"{name[:80]!r} is no command", f"{did_you_mean(word, known, known)} see `{where} --help`".strip())
+    return _bad(f"{name[:80]!r} is not a command", f"{did_you_mean(word, known, known)} see `{where} --help`".strip())
 
 
 def _check_options(command: Command, words: list[str], table: Table) -> None:
@@ -223,7 +223,7 @@ def _no_option(word: str, command: str, known: Iterable[str], table: Table) -> P
 
 def _meaningless(command: Command, option: Option) -> ProvisionerError:
     flags = "/".join(option.flags)
-    return _bad(f"{flags} means nothing to {command.name}", f"leave it away; see `provisioner {command.name} --help`")
+    return _bad(f"{command.name} does not take {flags}", f"leave it out; see `provisioner {command.name} --help`")
 
 
 def _bad(message: str, remedy: str) -> ProvisionerError:

@@ -44,7 +44,7 @@ def main(options: Namespace) -> int:
         if result.rules:
             made_of = f"shipped set {result.shipped_set[:12]}" if result.shipped_set else "no set that was shipped"
             say(f"judged by rules {result.rules}; the files that ran are {made_of}")
-        say(f"the evidence lies in {folder}")
+        say(f"the evidence is in {folder}")
     return Exit.REJECTED if result.verdict == "rejected" or (vouching and vouching.accuses) else Exit.DONE
 
 

@@ -38,15 +38,15 @@ def main(options: Namespace) -> int:
     wanted = _named(options.run)
     target = inputs.check(of_target(options), {"ansible_ssh_timeout": SECONDS_TO_ANSWER})
     if wanted in target.hosts:
-        raise ProvisionerError(f"{wanted} is a host, and no run", f"give -l {wanted}", Exit.BAD_INPUT)
+        raise ProvisionerError(f"{wanted} is a host, not a run", f"give -l {wanted}", Exit.BAD_INPUT)
     answers = _CancelAnswers()
     with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
         watchers = (view, runs_in_flight.Notes(target.state), answers)
         job = run_playbook("cancel.yml", target, watchers, {"provisioner_cancel_run_id": wanted})
     if job.interrupted:
         raise ProvisionerError(
-            "interrupted; the hosts that were asked by then go on to cancel their runs",
-            "`provisioner status` tells what is left",
+            "interrupted; the hosts that were asked already go on cancelling their runs",
+            "`provisioner status` shows what is left",
             Exit.INTERRUPTED,
         )
     raise_if_stopped(job)
@@ -101,7 +101,7 @@ def _show(job: Job, answers: _CancelAnswers, wanted: str, target: Target) -> Non
     if silent:
         say(
             f"{ranges.brief(silent)}: no answer, so a run there may go on, and nothing cancels it later: "
-            "give the command again when there is one"
+            "run the command again when the host answers"
         )
 
 

@@ -198,4 +198,4 @@ def say_why_none(store: Store, which: Selection, found: Sized) -> None:
     if which == EVERYTHING:
         say(f"no runs in {store.state}; `provisioner run` makes one")
     else:
-        say("no run fits what was asked for; `provisioner facts` lists those there are")
+        say("no run matches; `provisioner facts` lists the runs that there are")

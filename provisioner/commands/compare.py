@@ -36,9 +36,9 @@ def main(options: Namespace) -> int:
     share = _share(options.fail_if_slower)
     if options.phase not in {*PHASES, "total"}:
         meant = did_you_mean(options.phase, (*PHASES, "total"))
-        raise _bad(f"--phase {options.phase} is no phase", meant or f"there are {', '.join(PHASES)} and total")
+        raise _bad(f"--phase {options.phase} is not a phase", meant or f"there are {', '.join(PHASES)} and total")
     if options.b is None and (options.save_baseline is None or share is not None):
-        raise _bad("there is nothing to set A against", "give B, or --save-baseline NAME alone")
+        raise _bad("there is nothing to compare A with", "give B, or --save-baseline NAME alone")
     store = Store(state_dir(options.state_dir))
     asked = of_runs(options)
     a = run_sets.of_text(options.a, store, asked)
@@ -56,7 +56,7 @@ def main(options: Namespace) -> int:
     if differences and not options.allow_different:
         raise _bad(
             f"{a.name} and {b.name} did not measure the same: {', '.join(map(str, differences))}",
-            "--allow-different compares them all the same",
+            "--allow-different compares them anyway",
         )
     return _compare(a, b, differences, options, share)
 
@@ -186,7 +186,7 @@ def _verified(side: Side, options: Namespace) -> Side:
         return side
     kept = [record for record in side.records if not record.get("unverified")]
     if not kept:
-        raise _bad(f"every run of {side.name} came without evidence", "--unverified compares them all the same")
+        raise _bad(f"every run of {side.name} came without evidence", "--unverified compares them anyway")
     say(f"{side.name}: left out {counted(len(unverified), 'run')} that came without evidence: unverified")
     return replace(side, records=kept)
 
@@ -208,7 +208,7 @@ def _say_shared(a: Side, b: Side) -> None:
     ours = {record["evidence_sha256"]: record["run_id"] for record in a.records if record.get("evidence_sha256")}
     shared = [ours[sum_] for record in b.records if (sum_ := record.get("evidence_sha256")) in ours]
     if shared:
-        say(f"{a.name} and {b.name} are of the same evidence in {', '.join(shared)}: that is no repeat of it")
+        say(f"{a.name} and {b.name} have the same evidence in {', '.join(shared)}: that does not repeat it")
 
 
 def _honest(side: Side, options: Namespace) -> Side:
@@ -219,7 +219,7 @@ def _honest(side: Side, options: Namespace) -> Side:
     say(f"{side.name}: left out {len(rejected)} that the audit rejected: {', '.join(sorted(rejected))}")
     kept = [record for record in side.records if record["run_id"] not in rejected]
     if not kept:
-        raise _bad(f"the audit rejected every run of {side.name}", "--allow-different compares them all the same")
+        raise _bad(f"the audit rejected every run of {side.name}", "--allow-different compares them anyway")
     return replace(side, records=kept)
 
 
@@ -243,7 +243,7 @@ def _share(text: str | None) -> float | None:
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text)
     if not found:
-        raise _bad(f"--fail-if-slower {text!r} is no percentage", "try --fail-if-slower 10%")
+        raise _bad(f"--fail-if-slower {text!r} is not a percentage", "try --fail-if-slower 10%")
     return float(found[1]) / 100
 
 

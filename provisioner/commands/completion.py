@@ -16,7 +16,7 @@ def main(options: Namespace) -> int:
     if options.values is not None:
         if options.values not in completion.KINDS:
             kinds = did_you_mean(options.values, completion.KINDS) or f"there are {', '.join(completion.KINDS)}"
-            raise ProvisionerError(f"--values {options.values!r} is no kind of values", kinds, Exit.BAD_INPUT)
+            raise ProvisionerError(f"--values {options.values!r} is not a kind of values", kinds, Exit.BAD_INPUT)
         for value in completion.values(options.values, state_dir(options.state_dir)):
             print(value)
     elif options.shell is None:

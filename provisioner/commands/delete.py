@@ -19,7 +19,7 @@ def main(options: Namespace) -> int:
         _ask(runs)
     for run in runs:
         store.delete(run)
-        say(f"{run.host}: run {run.run_id} is deleted here; what the host has of it stays there")
+        say(f"{run.host}: run {run.run_id} is deleted here; a copy on the host stays there")
     if options.json:
         print_json({"deleted": [run.run_id for run in runs]})
     return Exit.DONE
@@ -28,7 +28,7 @@ def main(options: Namespace) -> int:
 def _ask(runs: list[Run]) -> None:
     """Raise ProvisionerError (code 2) where a person does not say yes."""
     if not sys.stdin.isatty():
-        raise ProvisionerError("nobody is there to ask whether to delete", "give --yes", Exit.BAD_INPUT)
+        raise ProvisionerError("there is no terminal on which to ask whether to delete", "give --yes", Exit.BAD_INPUT)
     for run in runs:
         say(f"{run.run_id} on {run.host}, {run.folder}")
     print("Delete for good? [y/N] ", end="", file=sys.stderr, flush=True)

@@ -38,7 +38,7 @@ def main(options: Namespace) -> int:
     try:
         names.host(options.host)
     except ValueError as error:
-        raise ProvisionerError(f"--host {error}", "give one that a folder can have", Exit.BAD_INPUT) from error
+        raise ProvisionerError(f"--host {error}", "give a name that a folder can have", Exit.BAD_INPUT) from error
     store = Store(state_dir(options.state_dir))
     store.check()
     imported: list[Imported] = []
@@ -83,7 +83,7 @@ def _import(path: Path, host: str, store: Store) -> list[Imported]:
         record = upstream.record_of(text, host)
     except upstream.NotALogError as error:
         raise ProvisionerError(
-            f"{path} is no log of the shell benchmark: {error}", "give a log of scenario_runner.sh", Exit.BAD_INPUT
+            f"{path} is not a log of the shell benchmark: {error}", "give a log of scenario_runner.sh", Exit.BAD_INPUT
         ) from error
     return [Imported(store.add(plain(record), {upstream.log_name(record.scenario): data}))]
 
@@ -117,7 +117,7 @@ def _with_evidence(path: Path, store: Store) -> list[Imported]:
             runs = store.add_all(((wanted[name], evidence) for name, evidence in _sent(file, wanted)), over=over)
     except (OSError, ValueError) as error:
         what = f"{path} is not what `provisioner export --evidence` writes: {error}"
-        raise ProvisionerError(what, "nothing of it was taken; ask for it again", Exit.BAD_INPUT) from error
+        raise ProvisionerError(what, "nothing of it was imported; ask for it again", Exit.BAD_INPUT) from error
     for run in runs:
         if run.folder in stay:
             say(f"run {run.run_id} on {run.host} is here already, and stays as it is")
@@ -154,7 +154,7 @@ def _new(records: list[RecordData], store: Store, *, verified: bool = False) -> 
         own, marks = (record["host"], record["run_id"]), list(_marks(record))
         others = [known[mark] for mark in marks if known.get(mark, own) != own]
         if others:
-            say(f"run {own[1]} on {own[0]} is of the evidence of {others[0][1]}: left out")
+            say(f"run {own[1]} on {own[0]} has the same evidence as {others[0][1]}: left out")
             continue
         known |= dict.fromkeys(marks, own)
         new.append(record)

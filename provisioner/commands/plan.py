@@ -27,7 +27,7 @@ WOULD = {
     "refuse": "`run` would refuse: {}",
 }
 OF_MANY = {
-    "reuse": "`run` would give each its finished run back as it is",
+    "reuse": "`run` would return each host's finished run as it is",
     "attach": "`run` would attach to the run that is under way on each",
 }
 """Where hosts are told together, whose runs have other names."""

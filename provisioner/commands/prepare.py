@@ -92,7 +92,7 @@ def _say_refused(plan: Plan, job: Job) -> frozenset[str]:
             now = [change for look in job.looks.get(name, {}).values() for change in look.changes]
             said[name] = "; ".join(changes.differences(plan.hosts[name], now))
     say_each(
-        (name, f"left as it is, since it has changed after the plan: {what}; make a plan of it anew")
+        (name, f"left as it is, since it has changed after the plan: {what}; make a new plan of it")
         for name, what in said.items()
     )
     return frozenset(said)

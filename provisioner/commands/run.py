@@ -191,7 +191,7 @@ def _like(options: Namespace) -> Like | None:
     profile = options.profile or by_hand.get("provisioner_profile", found.profile)
     if profile != found.profile:
         raise ProvisionerError(
-            f"--like is of profile {found.profile}, and --profile is {profile}", "give one", Exit.BAD_INPUT
+            f"--like names a run of profile {found.profile}, and --profile is {profile}", "give one", Exit.BAD_INPUT
         )
     for line in found.lines():
         say(line)

@@ -80,7 +80,7 @@ class Like:
         if self.record["runtime"] != CONTAINER and "scenario_runtime" not in self.by_hand:
             raise _bad(
                 f"{self.name} was compiled on its host itself, not in a container",
-                f"give --runtime {self.record['runtime']} where that is meant here, or --runtime {CONTAINER}",
+                f"give --runtime {self.record['runtime']} if you want that here, or --runtime {CONTAINER}",
             )
         url, own = str(self.record["inputs"].get("xformers_url")), self._own_url()
         if url != own and not {"scenario_xformers_url", "scenario_username"} & set(self.by_hand):
@@ -144,7 +144,8 @@ def of_text(text: str, store: Store, by_hand: Mapping[str, Any]) -> Like:
         run = store.get(text)
         record, told = run.record, _told(Evidence(run.folder), text)
     if record["scenario"] != "a" or record["profile"] is None:
-        raise _bad(f"{text} is no run of ours", "only those of scenario a that name their profile can be repeated")
+        remedy = "only those of scenario a that name their profile can be repeated"
+        raise _bad(f"{text} is not a run of provisioner", remedy)
     inputs.profile(record["profile"])
     return Like(text, record, told, by_hand)
 

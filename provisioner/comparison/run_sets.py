@@ -39,7 +39,7 @@ def of_text(text: str, store: Store, options: RunOptions, fields: Collection[str
     )
     if isinstance(meant, Path):
         if name != text:
-            raise _bad(f"{text!r}: a file takes no span of time", f"give {name!r}, or a host with the span")
+            raise _bad(f"{text!r}: a file cannot have a span of time", f"give {name!r}, or a host with the span")
         if meant == _baseline(store, meant.stem):  # our own: what it has of runs without evidence says so
             return _side(text, sent_records.as_told(meant))
         return _side(text, [sent.record for sent in sent_records.of_file(meant, store.state)])
@@ -57,7 +57,7 @@ def save_baseline(store: Store, name: str, side: Side) -> Path:
     """Keep a side's whole records under a name, as exported files are; return the file. Raise ProvisionerError."""
     path = _baseline(store, name)
     if not re.fullmatch(r"\w[\w.-]*", name):
-        raise _bad(f"{name!r} is no name for a baseline", "use letters, digits, '.', '_' and '-'")
+        raise _bad(f"{name!r} cannot be the name of a baseline", "use letters, digits, '.', '_' and '-'")
     ensure_state_dir(path.parent)
     files.write(path, map(exported.line, side.records))
     return path

@@ -36,9 +36,9 @@ def run_as_root(  # noqa: PLR0913, PLR0917 (what is run where, and who is told)
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise ProvisionerError(f"{what} did not come to its end in {LONGEST:.0f} s") from error
+        raise ProvisionerError(f"{what} did not end within {LONGEST:.0f} s") from error
     if done.returncode != 0:
         for line in (done.stdout + done.stderr).decode(errors="replace").splitlines()[-SHOWN:]:
             report(f"{host.name}: {line}")
-        raise ProvisionerError(f"{what} failed with exit code {done.returncode}", "see what it said")
+        raise ProvisionerError(f"{what} failed with exit code {done.returncode}", "read what it printed")
     return done.stdout

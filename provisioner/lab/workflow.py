@@ -188,7 +188,7 @@ class _Site:
             outside.require_base(self.client)
             if standing and not self.outside():
                 raise ProvisionerError(
-                    f"the hosts of the lab {self.name!r} know the outside world as it is",
+                    f"the hosts of the lab {self.name!r} have no stand-ins for the outside world",
                     "make another lab with --name, or this one again after `provisioner lab down`",
                     Exit.BAD_INPUT,
                 )

@@ -51,12 +51,12 @@ def make(out: Path, python: str, platform: str, runtime: str | None, say: Callab
     """
     tags = _tags(python, platform)
     if out.exists() and not out.is_file():  # a rename would take its place, were it a device
-        raise ProvisionerError(f"{out} is there and is no file", "name another file with -o", Exit.BAD_INPUT)
+        raise ProvisionerError(f"{out} exists and is not a file", "name another file with -o", Exit.BAD_INPUT)
     profile = profile_data(PROFILE)
     runtime = runtime or profile["runtime"]
     if runtime not in RUNTIMES:
         remedy = did_you_mean(runtime, RUNTIMES) or f"try {' or '.join(RUNTIMES)}"
-        raise ProvisionerError(f"--runtime {runtime!r} is no runtime", remedy, Exit.BAD_INPUT)
+        raise ProvisionerError(f"--runtime {runtime!r} is not a runtime", remedy, Exit.BAD_INPUT)
     with tempfile.TemporaryDirectory(prefix="provisioner-bundle-") as temporary:
         work = Path(temporary)
         say(f"fetching wheels for Python {python} on {platform}")
@@ -159,7 +159,7 @@ def _tags(python: str, platform: str) -> list[str]:
     found = _PLATFORM.match(platform)
     if not found:
         raise ProvisionerError(
-            f"--platform {platform!r} is no wheel's platform", f"try --platform {DEFAULT_PLATFORM}", Exit.BAD_INPUT
+            f"--platform {platform!r} is not a platform of wheels", f"try --platform {DEFAULT_PLATFORM}", Exit.BAD_INPUT
         )
     newest, machine = int(found[1]), found[2]
     # pip goes by the exact names, and what runs on an older glibc runs here.

@@ -97,7 +97,7 @@ def _contents(data: bytes, decompressor: _Decompressor) -> tuple[str, Contents]:
         with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as tar:
             found = dict(_members(tar))
     except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OverflowError, RecursionError) as error:
-        raise ValueError(printable(error) or "it is no archive") from error
+        raise ValueError(printable(error) or "it is not an archive") from error
     runs = {name.partition("/")[0] for name in found}
     if len(runs) != 1 or "" in found:
         raise ValueError("it is not the archive of one run: one folder, and the run's files in it")

@@ -48,7 +48,7 @@ def chosen(state: Path, host: str, run_id: str) -> str | None:
     except (OSError, ValueError):
         noted = ""
     if not FORM.fullmatch(noted):
-        raise ValueError(f"the note of its challenge is broken; put back {path}, or remove it if nobody has it")
+        raise ValueError(f"the note of its challenge is broken; restore {path} from a copy, or remove it")
     return noted
 
 

@@ -189,7 +189,7 @@ class Evidence:
         try:
             return read(self.archive)[1]
         except (OSError, ValueError) as error:
-            raise ValueError(f"{printable(self.archive)} is no archive of a run's evidence: {error}") from error
+            raise ValueError(f"{printable(self.archive)} is not an archive of a run's evidence: {error}") from error
 
     @cached_property
     def _root(self) -> Path:

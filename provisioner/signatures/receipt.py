@@ -70,11 +70,11 @@ def parse(text: bytes) -> Receipt:
     """Return what a receipt says, which may be anybody's. Raise ValueError where it is none."""
     value = jsontext.loads(text.decode())
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
-        raise ValueError("it is no receipt that this version knows")
+        raise ValueError("it is not a receipt that this version knows")
     words = {name: value.get(name) for name in ("archive_sha256", "connection")}
     keys, key, unsigned = value.get("host_keys"), value.get("controller_key"), value.get("unsigned")
     if not all(isinstance(word, str) for word in words.values()) or not isinstance(keys, list) or len(keys) > MOST_KEYS:
-        raise ValueError("it is not of the shape of a receipt")
+        raise ValueError("it does not have the form of a receipt")
     received = datetime.fromisoformat(str(value.get("received_at")))
     if received.tzinfo is None:
         raise ValueError("it does not say when it was made")

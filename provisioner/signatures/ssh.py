@@ -174,7 +174,7 @@ def plain(key: object) -> str:
     """Return a public key as its type and its value. Raise ValueError where it is none, or has more beside it."""
     if isinstance(key, str) and PLAIN_KEY.fullmatch(key):
         return key
-    raise ValueError(f"{printable(repr(key), 80)} is no public key")
+    raise ValueError(f"{printable(repr(key), 80)} is not a public key")
 
 
 @contextmanager

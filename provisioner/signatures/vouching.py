@@ -144,10 +144,10 @@ def _receipt_signed(folder: Path, text: bytes, taken: Receipt, state: Path) -> S
     except (OSError, ValueError, WrongError) as error:
         return Signed("bad", f"the controller's signature is not of this receipt: {printable(error)}")
     except UnaskedError as error:
-        return Signed("unknown", f"received at {when}, and signed; nobody can tell by whom: {printable(error)}")
+        return Signed("unknown", f"received at {when}, and signed, but by whom is not known: {printable(error)}")
     if name:
         return Signed("good", f"received by {name} at {when}", by)
-    return Signed("unknown", f"received at {when} by a controller that nobody here knows, by its key {by}", by)
+    return Signed("unknown", f"received at {when} by a controller that is not known here, whose key is {by}", by)
 
 
 def _host(evidence: Evidence, taken: Receipt | None, controller: Signed, state: Path, *, whole: bool) -> Signed:
@@ -156,7 +156,7 @@ def _host(evidence: Evidence, taken: Receipt | None, controller: Signed, state: 
         manifest = evidence.content(MANIFEST)
         contents = [content for name in SIGNATURES if (content := evidence.content(name, ssh.LARGEST))]
     except MISSHAPEN as error:
-        return Signed("bad", f"the host's signature is none: {printable(error)}")
+        return Signed("bad", f"the host's signature cannot be read: {printable(error)}")
     if not contents:
         return Signed("none", "unsigned by the host")
     first = None
@@ -169,7 +169,7 @@ def _host(evidence: Evidence, taken: Receipt | None, controller: Signed, state: 
     except WrongError as error:
         return Signed("bad", f"the host's signature is not of this manifest: {printable(error)}")
     except UnaskedError as error:
-        return Signed("unknown", f"signed, and nobody can tell by whom: {printable(error)}", first)
+        return Signed("unknown", f"signed, but by whom is not known: {printable(error)}", first)
 
 
 def _by(signatures: Iterable[Signature]) -> dict[str, Signature]:
@@ -205,7 +205,7 @@ def _as_received(by: Mapping[str, Signature], taken: Receipt | None, controller:
     """Return what a host's signatures come to by the keys that the controller knew it by when the evidence came."""
     first = next(iter(by))
     if taken is None:
-        return Signed("unknown", f"signed by {first}, and nobody here knows whose key that is", first)
+        return Signed("unknown", f"signed by {first}, a key that is not known here", first)
     host = taken.sender.host
     if taken.sender.connection == "local":
         return Signed("none", "unsigned by the host, which was the controller itself", first)
@@ -217,7 +217,7 @@ def _as_received(by: Mapping[str, Signature], taken: Receipt | None, controller:
             return _host_signed("good" if known else "unknown", said, ssh.fingerprint(key), is_revoked)
     if not taken.sender.host_keys:
         return Signed("unknown", f"signed by {first}; its controller's known_hosts had no key of {host}", first)
-    what = "was known by another key: it was installed anew, or this is another machine"
+    what = "was known by another key: it was reinstalled, or this is another machine"
     return Signed("unknown", f"signed by {first}; {host} {what}", first)
 
 

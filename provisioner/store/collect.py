@@ -40,4 +40,4 @@ def build(evidence: Evidence, host: str) -> Record:
         return Record(host=host, audit=judge(evidence), **figures.of(evidence))
     except MISSHAPEN as error:
         what = f"{type(error).__name__} {error}" if not isinstance(error, ValueError) else str(error)
-        raise ValueError(f"its evidence is not of the shape that a run writes: {what}") from error
+        raise ValueError(f"its evidence does not have the form that a run writes: {what}") from error

@@ -17,7 +17,7 @@ __all__ = ["MIGRATIONS", "inode", "is_corrupt", "keep_aside", "open_file", "open
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         # One row for each record file. `modified` (ns) and `size` tell whether it is still the one that was read.
-        # Where it is no record, `broken` says why, `refused_by` by which version of provisioner, and the rest is null.
+        # If it is not a record, `broken` says why, `refused_by` by which version of provisioner, and the rest is null.
         """CREATE TABLE runs (
             id INTEGER PRIMARY KEY,
             folder BLOB NOT NULL UNIQUE,

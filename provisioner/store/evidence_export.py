@@ -126,7 +126,7 @@ def unpack(file: IO[bytes], most: int | None = None) -> Iterator[Sent]:
             for (host, run_id), members in _by_run(tar, bounds.EXPORT_RUNS if most is None else most).items():
                 yield Sent(host, run_id, {name: _content(tar, member) for name, member in members.items()})
     except (tarfile.TarError, EOFError, OverflowError, RecursionError) as error:
-        raise ValueError(printable(error) or "it is no archive") from error
+        raise ValueError(printable(error) or "it is not an archive") from error
 
 
 def evidence_of(sent: Sent) -> dict[str, bytes]:
@@ -169,7 +169,7 @@ def judged(sent: Sent, state: Path) -> JudgedRun:
                 raise ValueError(f"run {sent.run_id} came without evidence")
             found = JudgedRun(log)
     if found.record.run_id != sent.run_id:
-        raise ValueError(f"what is said to be run {sent.run_id} is the evidence of run {found.record.run_id}")
+        raise ValueError(f"the evidence that came as run {sent.run_id} is that of run {found.record.run_id}")
     return found
 
 
@@ -183,7 +183,7 @@ def _by_run(tar: tarfile.TarFile, most: int) -> dict[tuple[str, str], dict[str, 
         if member.isdir():
             continue
         if len(parts) != 3 or parts[2] not in {*KEPT, RECORD} or not member.isreg() or member.issparse():
-            raise ValueError(f"{printable(member.name, 80)} in it is no file of a run, HOST/RUN_ID/{archive.NAME}")
+            raise ValueError(f"{printable(member.name, 80)} in it is not a file of a run, HOST/RUN_ID/{archive.NAME}")
         if member.size > bounds.ARCHIVE:
             raise ValueError(f"{printable(member.name, 80)} in it is larger than evidence is")
         of_run = found.setdefault((names.host(parts[0]), names.run_id(parts[1])), {})

@@ -25,6 +25,6 @@ def read(text: str, path: Path) -> list[RecordData]:
             records.append(parse(line)[1])
         except (ValueError, RecursionError) as error:
             raise ProvisionerError(
-                f"{path}:{number} is no record", "give a file that `provisioner export` wrote", Exit.BAD_INPUT
+                f"{path}:{number} is not a record", "give a file that `provisioner export` wrote", Exit.BAD_INPUT
             ) from error
     return records

@@ -37,7 +37,7 @@ modified (ns) and its size, which tell whether it has changed. A plain tuple: ev
 
 @dataclass(frozen=True)
 class _Entry:
-    """What was read of a record file; `broken` says why it is no record."""
+    """What was read of a record file; `broken` says why it is not a record."""
 
     file: File
     record: RecordData | None = None

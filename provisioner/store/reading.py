@@ -78,7 +78,7 @@ def texts(connection: sqlite3.Connection) -> list[Text]:
     found = []
     for run_id, host, text, valid in rows:
         if not valid:
-            raise ValueError(f"what is kept of run {run_id} is not JSON")
+            raise ValueError(f"the stored record of run {run_id} is not JSON")
         found.append(Text(run_id, host, text))
     return found
 

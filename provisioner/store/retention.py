@@ -42,7 +42,7 @@ def rule(text: str, now: datetime | None = None) -> KeepRule:
         return KeepRule(since=selection.instant(text, "--keep", now))
     except ProvisionerError as error:
         raise ProvisionerError(
-            f"--keep {text!r} is no rule", "give 10 (the newest of each host), 30d, 12w or a date", Exit.BAD_INPUT
+            f"--keep {text!r} is not a rule", "give 10 (the newest of each host), 30d, 12w or a date", Exit.BAD_INPUT
         ) from error
 
 

@@ -93,7 +93,7 @@ def instant(text: str, option: str, now: datetime | None = None) -> datetime:
         then = datetime.fromisoformat(text)
     except (ValueError, OverflowError) as error:
         raise ProvisionerError(
-            f"{option} {text!r} is no time", "give 30m, 12h, 7d, 2w or a date such as 2026-11-23", Exit.BAD_INPUT
+            f"{option} {text!r} is not a time", "give 30m, 12h, 7d, 2w or a date such as 2026-11-23", Exit.BAD_INPUT
         ) from error
     return then if then.tzinfo else then.replace(tzinfo=UTC)
 

@@ -116,7 +116,7 @@ class Store:
         for folder, names_of_run in wanted.items():
             run = self.find(*names_of_run)
             if run is None:
-                raise ProvisionerError(f"{folder} is there and is no run", "move it away", Exit.BAD_INPUT)
+                raise ProvisionerError(f"{folder} exists and is not a run", "move it away", Exit.BAD_INPUT)
             kept.append(run)
         return kept
 
@@ -175,7 +175,7 @@ class Store:
                 raise
             kept = database.keep_aside(path, before)
             if kept:
-                self.warnings = [f"the index {path} was corrupt; it is kept as {kept.name}, and made anew"]
+                self.warnings = [f"the index {path} was corrupt; it is kept as {kept.name}, and a new one was made"]
             return self._answer(lambda: database.open_file(path), question)
 
     def _answer(

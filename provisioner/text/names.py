@@ -55,7 +55,7 @@ def file(value: Any) -> PurePosixPath:
     if not value.isprintable():
         raise _none(value, what)
     if len(parts) > bounds.DEPTH:
-        raise ValueError(f"{printable(value, 80)} lies deeper than {bounds.DEPTH} folders")
+        raise ValueError(f"{printable(value, 80)} is deeper than {bounds.DEPTH} folders")
     return PurePosixPath(*parts)
 
 

@@ -21,7 +21,7 @@ PROMPT = re.compile(r"(?:\(\S+\) )?[\w.-]+@[\w.-]+:[~/][^$#]*[$#](?: |$)")
 
 
 class NotALogError(ValueError):
-    """The text is no log of the shell benchmark; says why in a few words."""
+    """The text is not a log of the shell benchmark; says why in a few words."""
 
 
 @dataclass

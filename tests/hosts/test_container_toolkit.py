@@ -110,7 +110,7 @@ def converged(toolkit: Toolkit) -> Toolkit:
             "it has the fingerprint {other}, not {key}",
         ),
         ({"nvidia_container_toolkit_key_url": "http://127.0.0.1:8000/none"}, "404"),
-        ({"nvidia_container_toolkit_key_url": "file:///etc/os-release"}, "no OpenPGP key"),
+        ({"nvidia_container_toolkit_key_url": "file:///etc/os-release"}, "not an OpenPGP key"),
         (
             {"nvidia_container_toolkit_url": "http://127.0.0.1:8000/stranger"},
             "GPG error: http://127.0.0.1:8000/stranger",

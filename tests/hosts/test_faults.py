@@ -264,5 +264,5 @@ def test_what_is_in_the_place_of_a_file_is_refused_by_the_plan(act, hosts, sh, p
     done = act("plan", "--limit", hosts[0])
     sh(f"rm {path}; if [ -e /root/kept ]; then mv /root/kept {path}; fi")
     assert done.code == 1 and f"{path} is a device, a pipe or a socket, and a " in done.stderr, done
-    assert "it stays as it is: move it away and run this again" in done.stderr
+    assert "it is left as it is: move it away and run this again" in done.stderr
     assert act("prepare", "--limit", hosts[0]).code == 0

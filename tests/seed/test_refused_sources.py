@@ -43,7 +43,7 @@ FAULTS = {
     "another signing key": (
         "deb.nodesource.com",
         "location /gpgkey/ { default_type text/html; return 200 '<html>Sign in</html>'; }",
-        ["it is no OpenPGP key", "find out why the key is another one"],
+        ["it is not an OpenPGP key", "find out why the key is another one"],
     ),
     "no list of packages": (
         "deb.nodesource.com",

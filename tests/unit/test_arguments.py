@@ -47,11 +47,11 @@ def test_a_group_alone_and_help_show_help(cli, arguments, same):
 @pytest.mark.parametrize(
     ("arguments", "meant"),
     [
-        (["fcats"], "'fcats' is no command; did you mean facts? see `provisioner --help`"),
+        (["fcats"], "'fcats' is not a command; did you mean facts? see `provisioner --help`"),
         (["Prepare"], "did you mean prepare?"),
         (["--json", "plna"], "did you mean plan?"),
         (["dresses"], "did you mean lab dresses?"),
-        (["lab", "statsu"], "'lab statsu' is no command; did you mean lab status? see `provisioner lab --help`"),
+        (["lab", "statsu"], "'lab statsu' is not a command; did you mean lab status? see `provisioner lab --help`"),
         (
             ["run", "--max-job", "3"],
             "run has no option --max-job; did you mean --max-jobs? see `provisioner run --help`",
@@ -66,8 +66,8 @@ def test_a_group_alone_and_help_show_help(cli, arguments, same):
             ["facts", "-o", "jsn"],
             "argument -o/--output: 'jsn' is none of table, json, yaml, csv; did you mean json? see",
         ),
-        (["compare", "a", "b", "--phase", "complie"], "--phase complie is no phase; did you mean compile?"),
-        (["bundle", "--runtime", "natvie"], "--runtime 'natvie' is no runtime; did you mean native?"),
+        (["compare", "a", "b", "--phase", "complie"], "--phase complie is not a phase; did you mean compile?"),
+        (["bundle", "--runtime", "natvie"], "--runtime 'natvie' is not a runtime; did you mean native?"),
         (["run", "--runtime", "natvie"], "--runtime is 'natvie'; did you mean native?"),
         (["run", "--profile", "registry"], "--profile: no profile named 'registry'; did you mean registries?"),
         (["run", "-e", "provisioner_profile=registry"], "no profile named 'registry'; did you mean registries?"),
@@ -100,7 +100,7 @@ def test_names_that_this_machine_knows_are_suggested(cli, keep, inventory):
 def test_a_common_option_that_means_nothing_to_a_command_is_refused_before_it_and_after_it(cli, command, option):
     for flag in option.flags:
         words, needed = [flag, *VALUES.get(option.name, ["x"])], NEEDED.get(command.name, [])
-        says = f"{'/'.join(option.flags)} means nothing to {command.name}; leave it away; see"
+        says = f"{command.name} does not take {'/'.join(option.flags)}; leave it out; see"
         assert says in said(cli, *words, *command.name.split(), *needed)
         if command.name != "lab ssh":
             assert says in said(cli, *command.name.split(), *needed, *words)

@@ -182,7 +182,7 @@ def test_a_ca_bundle_that_is_none():
         ("u answers 404 Not Found", "mend the address: set its_url"),
         ("u answers 403 Forbidden", "have this host let through"),
         ("u answers 401 Unauthorized", "give a login"),
-        ("u answers 429 Too Many", "too much was asked"),
+        ("u answers 429 Too Many", "there were too many requests"),
         ("u: [Errno -3] Temporary failure in name resolution", "the host's DNS"),
         ("u: timed out", "let this host through"),
         ("https://a.example:407/ answers 404", "mend the address"),

@@ -115,7 +115,7 @@ def test_sizes_that_are_none_are_refused_at_the_door(cli, text):
 def test_how_many_may_fail_is_asked_of_batches_only(cli, jobs, command):
     asked = jobs()
     code, _, err = cli(command, "-i", FLEET, "--max-fail", "3")
-    assert code == 2 and err.count("\n") == 1 and "--max-fail means nothing without --batch" in err
+    assert code == 2 and err.count("\n") == 1 and "--max-fail needs --batch" in err
     assert asked == []
 
 
@@ -319,7 +319,7 @@ def test_a_host_that_has_changed_since_is_refused_in_one_line_and_fails_its_batc
     assert code == 1 and of_jobs(asked) == [["gpu-01"]] and json.loads(out)["not_begun"] == ["gpu-02"]
     said = (
         "provisioner: gpu-01: left as it is, since it has changed after the plan: no more docker.service: disabled -> "
-        "enabled; no more package git: absent -> newest; now package git: 2.39 -> newest; make a plan of it anew\n"
+        "enabled; no more package git: absent -> newest; now package git: 2.39 -> newest; make a new plan of it\n"
     )
     assert "--limit @failed" not in err, "it would be refused again"
     assert said in err and len([line for line in err.splitlines() if "gpu-01:" in line]) == 1
@@ -350,7 +350,7 @@ def test_a_plan_of_other_inputs_is_refused_before_anything_is_touched(*, cli, jo
     asked = jobs()
     code, out, err = cli("prepare", "--plan", made, *arguments)
     assert (code, out, asked) == (2, "", []) and err.count("\n") == 1
-    assert "provisioner: --plan: " in err and said in err and err.endswith("; make a plan anew\n")
+    assert "provisioner: --plan: " in err and said in err and err.endswith("; make a new plan\n")
 
 
 def test_a_plan_is_of_the_hosts_variables_and_the_environment_as_they_were(cli, jobs, tmp_path, monkeypatch):
@@ -366,7 +366,7 @@ def test_a_plan_is_of_the_hosts_variables_and_the_environment_as_they_were(cli, 
     monkeypatch.setenv("https_proxy", "http://elsewhere:3128")
     fleet.write_text("all: {hosts: {gpu-01: {}}, vars: {site_no_proxy: other}}")
     code, _, err = cli("prepare", "-i", fleet, "--plan", path)
-    assert code == 2 and "the variables of its hosts" in err and "or a proxy is another now" in err
+    assert code == 2 and "the variables of its hosts" in err and "or a proxy has changed" in err
 
 
 def test_some_of_its_hosts_may_be_chosen(cli, jobs, made):
@@ -426,7 +426,7 @@ def test_a_file_that_is_no_plan_is_refused(cli, tmp_path, content):
     path = tmp_path / "plan"
     path.write_bytes(content)
     code, _, err = cli("prepare", "-i", "gpu-01,", "--plan", path)
-    assert code == 2 and err.count("\n") == 1 and "is no plan: " in err
+    assert code == 2 and err.count("\n") == 1 and "is not a plan: " in err
 
 
 def test_a_file_that_is_too_large_or_none_is_not_read(cli, tmp_path):
@@ -434,7 +434,7 @@ def test_a_file_that_is_too_large_or_none_is_not_read(cli, tmp_path):
     large.touch()
     os.truncate(large, 2**30)
     os.mkfifo(pipe)
-    for path, said in ((large, "has more than 16 MiB"), (pipe, "is no regular file"), (tmp_path / "x", "No such file")):
+    for path, said in ((large, "has more than 16 MiB"), (pipe, "not a regular file"), (tmp_path / "x", "No such file")):
         code, _, err = cli("prepare", "-i", "gpu-01,", "--plan", path)
         assert code == 2 and err.count("\n") == 1 and said in err
 

@@ -201,7 +201,7 @@ def test_one_for_devcontainers_has_the_cli_and_node_of_the_locks(fetched, tmp_pa
 
 def test_a_runtime_that_is_none(cli, fetched, tmp_path):
     code, _, err = cli("bundle", "--runtime", "podman", "-o", tmp_path / "x")
-    assert code == 2 and "--runtime 'podman' is no runtime; try devcontainer or native" in err
+    assert code == 2 and "--runtime 'podman' is not a runtime; try devcontainer or native" in err
 
 
 @pytest.mark.parametrize(

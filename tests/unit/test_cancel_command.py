@@ -72,7 +72,7 @@ def test_a_host_that_does_not_answer_is_told_that_nothing_comes_later(cli, answe
     code, _, err = cli("cancel", "-i", inventory)
     assert code == 3
     assert "h2: unreachable: no route to host" in err
-    assert "h2: no answer, so a run there may go on, and nothing cancels it later: give the command again" in err
+    assert "h2: no answer, so a run there may go on, and nothing cancels it later: run the command again" in err
 
 
 @pytest.mark.parametrize("by", ["bob@lab", ""])
@@ -118,7 +118,7 @@ def test_a_name_that_no_run_has_is_refused_before_any_host_is_asked(cli, answer,
 def test_a_host_in_place_of_a_run_is_told_how_it_is_given(cli, answer, inventory):
     asked = answer()
     code, _, err = cli("cancel", "-i", inventory, "h2")
-    assert (code, asked, err) == (2, [], "provisioner: h2 is a host, and no run; give -l h2\n")
+    assert (code, asked, err) == (2, [], "provisioner: h2 is a host, not a run; give -l h2\n")
 
 
 def test_of_many_hosts_without_a_run_their_number_is_told(cli, answer, inventory):
@@ -138,7 +138,7 @@ def test_hosts_that_do_not_answer_are_named_however_many_they_are(cli, answer, i
 def test_an_interrupt_says_that_the_hosts_go_on_with_it(cli, answer, inventory):
     answer(interrupted=True)
     code, _, err = cli("cancel", "-i", inventory)
-    assert code == 130 and "go on to cancel" in err and "provisioner status" in err
+    assert code == 130 and "go on cancelling" in err and "provisioner status" in err
 
 
 def test_what_was_in_flight_is_not_told_as_that_any_more(*, cli, answer, inventory, state, keep):

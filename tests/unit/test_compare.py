@@ -353,11 +353,11 @@ def test_what_is_no_side(cli, runs, tmp_path):
     assert "no host 'a-1-0'" in refused(cli, "host:a-1-0", "a")
     assert "more than one" in refused(cli, "a-1", "a")
     assert "means no run" in refused(cli, "a@..2020-01-01", "a")
-    assert "is no time" in refused(cli, "a@yesterday..", "a")
-    assert "broken.jsonl:1 is no record" in refused(cli, broken, "a")
-    assert "takes no span" in refused(cli, f"file:{broken}@7d..", "a")
-    assert "no name" in refused(cli, "a", "--save-baseline", "../x")
-    assert "nothing to set A against" in refused(cli, "a")
+    assert "is not a time" in refused(cli, "a@yesterday..", "a")
+    assert "broken.jsonl:1 is not a record" in refused(cli, broken, "a")
+    assert "cannot have a span" in refused(cli, f"file:{broken}@7d..", "a")
+    assert "name of a baseline" in refused(cli, "a", "--save-baseline", "../x")
+    assert "nothing to compare A with" in refused(cli, "a")
 
 
 def test_what_could_be_two_things_must_be_said(cli, runs):
@@ -405,4 +405,4 @@ def test_a_gate_without_figures_is_no_pass(cli, runs):
     )
     for wrong in ("10", "ten", "-5%", "", "%"):
         assert "percentage" in refused(cli, "a", "b", f"--fail-if-slower={wrong}")
-    assert "no phase" in refused(cli, "a", "b", "--phase", "nonsense")
+    assert "not a phase" in refused(cli, "a", "b", "--phase", "nonsense")

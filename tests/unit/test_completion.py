@@ -148,7 +148,7 @@ def test_where_there_is_nothing_nothing_is_told_and_nothing_made(cli, state, kin
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--values", "rns"], "--values 'rns' is no kind of values; did you mean runs?"),
+        (["--values", "rns"], "--values 'rns' is not a kind of values; did you mean runs?"),
         (["tcsh"], "'tcsh' is none of bash, zsh, fish"),
         ([], "no shell was named; give bash or zsh or fish"),
     ],

@@ -119,7 +119,7 @@ def test_a_daemon_json_that_is_a_pipe_or_a_device_is_refused_and_not_opened(tmp_
     host = of("host").Host()
     for path in (tmp_path / "pipe", "/dev/zero"):
         assert (host.read(path), host.sha256(path)) == ("", "")
-        with pytest.raises(of("host").RefusalError, match="is a device, a pipe or a socket, and a file is to be there"):
+        with pytest.raises(of("host").RefusalError, match="is a device, a pipe or a socket, and a file must be there"):
             of("docker_daemon").settings(host, str(path))
 
 

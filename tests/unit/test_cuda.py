@@ -155,11 +155,11 @@ def test_a_torch_of_another_major_version():
 def test_a_driver_that_is_too_old():
     assert said("provisioner/cuda:13.0-devel", driver="570.86.15", cards=["NVIDIA H200"]) == [
         "fail: driver 570.86.15 is too old for CUDA 13.0, which the base image provisioner/cuda:13.0-devel has: it"
-        " wants 580 or newer; upgrade the driver, or name an image of CUDA 11.8 to 12.9 in scenario_base_image and a"
+        " needs 580 or newer; upgrade the driver, or name an image of CUDA 11.8 to 12.9 in scenario_base_image and a"
         " torch for it in scenario_python_packages"
     ]
     (line,) = said(SEED, driver="470.256.02", cards=["NVIDIA GeForce RTX 3090"])
-    assert "it wants 525.60.13 or newer" in line and "or name an image of CUDA 11.8 in" in line
+    assert "it needs 525.60.13 or newer" in line and "or name an image of CUDA 11.8 in" in line
     (line,) = said(SEED, driver="390.157", cards=["Tesla K80"])
     assert line.endswith("; upgrade the driver")
 

@@ -170,13 +170,13 @@ def test_a_failure_that_is_ignored_is_none():
                 "msg": 'Failed to create it. Failed command was: ( umask 77 && mkdir "` echo /root `" ), '
                 "stderr: mkdir: cannot create directory \u2018/root/.ansible/a\u2019: No space left on device\n",
             },
-            "no space is left on the host for /root/.ansible/a; make room there ('df' and 'df -i' tell where) and "
-            "give the command again",
+            "no space is left on the host for /root/.ansible/a; make room there ('df' and 'df -i' show where) and "
+            "run the command again",
         ),
         (
             {"msg": "MODULE FAILURE", "module_stderr": "x\nOSError: [Errno 28] No space left on device: '/etc/a'\ny"},
-            "no space is left on the host for /etc/a; make room there ('df' and 'df -i' tell where) and "
-            "give the command again",
+            "no space is left on the host for /etc/a; make room there ('df' and 'df -i' show where) and "
+            "run the command again",
         ),
         (
             {

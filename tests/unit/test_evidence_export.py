@@ -76,7 +76,7 @@ def test_what_travels_is_what_was_kept_and_is_judged_where_it_comes(elsewhere, c
     code, out, err = elsewhere("import", sent, "--json")
     (record,) = json.loads(out)["runs"]
     assert (code, record["host"], record["run_id"]) == (0, "gpu-01", RUN) and "unverified" not in record
-    assert "  received at 20" in err and "by a controller that nobody here knows" in err
+    assert "  received at 20" in err and "by a controller that is not known here" in err
     there = files(tmp_path / "elsewhere/runs/gpu-01" / RUN)
     assert {name: there[name] for name in there if name != "record.json"} == {
         name: content for name, content in files(collected).items() if name != "record.json"
@@ -161,10 +161,10 @@ def test_the_same_evidence_under_two_names_is_one_run(elsewhere, sent, tmp_path)
     twice = members | {name.replace("gpu-01", "gpu-02"): content for name, content in members.items()}
     code, out, err = elsewhere("import", tar(tmp_path / "twice.tar", twice), "--json")
     assert code == 0 and [run["host"] for run in json.loads(out)["runs"]] == ["gpu-01"]
-    assert f"run {RUN} on gpu-02 is of the evidence of {RUN}: left out" in err
+    assert f"run {RUN} on gpu-02 has the same evidence as {RUN}: left out" in err
     renamed = {name.replace(RUN, "another"): content for name, content in members.items()}
     code, _, err = elsewhere("import", tar(tmp_path / "renamed.tar", renamed))
-    assert code == 2 and f"what is said to be run another is the evidence of run {RUN}" in err
+    assert code == 2 and f"the evidence that came as run another is that of run {RUN}" in err
     assert elsewhere("facts", "-q", "runs[].host")[1] == "gpu-01\n"
 
 
@@ -174,7 +174,7 @@ def test_records_of_one_evidence_are_one_run_too(elsewhere, sent, collected, tmp
     path = tmp_path / "runs.jsonl"
     path.write_text(json.dumps(record | {"run_id": "another"}) + "\n")
     code, _, err = elsewhere("import", path)
-    assert code == 0 and f"run another on gpu-01 is of the evidence of {RUN}: left out" in err
+    assert code == 0 and f"run another on gpu-01 has the same evidence as {RUN}: left out" in err
 
 
 def test_who_only_claims_an_evidence_does_not_keep_it_out(elsewhere, sent, collected, tmp_path):
@@ -365,7 +365,7 @@ def test_compare_takes_the_same_evidence_once(cli, keep):
     code, out, err = cli("compare", "h1", "h1", "--json")
     assert code == 0 and json.loads(out)["a"]["runs"] == ["b"]
     assert "left out a on h1, which is of the same evidence as b on h1" in err
-    assert "h1 and h1 are of the same evidence in b: that is no repeat of it" in err
+    assert "h1 and h1 have the same evidence in b: that does not repeat it" in err
 
 
 def test_a_store_of_before_is_read_anew(cli, keep, state):
@@ -390,7 +390,7 @@ def test_one_run_under_two_hosts_is_counted_once(elsewhere, sent, tmp_path):
     members = {name.replace("gpu-01", "gpu-99"): content for name, content in untar(sent).items()}
     members = {name: content for name, content in members.items() if "receipt" not in name}
     _, err = tar(tmp_path / "other.tar", members), elsewhere("import", tmp_path / "other.tar")[2]
-    assert f"run {RUN} on gpu-99 is of the evidence of {RUN}: left out" in err
+    assert f"run {RUN} on gpu-99 has the same evidence as {RUN}: left out" in err
     runs = json.loads(elsewhere("facts", "--json")[1])["runs"]
     assert {(run["host"], run["unverified"]) for run in runs if run.get("unverified")} == {("gpu-99", True)}
 

@@ -200,7 +200,7 @@ def test_a_host_without_runs_is_a_mistake_and_one_without_such_runs_is_not(cli, 
         code, out, err = cli("facts", "--host", "nonsense", *form)
         assert (code, out) == (2, "") and err.count("\n") == 1 and "nonsense" in err
     code, out, err = cli("facts", "--host", "h1", "--since", "2027-01-01")
-    assert (code, out) == (0, "") and "no run fits" in err
+    assert (code, out) == (0, "") and "no run matches" in err
     assert json.loads(cli("facts", "--host", "h1", "--since", "2027-01-01", "--json")[1]) == {"hosts": {}, "runs": []}
 
 

@@ -86,7 +86,7 @@ def test_what_cannot_be_written_is_one_line_and_leaves_nothing_half_done(lay_dow
     (tmp_path / "there").mkdir()
     (tmp_path / "there/deep").write_text("a file, where a folder is wanted")
     said = lay_down()
-    assert said["failed"] and said["msg"].endswith("it stays as it is: move it away and run this again")
+    assert said["failed"] and said["msg"].endswith("it is left as it is: move it away and run this again")
     assert "exception" not in said or "Traceback" not in said["msg"]
     assert [name for name, _, _ in found(tmp_path / "there")] == ["deep"]
 
@@ -150,7 +150,7 @@ def test_links_are_followed_and_stay(lay_down, tmp_path):
     (there / "out").symlink_to(elsewhere / "theirs")
     assert not lay_down(src=None, texts={"out": "theirs"})["changed"]
     for given in ({"texts": {"out": "ours"}}, {"texts": {"out": {"content": "theirs", "mode": "0600"}}}):
-        assert "stays as it is; remove the link" in lay_down(src=None, **given)["msg"]
+        assert "is left as it is; remove the link" in lay_down(src=None, **given)["msg"]
     (there / "nowhere").symlink_to(elsewhere / "none")
     assert "which is not there; mend or remove it" in lay_down(src=None, texts={"nowhere": "ours"})["msg"]
     lay_down(src=None, absent=["out", "nowhere", "big"])

@@ -42,10 +42,10 @@ def test_what_is_in_the_way_is_told_with_its_remedy(top):
     assert files.obstacle(top / "file", "file") == files.obstacle(top / "folder", "directory") == ""
     assert files.obstacle(top / "not/yet/there", "file") == ""
     for path, kind, told in (
-        ("folder", "file", f"{top}/folder is a folder, and a file is to be there"),
-        ("file", "directory", f"{top}/file is a file, and a folder is to be there"),
-        ("file/below/it", "file", f"{top}/file is a file, and a folder is to be there"),
-        ("pipe", "file", f"{top}/pipe is a device, a pipe or a socket, and a file is to be there"),
+        ("folder", "file", f"{top}/folder is a folder, and a file must be there"),
+        ("file", "directory", f"{top}/file is a file, and a folder must be there"),
+        ("file/below/it", "file", f"{top}/file is a file, and a folder must be there"),
+        ("pipe", "file", f"{top}/pipe is a device, a pipe or a socket, and a file must be there"),
         ("nowhere", "file", f"{top}/nowhere is a link to /nonexistent/there, which is not there; mend or remove it"),
         ("nowhere/below", "file", f"{top}/nowhere is a link to /nonexistent/there, which is not there"),
     ):
@@ -79,7 +79,7 @@ def test_a_link_out_of_its_folder_is_read_and_what_it_leads_to_stays(top, tmp_pa
     host = Host()
     assert host.file_changes(str(top / "link"), mode="0644", sha256=host.sha256(theirs)) == []
     for given in ({"mode": "0600"}, {"mode": "0644", "sha256": "other"}):
-        with pytest.raises(RefusalError, match=r"is a link to .*theirs, which is not as it is wanted"):
+        with pytest.raises(RefusalError, match=r"is a link to .*theirs, which is not as it should be"):
             host.file_changes(str(top / "link"), **given)
 
 
@@ -167,7 +167,7 @@ def not_files(top):
 
 def test_only_files_are_read_and_none_without_an_end(top):
     for path in not_files(top):
-        with pytest.raises(OSError, match=r"no file|directory|Too many levels"):
+        with pytest.raises(OSError, match=r"not a file|directory|Too many levels"):
             files.content(path)
         assert Host.read(path) == "" == Host().sha256(path)
         assert str(path) in files.obstacle(path, "file") and "run this again" in files.obstacle(path, "file")
@@ -194,7 +194,7 @@ def test_a_daemon_json_that_is_no_file_is_refused_and_dockerd_is_not_asked(top):
         if path.name == "loop":  # to dockerd, too, as if none were there
             assert docker_daemon.settings(host, str(path)).values == {}
         else:
-            with pytest.raises(RefusalError, match=f"^{path} is a .*, and a file is to be there; it stays as it is"):
+            with pytest.raises(RefusalError, match=f"^{path} is a .*, and a file must be there; it is left as it is"):
                 docker_daemon.settings(host, str(path))
 
 
@@ -231,14 +231,14 @@ def test_what_a_host_is_mended_with_is_looked_at_first(top, monkeypatch):
         (top / name).unlink()
     (top / "facts.d").touch()
     fact = f"{top}/facts.d/scenario_a.fact"
-    assert look.looks({}, fact=fact)["msg"].startswith(f"{top}/facts.d is a file, and a folder is to be there")
+    assert look.looks({}, fact=fact)["msg"].startswith(f"{top}/facts.d is a file, and a folder must be there")
     assert "failed" not in look.looks({})
 
 
 def test_a_log_that_is_no_file_is_told_before_and_not_waited_for(top, monkeypatch):
     os.mkfifo(top / "log")
     change = {"role": "r", "what": "w", "from": "a", "to": "b"}
-    with pytest.raises(OSError, match="it is no file"):
+    with pytest.raises(OSError, match="it is not a file"):
         mending.append(f"{top}/log", "me", [change])
     monkeypatch.setattr(look, "in_the_way", lambda _: "")
     monkeypatch.setattr(site, "look", lambda *_: {"changes": [change]})

@@ -112,7 +112,7 @@ def test_an_output_that_somebody_reads(tmp_path):
 def test_a_bundle_takes_the_place_of_no_device(cli, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for place in (tmp_path / "pipe", tmp_path, "/dev/null"):
-        assert "is no file" in refused(cli, "bundle", "-o", place)
+        assert "is not a file" in refused(cli, "bundle", "-o", place)
     assert Path("/dev/null").is_char_device()
 
 
@@ -178,7 +178,7 @@ def test_a_host_that_no_folder_can_be_called_by(cli, tmp_path, host):
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00+23:00", "9999-12-31T23:59:59-23:00"])
 def test_a_log_of_a_time_that_is_none(cli, tmp_path, time):
     (tmp_path / "log").write_text(f"{LOG}Start: {time}\n")
-    assert "is no log of the shell benchmark" in refused(cli, "import", tmp_path / "log")
+    assert "is not a log of the shell benchmark" in refused(cli, "import", tmp_path / "log")
 
 
 # --- streams ---

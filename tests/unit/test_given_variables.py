@@ -53,15 +53,15 @@ def test_the_same_as_ansible_takes_them(tmp_path, monkeypatch):
         ("{a: !vault x}", "as YAML or JSON"),
         ("", "is not KEY=VALUE"),
         ("=x", "is not KEY=VALUE"),
-        ("scenario_system_packages=git", "is 'git', and a list is wanted"),
-        ('{"scenario_system_packages": "git curl"}', "a list is wanted"),
-        ('{"scenario_system_packages": {"git": 1}}', "a list is wanted"),
+        ("scenario_system_packages=git", "is 'git', and must be a list"),
+        ('{"scenario_system_packages": "git curl"}', "must be a list"),
+        ('{"scenario_system_packages": {"git": 1}}', "must be a list"),
         ('{"scenario_python_packages": ["torch"]}', "an element of scenario_python_packages is 'torch'"),
-        ('{"scenario_system_packages": [["git"]]}', "a single value is wanted"),
-        ("docker_engine_environment=A=1", "an object is wanted"),
-        ('{"docker_engine_source": ["docker"]}', "a single value is wanted"),
-        ("docker_engine_packages=docker.io", "is 'docker.io', and a list for all hosts, or an object of lists"),
-        ('{"scenario_max_jobs": [1]}', "a single value is wanted"),
+        ('{"scenario_system_packages": [["git"]]}', "must be a single value"),
+        ("docker_engine_environment=A=1", "must be an object"),
+        ('{"docker_engine_source": ["docker"]}', "must be a single value"),
+        ("docker_engine_packages=docker.io", "is 'docker.io', and must be a list for all hosts, or an object of lists"),
+        ('{"scenario_max_jobs": [1]}', "must be a single value"),
     ],
 )
 def test_what_is_none_of_these_is_refused_in_a_line(cli, inventory, text, said):
@@ -88,7 +88,7 @@ def test_a_text_for_a_list_in_an_inventory_is_refused_for_its_host_alone(cli, tm
     path.write_text("all: {hosts: {h1: {scenario_system_packages: git}, h2: {scenario_system_packages: [git]}}}\n")
     for _ in range(2):  # as read, and as kept
         code, _, err = cli("plan", "-i", path)
-        assert code == 2 and f"{path}: h1: scenario_system_packages is 'git', and a list is wanted" in err
+        assert code == 2 and f"{path}: h1: scenario_system_packages is 'git', and must be a list" in err
     assert set(inventory.read(str(path)).wrong) == {"h1"}
 
 

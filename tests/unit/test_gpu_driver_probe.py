@@ -824,7 +824,7 @@ def test_a_restart_is_made_only_where_it_is_allowed(machine, why, policy):
     assert found["restart"] == REASONS[why]
     assert whats(found) == (["restart"] if policy == "auto" else [])
     assert found["restart_now"] is (policy == "auto")
-    assert any("wants a restart" in note for note in found["notes"]) is (policy != "auto")
+    assert any("needs a restart" in note for note in found["notes"]) is (policy != "auto")
     assert found["reboot_required"] is (policy == "report")
 
 
@@ -837,7 +837,7 @@ def test_a_restart_that_is_to_come_is_told_while_packages_are_missing(machine, p
     assert "package nvidia-kernel-dkms" in whats(found)
     assert ("restart" in whats(found)) is (policy == "auto")
     assert found["restart"] == "nouveau holds the GPU"
-    assert any("wants a restart" in note for note in found["notes"]) is (policy != "auto")
+    assert any("needs a restart" in note for note in found["notes"]) is (policy != "auto")
     assert found["reboot_required"] is (policy == "report")
 
 

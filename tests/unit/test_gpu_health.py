@@ -182,7 +182,7 @@ def test_a_gpu_that_fell_off_the_bus(out, err, code):
 
 def test_a_gpu_that_is_not_told_of_or_asks_for_a_reset():
     found = of_smi(report(gpu()), known=2)["gpu state"]
-    assert (found["outcome"], found["detail"]) == ("fail", "nvidia-smi tells of 1 of the 2 GPUs that the driver has")
+    assert (found["outcome"], found["detail"]) == ("fail", "nvidia-smi reports 1 of the 2 GPUs that the driver has")
     found = of_smi(report(gpu(volatile="<sram_uncorrectable>[GPU requires reset]</sram_uncorrectable>")))["gpu state"]
     assert found["outcome"] == "fail" and "reset" in found["remedy"]
 

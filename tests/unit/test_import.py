@@ -309,7 +309,7 @@ def test_an_exported_record_with_an_endless_number_is_refused(cli, record, tmp_p
     path = tmp_path / "runs.jsonl"
     path.write_text(json.dumps({**record, "of_a_later_version": 0.25}).replace("0.25", "1e999") + "\n")
     code, out, err = cli("import", path)
-    assert (code, out) == (2, "") and f"{path}:1 is no record" in err and not state.exists()
+    assert (code, out) == (2, "") and f"{path}:1 is not a record" in err and not state.exists()
 
 
 def test_an_exported_record_does_not_choose_its_folder(cli, record, tmp_path, state):

@@ -137,7 +137,7 @@ def test_what_others_have_is_neither_removed_nor_changed(places):
     assert installation.foresee(host, ["a"], "1-1")[1:4] == ([], ["a", "b"], ["a"])
     host = Asked(answers=simulated(HARM.replace("packages will be DOWNGRADED", "packages will be upgraded")))
     ours(places)
-    with pytest.raises(RefusalError, match=r"would change a, which is held; let go of it \('apt-mark unhold a'\) and"):
+    with pytest.raises(RefusalError, match=r"would change a, which is held; unhold it \('apt-mark unhold a'\) and"):
         installation.foresee(host, ["a"])
 
 
@@ -174,7 +174,7 @@ def test_a_package_that_the_site_forbids_is_told_as_such():
             "Conflicting values set for option Signed-By .*; mend the host's sources in /etc/apt and run this again",
         ),
         ("E: Malformed entry 1 in list file /etc/apt/sources.list.d/x.list (Suite)", "Malformed entry 1 in list file"),
-        (UNMET, r"needs : Depends: nowhere but .*; mend the host's packages \('apt-get check' tells\)"),
+        (UNMET, r"needs : Depends: nowhere but .*; mend the host's packages \('apt-get check' shows what is wrong\)"),
     ],
 )
 def test_a_broken_apt_is_told_in_its_own_words(errors, says):

@@ -46,7 +46,7 @@ def test_a_dress_is_what_its_file_says() -> None:
         ({"debian": []}, "debian: "),
         ({"debian": [12, 11]}, "debian: Value error, no lab hosts with Debian 11"),
         ({"expect": {"prepare": "fails"}}, "expect.prepare: Input should be 'ready' or 'refused'"),
-        ({"expect": {"prepare": "ready", "says": "("}}, "expect.says: Value error, no regular expression"),
+        ({"expect": {"prepare": "ready", "says": "("}}, "expect.says: Value error, not a regular expression"),
         ({"script": None}, "script: Field required"),
         ({"scripts": "true"}, "scripts: Extra inputs are not permitted"),
     ],

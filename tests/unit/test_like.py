@@ -71,7 +71,7 @@ def test_the_command_line_has_the_last_word(cli, asked, sent, inventory):
     assert [asked[1].extra_vars[name] for name in names] == ["6", "8.9", "mine"]
     for other in (("--profile", "seed"), ("-e", "provisioner_profile=seed")):
         code, out, err = cli("run", "-i", inventory, "--like", sent, *other)
-        assert (code, out) == (2, "") and "--like is of profile registries, and --profile is seed" in err
+        assert (code, out) == (2, "") and "--like names a run of profile registries, and --profile is seed" in err
     assert len(asked) == 2
 
 
@@ -86,7 +86,7 @@ def test_a_native_run_is_repeated_where_the_user_says_so(cli, asked, keep, inven
     keep(runtime="native")
     code, out, err = cli("run", "-i", inventory, "--like", RECORD)
     assert (code, out, asked) == (2, "", []) and "runtime native" in err
-    assert "was compiled on its host itself, not in a container; give --runtime native where that is meant" in err
+    assert "was compiled on its host itself, not in a container; give --runtime native if you want that" in err
     assert cli("run", "-i", inventory, "--like", RECORD, "--runtime", "native")[0] == 0
     code, _, err = cli("run", "-i", inventory, "--like", RECORD, "-e", "scenario_runtime=devcontainer")
     assert code == 0 and "its runtime was native; here it is devcontainer" in err
@@ -157,8 +157,8 @@ def test_another_base_image_is_told_and_not_taken(cli, asked, keep, record, inve
     [
         ({"inputs": {"nvcc_threads": 10**9}}, "nvcc_threads"),
         ({"profile": "../../etc"}, "no profile named"),
-        ({"profile": None}, "is no run of ours"),
-        ({"scenario": "b"}, "is no run of ours"),
+        ({"profile": None}, "is not a run of provisioner"),
+        ({"scenario": "b"}, "is not a run of provisioner"),
         ({"runtime": "native", "profile": "upstream"}, "no profile named"),
         ({"inputs": {"xformers_ref": "--upload-pack=x"}}, "give the name of a branch"),
         ({"inputs": {"arch_list": "9.0; rm -rf /"}}, "give GPU architectures"),

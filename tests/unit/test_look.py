@@ -102,7 +102,7 @@ def test_a_file_is_compared_in_kind_content_mode_and_owner(tmp_path):
     assert whats(file, mode="0600", sha256=good) == owner
     assert whats(file, mode="0644", sha256="other") == [f"{file}: content", f"{file}: mode", *owner]
     assert host.file_changes(str(tmp_path / "none"), mode="0600") == [change(tmp_path / "none", "absent", "present")]
-    with pytest.raises(RefusalError, match="is a folder, and a file is to be there; it stays as it is"):
+    with pytest.raises(RefusalError, match="is a folder, and a file must be there; it is left as it is"):
         host.file_changes(str(folder), mode="0600")
     assert whats(folder, mode="0755", kind="directory") == [f"{folder}: owner"][: len(owner)]
 

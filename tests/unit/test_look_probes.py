@@ -432,9 +432,9 @@ def test_a_link_to_the_command_that_cannot_be_had_is_told_and_is_no_change(tmp_p
     link.unlink()
     link.symlink_to("/nonexistent")
     changes, (note,) = look(Fake(), wanted)
-    assert not changes and f"{link} is the site's own and stays" in note
+    assert not changes and f"{link} is the site's own and is kept" in note
     changes, (note,) = look(Fake(answers={"devcontainer": ""}), wanted)
-    assert not changes and "/usr/bin/devcontainer is the site's own and stays" in note
+    assert not changes and "/usr/bin/devcontainer is the site's own and is kept" in note
 
 
 def test_a_command_that_is_a_link_to_the_site_s_is_refused_before_anything(tmp_path):
@@ -446,7 +446,7 @@ def test_a_command_that_is_a_link_to_the_site_s_is_refused_before_anything(tmp_p
         **{"version": "1", "node_minimum": 20, "node_folder": "/nonexistent", "venv_packages": {}, "command": "ours"},
         **{"prefix": str(tmp_path), "folder": str(tmp_path), "path": str(path), "link": "/nonexistent/link"},
     }
-    with pytest.raises(RefusalError, match=r"devcontainer is a link to .*theirs, which is not as it is wanted"):
+    with pytest.raises(RefusalError, match=r"devcontainer is a link to .*theirs, which is not as it should be"):
         devcontainer_cli.look(Fake(), wanted)
 
 
@@ -473,7 +473,7 @@ def test_sources_that_are_a_link_to_the_site_s_are_not_replaced(tmp_path):
         "repository_inputs": "abc",
         "folder": str(tmp_path),
     }
-    with pytest.raises(RefusalError, match=r"is a link to .*, which is not as it is wanted"):
+    with pytest.raises(RefusalError, match=r"is a link to .*, which is not as it should be"):
         local_sources.look(Fake(), wanted)
 
 
@@ -487,6 +487,6 @@ def test_a_group_that_no_package_will_make_is_refused():
 
 def test_a_pid_file_that_is_no_file_is_not_taken_for_a_killed_engine_s(tmp_path):
     os.mkfifo(tmp_path / "docker.pid")
-    with pytest.raises(RefusalError, match=r"docker.pid is a device, a pipe or a socket, and a file is to be there"):
+    with pytest.raises(RefusalError, match=r"docker.pid is a device, a pipe or a socket, and a file must be there"):
         docker_engine._leftovers({f"{tmp_path}/docker.pid": "dockerd"})
     assert docker_engine._pid_in(f"{tmp_path}/docker.pid", "dockerd") == 0

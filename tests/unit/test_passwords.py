@@ -70,11 +70,11 @@ def without_terminal(site, **variables):
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"ANSIBLE_ASK_PASS": "1"}, "the SSH password asked for, and there is no terminal; "),
-        ({"ANSIBLE_BECOME_ASK_PASS": "yes"}, "the BECOME password asked for, and there is no terminal; "),
-        ({"ANSIBLE_ASK_VAULT_PASS": "True"}, "the Vault password asked for, and there is no terminal; "),
-        ({"ANSIBLE_VAULT_IDENTITY_LIST": "a@prompt"}, "Vault password (a) asked for, and there is no terminal; "),
-        ({"ANSIBLE_BECOME_PASSWORD_FILE": "/nowhere"}, "in /nowhere, which is not there; "),
+        ({"ANSIBLE_ASK_PASS": "1"}, "has Ansible ask for the SSH password, but there is no terminal; "),
+        ({"ANSIBLE_BECOME_ASK_PASS": "yes"}, "has Ansible ask for the BECOME password, but there is no terminal; "),
+        ({"ANSIBLE_ASK_VAULT_PASS": "True"}, "has Ansible ask for the Vault password, but there is no terminal; "),
+        ({"ANSIBLE_VAULT_IDENTITY_LIST": "a@prompt"}, "Vault password (a), but there is no terminal; "),
+        ({"ANSIBLE_BECOME_PASSWORD_FILE": "/nowhere"}, "in /nowhere, which does not exist; "),
         ({"ANSIBLE_VAULT_PASSWORD_FILE": "asks"}, "ended with 1: "),
     ],
 )
@@ -90,7 +90,7 @@ def test_a_file_of_settings_asks_as_well(site, monkeypatch):
     (site / ".ansible.cfg").write_text("[privilege_escalation]\nbecome_ask_pass = true\n")
     monkeypatch.chdir("/")
     code, err = without_terminal(site)
-    assert code == 2 and f"{site / '.ansible.cfg'} has the BECOME password asked for" in err
+    assert code == 2 and f"{site / '.ansible.cfg'} has Ansible ask for the BECOME password" in err
 
 
 def test_on_a_terminal_they_are_asked_for_once_and_reach_ansible(site, state):

@@ -77,7 +77,7 @@ def test_a_run_without_evidence_is_not_the_last_accepted_one(cli, runs, keep, st
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "9" * 30, "30d30d", "\0"])
 def test_a_rule_that_is_none(text):
-    with pytest.raises(ProvisionerError, match="is no rule") as caught:
+    with pytest.raises(ProvisionerError, match="is not a rule") as caught:
         retention.rule(text)
     assert caught.value.code == 2
 

@@ -149,7 +149,7 @@ def test_what_is_the_same_on_many_hosts_is_told_once(hosts, boundless):
         "provisioner: 500 hosts: 10 would change: 10 to install, 30 to change, 10 to remove; "
         "480 with nothing to change; 10 could not be looked at"
     )
-    assert "490 hosts: `run` would give each its finished run back as it is" in plan
+    assert "490 hosts: `run` would return each host's finished run as it is" in plan
     doctor = [line for line in boundless["doctor"] if re.match("fail|warn", line)]
     assert [line.split()[0] for line in doctor] == ["fail"] * 3 + ["warn"] * 2
     assert "15 with a problem, 10 with a warning, 475 well" in boundless["doctor"][-1]

@@ -123,9 +123,7 @@ def test_a_host_that_nobody_knew_or_that_was_installed_anew(arrive, audit, tmp_p
     shutil.rmtree(tmp_path / "host")
     arrive(keys=[new_key(tmp_path / "before")])
     code, host, _ = audit()
-    assert (code, host["state"]) == (0, "unknown") and "was known by another key: it was installed anew" in host[
-        "detail"
-    ]
+    assert (code, host["state"]) == (0, "unknown") and "was known by another key: it was reinstalled" in host["detail"]
 
 
 def test_evidence_that_was_changed_on_its_way_is_told_and_4(arrive, audit):
@@ -219,7 +217,7 @@ def test_a_stranger_s_controller_is_not_known_until_it_is_named(arrive, audit, t
     other = tmp_path / "other"
     code, host, controller = audit(folder, "--state-dir", other)
     assert (code, controller["state"], host["state"]) == (0, "unknown", "unknown")
-    assert "by a controller that nobody here knows, by its key SHA256:" in controller["detail"]
+    assert "by a controller that is not known here, whose key is SHA256:" in controller["detail"]
     assert host["detail"] == "unchanged since it left gpu-01, if that controller is to be believed"
     (other / "signing").mkdir(parents=True)
     line = f'lab@example namespaces="provisioner-receipt" {own.public(state)}\n'
@@ -336,7 +334,7 @@ def test_an_ssh_keygen_that_cannot_judge_accuses_nobody(arrive, audit, put_keyge
     put_keygen(script)
     code, host, controller = audit()
     assert (code, host["state"], controller["state"]) == (0, "unknown", "unknown")
-    assert all("nobody can tell by whom: " + said in one["detail"] for one in (host, controller))
+    assert all("signed, but by whom is not known: " + said in one["detail"] for one in (host, controller))
 
 
 def test_a_key_that_is_refused_here_by_policy_leaves_the_others(arrive, audit, put_keygen, etc):

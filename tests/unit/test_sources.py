@@ -114,7 +114,7 @@ def test_what_is_no_key_is_told_beforehand():
     with serving(lambda asked: (200, {}, b"<html>Sign in</html>")) as server:
         lists, key = ask(*sources.repository(Machine(), "toolkit", repository(server.url)))
     assert (lists["outcome"], key["outcome"]) == ("ok", "fail")
-    assert "it is no OpenPGP key" in key["detail"]
+    assert "it is not an OpenPGP key" in key["detail"]
     assert "set nvidia_container_toolkit_key_url" in key["remedy"]
 
 
@@ -229,7 +229,7 @@ def test_a_repository_may_be_plain_files(repositories):
     ("reply", "said"),
     [
         ((401, {}, b""), "does not exist or is private"),
-        ((200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>"), "no git repository, but text/html"),
+        ((200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>"), "not a git repository, but text/html"),
         ((403, {}, b""), "have this host let through"),
         ((503, {}, b""), "run this again later"),
     ],

@@ -254,7 +254,7 @@ def apt(host):
 def engine(host):
     """Return whether a Docker engine answers."""
     if not host.is_root:
-        return finding("engine", WARN, "not known: only root may ask it", "see what is said of root")
+        return finding("engine", WARN, "not known: only root may ask it", "see the finding for root")
     version = host.ask("docker", "version", "--format", "{{.Server.Version}}", root=True)
     if not version and "docker" not in host.hung:  # the client may be missing
         version = host.engine.version
@@ -316,7 +316,7 @@ def container_toolkit(host):
     if not (nvidia.hardware() or host.driver["works"]):
         return None
     if not host.is_root:
-        return finding("container_toolkit", WARN, "not known: only root may ask the engine", "see what is said of root")
+        return finding("container_toolkit", WARN, "not known: only root may ask the engine", "see the finding for root")
     info = json.loads(host.ask("docker", "info", "--format", "{{json .}}", root=True) or "{}")
     if "nvidia" in (info.get("Runtimes") or {}):
         return finding("container_toolkit", OK, "the Docker engine knows the runtime nvidia")
@@ -351,7 +351,7 @@ def restart(_host):
     if not Path(RESTART).exists():
         return None
     names = ", ".join(dict.fromkeys(read(f"{RESTART}.pkgs").split())) or "its packages"
-    return finding("restart", WARN, f"the host is to be restarted for {names}", "restart it before a run")
+    return finding("restart", WARN, f"the host must be restarted for {names}", "restart it before a run")
 
 
 # --- what a run without a container needs ---

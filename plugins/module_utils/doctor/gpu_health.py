@@ -26,10 +26,8 @@ DCGM_PATIENCE = 120
 RESET = "restart the host, or with nothing running on it reset that GPU: `nvidia-smi --gpu-reset -i N`"
 REPLACE = "have that GPU replaced: run NVIDIA's field diagnostic, and give its log to the vendor"
 COOL = "see to the host's cooling: fans, filters, the air at its intake"
-POWER = "see to the host's power supplies and the GPU's power cables"
-SLOT = (
-    "have the GPU seated anew, in a slot with all the lanes and the generation that it has; see the firmware's setting"
-)
+POWER = "check the host's power supplies and the GPU's power cables"
+SLOT = "have the GPU reseated, in a slot with all the lanes and the generation that it has; see the firmware's setting"
 PERSIST = "enable nvidia-persistenced.service, or `nvidia-smi -pm 1` until the next start"
 BUS = "restart the host, by its power where that does not do; if it comes again: cables, slot, power, then the GPU"
 SOFTWARE = "have a look at the program that ran then; if it comes with others too, at the GPU"
@@ -170,14 +168,14 @@ FINE = {
     THROTTLING: "neither heat nor power lowers the clocks",
     PERSISTENCE: "on",
 }
-UNTOLD = "not told by this driver for these GPUs"
+UNTOLD = "not reported by this driver for these GPUs"
 NOTHING = re.compile(r"\[?(N/A|Not Supported|Not Available|Unknown Error|Insufficient Permissions)\]?|", re.IGNORECASE)
 LOST = re.compile(r"Unable to determine the device handle.*|.*(?:GPU is lost|fallen off the bus).*", re.IGNORECASE)
 RESET_FIRST = re.compile(r"GPU requires reset|reset required", re.IGNORECASE)
 
 
 class Gpu(NamedTuple):
-    """A GPU as nvidia-smi tells of it: its number, its address on the bus, and the element."""
+    """A GPU as nvidia-smi reports it: its number, its address on the bus, and the element."""
 
     number: int
     address: str
@@ -209,7 +207,7 @@ def of_smi(code: int, gpus: list[Gpu], words: str, err: str, known: int) -> list
     lost = _lost(lines, gpus)
     if not gpus and not lost:
         first = lines[0] if lines else f"exit code {code}"
-        return [finding(STATE, WARN, f"nvidia-smi tells nothing: {first}", "see check gpu")]
+        return [finding(STATE, WARN, f"nvidia-smi reports nothing: {first}", "see check gpu")]
     troubled = _troubled(lost, gpus, known)
     checks = [check for check in FINE if check != STATE or not troubled]
     return troubled + ([of_check(check, gpus) for check in checks] if gpus else [])
@@ -229,7 +227,7 @@ def _troubled(lost: list[str], gpus: list[Gpu], known: int) -> list[dict[str, st
     if reset:
         return [finding(STATE, FAIL, "; ".join(reset), RESET)]
     if len(gpus) < known:
-        detail = f"nvidia-smi tells of {len(gpus)} of the {known} GPUs that the driver has"
+        detail = f"nvidia-smi reports {len(gpus)} of the {known} GPUs that the driver has"
         return [finding(STATE, FAIL, detail, BUS)]
     return []
 

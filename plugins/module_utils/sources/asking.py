@@ -51,7 +51,7 @@ REMEDIES = (
     ),
     (r"answers 401\b", "give a login that may read it: mend {setting}"),
     (r"answers 403\b", f"have this host let through to it, {ELSEWHERE}"),
-    (r"answers 429\b", f"too much was asked of it from here: wait and run this again, {ELSEWHERE}"),
+    (r"answers 429\b", f"there were too many requests from here: wait and run this again, {ELSEWHERE}"),
     (r"answers 5\d\d\b", f"the server is in trouble: run this again later, {ELSEWHERE}"),
     (r"answers \d|No such file|no address of|no host given|control characters", "mend the address: set {setting}"),
     (r"WRONG_VERSION_NUMBER|wrong version number", "it speaks no TLS: mend the address, set {setting}"),
@@ -126,7 +126,7 @@ class Asker:
         """
         shown, login = parted(url)
         if not shown.startswith(("http://", "https://", "file://")):
-            raise UnreachedError(shown, "it is no address of http, https or file")
+            raise UnreachedError(shown, "it is not an address of http, https or file")
         context = context or self._context
         try:
             request = urllib.request.Request(shown, headers=dict(headers), method=method)  # noqa: S310 - looked at

@@ -286,4 +286,4 @@ def no_references(answer: Answer) -> str:
     kind = answer.headers.get("content-type", "").partition(";")[0].strip()
     if kind == ADVERTISEMENT or re.match(rb"[0-9a-f]{40,64}\t", answer.body):
         return ""
-    return f"that is no git repository, but {kind or 'something else'}"
+    return f"that is not a git repository, but {kind or 'something else'}"
