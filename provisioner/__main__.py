@@ -23,7 +23,7 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (default: the process's own) and give the exit code."""
-    atexit.register(gc.freeze)  # what is left goes with the process: Python would first look for garbage in it
+    atexit.register(gc.freeze)  # the process ends anyway: no garbage collection before
     arguments = sys.argv[1:] if arguments is None else arguments
     _open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -47,13 +47,13 @@ def _system_error(error: OSError, arguments: Sequence[str]) -> int:
     unread = isinstance(error, BrokenPipeError) or (error.errno == errno.EIO and screen.is_gone())
     if not unread and error.errno not in FULL:
         return _unexpected(error, arguments)
-    # Python would try once more, when it ends, to write what could not be written; to a terminal that is gone, both.
+    # At its exit Python would try again to write what it could not; where the terminal is gone, errors too.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     if unread:
         if screen.is_gone():
             os.dup2(nowhere, sys.stderr.fileno())
-        # The reader of our output has seen enough (`| head`), or the terminal was closed: nobody to say anything to.
+        # The reader has closed the pipe (`| head`), or the terminal was closed: nobody reads a message.
         return Exit.UNREAD
     where = error.filename or "what this was to be written to"
     return _say(f"{where}: {error.strerror}; make room and run the command again", Exit.FAILED)

@@ -38,7 +38,7 @@ def check_silent(host: Host, engine: Engine, wanted: dict, settings: dict, keepe
     _check_other_answers(host, engine)
     unit = host.unit(SERVICE)
     if unit.get("ActiveState") == "activating":
-        return  # it is about to serve what it runs
+        return  # it starts soon, by itself
     number = len(engine.containers)
     runs = f"its {number} running container{'s' * (number > 1)}" if number else ""
     found = processes.daemons()

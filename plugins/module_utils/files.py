@@ -163,7 +163,7 @@ def due_mode(path: str | Path, status: os.stat_result, mode: int) -> int:
     actual = stat.S_IMODE(status.st_mode)
     if actual == mode:
         return mode
-    if is_foreign(path):  # only what every user may counts
+    if is_foreign(path):  # only the rights of every user count
         return actual & ~0o007 | mode & 0o007
     if _has_acl(path):  # the group's bits are the mask of its entries
         return actual & 0o070 | mode & ~0o070

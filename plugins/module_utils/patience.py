@@ -82,7 +82,7 @@ class PatientModule(AnsibleModule):
             place = FOLDER / _key(self.params)
             try:
                 works = begin(place)
-            except OSError:  # no room for it: it is done without a word
+            except OSError:  # no room: it works without reporting
                 return
             if not works:
                 wait(place, seconds)

@@ -117,7 +117,7 @@ def look_at_key(host: Host, repository: dict) -> list[dict[str, str]]:
     try:
         pinned(content(repository["keyring"]), repository)
     except OSError:
-        pass  # said already
+        pass  # reported already
     except ValueError as error:
         found.append(change(what, f"refused: {error}", repository["fingerprints"][0]))
     return found

@@ -36,7 +36,7 @@ def main() -> None:
     """Look, and say who has it."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
     who = waiting_for(Host())
-    # Where nobody tries again, or for the last time, this is what failed.
+    # At the last attempt, this is what failed.
     said = {"msg": f"still waiting for {who}; wait until it is done, or stop it, and run this again"} if who else {}
     module.exit_json(changed=False, waiting_for=who, **said)
 

@@ -211,7 +211,7 @@ def listed(runs: Runs, wanted: str | None) -> dict:
             )
     found = {"run_id": next(iter(runs.newest_first()), None), "scenario_ended": ended}
     if wanted and runs.result(wanted):
-        with suppress(OSError):  # asking for it alone tells why
+        with suppress(OSError):  # asking for it alone gives the reason
             found["archive"] = runs.packed(wanted)
     return found | ({"scenario_progress": runs.progress(under_way)} if under_way else {})
 
@@ -288,7 +288,7 @@ def main() -> None:
     }
     try:
         result = answers[module.params["state"]]()
-    except RefusalError as refusal:  # which is a plan as well
+    except RefusalError as refusal:  # a refusal is a plan, too
         module.fail_json(msg=str(refusal), scenario_planned={"would": "refuse", "detail": str(refusal)})
     except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
         module.fail_json(msg=f"runs of Scenario A: {getattr(error, 'stderr', '') or error}".strip())

@@ -44,7 +44,7 @@ import gc, importlib.util, json, os
 
 if sys.version_info < (3, 9):
     sys.exit("Python %d.%d is too old, 3.9 is needed" % sys.version_info[:2])
-gc.disable()  # it is soon over, and finds nothing
+gc.disable()  # the program is short and makes little garbage
 magic, compiled, sources = given
 compiled = marshal.loads(compiled) if magic == importlib.util.MAGIC_NUMBER else {}
 
@@ -87,7 +87,7 @@ sys.meta_path.insert(0, Ours)
 program = importlib.import_module(PACKAGE + "." + question.pop("program"))
 
 print("\\n" + json.dumps(program.answer(again, **question)), flush=True)
-os._exit(0)  # without taking to pieces, one by one, what goes with the process
+os._exit(0)  # without freeing objects one by one: the process ends anyway
 '''
 )
 

@@ -1,4 +1,4 @@
-"""The types at the door: what hosts answer, as it must be.
+"""The types of what hosts answer: an answer that does not fit them is refused.
 
 Each function takes what a host's Python answered and returns what is known of it and nothing else, or raises
 WrongAnswerError with a line that says what is wrong with it. The actions in plugins/action ask them before

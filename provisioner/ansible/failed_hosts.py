@@ -55,7 +55,7 @@ def _expand(kept: str, limit: str | None, state: Path, inventory: str) -> str | 
     named = {
         kept: ",".join(hosts),
         f"!{kept}": ",".join(f"!{host}" for host in hosts),
-        f"&{kept}": f"&~^({'|'.join(map(re.escape, hosts))})$",  # each name a term of its own would leave none
+        f"&{kept}": f"&~^({'|'.join(map(re.escape, hosts))})$",  # as separate terms they would leave no host
     }
     # By commas alone: where there is one, a colon separates nothing for Ansible.
     return ",".join(filter(None, (named.get(term, term) for term in terms))) or None

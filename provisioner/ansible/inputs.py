@@ -49,7 +49,7 @@ def check(
         variables["scenario_runtime"] = options.runtime
         by_option.add("scenario_runtime")
     variables = settings(variables, by_option)
-    # The job needs it next, and it takes a while to import: in that while Ansible reads the inventory.
+    # The job needs it next, and it is slow to import: Ansible reads the inventory meanwhile.
     threading.Thread(target=importlib.import_module, args=["ansible_runner"]).start()
     found = inventory.read(list(options.inventory) or [str(ansible_dir() / "inventory" / "localhost.yml")], state)
     limit = failed_hosts.expand(options.limit, state, found.source)
@@ -130,7 +130,7 @@ def settings(variables: dict[str, Any], by_option: Collection[str] = ()) -> dict
     for rule in _rules() if any(name.startswith("scenario") for name in checked) else ():
         name = rule["name"]
         if isinstance(checked.get(name), str) and not re.match(rule["pattern"], checked[name]):
-            shown = re.sub(r"//[^/@]*@", "//", checked[name])  # a URL's password is nobody's business
+            shown = re.sub(r"//[^/@]*@", "//", checked[name])  # a URL's password stays secret
             called = f"--{name.removeprefix('scenario_').replace('_', '-')}" if name in by_option else name
             meant = did_you_mean(shown, RUNTIMES) if name == "scenario_runtime" else ""
             raise _bad(f"{called} is {_shown(shown)}", meant or f"give {rule['wanted']}")

@@ -189,7 +189,7 @@ def _files_of(path: Path) -> list[Path]:
         try:
             status = file.stat()
         except OSError:
-            status = None  # a link to nowhere; Ansible says what it thinks of that
+            status = None  # a broken link, which Ansible reports
         found.append(file)
         if status is None:
             continue
@@ -262,7 +262,7 @@ def _watched(process: subprocess.Popen[bytes]) -> tuple[int, int]:
     deadline = time.monotonic() + bounds.INVENTORY_SECONDS
     pid = status = memory = 0
     try:
-        # Data, not addresses: an inventory's script may be of a language that reserves many of these.
+        # RLIMIT_DATA, not RLIMIT_AS: some languages reserve far more addresses than they use.
         resource.prlimit(process.pid, resource.RLIMIT_DATA, (bounds.INVENTORY_MEMORY, bounds.INVENTORY_MEMORY))
         resource.prlimit(process.pid, resource.RLIMIT_CPU, (bounds.INVENTORY_CPU, bounds.INVENTORY_CPU + 5))
         while not pid and time.monotonic() < deadline:
@@ -281,7 +281,7 @@ def _watched(process: subprocess.Popen[bytes]) -> tuple[int, int]:
 
 def _data(pid: int) -> int:
     """Return the bytes of data of a process, as its limit counts them; 0 where it has ended."""
-    # What wait4 tells counts what the process was before it became another program: we ourselves.
+    # Not from wait4, whose figure includes the copy of ourselves that the process was before exec.
     try:
         return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[5]) * resource.getpagesize()
     except OSError:

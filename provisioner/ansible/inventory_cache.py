@@ -49,11 +49,11 @@ def key(sources: Sequence[str], read: Iterable[Path], environment: AnsibleEnviro
     ):
         return None
     versions = [__version__, importlib.metadata.version("ansible-core")]
-    # How hosts are reached by ssh is nothing that an inventory is read by.
+    # Settings of ssh do not change what an inventory says.
     settings = [
         (name, value)
         for name, value in sorted(environment.variables.items())
-        # Where a password is differs each time.
+        # The path of a password's file differs each time.
         if name.startswith("ANSIBLE_") and not name.startswith("ANSIBLE_SSH_") and name not in passwords.NAMES
     ]
     digest = hashlib.sha256(json.dumps([sources, versions, settings, environment.configuration]).encode())

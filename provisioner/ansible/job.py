@@ -252,7 +252,7 @@ class _Runner:
     def __init__(self, playbook: Path, target: Target, folder: Path, extra_vars: dict[str, Any]) -> None:
         self.rc: int | None = None
         self.error = ""
-        # None comes last: waiting for more than that would make each job a moment longer.
+        # None is the last item: waiting for more would prolong each job.
         self._queue: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._pid: int | None = None
         self._kill = False

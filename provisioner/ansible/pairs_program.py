@@ -1,4 +1,4 @@
-"""Takes KEY=VALUE pairs apart as Ansible's -e does, in a process of its own: to import Ansible changes a process.
+"""Parses KEY=VALUE pairs as Ansible's -e does, in a process of its own: importing Ansible changes a process.
 
 Reads the text from stdin and writes the pairs as JSON; what is none ends with 1 and Ansible's words on stderr.
 """

@@ -61,7 +61,7 @@ def variables(site: Site, *, job: bool) -> dict[str, str]:
     if job:
         found |= _host(site, CONNECTIONS)
         becoming = BECOMING
-        if site.is_on(CONNECTIONS.ask):  # as with Ansible: no answer to the second question is that to the first
+        if site.is_on(CONNECTIONS.ask):  # as with Ansible: an empty answer means the first password
             becoming = BECOMING._replace(what="BECOME password[defaults to SSH password]")
         found |= _host(site, becoming, found.get(CONNECTION, ""))
     return found
@@ -151,7 +151,7 @@ def _told(source: str, vault: str = "") -> str:
     path = _path(source)
     if not path.is_file() or not os.access(path, os.X_OK):
         return ""
-    # As Ansible calls it: a program of this name is told which vault's.
+    # As Ansible does: a program of this name gets the vault's id.
     command = [str(path), *(["--vault-id", vault] if path.stem.endswith("-client") and vault else [])]
     talks = _has_terminal()
     nowhere, kept = (None, None) if talks else (subprocess.DEVNULL, subprocess.PIPE)

@@ -1,9 +1,8 @@
 """One of Ansible's programs, as `provisioner` starts it: `program.py playbook …`, quicker at its start and its end.
 
-A job that changes nothing would else spend a tenth of its time on Python's search for garbage, while Ansible is
-imported and reads what it needs, and on taking to pieces, object by object, what the end of the process frees at once.
-Of reading an inventory, for which every job waits, it would be a third. Of Ansible only the entry point of its command
-is used.
+Python's garbage collection while Ansible is imported, and the freeing of objects one by one at the end, would take a
+tenth of the time of a job that changes nothing, and a third of reading an inventory, for which every job waits. Only
+the entry point of Ansible's command is used.
 """
 
 import atexit

@@ -25,7 +25,7 @@ class Notes:
         """Note a run's progress; forget it when it has finished."""
         match event:
             case events.Progress(state="finished") | events.RecordFound() | events.Ended():
-                # A host that tells of ended runs tells of one in flight right after.
+                # A host reports its ended runs first, then the one in flight.
                 self._path(event.host).unlink(missing_ok=True)
             case events.Progress():
                 self._write(event)
@@ -54,5 +54,5 @@ def seen(state: Path) -> list[dict[str, Any]]:
             seen_at = {"host": names.host(note.get("host")), "seen_at": answers.text(note.get("seen_at"))}
             found.append(answers.progress(note) | seen_at)
         except (OSError, ValueError, AttributeError, RecursionError):
-            continue  # gone, half of a file, or none of ours: there is nothing to tell of it
+            continue  # gone, cut off or not ours
     return found

@@ -21,7 +21,7 @@ def asking(transport: str) -> Iterator[None]:
 
     `transport` is what the connection calls itself.
     """
-    if transport == "ssh":  # what is started on this very machine would have the same bound
+    if transport == "ssh":  # programs on this very machine would inherit the limit
         _bound_memory()
     try:
         yield

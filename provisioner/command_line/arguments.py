@@ -179,7 +179,7 @@ def _command(words: list[str], table: Table) -> tuple[Command | None, list[str]]
             return by_name[name], words[2:]
         there = {name.split()[1]: name for name in by_name if name.startswith(f"{words[0]} ")}
         raise _no_command(name, words[1], there, f"provisioner {words[0]}")
-    # Of two words the last may be what somebody remembers.
+    # The user may remember only the last of two words.
     known = {name.split()[-1]: name for name in reversed(by_name)} | {name: name for name in (*by_name, *table.groups)}
     raise _no_command(words[0], words[0], known, "provisioner")
 

@@ -69,7 +69,7 @@ def between(least: int, most: int) -> Callable[[str], int]:
     """Return what reads a whole number of a command line: argparse's `type`."""
 
     def number(text: str) -> int:
-        # No number that is meant is longer, and Python does not read one of any length.
+        # A longer number is a mistake, and Python refuses very long ones.
         if not re.fullmatch(r"-?[0-9]{1,18}", text) or not least <= int(text) <= most:
             raise argparse.ArgumentTypeError(f"{_shown(text)} is not a whole number from {least} to {most}")
         return int(text)

@@ -145,7 +145,7 @@ def _running(command: list[str], output: BinaryIO) -> Iterator[subprocess.Popen[
         try:
             yield process
         except BaseException:
-            # To mmdebstrap alone it would mean waiting for the package manager that it runs.
+            # mmdebstrap alone would first wait for the package manager that it runs.
             os.killpg(process.pid, signal.SIGINT)
             try:
                 process.wait(STOP_WITHIN)

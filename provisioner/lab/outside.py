@@ -118,7 +118,7 @@ def _pack(file: IO[bytes]) -> None:
 
 def _bring_image(client: DockerClient, host: LabHost, folder: Path, report: Report) -> None:
     """Build the base image on this machine, from what the host has made for it, and put it into the host's registry."""
-    # Under a name of this lab's own: what others build of the same files is the same image.
+    # Named after this lab: the same files make the same image for everybody.
     name = f"provisioner-lab-outside:{host.name}"
     context = io.BytesIO(_run(host, folder, report, f"tar -C {WORLD}/image -c ."))
     try:

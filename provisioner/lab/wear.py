@@ -11,6 +11,6 @@ __all__ = ["put_on"]
 
 def put_on(host: LabHost, dress: Dress, folder: Path, report: Report) -> None:
     """Run the dress's script on the host, as root. Raise ProvisionerError where it fails, its last words reported."""
-    # All that it says in the order in which it says it.
+    # One stream keeps its output and its errors in order.
     run_as_root(host, folder, f"exec 2>&1\n{dress.script}", f"the dress {dress.name!r}", report)
     report(f"{host.name} is dressed: {dress.what.strip()}")

@@ -354,7 +354,7 @@ def _groups(samples: Sequence[Sample]) -> tuple[Group, ...]:
     alike: dict[tuple[tuple[str, Any], ...], list[Sample]] = {}
     for sample in samples:
         alike.setdefault(tuple(comparable.known(sample.record).items()), []).append(sample)
-    # What knows less than others belongs to the first of them that it does not contradict.
+    # Runs that know less of their inputs join the first group that they do not contradict.
     kinds: list[tuple[dict[str, Any], list[Sample]]] = []
     for key, members in sorted(alike.items(), key=lambda item: _measurements(item[1])):
         told = dict(key)

@@ -128,7 +128,7 @@ class Evidence:
         The file of a `name` is the one that is called so in this evidence, see called().
         """
         name = self.called(name)
-        beside = name == RECORD and self.archive != self.folder  # one that is in the archive is nobody's
+        beside = name == RECORD and self.archive != self.folder  # a record within the archive does not count
         if self._packed is not None and not beside:
             content = self._packed.get(name, b"")
             if len(content) > most:

@@ -30,7 +30,7 @@ COMPILE_LOG = "container/pip.log"
 LONGEST_LINE = 500
 # How many lines of the log a failure shows.
 LAST_LINES = 8
-# What the Dev Container CLI says after a command of ours failed, which is said before it; and docker of each layer.
+# Lines that are no cause: the Dev Container CLI's after a command has failed, and docker's progress for each layer.
 NOISE = re.compile(
     r"at .*[:(]|Error: Command failed|\{\"outcome\"|(\[\S+\] )?postCreateCommand from"
     r"|[0-9a-f]{12}: (Retrying in|Pulling|Waiting|Download|Verifying|Pull)"

@@ -17,7 +17,7 @@ SURE = (
     r"\binternal compiler error\b",
     r": error(?: [#A-Z\d-]+)?: ",
     r"\): error:? ",
-    # What pip and setuptools say last is what follows from it.
+    # The last lines of pip and setuptools are consequences of the error.
     r"^error: (?!subprocess|metadata|command|legacy|failed-wheel)",
     r"^ERROR: (?!Failed|Could not build|No matching|Command)",
     r"^(?:ptxas|nvcc|nvlink|fatbinary|cicc)\s*(?:fatal|error)\b",

@@ -44,7 +44,7 @@ def revoked_keys(state: Path) -> Path | None:
 
 
 def _there(path: Path) -> Path | None:
-    return path if path.exists() or path.is_symlink() else None  # what is of no use is told, not passed over
+    return path if path.exists() or path.is_symlink() else None  # a broken one is reported, not ignored
 
 
 def _make(path: Path) -> None:

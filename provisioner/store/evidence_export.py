@@ -91,7 +91,7 @@ def pack(runs: Iterable[Run], into: IO[bytes] | files.Written) -> None:
     Raise ValueError where one cannot be read or is more than evidence is, and what writing raises.
     """
     size = written = 0
-    # Of what it writes to a stream, tarfile wants no more than write().
+    # tarfile needs only write() of a stream.
     with tarfile.open(fileobj=cast("IO[bytes]", into), mode="w|", format=tarfile.GNU_FORMAT) as tar:
         for run in runs:
             try:
@@ -104,7 +104,7 @@ def pack(runs: Iterable[Run], into: IO[bytes] | files.Written) -> None:
                 what = f"run {run.run_id} cannot be read: {reason}; `provisioner delete` forgets it"
                 raise ValueError(what) from error
             size, written = size + sum(map(len, found.values())), written + 1
-            if size > bounds.EXPORT or written > bounds.EXPORT_RUNS:  # nobody would take it
+            if size > bounds.EXPORT or written > bounds.EXPORT_RUNS:  # no import would accept it
                 most = f"{bounds.EXPORT_RUNS} runs or {bounds.EXPORT >> 20} MiB"
                 raise ValueError(f"these are more than {most}; choose fewer with --since, --last or --host")
             for name in sorted(found):

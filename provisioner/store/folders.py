@@ -20,7 +20,7 @@ def make(state: Path, contents: Iterable[tuple[Path, Mapping[str, bytes]]], over
     ensure_state_dir(state)
     folder = state
     try:
-        # What is undone is undone before the temporary folder goes.
+        # Undo before the temporary folder is removed.
         with tempfile.TemporaryDirectory(dir=state, prefix="incoming-") as made, ExitStack() as undo:
             staged = []
             for number, (folder, content) in enumerate(contents):

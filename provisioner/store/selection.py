@@ -127,7 +127,7 @@ def _of_pattern(found: Inventory, text: str) -> Iterable[str]:
     hosts: list[str] = []
     for term in terms:
         meant = _select(found, term)
-        # What is no pattern of Ansible's alone may name hosts that only the store knows.
+        # Other patterns than Ansible's own may name hosts that only the store knows.
         hosts += meant if term in found.groups or (meant and _is_pattern(term)) else (*meant, term)
     return hosts
 

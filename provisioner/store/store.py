@@ -157,7 +157,7 @@ class Store:
         self.warnings = []
         path = self.state / "store.db"
         if not path.exists() and not (self.state / "runs").is_dir():
-            return self._answer(database.open_memory, answer)  # looking makes nothing
+            return self._answer(database.open_memory, answer)  # reading creates no file
         try:
             return self._from_file(path, answer)
         except (sqlite3.DatabaseError, OSError) as error:

@@ -32,7 +32,7 @@ def given(text: str) -> Path:
     that leads to itself, and where we cannot use it: what is no text, what may not be looked at.
     """
     try:
-        text.encode()  # what is no text cannot be told to Ansible
+        text.encode()  # a path that is not text cannot be passed to Ansible
         path = Path(text).expanduser().absolute()
         with suppress(FileNotFoundError, NotADirectoryError):
             os.stat(f"{path}/.")  # noqa: PTH116 - of a folder, what is in it must be there to be looked at as well

@@ -9,8 +9,8 @@ from typing import Any
 
 __all__ = ["dumps", "loads", "shown"]
 
-# What str.isprintable() refuses and the standard writer leaves as it is. It stands in texts only, which may have it
-# as an escape as well.
+# Characters that do not print and that the standard writer does not escape. They are within texts only, which may have
+# their escapes instead.
 _UNSEEN = re.compile(
     "[\x7f-\xa0\xad\u0600-\u0605\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb]"
 )

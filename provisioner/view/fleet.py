@@ -237,7 +237,7 @@ class Fleet:
         if counts["done"] and seconds >= SECONDS_FOR_A_RATE:
             parts.append(f"{3600 * counts['done'] / seconds:.0f} an hour")
         left = [self.remaining(host) for host in self.hosts.values() if not host.over]
-        # What is known of some says nothing of the slowest.
+        # The estimates of some hosts say nothing of the slowest.
         known = [one.seconds for one in left if one and not one.phase]
         if known and len(known) == len(left):
             parts.append(str(Left(max(known))))

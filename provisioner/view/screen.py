@@ -19,7 +19,7 @@ def size(stream: TextIO) -> tuple[int, int]:
     """Return how many columns and lines the terminal of `stream` has; where it does not say, COLUMNS and LINES do."""
     try:
         found = os.get_terminal_size(stream.fileno())
-    except OSError:  # of a stream that only says that it is one, too
+    except OSError:  # also where a stream only claims to be a terminal
         found = os.terminal_size((0, 0))
     usual = shutil.get_terminal_size(USUAL)
     return found.columns or usual.columns, found.lines or usual.lines
@@ -40,7 +40,7 @@ def is_gone() -> bool:
     for stream in (sys.stdout, sys.stderr):
         try:
             termios.tcgetattr(stream.fileno())
-        except termios.error as error:  # a file, say, is merely no terminal
+        except termios.error as error:  # EIO: the terminal is gone; all else: it is a file or the like
             if error.args[0] == errno.EIO:
                 return True
     return False

@@ -69,7 +69,7 @@ SUDO = (
         r"not in the sudoers|not allowed|may not run",
         "have a rule in sudoers that lets this user run all as root",
     ),
-    # It says so to who has no rule at all, too.
+    # A user without any rule gets the same words.
     (
         r"password|terminal is required",
         "let this user run all without a password (NOPASSWD: ALL in sudoers), or set ansible_become_password",
@@ -404,7 +404,7 @@ def apt_sources(host):
     try:
         own = [re.compile(rf"{re.escape(a.uri.rstrip('/'))}/?(dists/| ){a.suite}[/ ]") for a in own_archives(probed)]
     except RefusalError:
-        return []  # check apt tells
+        return []  # check apt reports it
     return [
         finding(check, FAIL if any(archive.search(line) for archive in own) else WARN, line[3:], APT_REMEDY)
         for line in said or [f"E: {complaint(errors, out)}"]

@@ -161,7 +161,7 @@ class Asker:
         """Return the remedy where `url`, which `setting` names, does not give what is wanted; `words` has the cause."""
         try:
             host = urllib.parse.urlsplit(url).hostname or url
-        except ValueError:  # an address that is none
+        except ValueError:  # not an address
             host = url
         remedy = next(remedy for pattern, remedy in REMEDIES if re.search(pattern, words))
         return remedy.format(host=host, setting=setting, renewed=self._renewed(host))

@@ -80,7 +80,7 @@ def engine_of(info: dict, daemon_json: str) -> Engine:
             tuple(settings.get("registry-mirrors") or ()), (*LOCAL, *(settings.get("insecure-registries") or ()))
         )
     except (OSError, ValueError, TypeError):
-        return Engine()  # told by who would start an engine with it
+        return Engine()  # the role that would start an engine with it reports this
 
 
 def logins_in(text: str) -> tuple[str, ...]:

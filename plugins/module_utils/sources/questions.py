@@ -127,7 +127,7 @@ def to_come(host: Host, names: list[str], version: str, repositories: dict) -> d
         missing = names if one.get("shared_names") else packages.off(host, names, version)
         outcome = foresee(host, missing, version) if missing and not one.get("shared_names") else None
         return one if missing and packages.sources(host, repositories, outcome) else None
-    except RefusalError:  # told by who would bring it
+    except RefusalError:  # the role that would add it reports this
         return None
 
 

@@ -34,7 +34,7 @@ def write(value: Any, stream: TextIO) -> None:
     if not header:
         lone = io.StringIO()
         csv.writer(lone, lineterminator="\n").writerows(map(_cells, rows))
-        stream.write(lone.getvalue().rstrip("\n") + "\n")  # of no rows too, a line
+        stream.write(lone.getvalue().rstrip("\n") + "\n")  # without rows, an empty line
         return
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(_cells(header))

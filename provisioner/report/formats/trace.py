@@ -46,7 +46,7 @@ def _run(pid: int, record: RecordData) -> Iterator[dict[str, Any]]:
     seconds = {phase["name"]: phase["seconds"] or 0 for phase in record["phases"]}
     for phase in record["phases"]:
         if phase["started"] is not None and phase["seconds"] is not None:
-            # The record's time of a phase is less what runs within it; on a timeline it holds that.
+            # A record's time of a phase excludes the phases within it; a timeline includes them.
             length = phase["seconds"] + sum(seconds.get(name, 0) for name in within(phase["name"]))
             yield _complete(pid, PHASES_THREAD, phase["name"], phase["started"], length, outcome=phase["outcome"])
     built = [Object.model_validate(item) for item in record["compile"].get("ledger") or ()]
