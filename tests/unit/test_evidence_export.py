@@ -234,9 +234,10 @@ def test_one_that_is_cut_off_or_huge_is_refused(elsewhere, sent, tmp_path):
     assert not (tmp_path / "elsewhere/runs").exists()
 
 
-@pytest.fixture
-def three(packed, cli, state, tmp_path):
-    """An export of three runs with evidence, and what a state directory has of them by host."""
+@pytest.fixture(scope="module")
+def three_once(packed, tmp_path_factory):
+    """A state directory with three runs, and beside it what a colleague sends of them: both to be copied."""
+    state = tmp_path_factory.mktemp("three") / "state"
     run, contents = archive.of_host(packed)
     # Without the times of its objects, by which one run is known under another name.
     contents = {name: content for name, content in contents.items() if not name.endswith("/ninja_log")}
@@ -246,9 +247,15 @@ def three(packed, cli, state, tmp_path):
         # Each is evidence of its own.
         (folder / archive.NAME).write_bytes(archive.pack(run, contents | {"manifest.sha256": b"%d" % number}))
         reception.record(folder, f"h{number}")
-    path = tmp_path / "three.tar"
-    assert cli("export", "--evidence", path)[0] == 0
-    return path
+    assert main(["--state-dir", str(state), "export", "--evidence", str(state.parent / "three.tar")]) == 0
+    return state.parent
+
+
+@pytest.fixture
+def three(three_once, state, tmp_path):
+    """An export of three runs with evidence, and what a state directory has of them by host."""
+    shutil.copytree(three_once / "state", state, dirs_exist_ok=True)
+    return Path(shutil.copy(three_once / "three.tar", tmp_path))
 
 
 def kept(state):
