@@ -19,7 +19,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 
 # Their tests get along beside each other; those of the other folders share one machine's Docker engine.
-PARALLEL = (ROOT / "tests/unit", ROOT / "tests/static")
+PARALLEL = (ROOT / "tests/unit", ROOT / "tests/programs", ROOT / "tests/static")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -53,7 +53,7 @@ def run(make_lab, ask):
 
 
 def test_the_unit_tests_pass(run):
-    run("bin/test", "-q", "-p", "no:cacheprovider", "tests/unit")
+    run("bin/test", "-q", "-p", "no:cacheprovider", "tests/unit", "tests/programs")
     newest = re.findall(r"^ansible-core==(\S+)", (ROOT / "requirements.txt").read_text(), re.M)[-1]
     assert f"ansible [core {newest}]" in run(".venv/bin/ansible", "--version").stdout
 

@@ -457,8 +457,8 @@ CHEATS = {
 def test_a_cheat_is_caught_by_the_check_that_names_it(folder, check, name):
     CHEATS[check][name](folder)
     evidence_sample.seal(folder)
-    assert check in failed(folder)
-    assert judge(folder)[0] == "rejected"
+    verdict, checks = judge(folder)
+    assert (verdict, checks[check].outcome) == ("rejected", "fail")
 
 
 def test_another_compiler_on_path_that_nobody_calls_is_no_cheat(folder):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -10,6 +11,7 @@ from pathlib import Path
 import evidence_sample
 import pytest
 
+from provisioner.__main__ import main
 from provisioner.runs import archive
 from provisioner.signatures import receipt
 from provisioner.store import evidence_export, reception
@@ -19,32 +21,36 @@ SAMPLE = json.loads((evidence_sample.SAMPLE / "run.json").read_text())
 RUN = SAMPLE["run_id"]
 
 
-@pytest.fixture
-def packed(tmp_path):
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
     """The sample's evidence as a host sends it."""
-    made = evidence_sample.copy(tmp_path / "host" / RUN)
-    path = tmp_path / "sent.tar.gz"
-    subprocess.run(["tar", "-czf", path, "-C", made.parent, RUN], check=True)
-    return path.read_bytes()
+    made = evidence_sample.copy(tmp_path_factory.mktemp("host") / RUN)
+    return subprocess.run(["tar", "-cz", "-C", made.parent, RUN], capture_output=True, check=True).stdout
 
 
-@pytest.fixture
-def collected(packed, state):
-    """A run of the store, with evidence and receipt."""
-    folder = state / "runs/gpu-01" / RUN
+@pytest.fixture(scope="module")
+def once(packed, tmp_path_factory):
+    """A state directory with a run that came from a host, and beside it what a colleague sends: both to be copied."""
+    folder = tmp_path_factory.mktemp("once")
+    run = folder / "state/runs/gpu-01" / RUN
     sender = receipt.Sender(RUN, "gpu-01", "ssh", ())
-    reception.bring_in(packed, folder, lambda kept: receipt.made(state, sender, kept))
-    reception.record(folder, "gpu-01")
+    reception.bring_in(packed, run, lambda kept: receipt.made(folder / "state", sender, kept))
+    reception.record(run, "gpu-01")
+    assert main(["--state-dir", str(folder / "state"), "export", "--evidence", str(folder / "runs.tar")]) == 0
     return folder
 
 
 @pytest.fixture
-def sent(cli, collected, tmp_path):
-    """What a colleague sends."""
-    path = tmp_path / "runs.tar"
-    code, out, err = cli("export", "--evidence", path)
-    assert (code, out) == (0, "") and f"1 run with evidence in {path}" in err
-    return path
+def collected(once, state):
+    """A run of the store, with evidence and receipt."""
+    shutil.copytree(once / "state", state, dirs_exist_ok=True)
+    return state / "runs/gpu-01" / RUN
+
+
+@pytest.fixture
+def sent(once, collected, tmp_path):
+    """What a colleague sends, who has that run."""
+    return Path(shutil.copy(once / "runs.tar", tmp_path))
 
 
 @pytest.fixture
@@ -88,6 +94,9 @@ def test_what_travels_is_what_was_kept_and_is_judged_where_it_comes(elsewhere, c
 
 def test_it_is_the_same_file_each_time_and_goes_to_stdout(cli, collected, sent):
     before = sent.read_bytes()
+    code, out, err = cli("export", "--evidence", sent)
+    assert (code, out) == (0, "") and f"1 run with evidence in {sent}" in err
+    assert sent.read_bytes() == before
     assert json.loads(cli("export", "--evidence", sent, "--json")[1]) == {"file": str(sent), "runs": 1}
     assert sent.read_bytes() == before
     command = [sys.executable, "-m", "provisioner", "export", "--evidence", "-"]
@@ -225,9 +234,10 @@ def test_one_that_is_cut_off_or_huge_is_refused(elsewhere, sent, tmp_path):
     assert not (tmp_path / "elsewhere/runs").exists()
 
 
-@pytest.fixture
-def three(packed, cli, state, tmp_path):
-    """An export of three runs with evidence, and what a state directory has of them by host."""
+@pytest.fixture(scope="module")
+def three_once(packed, tmp_path_factory):
+    """A state directory with three runs, and beside it what a colleague sends of them: both to be copied."""
+    state = tmp_path_factory.mktemp("three") / "state"
     run, contents = archive.of_host(packed)
     # Without the times of its objects, by which one run is known under another name.
     contents = {name: content for name, content in contents.items() if not name.endswith("/ninja_log")}
@@ -237,9 +247,15 @@ def three(packed, cli, state, tmp_path):
         # Each is evidence of its own.
         (folder / archive.NAME).write_bytes(archive.pack(run, contents | {"manifest.sha256": b"%d" % number}))
         reception.record(folder, f"h{number}")
-    path = tmp_path / "three.tar"
-    assert cli("export", "--evidence", path)[0] == 0
-    return path
+    assert main(["--state-dir", str(state), "export", "--evidence", str(state.parent / "three.tar")]) == 0
+    return state.parent
+
+
+@pytest.fixture
+def three(three_once, state, tmp_path):
+    """An export of three runs with evidence, and what a state directory has of them by host."""
+    shutil.copytree(three_once / "state", state, dirs_exist_ok=True)
+    return Path(shutil.copy(three_once / "three.tar", tmp_path))
 
 
 def kept(state):

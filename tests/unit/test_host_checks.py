@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.provisioner.gpu_hosts.plugins.action import host_checks as action
-from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import installation
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils import apt_sources, installation
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.apt import lock_holder
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.doctor import checks
 from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.host import Host, RefusalError
@@ -497,6 +497,7 @@ def repositories(**names):
 def test_prepare_asks_for_the_lists_and_the_key_of_each_repository_that_is_to_come(asked, card, monkeypatch):
     urls = {name: f"https://{name}.site" for name in ("engine", "toolkit", "node")}
     monkeypatch.setattr(checks.Probed, "os_family_ids", ["linux"])
+    monkeypatch.setattr(apt_sources, "targets", lambda *_: [])  # whatever this machine has
     wanted = repositories(**urls)
 
     def names(**options):

@@ -55,10 +55,11 @@ def run(tmp_path_factory):
     (root / "ansible_collections/provisioner").mkdir(parents=True)
     (root / "ansible_collections/provisioner/gpu_hosts").symlink_to("../..")
     shutil.copytree(ROOT / "tests/unit/data/evidence", root / "tests/unit/data/evidence")
-    shutil.copy(ROOT / "tests/unit/evidence_sample.py", root / "tests/unit")
+    (root / "tests/shared").mkdir()
+    shutil.copy(ROOT / "tests/shared/evidence_sample.py", root / "tests/shared")
     environment = os.environ | {
         "ANSIBLE_CONFIG": str(root / "ansible.cfg"),
-        "PYTHONPATH": f"{root}:{root}/tests/unit",
+        "PYTHONPATH": f"{root}:{root}/tests/shared",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 

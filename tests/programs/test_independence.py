@@ -15,7 +15,7 @@ from provisioner.ansible.target import Target
 from provisioner.errors import Exit
 
 ROOT = Path(__file__).parents[2]
-EVIDENCE = Path(__file__).parent / "data/evidence"
+EVIDENCE = Path(__file__).parents[1] / "unit/data/evidence"
 
 
 class Run:

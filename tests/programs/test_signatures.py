@@ -32,33 +32,54 @@ def new_key(path, kind="ed25519"):
     return " ".join(path.with_name(f"{path.name}.pub").read_text().split()[:2])
 
 
-@pytest.fixture
-def etc(tmp_path):
-    """The keys of a host, as sshd has them: the folder, and what known_hosts says."""
-    folder = tmp_path / "etc"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def etc(tmp_path_factory):
+    """The keys of a host, as sshd has them: the folder, and what known_hosts says. No test changes them."""
+    folder = tmp_path_factory.mktemp("etc")
     return folder, [new_key(folder / f"ssh_host_{kind}_key", kind) for kind in ("ed25519", "ecdsa")]
 
 
+@pytest.fixture(scope="module")
+def signed_evidence(tmp_path_factory, etc):
+    """The sample's evidence, signed by a host: to be copied."""
+    folder = evidence_sample.copy(tmp_path_factory.mktemp("signed") / RUN)
+    subprocess.run(["bash", SIGN, folder / "manifest.sha256", etc[0]], check=True)
+    return folder
+
+
+def take_in(made, state, sender):
+    """Have evidence collected from a host: it lies in the store then, with its receipt and record."""
+    folder = state / "runs/gpu-01" / RUN
+    sent = subprocess.run(["tar", "-cz", "-C", made.parent, RUN], capture_output=True, check=True).stdout
+    reception.bring_in(sent, folder, lambda kept: receipt.made(state, sender, kept))
+    reception.record(folder, "gpu-01")
+
+
+@pytest.fixture(scope="module")
+def arrived(tmp_path_factory, signed_evidence, etc):
+    """A state directory with that evidence, which came from a host that is known by its keys: to be copied."""
+    state = tmp_path_factory.mktemp("arrived") / "state"
+    take_in(signed_evidence, state, receipt.Sender(RUN, "gpu-01", "ssh", tuple(etc[1])))
+    return state
+
+
 @pytest.fixture
-def arrive(tmp_path, etc, state):
+def arrive(tmp_path, etc, state, request):
     """Have the sample's evidence signed by a host and collected; gives the run's folder in the store."""
 
-    def arrive(*, signed=True, keys=None, change=lambda _folder: None, connection="ssh"):
-        made = evidence_sample.copy(tmp_path / "host" / RUN)
-        if signed:
-            subprocess.run(["bash", SIGN, made / "manifest.sha256", etc[0]], check=True)
-        change(made)
-        packed = archive.pack(
-            RUN, {p.relative_to(made).as_posix(): p.read_bytes() for p in made.rglob("*") if p.is_file()}
-        )
+    def arrive(*, signed=True, keys=None, change=None, connection="ssh", anew=False):
         folder = state / "runs/gpu-01" / RUN
-        sender = receipt.Sender(RUN, "gpu-01", connection, tuple(etc[1] if keys is None else keys))
-        as_sent = tmp_path / "sent.tar.gz"
-        subprocess.run(["tar", "-czf", as_sent, "-C", made.parent, RUN], check=True)
-        reception.bring_in(as_sent.read_bytes(), folder, lambda kept: receipt.made(state, sender, kept))
-        reception.record(folder, "gpu-01")
-        assert packed == (folder / archive.NAME).read_bytes()
+        if signed and keys is None and change is None and connection == "ssh" and not anew:
+            shutil.copytree(request.getfixturevalue("arrived"), state, symlinks=True, dirs_exist_ok=True)
+            return folder
+        made = tmp_path / "host" / RUN
+        if signed:
+            shutil.copytree(request.getfixturevalue("signed_evidence"), made)
+        else:
+            evidence_sample.copy(made)
+        if change:
+            change(made)
+        take_in(made, state, receipt.Sender(RUN, "gpu-01", connection, tuple(etc[1] if keys is None else keys)))
         return folder
 
     return arrive
@@ -259,7 +280,7 @@ def test_clocks_that_cannot_both_be_right_are_said_and_accuse_nobody(arrive, cli
             return datetime(2020, 1, 1, tzinfo=tz)
 
     monkeypatch.setattr(receipt, "datetime", Early)
-    arrive()
+    arrive(anew=True)
     code, _, err = cli("audit", RUN)
     assert code == 0 and f"the clocks differ: by that of gpu-01 it began at {SAMPLE['started_at'][:10]}" in err
     assert "received by this controller at 2020-01-01" in err
@@ -272,7 +293,7 @@ def test_a_time_to_come_is_said(arrive, cli, monkeypatch, state):
             return datetime.now(UTC) + timedelta(days=1)
 
     monkeypatch.setattr(receipt, "datetime", Late)
-    arrive()
+    arrive(anew=True)
     assert "received in the future" in cli("audit", RUN)[2]
 
 
@@ -410,6 +431,12 @@ def test_the_receipt_holds_sums_and_keys_and_nothing_of_who_took_it(arrive):
     }
     assert value["archive_sha256"] == hashlib.sha256((folder / archive.NAME).read_bytes()).hexdigest()
     assert "PRIVATE" not in (folder / receipt.NAME).read_text() + (folder / receipt.SIGNATURE).read_text()
+
+
+def test_what_is_kept_is_the_evidence_packed_as_we_pack(arrive, signed_evidence):
+    evidence = {p.relative_to(signed_evidence).as_posix(): p for p in signed_evidence.rglob("*") if p.is_file()}
+    packed = archive.pack(RUN, {name: path.read_bytes() for name, path in evidence.items()})
+    assert (arrive() / archive.NAME).read_bytes() == packed
 
 
 def test_anybody_can_verify_by_hand(arrive, tmp_path, etc, state):

@@ -1,6 +1,6 @@
 """The evidence of a real run that unit tests alter, and how it was cut to a size for a repository.
 
-    python tests/unit/evidence_sample.py RUN_FOLDER    makes data/evidence anew from a run of the main job
+    python tests/shared/evidence_sample.py RUN_FOLDER    makes it anew from a run of the main job
 
 What is cut is what no check reads: most lines of the logs, the ends of long lines, the site's CA bundle. Sums are made
 again after that, as they are after each alteration by somebody who knows of them.
@@ -15,7 +15,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-SAMPLE = Path(__file__).parent / "data/evidence"
+SAMPLE = Path(__file__).parents[1] / "unit/data/evidence"
 BASE = Path(__file__).parents[2] / "roles/scenario/files/xformers-devcontainer"
 LONGEST = 300
 # Of pip's output whole lines: what compiles and what links, and what ptxas told.

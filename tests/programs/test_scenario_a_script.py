@@ -1,6 +1,6 @@
 """scenario_a.sh run by hand, as a person would, with stand-ins for what takes minutes.
 
-tests/unit/by_hand.py has the stand-ins; tests/hosts and tests/main_job run the script with the real ones.
+by_hand.py has the stand-ins; tests/hosts and tests/main_job run the script with the real ones.
 """
 
 import fcntl

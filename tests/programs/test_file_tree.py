@@ -31,17 +31,16 @@ def lay_down(tmp_path):
     def run(check=False, diff=True, **arguments):
         given = {"src": "tree", "dest": str(tmp_path / "there"), **arguments}
         task = {name: value for name, value in given.items() if value is not None}
-        kept = {"content": "{{ done | to_json }}", "dest": str(tmp_path / "done.json"), "mode": "0600"}
         tasks = [
             {"provisioner.gpu_hosts.file_tree": task, "register": "done", "ignore_errors": True, "diff": diff},
-            {"ansible.builtin.copy": kept, "check_mode": False},
+            ansible_forked.tell("done"),
         ]
         play = tmp_path / "play.yml"
         play.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
         options = ["-i", "localhost,", "-c", "local", *(["--check"] if check else [])]
         done = ansible_forked.run("playbook", *options, play, **environment)
         assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads((tmp_path / "done.json").read_text())
+        return ansible_forked.told(done)["localhost"]
 
     return run
 

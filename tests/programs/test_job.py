@@ -92,7 +92,7 @@ def tells(progress, folder):
 def mixed(tmp_path_factory):
     """One job on four hosts: well, one whose failure is rescued, one that fails, and one that is away."""
     folder = tmp_path_factory.mktemp("mixed")
-    record = json.loads((Path(__file__).parent / "data" / "record.json").read_text())
+    record = json.loads((ROOT / "tests/unit/data/record.json").read_text())
     inventory = folder / "hosts.yml"
     away = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
     local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
