@@ -49,10 +49,10 @@ def main(options: Namespace) -> int:
     """List the runs. Without an inventory only this machine is asked, and only where it has had a run."""
     state = state_dir(options.state_dir)
     answers = _StatusAnswers()
-    Store(state)  # one that cannot be read is told before any host is asked
+    store = Store(state)
+    store.check()  # before any host is asked
     ask = not options.offline and (options.inventory or SCENARIO.is_dir())
     job = _ask(options, answers) if ask else None
-    store = Store(state)
     records = [] if options.json else store.records(fields=document.TABLE_FIELDS)
     texts = store.texts() if options.json else []
     for line in store.warnings:
