@@ -120,7 +120,7 @@ def test_it_compiled_once_and_the_objects_are_those_of_ninja(record, evidence):
     longest = max(int(fields[1]) - int(fields[0]) for fields in lines) / 1000
     assert record["compile"]["longest_object_seconds"] == pytest.approx(longest)
     assert record["compile"]["seconds"] == record["timings"]["compile"] > longest
-    assert record["compile"]["cpu_seconds"] > longest / 2
+    assert 0 < record["compile"]["cpu_seconds"] < record["compile"]["seconds"] * os.cpu_count()
     assert record["compile"]["peak_memory_bytes"] > 2**27
 
 

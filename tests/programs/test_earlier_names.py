@@ -46,7 +46,7 @@ def test_with_e_it_is_the_variable_of_now_and_told_once(tmp_path, capsys):
     [
         (("scenario_a_max_jobs=2", "scenario_max_jobs=3"), TWO_VALUES),
         (('{"scenario_max_jobs": 3, "scenario_a_max_jobs": "x"}',), TWO_VALUES),
-        (("scenario_a_system_packages=git",), "scenario_a_system_packages is 'git', and a list is wanted"),
+        (("scenario_a_system_packages=git",), "scenario_a_system_packages is 'git', and must be a list"),
         (("scenario_a_max_jobs=no",), "scenario_max_jobs is 'no'; give a number of compile jobs"),
     ],
 )
@@ -72,7 +72,7 @@ def test_an_inventory_tells_which_of_its_hosts_have_one(tmp_path, state):
     for found in (inventories.read(str(path), state), inventories.read(str(path), state)):  # the second one is kept
         assert found.earlier == {"old": ["scenario_a_max_jobs"]}
         assert found.wrong.keys() == {"both", "broken"}
-        assert TWO_VALUES in found.wrong["both"] and "a list is wanted" in found.wrong["broken"]
+        assert TWO_VALUES in found.wrong["both"] and "must be a list" in found.wrong["broken"]
 
 
 # ---- without the command ---------------------------------------------------------------------------------------------

@@ -157,7 +157,7 @@ def test_an_answer_has_a_size():
     with pytest.raises(answers.WrongAnswerError, match="larger than 4 MiB"):
         answers.parse(json.dumps("x" * bounds.ANSWER))
     for text in ("[" * 100_000, "{", ""):
-        with pytest.raises(answers.WrongAnswerError, match="no JSON"):
+        with pytest.raises(answers.WrongAnswerError, match="it is not JSON"):
             answers.parse(text)
     long = answers.look({"looks": {}, "waiting_for": "x" * 10**6})["waiting_for"]
     assert len(long) == bounds.LINE + 1

@@ -260,5 +260,5 @@ def test_a_lock_that_is_no_file_is_told_and_not_waited_for(runs, tmp_path):
     (tmp_path / "lock").unlink()
     os.mkfifo(tmp_path / "lock")
     for asks in (runs.under_way, runs.settle):
-        with pytest.raises(OSError, match="no regular file"):
+        with pytest.raises(OSError, match="not a regular file"):
             asks()
