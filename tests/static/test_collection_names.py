@@ -159,3 +159,13 @@ def test_the_link_leads_to_the_checkout_and_git_has_it_as_a_link():
     assert link.is_symlink() and link.resolve() == ROOT.resolve()
     listed = subprocess.check_output(["git", "ls-files", "-s", link], cwd=ROOT, text=True)
     assert listed.startswith("120000 ")
+
+
+def test_no_task_registers_its_result_as_a_variable_of_its_role():
+    """Ansible would take the result for what a default or an inventory says, from then on."""
+    for role in (ROOT / "roles").iterdir():
+        files = [role / name for name in ("defaults/main.yml", "vars/main.yml")]
+        own = {name for file in files if file.exists() for name in yaml.safe_load(file.read_text()) or {}}
+        for tasks in role.glob("tasks/*.yml"):
+            registered = set(re.findall(r"^\s*register: (\S+)$", tasks.read_text(), re.MULTILINE))
+            assert not registered & own, f"{tasks}: {registered & own}"
