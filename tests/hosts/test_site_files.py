@@ -138,7 +138,7 @@ def test_what_sudo_refuses_is_told_in_its_own_words(make_lab, provisioner, engin
 
     root("echo 'Defaults requiretty' > /etc/sudoers.d/site")
     plan, doctor = said()
-    assert "take requiretty from this user" in plan and "sudo: sorry, you must have a tty to run sudo" in doctor
+    assert "turn requiretty off for this user" in plan and "sudo: sorry, you must have a tty to run sudo" in doctor
     root("echo 'Defaults use_pty' > /etc/sudoers.d/site")
     plan, doctor = said()
     assert "failed" not in plan and "sudo asks for no password" in doctor
