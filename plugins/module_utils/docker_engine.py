@@ -48,13 +48,14 @@ def look(host: Host, wanted: dict) -> dict:
     engine = engines.of(host)
     # No engine would start again with one that is broken, whoever wants that: told before anything is changed.
     settings = daemon.settings(host, wanted["daemon_json"])
-    _unused, keeper = _kept(host.unit(SERVICE), wanted["pid_file"])
+    kept = _kept(host.unit(SERVICE), wanted["pid_file"])
+    keeper = kept[1]
     dockerd = host.which("dockerd")
     if not engine.answers:
         refusals.check_silent(host, engine, wanted, settings.values, keeper)
     installed = _installed(host, wanted, engine, dockerd)
     configured = _configured(host, wanted, engine, settings.text, keeper)
-    running = _running(host, wanted, engine, dockerd)
+    running = _running(host, wanted, engine, dockerd, kept)
     if running["restart"] or not engine.answers:
         refusals.check_start(host, wanted, settings.values)
     return {
@@ -95,10 +96,10 @@ def _configured(host: Host, wanted: dict, engine: Engine, text: str, keeper: str
     return {"changes": changes, "settings": bool(changes), "variables": bool(variables), "hollow": hollow}
 
 
-def _running(host: Host, wanted: dict, engine: Engine, dockerd: str) -> dict:
-    """Return what is off about how the engine is kept running, and whether it is to be started anew."""
+def _running(host: Host, wanted: dict, engine: Engine, dockerd: str, kept: tuple[int, str]) -> dict:
+    """Return what is off about how the engine is kept running, `kept`, and whether it is to be started anew."""
     unit = host.unit(SERVICE)
-    pid, keeper = _kept(unit, wanted["pid_file"])
+    pid, keeper = kept
     hangs = bool(not engine.answers and pid and unit.get("ActiveState") != "activating")
     leftovers = [] if engine.answers else _leftovers(wanted["pid_files"])
     changes = [] if engine.answers else _silent_changes(unit, dockerd, leftovers, hangs=hangs)

@@ -31,6 +31,8 @@ from typing import IO, Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.provisioner.gpu_hosts.plugins.module_utils.installers import without_login
+
 FOLDER = Path("/run/provisioner-work")
 # In a module's argument_spec.
 REPORT = {"report_every": {"type": "int", "default": 0}}
@@ -208,4 +210,4 @@ def last_line(said: Path) -> str:
     except OSError:
         return ""
     lines = (CONTROL.sub(" ", line).strip() for line in reversed(re.split(r"[\r\n]+", text)))
-    return re.sub(r"(?<=//)[^/@\s]+@", "", next((line for line in lines if " " in line), ""))
+    return without_login(next((line for line in lines if " " in line), ""))

@@ -50,9 +50,8 @@ def main(options: Namespace) -> int:
     state = state_dir(options.state_dir)
     answers = _StatusAnswers()
     store = Store(state)
-    store.check()  # before any host is asked
     ask = not options.offline and (options.inventory or SCENARIO.is_dir())
-    job = _ask(options, answers) if ask else None
+    job = _ask(store, options, answers) if ask else None
     records = [] if options.json else store.records(fields=document.TABLE_FIELDS)
     texts = store.texts() if options.json else []
     for line in store.warnings:
@@ -95,8 +94,9 @@ def _waiting(ended: Mapping[str, Iterable[dict[str, Any]]], kept: Collection[tup
     ]
 
 
-def _ask(options: Namespace, answers: _StatusAnswers) -> Job:
+def _ask(store: Store, options: Namespace, answers: _StatusAnswers) -> Job:
     """Ask all hosts at once, for a bounded time."""
+    store.check()  # better told now than after they have answered
     target = inputs.check(of_target(options), {"ansible_ssh_timeout": SECONDS_TO_ANSWER}, root=False)
     with progress.show(target.hosts, verbosity=options.verbose, as_json=options.json) as view:
         job = run_playbook("status.yml", target, (view, runs_in_flight.Notes(target.state), answers))

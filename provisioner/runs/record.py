@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from provisioner.runs.phases import PHASES as PHASES  # noqa: PLC0414 - given on
 from provisioner.runs.record_data import RecordData
 from provisioner.system import files
 from provisioner.text import bounds, jsontext, names

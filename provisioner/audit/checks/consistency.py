@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from provisioner.audit.finding import Findings, failed, passed, skipped
 from provisioner.audit.names import EVENTS, LOG
 from provisioner.runs import figures
-from provisioner.runs.record import PHASES
+from provisioner.runs.phases import PHASES
 
 if TYPE_CHECKING:
     from provisioner.runs.evidence import Evidence
